@@ -1,0 +1,37 @@
+"""The hands: one module per kind of action (`ansible`, `ipmi`, `tcp`, `fake`).
+
+An executor performs a Run and reports what it *observed*, node by node, as it happens. It decides
+nothing: what to run, when to repeat, when to give up on a node are the engine's. The daemon and
+tests import it; it imports the model and, for nothing else, the libraries that speak to machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from kraken.model.run import NodeFacts, NodeResult, Run
+
+Report = Callable[[Sequence[NodeResult]], None]
+"""Called in the event loop's thread with results as they come, each node of the run exactly once."""
+
+
+class Executor(Protocol):
+    """What the daemon asks of every kind of executor.
+
+    Both coroutines return when every node of the run was reported. A node that does not answer
+    costs only itself: it is reported UNREACHABLE or TIMEOUT no later than `run.timeout_s` after the
+    start, while the others were reported long before. When the coroutine is cancelled, whatever was
+    started is stopped, nothing is left behind, and nodes not yet reported stay unreported (the
+    daemon reports them CANCELLED). Neither raises for a node's failure; ExecutorError means that the
+    hand itself is broken (its program is missing) and no node was touched.
+    """
+
+    async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        """Perform a mutation on the nodes of the run."""
+
+    async def discover(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        """Observe the nodes of the run; `observed` of each result holds what was seen."""
+
+    async def close(self) -> None:
+        """Give back sessions, threads and files. Idempotent."""

@@ -1,0 +1,179 @@
+"""Kraken modules as values: variables, discoveries, mutations, and the conditions they state.
+
+The format of the files is docs/modules.md; `kraken.model.loading` reads them into these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from kraken.model.update import UNKNOWN, Value
+
+CFG_VALUE: Final = "$cfg"
+"""As the target of a mutation: whatever Cfg names for the variable."""
+
+ActionKind = Literal["ansible", "ipmi", "redfish", "tcp"]
+State = Mapping[str, str]
+"""variable -> value; what it does not name is UNKNOWN (as Dsc) or unwanted (as Cfg)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`name` (a variable or an attribute) has one of `values`. Attributes compare as text."""
+
+    name: str
+    values: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}={'|'.join(self.values)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """How a mutation or discovery is done: which executor, and what it is told.
+
+    Attributes:
+        spec: as written under the key `tasks`, `ipmi`, `redfish` or `tcp` of the module file.
+        directory: where the module file lies; file names in tasks are relative to it.
+    """
+
+    kind: ActionKind
+    spec: Any = field(hash=False)
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A state variable of nodes.
+
+    Attributes:
+        values: its domain without UNKNOWN, in order; None when open (`values: any`).
+        fresh_for_s: an older observation is stale; None: never stale.
+        known_when: while one of these does not hold, the variable is UNKNOWN, whatever was seen.
+    """
+
+    module: str
+    name: str
+    values: tuple[str, ...] | None
+    fresh_for_s: float | None = None
+    known_when: tuple[Condition, ...] = ()
+    summary: str = ""
+
+    def accepts(self, value: str) -> bool:
+        """Whether the value is in the domain (UNKNOWN always is)."""
+        return self.values is None or value in self.values or value == UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a mutation does to one variable.
+
+    Attributes:
+        sources: values it starts from; None for ANY (which for a disruptive mutation leaves out
+            UNKNOWN: it never acts on what nobody knows).
+        target: the value after it, or CFG_VALUE.
+    """
+
+    variable: str
+    sources: tuple[str, ...] | None
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A declared change of state. See docs/modules.md for each key.
+
+    Attributes:
+        timeout_s: seconds from its start until it has failed.
+        cost: expected seconds, for the planner; >= 0.
+        fails_to: what a time-out asserts (source "timeout") until the next real observation.
+        action: None: the world does it, discovery sees it.
+        asserts: success of its tasks counts as seeing its effect.
+    """
+
+    module: str
+    name: str
+    changes: tuple[Change, ...]
+    requires: tuple[Condition, ...] = ()
+    excludes: tuple[Condition, ...] = ()
+    runs_on: Literal["collector", "node"] = "collector"
+    timeout_s: float = 60.0
+    cost: float = 1.0
+    disruptive: bool = False
+    fails_to: Mapping[str, str] = field(default_factory=dict, hash=False)
+    action: Action | None = None
+    asserts: bool = False
+    summary: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name that is unique among all modules: `module.name`."""
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Observes:
+    """A variable a discovery can see.
+
+    Attributes:
+        values: those it can report; None: any of the variable's domain.
+    """
+
+    variable: str
+    values: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """A declared observation.
+
+    Attributes:
+        every_s: seconds between two looks at one node; None: only when asked.
+        cost: expected seconds, for the planner.
+    """
+
+    module: str
+    name: str
+    observes: tuple[Observes, ...]
+    action: Action
+    requires: tuple[Condition, ...] = ()
+    excludes: tuple[Condition, ...] = ()
+    every_s: float | None = None
+    timeout_s: float = 30.0
+    cost: float = 1.0
+    runs_on: Literal["collector", "node"] = "collector"
+    summary: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name that is unique among all modules: `module.name`."""
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class KrakenModule:
+    """One module file, read and valid in itself.
+
+    Attributes:
+        collection: `namespace.name` of the collection it came from; "" for a plain directory.
+    """
+
+    name: str
+    summary: str
+    file: Path
+    collection: str = ""
+    variables: Mapping[str, Variable] = field(default_factory=dict, hash=False)
+    discoveries: Mapping[str, Discovery] = field(default_factory=dict, hash=False)
+    mutations: Mapping[str, Mutation] = field(default_factory=dict, hash=False)
+
+
+def as_text(value: Value) -> str:
+    """An attribute's value in the form conditions compare: booleans as true and false."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ",".join(value)
+    return "" if value is None else str(value)

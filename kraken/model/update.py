@@ -1,0 +1,75 @@
+"""The one record of the system, and its one merge."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+UNKNOWN: Final = "UNKNOWN"
+"""A value of every variable: nobody knows."""
+
+PRESENCE: Final = "node"
+"""The attribute whose value PRESENT declares a node, and whose withdrawal deletes it."""
+PRESENT: Final = "PRESENT"
+
+GROUPS: Final = "groups"
+"""The attribute that lists the groups a node is in."""
+
+Value = str | int | float | bool | list[str] | None
+"""What a record holds: a variable's value is a string; an attribute is any scalar or a list of
+strings; None withdraws the record (nobody cares about it any more)."""
+
+
+class Side(str, Enum):
+    """Which of a node's three documents a record belongs to.
+
+    The root writes CFG and ATTRIBUTE (both are declared; see ADR 2), the collector that owns the
+    node writes DSC.
+    """
+
+    CFG = "cfg"
+    ATTRIBUTE = "attribute"
+    DSC = "dsc"
+
+
+class Stamp(NamedTuple):
+    """Age of a record among those of its writer: greater is newer.
+
+    `incarnation` grows each time the writer starts, so a writer that lost its memory still wins
+    over its former self; `sequence` grows with each record it writes.
+    """
+
+    incarnation: int
+    sequence: int
+
+
+class StateUpdate(msgspec.Struct, frozen=True):
+    """One value of one variable (or attribute) of one node, as one writer gave it.
+
+    Attributes:
+        seen_at: when it was observed or declared, seconds since the epoch, by the writer's clock.
+        source: who says so: a discovery's or mutation's name, "timeout", "forgotten", a user's name.
+    """
+
+    node: str
+    side: Side
+    variable: str
+    value: Value
+    stamp: Stamp
+    seen_at: float
+    source: str
+
+
+def newer(a: StateUpdate, b: StateUpdate) -> StateUpdate:
+    """The one of two records about the same thing that stands.
+
+    Commutative, associative and idempotent, whatever the records: the stamp decides, and between
+    equal stamps (which one writer never gives twice) the content does.
+    """
+    return a if _order(a) >= _order(b) else b
+
+
+def _order(update: StateUpdate) -> tuple[Any, ...]:
+    return (update.stamp, update.seen_at, update.source, repr(update.value))
