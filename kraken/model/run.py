@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from kraken.model.module import Discovery, Mutation
 from kraken.model.update import Value
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """How a run ended for one node. Only OBSERVED values ever change Dsc, not outcomes."""
 
     OK = "OK"  # what was asked was acknowledged (or observed, for a discovery)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -22,7 +22,7 @@ Value = str | int | float | bool | list[str] | None
 strings; None withdraws the record (nobody cares about it any more)."""
 
 
-class Side(str, Enum):
+class Side(StrEnum):
     """Which of a node's three documents a record belongs to.
 
     The root writes CFG and ATTRIBUTE (both are declared; see ADR 2), the collector that owns the
