@@ -1,0 +1,118 @@
+"""Which BMC a node's attributes name, and which addresses may never be commanded.
+
+Pure: what can be said of an address by reading it. Whether it is one of this machine's own is asked
+of the kernel when a session opens (kraken.executors.ipmi.place).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+from kraken.model.update import Value
+
+ADDRESS: Final = "bmc.address"
+PORT: Final = "bmc.port"
+DEFAULT_PORT: Final = 623
+"""RMCP's registered port (IPMI 2.0, section 13.1.2)."""
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_HOST_INTERFACE = ipaddress.ip_network("169.254.0.0/16")
+_IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def bmc_address_problem(attributes: Mapping[str, Value]) -> str | None:
+    """Say why the BMC that these attributes name must not be commanded; None when nothing speaks against it.
+
+    A node without `bmc.address` has no problem here: it merely has no BMC.
+    """
+    if ADDRESS not in attributes:
+        return None
+    text = attributes[ADDRESS]
+    if not isinstance(text, str) or not text.strip():
+        return f"{ADDRESS} is empty: give the address or name of the node's own BMC, or leave it out"
+    return _port_problem(attributes.get(PORT)) or _host_problem(text)
+
+
+def bmc_key(attributes: Mapping[str, Value]) -> tuple[str, int] | None:
+    """Name the BMC so that equal ones compare equal; None without an address that can be used.
+
+    Addresses are compressed, names lower-case; two names of one address are not seen through here.
+    """
+    if ADDRESS not in attributes or bmc_address_problem(attributes) is not None:
+        return None
+    text = str(attributes[ADDRESS]).strip()
+    number = _number(text)
+    return (str(number) if number is not None else text.rstrip(".").lower()), bmc_port(attributes)
+
+
+def bmc_port(attributes: Mapping[str, Value]) -> int:
+    """The UDP port of the BMC; 623 unless `bmc.port` says otherwise."""
+    port = attributes.get(PORT)
+    return DEFAULT_PORT if port is None else int(str(port))
+
+
+def shared_bmcs(nodes: Mapping[str, Mapping[str, Value]]) -> dict[tuple[str, int], tuple[str, ...]]:
+    """Find BMCs that more than one node claims: (host, port) -> the nodes, in the order given.
+
+    Args:
+        nodes: name -> attributes.
+    """
+    claims: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for name, attributes in nodes.items():
+        key = bmc_key(attributes)
+        if key is not None:
+            claims[key].append(name)
+    return {key: tuple(names) for key, names in claims.items() if len(names) > 1}
+
+
+def number_problem(number: _IpAddress) -> str | None:
+    """Say why no BMC can have this address; None when it is an ordinary one (or loopback).
+
+    Loopback is allowed: only a simulator answers there, never the machine's own BMC.
+    """
+    if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is not None:
+        number = number.ipv4_mapped
+    if number.is_unspecified:
+        return "is the unspecified address, which means this machine"
+    if number.is_multicast:
+        return "is a multicast address: many machines would obey"
+    if isinstance(number, ipaddress.IPv4Address):
+        if number in _HOST_INTERFACE:
+            return "is link-local, where a machine reaches its own BMC"
+        if number in ipaddress.ip_network("0.0.0.0/8") or number.is_reserved:
+            return "is a broadcast or reserved address, not one machine"
+    return None
+
+
+def _host_problem(text: str) -> str | None:
+    stripped = text.strip()
+    number = _number(stripped)
+    if number is not None:
+        problem = number_problem(number)
+        return None if problem is None else f"{ADDRESS} {stripped} {problem}: give the node's own BMC"
+    labels = stripped.rstrip(".").split(".")
+    if len(stripped) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        return f"{ADDRESS} {stripped[:80]!r} is neither an IP address nor a host name"
+    if labels[-1].isdigit() or re.fullmatch(r"0[xX][0-9a-fA-F]*", labels[-1]):
+        # Resolvers read 0, 127.1 or 0x7f.1 as abbreviated numbers: 0 would be this machine.
+        return f"{ADDRESS} {stripped!r} is not a whole IP address: write all four numbers"
+    return None
+
+
+def _port_problem(port: Value) -> str | None:
+    if port is None:
+        return None
+    if isinstance(port, bool) or not str(port).isdecimal() or not 0 < int(str(port)) < 65536:
+        return f"{PORT} {str(port)[:20]!r} is not a UDP port: give a number from 1 to 65535"
+    return None
+
+
+def _number(text: str) -> _IpAddress | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,78 @@
+"""Which addresses may be a BMC's, and who shares one."""
+
+from __future__ import annotations
+
+import pytest
+
+from kraken.model.bmc import bmc_address_problem, bmc_key, shared_bmcs
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["10.1.2.3", "127.2.0.1", "2001:db8::7", "fe80::1%eth0", "n1-bmc", "n1-bmc.example.org.", "bmc_7"],
+)
+def test_an_ordinary_address_or_name_is_accepted(address: str) -> None:
+    assert bmc_address_problem({"bmc.address": address}) is None
+
+
+def test_a_node_without_a_bmc_has_no_problem() -> None:
+    assert bmc_address_problem({"arch": "x86_64"}) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("", "is empty"),
+        ("   ", "is empty"),
+        (None, "is empty"),
+        (17, "is empty"),
+        ("0.0.0.0", "unspecified"),
+        ("::", "unspecified"),
+        ("::ffff:0.0.0.0", "unspecified"),
+        ("224.0.0.1", "multicast"),
+        ("ff02::1", "multicast"),
+        ("255.255.255.255", "broadcast"),
+        ("0.1.2.3", "broadcast or reserved"),
+        ("169.254.3.254", "its own BMC"),
+        ("0", "not a whole IP address"),
+        ("127.1", "not a whole IP address"),
+        ("10.0.0.0x7f", "not a whole IP address"),
+        ("10.0.0.256", "not a whole IP address"),
+        ("n1 bmc", "neither an IP address nor a host name"),
+        ("-n1", "neither an IP address nor a host name"),
+        ("n1:623", "neither an IP address nor a host name"),
+    ],
+)
+def test_an_address_that_is_not_one_machine_elsewhere_is_refused(address: object, reason: str) -> None:
+    problem = bmc_address_problem({"bmc.address": address})  # type: ignore[dict-item]
+
+    assert problem is not None
+    assert reason in problem
+    assert "bmc.address" in problem
+
+
+@pytest.mark.parametrize("port", [0, 65536, -1, "623a", True, 6.5])
+def test_a_port_that_is_none_is_refused(port: object) -> None:
+    problem = bmc_address_problem({"bmc.address": "10.0.0.1", "bmc.port": port})  # type: ignore[dict-item]
+
+    assert problem is not None
+    assert "bmc.port" in problem
+
+
+def test_spellings_of_one_address_are_one_bmc() -> None:
+    assert bmc_key({"bmc.address": "2001:DB8:0::1"}) == bmc_key(
+        {"bmc.address": " 2001:db8::1", "bmc.port": "623"}
+    )
+    assert bmc_key({"bmc.address": "N1-BMC."}) == ("n1-bmc", 623)
+
+
+def test_nodes_that_share_a_bmc_are_all_named_and_others_are_not() -> None:
+    nodes = {
+        "n1": {"bmc.address": "10.0.0.1"},
+        "n2": {"bmc.address": "10.0.0.2"},
+        "n3": {"bmc.address": "10.0.0.1", "bmc.port": 623},
+        "n4": {"bmc.address": "10.0.0.1", "bmc.port": 6230},
+        "n5": {},
+    }
+
+    assert shared_bmcs(nodes) == {("10.0.0.1", 623): ("n1", "n3")}
