@@ -1,0 +1,56 @@
+"""The namespaces a cluster runs in: whatever this machine allows, tried rather than guessed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from kraken.testing.cluster.packages import find
+
+TRIAL_S = 10.0
+
+# Mounts a tmpfs for the nodes' disks inside the cluster's mount namespace, then becomes the supervisor.
+WITH_DISKS = 'mount -t tmpfs -o mode=700 disks "$1" && shift && exec "$@"'
+
+# Everything booting a light node does that a machine may forbid.
+LIGHT_TRIAL = (
+    "mount -t tmpfs trial /mnt && mkdir /mnt/upper /mnt/work /mnt/root && "
+    "mount -t overlay trial -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root && "
+    "mount -t proc proc /mnt/root/proc && mount -t devpts -o newinstance trial /mnt/root/dev"
+)
+
+
+def wrapper(light: bool, disks: Path) -> list[str]:
+    """What to put before the supervisor's command: a pid namespace that dies whole, where possible."""
+    namespaces = _root_namespaces() if os.geteuid() == 0 else _user_namespaces()
+    if light:
+        return [*namespaces, "/bin/sh", "-c", WITH_DISKS, "sh", str(disks)]
+    return namespaces if namespaces and _works((*namespaces, "true")) else []
+
+
+def light_is_possible() -> bool:
+    """Whether light nodes can run here: root, and free to make namespaces and mounts."""
+    if os.geteuid() != 0 or find("unshare") is None:
+        return False
+    return _works((*_root_namespaces(), "/bin/sh", "-c", LIGHT_TRIAL))
+
+
+def _root_namespaces() -> list[str]:
+    unshare = find("unshare")
+    return [unshare, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"] if unshare else []
+
+
+def _user_namespaces() -> list[str]:
+    """As a user's own: it stays who it is, and is allowed namespaces inside."""
+    namespaces = _root_namespaces()
+    return [namespaces[0], "--user", "--map-current-user", *namespaces[1:]] if namespaces else []
+
+
+@cache
+def _works(argv: tuple[str, ...]) -> bool:
+    try:
+        return subprocess.run(argv, capture_output=True, timeout=TRIAL_S, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
