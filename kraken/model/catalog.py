@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from kraken.errors import DocumentError
-from kraken.model.module import Condition, Discovery, KrakenModule, Mutation, State, Variable, as_text
+from kraken.model.module import ANY, Condition, Discovery, KrakenModule, Mutation, State, Variable, as_text
 from kraken.model.update import UNKNOWN, Value
 
 
@@ -79,9 +79,13 @@ class Catalog:
 
     def meets(self, condition: Condition, state: State, attributes: Mapping[str, Value]) -> bool:
         """Whether this one condition holds."""
+        present = condition.values == (ANY,)
         if condition.name in self.variables:
-            return state.get(condition.name, UNKNOWN) in condition.values
+            value_now = state.get(condition.name, UNKNOWN)
+            return value_now != UNKNOWN if present else value_now in condition.values
         value = attributes.get(condition.name)
+        if present:
+            return value is not None and as_text(value) != ""
         if isinstance(value, list):
             return any(item in condition.values for item in value)
         return value is not None and as_text(value) in condition.values

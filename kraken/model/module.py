@@ -15,6 +15,9 @@ from kraken.model.update import UNKNOWN, Value
 CFG_VALUE: Final = "$cfg"
 """As the target of a mutation: whatever Cfg names for the variable."""
 
+ANY: Final = "ANY"
+"""In conditions: every value but UNKNOWN. As the source of a mutation: see Change.sources."""
+
 ActionKind = Literal["ansible", "ipmi", "redfish", "tcp"]
 State = Mapping[str, str]
 """variable -> value; what it does not name is UNKNOWN (as Dsc) or unwanted (as Cfg)."""
@@ -22,7 +25,10 @@ State = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`name` (a variable or an attribute) has one of `values`. Attributes compare as text."""
+    """`name` (a variable or an attribute) has one of `values`. Attributes compare as text.
+
+    Values of `(ANY,)`: it has some value (a variable: it is not UNKNOWN). Ask `Catalog.meets`.
+    """
 
     name: str
     values: tuple[str, ...]

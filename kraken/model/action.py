@@ -1,0 +1,115 @@
+"""How a mutation or discovery is done: the keys `tasks`, `ipmi`, `redfish` and `tcp`.
+
+What `Action.spec` holds, normalised:
+
+    tasks            list of tasks, as written
+    ipmi, redfish    of a discovery "power_status"; of a mutation {"power": ...} or {"boot_device": ...}
+    tcp              {"port": int, "sees": {variable: value}}, and if given "attribute" and "expect"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kraken.model import terms
+from kraken.model.document import Part
+from kraken.model.module import ANY, CFG_VALUE, Action, ActionKind, Discovery, Mutation
+from kraken.model.update import UNKNOWN
+
+ACTION_KEYS = ("tasks", "ipmi", "redfish", "tcp")
+TCP_KEYS = ("port", "attribute", "expect", "sees")
+
+# What a BMC can be asked; the same words for IPMI and Redfish.
+BMC_OBSERVATION = "power_status"
+BMC_POWER_VALUES = ("POWER_ON", "POWER_OFF")  # what it reports
+BMC_REQUESTS: dict[str, tuple[str, ...]] = {
+    "power": ("on", "off", "cycle", "soft", "reset"),
+    "boot_device": ("pxe", "disk", "cdrom", "setup", "default"),
+}
+
+
+def read_action(
+    fields: Mapping[str, Part], directory: Path, owner: type[Mutation] | type[Discovery]
+) -> Action | None:
+    """What the one action key says; None when there is none and the world does it."""
+    named = [key for key in ACTION_KEYS if key in fields]
+    if len(named) > 1:
+        raise fields[named[1]].fail(
+            f"{named[0]} and {named[1]} together", hint="it is done in exactly one way"
+        )
+    if not named:
+        return None
+    key, part = named[0], fields[named[0]]
+    if key == "tasks":
+        return Action("ansible", _tasks(part), directory)
+    kind: ActionKind = "ipmi" if key == "ipmi" else "redfish" if key == "redfish" else "tcp"
+    if key == "tcp":
+        if owner is Mutation:
+            raise part.fail("tcp only looks; it changes nothing", hint="use it in a discovery")
+        return Action(kind, _probe(part), directory)
+    return Action(kind, _bmc_request(part) if owner is Mutation else _bmc_observation(part), directory)
+
+
+def _tasks(part: Part) -> list[Any]:
+    if isinstance(part.value, str):
+        raise part.fail(
+            f"expected a list of tasks, found {part.describe()}",
+            hint=f"write - ansible.builtin.import_tasks: {part.value}",
+        )
+    elements = part.elements("a list of tasks")
+    if not elements:
+        raise part.fail(
+            "the list of tasks is empty", hint="leave the key out of a mutation that only waits for the world"
+        )
+    for element in elements:
+        if not element.items("a task, which is a mapping"):
+            raise element.fail("the task is empty")
+    return [element.plain() for element in elements]
+
+
+def _bmc_observation(part: Part) -> str:
+    if part.value != BMC_OBSERVATION:
+        raise part.fail(
+            f"expected {BMC_OBSERVATION}, found {part.describe()}",
+            hint="a discovery only looks; power and boot_device belong to mutations",
+        )
+    return BMC_OBSERVATION
+
+
+def _bmc_request(part: Part) -> dict[str, str]:
+    if part.value == BMC_OBSERVATION:
+        raise part.fail(f"{BMC_OBSERVATION} changes nothing", hint="use it in a discovery")
+    fields = part.fields(tuple(BMC_REQUESTS))
+    if len(fields) != 1:
+        raise part.fail(f"expected exactly one of {', '.join(BMC_REQUESTS)}")
+    ((request, value),) = fields.items()
+    # The one place where on and off may be booleans: nothing else can be meant.
+    word = {True: "on", False: "off"}.get(value.value, value.text) if value.is_boolean_trap else value.text
+    if word not in BMC_REQUESTS[request]:
+        raise value.fail(
+            f"{request} cannot be {value.describe()}", hint=f"one of {', '.join(BMC_REQUESTS[request])}"
+        )
+    return {request: word}
+
+
+def _probe(part: Part) -> dict[str, Any]:
+    fields = part.fields(TCP_KEYS, required=("port", "sees"))
+    port = fields["port"]
+    if isinstance(port.value, bool) or not isinstance(port.value, int) or not 0 < port.value < 65536:
+        raise port.fail(f"expected a port from 1 to 65535, found {port.describe()}")
+    spec: dict[str, Any] = {"port": port.value}
+    if "attribute" in fields:
+        spec["attribute"] = terms.attribute_name(terms.text(fields["attribute"]), fields["attribute"])
+    if "expect" in fields:
+        spec["expect"] = terms.text(fields["expect"])
+    spec["sees"] = {
+        name: terms.value(entry) for name, entry in fields["sees"].items("a mapping of variable to value")
+    }
+    if not spec["sees"]:
+        raise fields["sees"].fail("a probe must see something", hint="write {variable: VALUE}")
+    for name, value in spec["sees"].items():
+        if value in (UNKNOWN, ANY, CFG_VALUE):
+            raise fields["sees"].at((name,)).fail(f"nobody can see {value}")
+    return spec

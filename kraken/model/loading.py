@@ -1,0 +1,80 @@
+"""Kraken modules from their files: found on the collections path, read, validated, linked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from kraken.errors import ModuleError
+from kraken.model.catalog import Catalog
+from kraken.model.document import Part, read_document
+from kraken.model.linking import link
+from kraken.model.module import KrakenModule
+from kraken.model.schema import parse_module
+from kraken.model.search import default_collection_paths, search, yaml_files
+
+__all__ = [
+    "default_collection_paths",
+    "find_modules",
+    "link",
+    "load_all",
+    "load_directory",
+    "load_file",
+]
+
+
+def load_all(paths: Iterable[Path]) -> tuple[Catalog, list[ModuleError]]:
+    """What the collections below these paths declare together, and one error for each module refused."""
+    found, errors = search(paths)
+    modules, wrong = _load_each(found)
+    catalog, misfits = link(modules)
+    return catalog, [*errors, *wrong, *misfits]
+
+
+def load_directory(directory: Path) -> tuple[list[KrakenModule], list[ModuleError]]:
+    """The modules in one directory, by file name, not yet linked, and an error for each refused.
+
+    The directory may also be that of a collection; then its `extensions/kraken` is meant.
+    """
+    inner = directory / "extensions/kraken"
+    if inner.is_dir():
+        directory = inner
+    if not directory.is_dir():
+        return [], [ModuleError("no such directory", file=str(directory))]
+    errors: list[ModuleError] = []
+    modules, wrong = _load_each((file, "") for file in yaml_files(directory, errors))
+    return modules, [*errors, *wrong]
+
+
+def find_modules(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Every file that may be a module and its collection, `namespace.name`; see `search`."""
+    return search(paths)[0]
+
+
+def load_file(path: Path, collection: str = "") -> KrakenModule:
+    """The module in a file.
+
+    Raises:
+        ModuleError: it is wrong; says file, line, key, what was wrong and what would be right.
+    """
+    return parse_module(read_document(path, ModuleError), path, collection)
+
+
+def _load_each(files: Iterable[tuple[Path, str]]) -> tuple[list[KrakenModule], list[ModuleError]]:
+    modules: list[KrakenModule] = []
+    errors: list[ModuleError] = []
+    for file, collection in files:
+        try:
+            document = read_document(file, ModuleError)
+            if not _is_tasks(document):
+                modules.append(parse_module(document, file, collection))
+        except ModuleError as error:
+            errors.append(error)
+    return modules, errors
+
+
+def _is_tasks(document: Part) -> bool:
+    """Whether it is a file of tasks, which may lie beside the modules that import it."""
+    return isinstance(document.value, list) and all(
+        isinstance(part.value, dict) and "kraken_module" not in part.value for part in document.value
+    )
