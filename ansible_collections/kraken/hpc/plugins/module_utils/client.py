@@ -1,0 +1,270 @@
+# Copyright: the Kraken developers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Speaks to Kraken's HTTP interface, over its unix socket or over TCP.
+
+Nothing here knows what a call means; modules and plugins do. Python's standard library and
+Ansible's own utilities only: the collection works where the kraken package is not installed.
+"""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import http.client
+import json
+import os
+import socket
+import stat
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+
+from ansible.module_utils.urls import Request, make_context
+
+DEFAULT_SOCKET = "/run/kraken/kraken.sock"
+AGENT = "kraken.hpc"
+PROBLEM_PREFIX = "urn:kraken:problem:"
+DETAILS_MAX = 5  # as many reasons as fit a message; all of them are in `details`
+
+
+class KrakenError(Exception):
+    """A call that did not do what was asked; the message is a sentence for a person."""
+
+
+class SettingsError(KrakenError):
+    """The options, not Kraken, are wrong: nothing was sent."""
+
+
+class AwayError(KrakenError):
+    """Nobody answers, or the one who answers is not Kraken."""
+
+
+class Problem(KrakenError):
+    """Kraken refused, with a problem document (RFC 9457).
+
+    Attributes:
+        type: the last part of the document's type, "unknown-node"; "" when it carried none.
+        status: HTTP status.
+        document: the whole of it.
+    """
+
+    def __init__(self, status, document):
+        self.status = status
+        self.document = document
+        kind = str(document.get("type") or "")
+        self.type = kind[len(PROBLEM_PREFIX):] if kind.startswith(PROBLEM_PREFIX) else kind
+        super().__init__(_sentence(status, document))
+
+    def as_result(self):
+        """What a failed module returns about it, beside the message."""
+        return {"problem": dict(self.document, type=self.type, status=self.status)}
+
+
+class Client:
+    """One Kraken daemon.
+
+    Args:
+        options: socket, url, token_file, ca_path, timeout, as the user wrote them (None: not
+            given). What is written wins over the environment, whatever the kind of address.
+        environ: where KRAKEN_URL, KRAKEN_SOCKET and KRAKEN_TOKEN_FILE are looked up.
+
+    Attributes:
+        address: where Kraken is, for messages and cache keys; never holds a secret.
+        warnings: what the user should know about these settings; empty when all is well.
+    """
+
+    def __init__(self, options, environ=None):
+        environ = os.environ if environ is None else environ
+        self.timeout_s = float(options.get("timeout") or 30.0)
+        self.warnings = []
+        self._headers = {"Accept": "application/json", "Kraken-User": _user(), "User-Agent": AGENT}
+        self.socket, self.url = _where(options.get("socket"), options.get("url"), environ)
+        self.address = self.socket or self.url
+        if self.url:
+            self._over_tcp(options.get("token_file") or environ.get("KRAKEN_TOKEN_FILE"), options.get("ca_path"))
+
+    def nodes(self, **query):
+        """The nodes a query selects; a value of None is left out of it."""
+        return self.call("GET", "/v1/nodes", query=query, expect="nodes")
+
+    def call(self, method, path, query=None, body=None, expect=None):
+        """Send one request; give back the answer, decoded.
+
+        Args:
+            expect: give back only this part of the answer, which must be there.
+
+        Raises:
+            Problem: Kraken says no.
+            AwayError: no answer, or none of Kraken's.
+        """
+        pairs = [(k, v) for k, v in sorted((query or {}).items()) if v is not None]
+        if pairs:
+            path += "?" + "&".join("%s=%s" % (k, quote(str(v), safe="[],-@!*.:")) for k, v in pairs)
+        headers = dict(self._headers)
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode("utf-8")
+            headers["Content-Type"] = "application/json"
+        send = self._send_unix if self.socket else self._send_tcp
+        try:
+            status, kind, answer = send(method, path, data, headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise AwayError(self._why_away(error)) from error
+        document = self._decode(method, path, status, kind, answer)
+        if expect is None:
+            return document
+        if not isinstance(document, dict) or expect not in document:
+            raise AwayError("%s %s at %s: the answer has no %r; is that Kraken?" % (method, path, self.address, expect))
+        return document[expect]
+
+    def _over_tcp(self, token_file, ca_path):
+        if not token_file:
+            raise SettingsError(
+                "Kraken at %s wants a token: name the file that holds it in token_file (or KRAKEN_TOKEN_FILE)" % self.url
+            )
+        self._headers["Authorization"] = "Bearer " + read_token(token_file)
+        split = urlsplit(self.url)
+        if split.scheme == "http" and split.hostname not in ("localhost", "127.0.0.1", "::1"):
+            self.warnings.append("the token for %s travels unencrypted; use https" % self.url)
+        context = None
+        if split.scheme == "https":
+            try:
+                context = make_context(cafile=ca_path)
+            except OSError as error:
+                raise SettingsError("cannot read the certificates in ca_path %s: %s" % (ca_path, error)) from error
+        self._request = Request(
+            use_proxy=False, follow_redirects="none", use_netrc=False, http_agent=AGENT, timeout=self.timeout_s, context=context
+        )
+
+    def _send_unix(self, method, path, data, headers):
+        connection = _UnixConnection(self.socket, self.timeout_s)
+        try:
+            connection.request(method, path, body=data, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.getheader("Content-Type", ""), response.read()
+        finally:
+            connection.close()
+
+    def _send_tcp(self, method, path, data, headers):
+        try:
+            response = self._request.open(method, self.url + path, data=data, headers=headers)
+        except HTTPError as error:
+            response = error
+        try:
+            return response.code, response.headers.get("Content-Type", ""), response.read()
+        finally:
+            response.close()
+
+    def _decode(self, method, path, status, kind, answer):
+        where = "%s %s at %s" % (method, path.split("?")[0], self.address)
+        try:
+            document = json.loads(answer.decode("utf-8")) if answer else None
+        except ValueError:
+            raise AwayError("%s: the answer (status %s, %s) is not JSON; is that Kraken?" % (where, status, kind or "no type"))
+        if 200 <= status < 300:
+            return document
+        if not isinstance(document, dict):
+            raise AwayError("%s: status %s without a problem document; is that Kraken?" % (where, status))
+        raise Problem(status, document)
+
+    def _why_away(self, error):
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, socket.timeout):
+            return "Kraken at %s did not answer within %g s" % (self.address, self.timeout_s)
+        if isinstance(reason, http.client.HTTPException):
+            return "Kraken at %s broke off its answer (%s)" % (self.address, type(reason).__name__)
+        text = "cannot reach Kraken at %s: %s" % (self.address, getattr(reason, "strerror", None) or reason)
+        code = getattr(reason, "errno", None)
+        if not self.socket:
+            return text
+        if code == errno.ENOENT:
+            return text + " (is the daemon running on this machine, %s? delegate_to the head, or give url)" % socket.gethostname()
+        if code in (errno.EACCES, errno.EPERM):
+            return text + " (user %s may not open it: join the socket's group)" % _user()
+        if code == errno.ECONNREFUSED:
+            return text + " (the daemon is not running; the socket was left behind)"
+        return text
+
+
+def connection_spec():
+    """The options of doc fragment kraken.hpc.connection, for a module's argument_spec."""
+    return {
+        "socket": {"type": "path"},
+        "url": {"type": "str"},
+        "token_file": {"type": "path", "no_log": False},
+        "ca_path": {"type": "path"},
+        "timeout": {"type": "float", "default": 30.0},
+    }
+
+
+CONNECTION_EXCLUSIVE = [("socket", "url")]
+
+
+def read_token(path):
+    """The token in a file.
+
+    Raises:
+        SettingsError: the file is missing, empty, more than one word, or others may read it.
+    """
+    path = os.path.expanduser(path)
+    try:
+        with open(path, encoding="ascii") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            token = file.read(4096).strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError("cannot read the token in %s: %s" % (path, getattr(error, "strerror", None) or "not plain text"))
+    if mode & stat.S_IROTH:
+        raise SettingsError("everybody may read the token in %s: chmod o-r %s" % (path, path))
+    if not token or len(token.split()) != 1:
+        raise SettingsError("%s must hold one token and nothing else" % path)
+    return token
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout_s):
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _where(unix_socket, url, environ):
+    """(socket, None) or (None, url): written options first, then the environment, then the default."""
+    if unix_socket and url:
+        raise SettingsError("give socket or url, not both")
+    if not unix_socket and not url:
+        url = environ.get("KRAKEN_URL")
+        unix_socket = None if url else environ.get("KRAKEN_SOCKET") or DEFAULT_SOCKET
+    if unix_socket:
+        return os.path.expanduser(unix_socket), None
+    split = urlsplit(url)
+    if split.scheme not in ("http", "https") or not split.hostname:
+        raise SettingsError("url %s is not an address like https://head.example:8080" % (url.rsplit("@")[-1],))
+    if split.username or split.password:
+        raise SettingsError("url must not hold a user or password; the token comes from token_file")
+    return None, url.rstrip("/")
+
+
+def _user():
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "uid-%d" % os.getuid()
+
+
+def _sentence(status, document):
+    """The problem document as one sentence: what, where, why in detail, what to do."""
+    text = str(document.get("detail") or document.get("title") or "Kraken answered with status %s" % status)
+    if document.get("key") and str(document["key"]) not in text:
+        text = "%s: %s" % (document["key"], text)
+    details = document.get("details")
+    if isinstance(details, dict) and details:
+        shown = ["%s: %s" % pair for pair in sorted(details.items())[:DETAILS_MAX]]
+        if len(details) > DETAILS_MAX:
+            shown.append("and %d more" % (len(details) - DETAILS_MAX))
+        text += " [%s]" % "; ".join(shown)
+    if document.get("hint"):
+        text += " (%s)" % document["hint"]
+    return text

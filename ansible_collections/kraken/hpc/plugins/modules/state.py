@@ -1,0 +1,320 @@
+#!/usr/bin/python
+# Copyright: the Kraken developers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Declares the desired state of nodes, and waits for it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: state
+short_description: Declare the desired state (Cfg) of nodes
+version_added: 0.1.0
+description:
+  - Declares what nodes of an HPC cluster should be. Kraken finds the mutations that lead there and performs them.
+  - Says nothing about how. Whether the nodes are on, off or unknown now makes no difference to the task.
+  - Changes what it names and leaves the rest of the nodes' Cfg as it is. Either all nodes take the change or none does.
+  - Runs where Kraken's socket is, or anywhere with O(url). In most playbooks that is the controller, so write
+    C(hosts=localhost), C(connection=local) or C(delegate_to=localhost).
+options:
+  nodes:
+    description:
+      - The nodes meant, as nodesets in ClusterShell's syntax. V(n[0001-0128],login1), V(@compute), V(@compute!n7).
+      - There is no default. Neither the current host nor every node is ever assumed.
+      - A node that nobody declared to Kraken is an error, and then nothing is done.
+    type: list
+    elements: str
+    required: true
+  cfg:
+    description:
+      - The desired value of each variable named.
+      - Values are words. Quote what YAML would read as a boolean or a number, V('on'), V('1.10').
+    type: dict
+  unset:
+    description:
+      - Variables to withdraw from the Cfg. Nobody cares about their value any more.
+    type: list
+    elements: str
+  state:
+    description:
+      - V(present) declares O(cfg) and withdraws O(unset).
+    type: str
+    choices: [present]
+    default: present
+  wait:
+    description:
+      - Wait until every node is what was declared, and fail when that cannot be.
+      - The wait ends early when nothing that remains can go on by itself, because no path leads on (C(NO_PATH)),
+        a requirement is not met (C(REQUIRES_UNMET)), Kraken gave up after failures (C(QUARANTINED)), or somebody said to
+        leave the node alone (C(HELD)) for longer than the wait may last.
+      - Not in check mode.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - Seconds to wait at most.
+    type: int
+    default: 600
+  allow_unreachable:
+    description:
+      - Declare also what no path of mutations reaches today, for nodes whose modules or attributes follow later.
+      - Otherwise such a Cfg is refused, with the reason for each node.
+    type: bool
+    default: false
+  confirm_many:
+    description:
+      - Say that a change of more than 32 nodes is meant. Kraken refuses it otherwise.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - kraken.hpc.connection
+attributes:
+  check_mode:
+    description: Whether it can say what would change and change nothing.
+    support: full
+  diff_mode:
+    description: Whether it can show the Cfg before and after.
+    support: full
+author:
+  - The Kraken developers (@kraken-hpc)
+"""
+
+EXAMPLES = r"""
+- name: Eight nodes in service, and wait until they are
+  kraken.hpc.state:
+    nodes: n[0001-0008]
+    cfg:
+      phys_state: POWER_ON
+      run_state: SYNC
+      service: RUNNING
+    wait: true
+    wait_timeout: 900
+  delegate_to: localhost
+
+- name: Everything in a group off, however many nodes that is
+  kraken.hpc.state:
+    nodes: "@compute"
+    cfg: {phys_state: POWER_OFF}
+    unset: [run_state, service]
+    confirm_many: true
+  delegate_to: localhost
+
+- name: The hosts of this play, over TCP
+  kraken.hpc.state:
+    url: https://head.example:8080
+    token_file: ~/.config/kraken/token
+    nodes: "{{ ansible_play_hosts }}"
+    cfg: {service: RUNNING}
+  delegate_to: localhost
+  run_once: true
+"""
+
+RETURN = r"""
+changed_nodes:
+  description: The nodes whose Cfg changed (in check mode, would change), folded. Empty when none.
+  returned: success, or failure after the declaration
+  type: str
+  sample: n[0001-0008]
+changes:
+  description: What changed, equal changes together.
+  returned: success, or failure after the declaration
+  type: list
+  elements: dict
+  contains:
+    nodeset:
+      description: The nodes, folded.
+      type: str
+    count:
+      description: How many they are.
+      type: int
+    cfg:
+      description: For each variable that changed, its value before and after. Null means not declared.
+      type: dict
+  sample: [{nodeset: 'n[0001-0008]', count: 8, cfg: {phys_state: [POWER_OFF, POWER_ON]}}]
+causes:
+  description:
+    - Why each node is as it is, at the end of the wait. Kraken's cause, and the nodes it holds for, folded.
+    - C(SUPERSEDED) stands for nodes of which somebody else declared something else during the wait.
+  returned: after a wait
+  type: dict
+  sample: {CONVERGED: 'n[0001-0007]', QUARANTINED: n0008}
+remaining:
+  description: The nodes that are not what was declared, at the end of the wait. Equal causes and reasons together.
+  returned: after a wait
+  type: list
+  elements: dict
+  contains:
+    nodeset:
+      description: The nodes, folded.
+      type: str
+    count:
+      description: How many they are.
+      type: int
+    cause:
+      description: Kraken's cause.
+      type: str
+    reason:
+      description: Kraken's reason, a sentence.
+      type: str
+  sample: [{nodeset: n0008, count: 1, cause: QUARANTINED, reason: power_on failed 3 times}]
+waited_s:
+  description: Seconds waited.
+  returned: after a wait
+  type: float
+  sample: 74.2
+problem:
+  description: Kraken's own account of why it refused, a problem document (RFC 9457).
+  returned: when Kraken refused
+  type: dict
+  contains:
+    type:
+      description: The kind of problem. V(unknown-node), V(unreachable), V(needs-confirmation), V(document), and others.
+      type: str
+    status:
+      description: The HTTP status.
+      type: int
+    detail:
+      description: What was wrong.
+      type: str
+    hint:
+      description: What to do about it.
+      type: str
+    details:
+      description: Node or nodeset to reason, where the problem is C(unreachable).
+      type: dict
+  sample: {type: unknown-node, status: 404, detail: unknown node n9; nothing was done, part: n9}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kraken.hpc.plugins.module_utils.client import (
+    CONNECTION_EXCLUSIVE,
+    Client,
+    KrakenError,
+    Problem,
+    connection_spec,
+)
+from ansible_collections.kraken.hpc.plugins.module_utils.convergence import Wish, wait
+from ansible_collections.kraken.hpc.plugins.module_utils.nodeset import fold
+
+
+def main():
+    spec = connection_spec()
+    spec.update(
+        nodes={"type": "list", "elements": "str", "required": True},
+        cfg={"type": "dict"},
+        unset={"type": "list", "elements": "str"},
+        state={"type": "str", "choices": ["present"], "default": "present"},
+        wait={"type": "bool", "default": False},
+        wait_timeout={"type": "int", "default": 600},
+        allow_unreachable={"type": "bool", "default": False},
+        confirm_many={"type": "bool", "default": False},
+    )
+    module = AnsibleModule(
+        argument_spec=spec,
+        supports_check_mode=True,
+        mutually_exclusive=CONNECTION_EXCLUSIVE,
+        required_one_of=[("cfg", "unset")],
+    )
+    result = {"changed": False}
+    try:
+        failure = declare(module, result)
+    except Problem as problem:
+        module.fail_json(msg=str(problem), **dict(result, **problem.as_result()))
+    except KrakenError as error:
+        module.fail_json(msg=str(error), **result)
+    if failure:
+        module.fail_json(msg=failure, **result)
+    module.exit_json(**result)
+
+
+def declare(module, result):
+    """Declare what the parameters say, filling `result` as things become true.
+
+    Returns:
+        Why it failed after the declaration, "" when it did not.
+    """
+    params = module.params
+    cfg = check_cfg(params["cfg"] or {}, params["unset"] or [])
+    nodeset = ",".join(part for part in (str(part).strip() for part in params["nodes"]) if part)
+    if not nodeset:
+        raise KrakenError("nodes selects nobody; nothing was done")
+    client = Client(params)
+    for warning in client.warnings:
+        module.warn(warning)
+    items = client.call(
+        "PATCH",
+        "/v1/cfg",
+        body={
+            "nodeset": nodeset,
+            "set": cfg,
+            "unset": params["unset"] or [],
+            "dry_run": module.check_mode,
+            "allow_unreachable": params["allow_unreachable"],
+            "yes": params["confirm_many"],
+        },
+        expect="items",
+    )
+    changes = fold_changes(items)
+    result["changed"] = bool(changes)
+    result["changes"] = changes
+    result["changed_nodes"] = fold(item["node"] for item in items if item["changed"])
+    if module._diff:
+        result["diff"] = as_diff(changes)
+    if module.check_mode or not params["wait"]:
+        return ""
+    wish = Wish([item["node"] for item in items], cfg, params["unset"] or [])
+    outcome = wait(client, wish, params["wait_timeout"])
+    result.update(outcome.as_result())
+    return outcome.message
+
+
+def check_cfg(cfg, unset):
+    """The Cfg with every value a string.
+
+    Raises:
+        KrakenError: a value that YAML has already turned into something else, a variable both set
+            and withdrawn, or nothing to do.
+    """
+    checked = {}
+    for variable, value in cfg.items():
+        if value is None:
+            raise KrakenError("cfg.%s has no value; to withdraw a variable name it in unset" % variable)
+        if isinstance(value, (bool, float)):
+            raise KrakenError("cfg.%s: YAML read the value as %r; quote it, or write the word meant" % (variable, value))
+        if not isinstance(value, (str, int)):
+            raise KrakenError("cfg.%s must be one value, not a %s" % (variable, type(value).__name__))
+        checked[str(variable)] = str(value)
+    both = sorted(set(checked) & set(unset))
+    if both:
+        raise KrakenError("%s is both in cfg and in unset" % ", ".join(both))
+    if not checked and not unset:
+        raise KrakenError("cfg and unset are empty; there is nothing to declare")
+    return checked
+
+
+def fold_changes(items):
+    """Items of an answer that changed, equal changes together, in the order first met."""
+    together = {}
+    for item in items:
+        if item["changed"]:
+            key = tuple(sorted((variable, tuple(pair)) for variable, pair in item["diff"].items()))
+            together.setdefault(key, []).append(item["node"])
+    return [
+        {"nodeset": fold(names), "count": len(names), "cfg": {variable: list(pair) for variable, pair in key}}
+        for key, names in together.items()
+    ]
+
+
+def as_diff(changes):
+    """The changes in the form Ansible shows with --diff; what is not declared is left out."""
+    shown = []
+    for change in changes:
+        before, after = (
+            {variable: pair[side] for variable, pair in change["cfg"].items() if pair[side] is not None} for side in (0, 1)
+        )
+        header = "Cfg of " + change["nodeset"]
+        shown.append({"before_header": header, "after_header": header, "before": before, "after": after})
+    return shown
+
+
+if __name__ == "__main__":
+    main()
