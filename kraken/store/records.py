@@ -1,0 +1,221 @@
+"""What is written to the store, and what comes back of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kraken.model.hold import Hold
+from kraken.model.run import Outcome
+from kraken.model.update import Side, StateUpdate
+
+EntryKind = Literal["cfg", "attribute", "dsc", "run", "hold", "node", "quarantine"]
+"""The kinds of journal entries, as docs/api.md gives them to clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveUpdates:
+    """Keep these records, as the merge let them stand.
+
+    A withdrawn Cfg or attribute is kept, so that `Memory.updates` gives the withdrawal back; a
+    withdrawn Dsc is forgotten. Withdrawing a node's presence forgets all else about the node that is
+    older.
+    """
+
+    updates: Sequence[StateUpdate]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveHold:
+    """Keep a hold; one with the same id is replaced."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class DropHold:
+    """Forget the hold of this id, if there is one."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """A run leaves; commit it before the run is performed.
+
+    Attributes:
+        operator: the key of the mutation or discovery, `module.name`.
+    """
+
+    run_id: str
+    operator: str
+    kind: Literal["mutation", "discovery"]
+    nodes: Sequence[str]
+    issued_at: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    """A run ended for one of its nodes. The first end of a node stays; of an unknown run, nothing is kept."""
+
+    run_id: str
+    node: str
+    outcome: Outcome
+    message: str
+    observed: Mapping[str, str]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetTrouble:
+    """Keep how often a node failed, and whether it is quarantined; replaces what was kept of the node.
+
+    Attributes:
+        since: when the last failure was, or when quarantine began; seconds since the epoch.
+        operator: the key of the mutation that failed.
+    """
+
+    node: str
+    failures: int
+    quarantined: bool
+    since: float
+    reason: str
+    operator: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClearTrouble:
+    """Forget the failures of a node."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One entry of the journal.
+
+    Attributes:
+        node: whose; EVERY_NODE where it is about all of them.
+        text: one line for a person.
+        data: the same for programs; JSON types only.
+    """
+
+    at: float
+    node: str
+    kind: EntryKind
+    text: str
+    source: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+Change = SaveUpdates | SaveHold | DropHold | StartRun | EndRun | SetTrouble | ClearTrouble | Note
+
+Trouble = SetTrouble
+"""What is remembered of a node in trouble is what was set."""
+
+
+def is_soft(change: Change) -> bool:
+    """Whether a power cut may take the last seconds of it: the next look at the nodes brings it again."""
+    if isinstance(change, SaveUpdates):
+        return all(update.side is Side.DSC for update in change.updates)
+    return isinstance(change, Note) and change.kind == "dsc"
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedRun:
+    """One node of a run that was under way when the daemon ended: what it did there is not known."""
+
+    run_id: str
+    operator: str
+    node: str
+    issued_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Everything a starting daemon needs to know of its former self.
+
+    Attributes:
+        updates: presence first, in the order of declaration, then attributes and Cfg, then Dsc with
+            the time it was truly seen: merged in this order, the table is what it was.
+        unfinished: they stay until EndRun ends them.
+    """
+
+    updates: tuple[StateUpdate, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    unfinished: tuple[UnfinishedRun, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A journal entry as it is kept.
+
+    Attributes:
+        id: grows with each entry; `history(before=id)` goes on behind it.
+    """
+
+    id: int
+    at: float
+    node: str
+    kind: str
+    text: str
+    source: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEnd:
+    """How a run stands for one node.
+
+    Attributes:
+        outcome, at: None while it is under way.
+    """
+
+    node: str
+    outcome: Outcome | None
+    message: str
+    observed: Mapping[str, str]
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """A run as the journal has it.
+
+    Attributes:
+        ended_at: when its last node ended; None while any is under way.
+        results: one per node, in the order of the run.
+    """
+
+    run_id: str
+    operator: str
+    kind: str
+    issued_at: float
+    timeout_s: float
+    ended_at: float | None
+    results: tuple[NodeEnd, ...]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return tuple(result.node for result in self.results)
+
+    @property
+    def module(self) -> str:
+        """The Kraken module its operator belongs to."""
+        return self.operator.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The operator's name within its module."""
+        return self.operator.rpartition(".")[2]
+
+    def outcomes(self) -> dict[Outcome, list[str]]:
+        """Outcome -> nodes that came to it; nodes under way are in none."""
+        found: dict[Outcome, list[str]] = {}
+        for result in self.results:
+            if result.outcome is not None:
+                found.setdefault(result.outcome, []).append(result.node)
+        return found
