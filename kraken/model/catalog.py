@@ -65,6 +65,12 @@ class Catalog:
             place(variable)
         return tuple(order)
 
+    @cached_property
+    def forgettable(self) -> frozenset[str]:
+        """Variables that can be forgotten, and those whose change can make one forgotten."""
+        names = {variable.name for variable in self._forgetful}
+        return frozenset(names | {c.name for v in self._forgetful for c in v.known_when})
+
     def known(self, dsc: State, attributes: Mapping[str, Value]) -> dict[str, str]:
         """What still counts of what was seen: UNKNOWN values dropped, `known_when` cascaded."""
         state = {name: value for name, value in dsc.items() if value != UNKNOWN}

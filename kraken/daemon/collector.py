@@ -1,0 +1,270 @@
+"""A member of the tree, without a loop: state in, decisions out. All its doors are synchronous."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kraken.engine.effects import Assert, Effect
+from kraken.engine.engine import Engine
+from kraken.engine.news import Changed, News, Reported
+from kraken.engine.settings import Settings
+from kraken.model.catalog import Catalog
+from kraken.model.hold import EVERY_NODE, Hold, HoldTable
+from kraken.model.node import Node, NodeTable
+from kraken.model.run import NodeFacts, NodeResult
+from kraken.model.update import PRESENCE, UNKNOWN, Side, Stamp, StateUpdate, Value
+from kraken.planning.planner import Planner
+from kraken.sync.spread import Neighbours, Send, spread
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Cfg and attributes as the root stamped them; they are durable already."""
+
+    updates: Sequence[StateUpdate]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What executors report, node by node."""
+
+    results: Sequence[NodeResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Records from a neighbour."""
+
+    neighbour: str
+    updates: Sequence[StateUpdate]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSet:
+    """A hold was set (it is durable already)."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLifted:
+    """A hold was lifted (durably)."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class LookAt:
+    """Somebody wants these nodes looked at now."""
+
+    nodes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """An operator ended quarantine and pauses of these nodes."""
+
+    nodes: Sequence[str]
+
+
+Arrival = Declared | Results | Heard | HoldSet | HoldLifted | LookAt | Released
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChanged:
+    """A value became another; `was` None: there was none."""
+
+    update: StateUpdate
+    was: Value
+
+
+Consequence = Effect | ValueChanged | Send
+
+
+class Collector:
+    """The state of one member of the tree and the rules that move it.
+
+    Args:
+        incarnation: grows with each start; leads stamps and the ids of runs.
+        seed: of the jitter in pauses.
+
+    Attributes:
+        unsaved: nodes whose Dsc changed (or was seen again) since the caller last emptied it.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        *,
+        incarnation: int = 1,
+        seed: int = 0,
+        neighbours: Neighbours | None = None,
+    ) -> None:
+        self.catalog = catalog
+        self.incarnation = incarnation
+        self.table = NodeTable()
+        self.holds = HoldTable()
+        self.neighbours = neighbours or Neighbours()
+        self.planner = Planner(catalog)
+        self.engine = Engine(
+            self.table, catalog, self.planner, self.holds, settings, incarnation=incarnation, seed=seed
+        )
+        self.unsaved: set[str] = set()
+        self._sequence = 0
+
+    def accept(self, arrivals: Iterable[Arrival], now: float) -> list[Consequence]:
+        """The one door in: merge what arrives, decide what follows.
+
+        Args:
+            arrivals: in order; none at all is right at any time and does what time has made due.
+
+        Returns:
+            What the caller must perform, in order.
+        """
+        follows: list[Consequence] = []
+        news: list[News] = []
+        for arrival in arrivals:
+            self._take(arrival, now, news, follows)
+        while True:
+            effects = self.engine.reconcile(news, now)
+            news = []
+            for effect in effects:
+                if isinstance(effect, Assert):
+                    self._observe(effect.node, effect.values, effect.source, now, news, follows)
+                else:
+                    follows.append(effect)
+            if not news:
+                return follows
+
+    def stamp(self) -> Stamp:
+        """The next stamp of this writer."""
+        self._sequence += 1
+        return Stamp(self.incarnation, self._sequence)
+
+    def adopt(self, catalog: Catalog) -> None:
+        """Work with these modules from now on. Call `accept` afterwards."""
+        self.catalog = catalog
+        self.planner = Planner(catalog)
+        self.engine.adopt(catalog, self.planner)
+
+    def restore(self, updates: Iterable[StateUpdate], holds: Iterable[Hold], now: float) -> None:
+        """Take back what a former life knew, with its true age. Call `accept` afterwards."""
+        self.table.merge(updates)
+        for hold in holds:
+            self.holds.add(hold)
+        for name in self.table:
+            self.engine.know(name, now)
+
+    def facts(self, name: str) -> NodeFacts:
+        """What an executor may know of the node now."""
+        node = self.table[name]
+        return NodeFacts(
+            name,
+            node.attribute_values(),
+            node.groups,
+            node.cfg_values(),
+            self.catalog.known(node.dsc_values(), node.attribute_values()),
+        )
+
+    # -- arrivals -----------------------------------------------------------------------------
+
+    def _take(self, arrival: Arrival, now: float, news: list[News], follows: list[Consequence]) -> None:
+        if isinstance(arrival, Results):
+            for result in arrival.results:
+                self._take_result(result, now, news, follows)
+        elif isinstance(arrival, Declared):
+            self._merge(arrival.updates, None, news, follows)
+        elif isinstance(arrival, Heard):
+            self._merge(arrival.updates, arrival.neighbour, news, follows)
+        elif isinstance(arrival, HoldSet):
+            self.holds.add(arrival.hold)
+            news.extend(self._held(arrival.hold))
+        elif isinstance(arrival, HoldLifted):
+            self.holds.drop(arrival.hold)
+            news.extend(self._held(arrival.hold))
+        elif isinstance(arrival, LookAt):
+            self.engine.look(arrival.nodes, now)
+        else:
+            follows.extend(self.engine.release(arrival.nodes))
+
+    def _take_result(
+        self, result: NodeResult, now: float, news: list[News], follows: list[Consequence]
+    ) -> None:
+        active = self.engine.batches.active.get(result.run_id)
+        if active is not None and result.node in self.table:
+            observed = self.engine.admit(result)
+            if observed:
+                source = active.run.operator.key
+                self._observe(result.node, observed, source, now, news, follows)
+        news.append(Reported(result))
+
+    def _held(self, hold: Hold) -> list[News]:
+        if hold.node == EVERY_NODE:
+            return [Changed(name) for name in self.table]
+        return [Changed(hold.node)] if hold.node in self.table else []
+
+    def _observe(
+        self,
+        name: str,
+        values: Mapping[str, str],
+        source: str,
+        now: float,
+        news: list[News],
+        follows: list[Consequence],
+    ) -> None:
+        """Values of one node become Dsc, stamped by us who own it; what they make moot is forgotten."""
+        if name not in self.table:
+            return
+        updates = [
+            StateUpdate(name, Side.DSC, variable, value, self.stamp(), now, source)
+            for variable, value in values.items()
+        ]
+        changed = self._merge(updates, None, news, follows)
+        if changed & self.catalog.forgettable:
+            forgotten = self._forgotten(self.table[name], now)
+            if forgotten:
+                self._merge(forgotten, None, news, follows)
+
+    def _forgotten(self, node: Node, now: float) -> list[StateUpdate]:
+        dsc = node.dsc_values()
+        known = self.catalog.known(dsc, node.attribute_values())
+        return [
+            StateUpdate(node.name, Side.DSC, variable, UNKNOWN, self.stamp(), now, "forgotten")
+            for variable, value in dsc.items()
+            if value != UNKNOWN and variable not in known
+        ]
+
+    def _merge(
+        self,
+        updates: Sequence[StateUpdate],
+        heard_from: str | None,
+        news: list[News],
+        follows: list[Consequence],
+    ) -> set[str]:
+        """Merge records, tell the engine and the neighbours; gives back the variables that changed."""
+        before = [self._value(update) for update in updates]
+        standing: list[StateUpdate] = []
+        changed: set[str] = set()
+        for update, was in zip(updates, before, strict=True):
+            if not self.table.merge((update,)):
+                continue
+            standing.append(update)
+            whole = update.side is Side.ATTRIBUTE and update.variable == PRESENCE
+            news.append(Changed(update.node, None if whole else update.side))
+            if update.side is Side.DSC:
+                self.unsaved.add(update.node)
+            if was != update.value:
+                changed.add(update.variable)
+                follows.append(ValueChanged(update, was))
+        follows.extend(spread(standing, self.neighbours, heard_from))
+        return changed
+
+    def _value(self, update: StateUpdate) -> Value:
+        node = self.table.get(update.node)
+        if node is None:
+            return None
+        records = {Side.DSC: node.dsc, Side.CFG: node.cfg, Side.ATTRIBUTE: node.attributes}[update.side]
+        record = records.get(update.variable)
+        return None if record is None else record.value

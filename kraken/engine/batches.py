@@ -1,0 +1,139 @@
+"""Equal work on many nodes leaves as one run; while one is under way the next gathers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+
+from kraken.engine.settings import Settings
+from kraken.model.module import Discovery, Mutation
+from kraken.model.run import Run
+
+Operator = Mutation | Discovery
+
+
+@dataclass(slots=True)
+class Active:
+    """A run under way, and the nodes that have not reported."""
+
+    run: Run
+    out: set[str] = field(default_factory=set)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it takes a place: stragglers (half its nodes or fewer) do not block others."""
+        return 2 * len(self.out) > len(self.run.nodes)
+
+
+class Batches:
+    """Who waits for which operator, and which runs are under way."""
+
+    def __init__(self, settings: Settings, incarnation: int) -> None:
+        self._settings = settings
+        self._incarnation = incarnation
+        self._sequence = 0
+        self._operators: dict[str, Operator] = {}
+        self._waiting: dict[str, dict[str, None]] = {}
+        self._issued_at: dict[str, float] = {}
+        self.active: dict[str, Active] = {}
+
+    def add(self, operator: Operator, node: str) -> None:
+        """Let the node wait for its turn; a node waits once."""
+        key = operator.key
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            self._operators[key] = operator
+            waiting = self._waiting[key] = {}
+        waiting[node] = None
+
+    def drop(self, key: str, node: str) -> None:
+        """The node no longer waits for this operator."""
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting.pop(node, None)
+
+    def forget(self, node: str) -> None:
+        """The node is gone: it waits for nothing."""
+        for waiting in self._waiting.values():
+            waiting.pop(node, None)
+
+    def leave(self, now: float) -> list[Run]:
+        """The runs that may leave now; mutations before discoveries."""
+        runs: list[Run] = []
+        keys = [key for key, waiting in self._waiting.items() if waiting]
+        for key in sorted(keys, key=lambda key: isinstance(self._operators[key], Discovery)):
+            while self._may_leave(key, now):
+                runs.append(self._take(key, now))
+        return runs
+
+    def next_at(self, now: float) -> float | None:
+        """When a batch that gathers may leave although nothing else happens; None: never."""
+        times = [
+            self._issued_at[key] + self._gather_s(self._operators[key])
+            for key, waiting in self._waiting.items()
+            if waiting and key in self._issued_at
+        ]
+        return min((time for time in times if time > now), default=None)
+
+    def reported(self, run_id: str, node: str) -> Run | None:
+        """Note the node's result; None when the run is not under way or the node reported before."""
+        active = self.active.get(run_id)
+        if active is None or node not in active.out:
+            return None
+        active.out.discard(node)
+        if not active.out:
+            del self.active[run_id]
+        return active.run
+
+    def place(self, key: str, node: str) -> tuple[int, int]:
+        """Position (from 1) of a waiting node, and how many wait."""
+        waiting = self._waiting.get(key, {})
+        position = next((i for i, name in enumerate(waiting, 1) if name == node), 0)
+        return position, len(waiting)
+
+    def busy(self, operator: Operator) -> tuple[int, int]:
+        """Runs of this kind under way that count, and how many may be."""
+        kind = _kind(operator)
+        counted = sum(
+            1
+            for active in self.active.values()
+            if active.counts
+            and _kind(active.run.operator) == kind
+            and isinstance(active.run.operator, Mutation) == isinstance(operator, Mutation)
+        )
+        return counted, self._settings.runs_max.get(kind, 1)
+
+    def _may_leave(self, key: str, now: float) -> bool:
+        waiting = self._waiting[key]
+        if not waiting:
+            return False
+        operator = self._operators[key]
+        busy, places = self.busy(operator)
+        if busy >= places:
+            return False
+        if len(waiting) >= self._settings.batch_max or now >= self._gathers_until(key, operator):
+            return True
+        return not any(a.counts and a.run.operator.key == key for a in self.active.values())
+
+    def _gathers_until(self, key: str, operator: Operator) -> float:
+        issued_at = self._issued_at.get(key)
+        return float("-inf") if issued_at is None else issued_at + self._gather_s(operator)
+
+    def _gather_s(self, operator: Operator) -> float:
+        return self._settings.gather_s.get(_kind(operator), 0.0)
+
+    def _take(self, key: str, now: float) -> Run:
+        waiting = self._waiting[key]
+        nodes = tuple(islice(waiting, self._settings.batch_max))
+        for node in nodes:
+            del waiting[node]
+        operator = self._operators[key]
+        self._sequence += 1
+        run = Run(f"{self._incarnation}-{self._sequence}", operator, nodes, now, operator.timeout_s)
+        self._issued_at[key] = now
+        self.active[run.id] = Active(run, set(nodes))
+        return run
+
+
+def _kind(operator: Operator) -> str:
+    return operator.action.kind if operator.action is not None else "none"

@@ -1,0 +1,65 @@
+"""Is a value known well enough to act on it?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kraken.engine.cause import Cause
+from kraken.engine.progress import Progress
+from kraken.model.catalog import Catalog
+from kraken.model.update import UNKNOWN
+
+TIMEOUT_SOURCE = "timeout"
+"""The source of values that were asserted, not seen."""
+
+CLOCK_SKEW_S = 5.0
+"""An observation from further in the future than this has an age nobody knows."""
+
+
+class Doubt(NamedTuple):
+    """A variable one must look at before acting. `cause` is STALE or UNKNOWN."""
+
+    cause: Cause
+    variable: str
+    detail: str
+
+
+def doubt(
+    catalog: Catalog, progress: Progress, variable: str, now: float, *, disruptive: bool
+) -> Doubt | None:
+    """Why this variable is not known well enough; None when it is.
+
+    Args:
+        disruptive: the act can end somebody's work, so UNKNOWN and asserted values are doubted
+            too. A value that is UNKNOWN because another one says so (`known_when`) is as well known
+            as that other one.
+    """
+    if variable in progress.unsettled:
+        return Doubt(Cause.STALE, variable, f"{variable} was not seen since it was last acted on")
+    declared = catalog.variables.get(variable)
+    if declared is None:
+        return None
+    record = progress.node.dsc.get(variable)
+    if progress.value(variable) == UNKNOWN:
+        if not disruptive:
+            return None
+        for condition in declared.known_when:
+            if not catalog.meets(condition, progress.state, progress.attributes):
+                if condition.name not in catalog.variables:
+                    return None
+                return doubt(catalog, progress, condition.name, now, disruptive=True)
+        return Doubt(Cause.UNKNOWN, variable, f"{variable} is not known")
+    assert record is not None, f"{variable} is known without a record"
+    if is_stale(declared.fresh_for_s, record.seen_at, now):
+        return Doubt(Cause.STALE, variable, f"{variable}={record.value} was seen too long ago")
+    if disruptive and record.source == TIMEOUT_SOURCE:
+        detail = f"{variable}={record.value} was asserted by a time-out, nobody has seen it"
+        return Doubt(Cause.UNKNOWN, variable, detail)
+    return None
+
+
+def is_stale(fresh_for_s: float | None, seen_at: float, now: float) -> bool:
+    """Whether an observation is too old (or from a future that makes its age unknowable)."""
+    if seen_at > now + CLOCK_SKEW_S:
+        return True
+    return fresh_for_s is not None and now - seen_at > fresh_for_s

@@ -1,0 +1,72 @@
+"""What the engine asks for: values that the daemon performs, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kraken.engine.cause import Cause
+from kraken.model.module import Mutation
+from kraken.model.run import Outcome, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Give the run to its executor. A mutation's start is durable before it is performed."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Assert:
+    """Take these values as Dsc though nobody saw them: a time-out's `fails_to`."""
+
+    node: str
+    values: Mapping[str, str]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """A mutation is over for a node: its effect was seen (OK), or it was not.
+
+    Attributes:
+        started_at, ended_at: seconds since the epoch.
+        message: one line for a person; "" when all went well.
+    """
+
+    node: str
+    mutation: Mutation
+    run_id: str | None
+    outcome: Outcome
+    started_at: float
+    ended_at: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TroubleChanged:
+    """Failures of a node, to be kept across a restart; all empty when its troubles are over.
+
+    Attributes:
+        failures: mutation key -> times it failed in a row.
+        quarantined: the reason, None while it is not.
+    """
+
+    node: str
+    failures: Mapping[str, int]
+    quarantined: str | None
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class CauseChanged:
+    """For those who watch."""
+
+    node: str
+    was: Cause | None
+    cause: Cause
+    detail: str
+
+
+Effect = Start | Assert | StepEnded | TroubleChanged | CauseChanged

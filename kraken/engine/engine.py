@@ -1,0 +1,485 @@
+"""The engine: reads what is wished and what is known, decides what runs next."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+
+from kraken.engine.batches import Batches
+from kraken.engine.cause import Cause, Explanation, Verdict
+from kraken.engine.doubt import Doubt, doubt
+from kraken.engine.effects import CauseChanged, Effect, Start, TroubleChanged
+from kraken.engine.explain import explain, hold_text
+from kraken.engine.looks import Looks
+from kraken.engine.news import Changed, News
+from kraken.engine.progress import Look, Phase, Progress, Trouble
+from kraken.engine.settings import Settings
+from kraken.engine.steps import Steps
+from kraken.model.catalog import Catalog
+from kraken.model.hold import HoldTable
+from kraken.model.module import Discovery, Mutation
+from kraken.model.node import NodeTable
+from kraken.model.run import NodeResult, Run
+from kraken.model.update import Side
+from kraken.planning.path import NoPath, Path, Step
+from kraken.planning.planner import Planner
+
+
+class Engine:
+    """Decides for every node of a table, one at a time, from its state alone.
+
+    The table and the holds belong to the caller, who tells of every change by `reconcile`. All
+    times are seconds since the epoch.
+
+    Args:
+        incarnation: of the collector; leads the ids of runs.
+        seed: of the jitter in pauses.
+    """
+
+    def __init__(
+        self,
+        table: NodeTable,
+        catalog: Catalog,
+        planner: Planner,
+        holds: HoldTable,
+        settings: Settings,
+        *,
+        incarnation: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.table = table
+        self.holds = holds
+        self.settings = settings
+        self.batches = Batches(settings, incarnation)
+        self._seed = seed
+        self._progress: dict[str, Progress] = {}
+        self._wakes: list[tuple[float, str]] = []
+        self._dirty: dict[str, None] = {}
+        self._queued: list[tuple[Progress, Verdict]] = []
+        self.adopt(catalog, planner)
+
+    def adopt(self, catalog: Catalog, planner: Planner) -> None:
+        """Work with this catalog from now on; what is under way finishes as it began."""
+        self.catalog = catalog
+        self.planner = planner
+        self._looks = Looks(catalog, self.settings)
+        self._steps = Steps(catalog, self._looks, self.settings, self._seed)
+        for progress in self._progress.values():
+            progress.looks = {key: look for key, look in progress.looks.items() if key in catalog.discoveries}
+            self._read(progress, None)
+            self._dirty[progress.node.name] = None
+
+    def reconcile(self, news: Iterable[News], now: float) -> list[Effect]:
+        """Take in the news, decide again for the nodes it names and for those whose time has come.
+
+        Calling it with no news, at any time, is always right and does what time has made due.
+        """
+        effects: list[Effect] = []
+        for item in news:
+            if isinstance(item, Changed):
+                self._changed(item, now)
+            else:
+                self._reported(item.result, now, effects)
+        while self._wakes and self._wakes[0][0] <= now:
+            at, name = heapq.heappop(self._wakes)
+            progress = self._progress.get(name)
+            if progress is not None and progress.wake_at == at:
+                progress.wake_at = None
+                self._dirty[name] = None
+        dirty, self._dirty = self._dirty, {}
+        for name in dirty:
+            progress = self._progress.get(name)
+            if progress is not None:
+                self._evaluate(progress, now, effects)
+        for run in self.batches.leave(now):
+            self._started(run, now, effects)
+        for progress, verdict in self._queued:
+            if progress.gathered:
+                self._judge(progress, verdict, now, effects)
+        self._queued.clear()
+        return effects
+
+    def next_deadline(self, now: float) -> float | None:
+        """When `reconcile` is due although no news come; None: never."""
+        gathers = self.batches.next_at(now)
+        wakes = self._wakes[0][0] if self._wakes else None
+        return min((time for time in (gathers, wakes) if time is not None), default=None)
+
+    def admit(self, result: NodeResult) -> dict[str, str]:
+        """What a result may add to Dsc: of declared variables, values of their domain, and nothing
+        that was looked at before a mutation touched it. To be asked before `reconcile` hears of it.
+        """
+        active = self.batches.active.get(result.run_id)
+        progress = self._progress.get(result.node)
+        if active is None or progress is None or result.node not in active.out:
+            return {}
+        run = active.run
+        admitted: dict[str, str] = {}
+        for variable, value in result.observed.items():
+            declared = self.catalog.variables.get(variable)
+            if declared is None or not declared.accepts(value):
+                continue
+            touched_at = progress.unsettled.get(variable)
+            if touched_at is not None:
+                if isinstance(run.operator, Discovery) and run.issued_at < touched_at:
+                    continue
+                del progress.unsettled[variable]
+            admitted[variable] = value
+        return admitted
+
+    def explain(self, node: str, now: float) -> Explanation:
+        """The node's one cause, with the fact that blocks and what happens next."""
+        return explain(self.catalog, self._progress[node], self.batches, now)
+
+    def cause(self, node: str) -> Cause:
+        """The node's one cause."""
+        return self._progress[node].verdict.cause
+
+    def progress(self, node: str) -> Progress:
+        """What the engine knows of the node; to be read only."""
+        return self._progress[node]
+
+    def path(self, node: str, cfg: Mapping[str, str] | None = None) -> Path | NoPath:
+        """The path from what is known of the node to its Cfg (or to this one)."""
+        progress = self._progress[node]
+        wanted = progress.cfg if cfg is None else cfg
+        return self.planner.find_path_in(progress.class_, progress.state, wanted, frozenset())
+
+    def look(self, nodes: Iterable[str], now: float) -> dict[str, list[str]]:
+        """Have these nodes looked at as soon as possible; gives back which discoveries will."""
+        asked: dict[str, list[str]] = {}
+        for name in nodes:
+            progress = self._progress[name]
+            asked[name] = []
+            for watch in self._looks.watches(progress):
+                if self._looks.applicable(watch, progress):
+                    look = self._looks.look(progress, watch.discovery)
+                    self._queue(progress, look)
+                    asked[name].append(watch.discovery.key)
+            self._dirty[name] = None
+        return asked
+
+    def release(self, nodes: Iterable[str]) -> list[Effect]:
+        """End quarantine and pauses of these nodes; they are tried again at once."""
+        effects: list[Effect] = []
+        for name in nodes:
+            progress = self._progress[name]
+            self._dirty[name] = None
+            for look in progress.looks.values():
+                look.blind, look.failures = False, 0
+            if progress.trouble:
+                progress.trouble = Trouble()
+                effects.append(TroubleChanged(name, {}, None, 0.0))
+        return effects
+
+    def know(self, node: str, now: float) -> None:
+        """The node stands in the table; the next `reconcile` decides for it."""
+        self._changed(Changed(node), now)
+
+    def restore_trouble(
+        self, node: str, failures: Mapping[str, int], quarantined: str | None, since: float
+    ) -> None:
+        """Remember what a former life of the daemon knew of this node's failures."""
+        progress = self._progress[node]
+        progress.trouble = Trouble(failures=dict(failures), quarantined=quarantined, since=since)
+        self._dirty[node] = None
+
+    def interrupted(self, node: str, mutation: Mutation, now: float) -> list[Effect]:
+        """A former life of the daemon ended while this mutation was under way on the node.
+
+        It is not done again before its effect was looked for; where nothing can look, a person must.
+        """
+        progress = self._progress[node]
+        self._dirty[node] = None
+        for change in mutation.changes:
+            self._steps.unsettle(progress, change.variable, now)
+            if change.variable not in progress.unsettled:
+                progress.trouble.since = now
+                progress.trouble.quarantined = (
+                    f"{mutation.key} was under way when the daemon ended, and nothing observes "
+                    f"{change.variable}: look at the node, then `kraken retry {node}`"
+                )
+                trouble = progress.trouble
+                failures, quarantined = dict(trouble.failures), trouble.quarantined
+                return [TroubleChanged(node, failures, quarantined, trouble.since)]
+        return []
+
+    # -- news ---------------------------------------------------------------------------------
+
+    def _changed(self, news: Changed, now: float) -> None:
+        name = news.node
+        node = self.table.get(name)
+        if node is None:
+            if self._progress.pop(name, None) is not None:
+                self.batches.forget(name)
+            return
+        progress = self._progress.get(name)
+        if progress is None or progress.node is not node:
+            if progress is not None:
+                self.batches.forget(name)
+            progress = self._progress[name] = Progress(node, now)
+            self._read(progress, None)
+        else:
+            self._read(progress, news.side)
+        self._dirty[name] = None
+
+    def _read(self, progress: Progress, side: Side | None) -> None:
+        node = progress.node
+        if side is Side.ATTRIBUTE or side is None:
+            progress.attributes = node.attribute_values()
+            progress.class_ = self.planner.class_of(progress.attributes)
+        if side is Side.CFG or side is None:
+            cfg = node.cfg_values()
+            if cfg != progress.cfg:
+                progress.cfg = cfg
+                progress.trouble.retry_at.clear()
+        if side is not Side.CFG:
+            state = self.catalog.known(node.dsc_values(), progress.attributes)
+            if state != progress.state:
+                progress.state = state
+                for look in progress.looks.values():
+                    look.blind = False
+
+    def _reported(self, result: NodeResult, now: float, effects: list[Effect]) -> None:
+        run = self.batches.reported(result.run_id, result.node)
+        progress = self._progress.get(result.node)
+        if run is None or progress is None:
+            return
+        self._dirty[result.node] = None
+        if isinstance(run.operator, Discovery):
+            look = progress.looks.get(run.operator.key)
+            if look is not None and look.run_id == run.id:
+                self._looks.ended(progress, look, result)
+            return
+        step = progress.underway.get(run.operator.key)
+        if step is not None and step.run_id == run.id and step.phase is Phase.ISSUED:
+            self._steps.reported(progress, step, result, now, effects)
+
+    # -- decisions ----------------------------------------------------------------------------
+
+    def _evaluate(self, progress: Progress, now: float, effects: list[Effect]) -> None:
+        gathered, progress.gathered = progress.gathered, {}
+        asserted = self._steps.settle(progress, now, effects)
+        looks, wake_at = self._looks.due(progress, now)
+        for look in looks:
+            self._queue(progress, look)
+        if asserted:
+            verdict = Verdict(Cause.BACKOFF, "", "a step timed out just now", now)
+        else:
+            verdict = self._decide(progress, now, effects)
+        for key in gathered:
+            if key not in progress.gathered:
+                self.batches.drop(key, progress.node.name)
+        if verdict.cause is Cause.BUDGET and progress.gathered:
+            self._queued.append((progress, verdict))  # it may leave before anybody can ask
+        else:
+            self._judge(progress, verdict, now, effects)
+        self._wake(progress, self._confirm(progress, now), wake_at, verdict.next_at)
+
+    def _decide(self, progress: Progress, now: float, effects: list[Effect]) -> Verdict:
+        holds = self.holds.on(progress.node.name, now)
+        if holds:
+            until = min((hold.until for hold in holds if hold.until is not None), default=None)
+            return Verdict(Cause.HELD, "", "; ".join(hold_text(hold) for hold in holds), until)
+        differing = progress.differing()
+        if not differing:
+            return self._converged(progress, now, effects)
+        if progress.trouble.quarantined is not None:
+            return self._under_way(progress) or Verdict(Cause.QUARANTINED, "", progress.trouble.quarantined)
+        blind = self._blind(progress)
+        path = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, blind)
+        self._drop_unwanted(progress, path, now, effects)
+        if isinstance(path, NoPath):
+            return self._under_way(progress) or self._no_path(progress, path, blind, now)
+        verdict: Verdict | None = None
+        for step in path.next_steps:
+            candidate = self._take_up(progress, step, differing, now)
+            verdict = verdict or candidate
+        under_way = self._under_way(progress)
+        if under_way is not None:
+            return under_way
+        assert verdict is not None, "a path that is not empty has a next step"
+        return verdict
+
+    def _converged(self, progress: Progress, now: float, effects: list[Effect]) -> Verdict:
+        for step in list(progress.underway.values()):
+            if step.phase is Phase.WAITING:
+                self._steps.drop_wait(progress, step, now, effects)
+        under_way = self._under_way(progress)
+        if under_way is not None:
+            return under_way
+        stale_at: float | None = None
+        for variable in progress.cfg:
+            declared = self.catalog.variables.get(variable)
+            if declared is None:
+                continue
+            doubted = doubt(self.catalog, progress, variable, now, disruptive=False)
+            if doubted is not None:
+                return self._look_first(progress, doubted, now)
+            if declared.fresh_for_s is not None:
+                # The margin keeps the wake-up from falling a rounding error before the limit.
+                at = progress.node.dsc[variable].seen_at + declared.fresh_for_s + 0.001
+                stale_at = at if stale_at is None else min(stale_at, at)
+        if progress.trouble:
+            progress.trouble = Trouble()
+            effects.append(TroubleChanged(progress.node.name, {}, None, 0.0))
+        return Verdict(Cause.CONVERGED, "", "", stale_at)
+
+    def _take_up(self, progress: Progress, step: Step, differing: list[str], now: float) -> Verdict | None:
+        """Start the step, or say why not; None when it is under way already."""
+        operator = step.operator
+        if isinstance(operator, Discovery):
+            variable = next(iter(step.effects))
+            detail = f"{variable} is not known yet"
+            return self._look_first(progress, Doubt(Cause.UNKNOWN, variable, detail), now)
+        if operator.key in progress.underway:
+            return None
+        if self._steps.conflicts(progress, operator, step.effects):
+            return None if progress.underway else Verdict(Cause.BUDGET, operator.key)
+        retry_at = progress.trouble.retry_at.get(operator.key)
+        if retry_at is not None and now < retry_at:
+            message = progress.trouble.messages.get(operator.key, "")
+            return Verdict(Cause.BACKOFF, operator.key, message, retry_at)
+        doubted = self._doubt(progress, step, operator, differing, now)
+        if doubted is not None:
+            return self._look_first(progress, doubted, now)
+        if operator.action is None:
+            self._steps.wait(progress, operator, step.effects, now)
+            return None
+        self.batches.add(operator, progress.node.name)
+        progress.gathered[operator.key] = step.effects
+        return Verdict(Cause.BUDGET, operator.key)
+
+    def _doubt(
+        self, progress: Progress, step: Step, mutation: Mutation, differing: list[str], now: float
+    ) -> Doubt | None:
+        """What must be looked at before this step is taken.
+
+        A disruptive step that is only a detour (it does not itself bring a variable to its wish)
+        stands on every difference it is made for, so all of those must be known well, too.
+        """
+        names = list(self._steps.reads(mutation))
+        serves = any(progress.cfg.get(c.variable) == step.effects.get(c.variable) for c in mutation.changes)
+        if mutation.disruptive and not serves:
+            names += [variable for variable in differing if variable not in names]
+        for variable in names:
+            found = doubt(self.catalog, progress, variable, now, disruptive=mutation.disruptive)
+            if found is not None:
+                return found
+        return None
+
+    def _look_first(self, progress: Progress, doubted: Doubt, now: float) -> Verdict:
+        looks, again_at = self._looks.wanted(progress, doubted.variable, now)
+        for look in looks:
+            self._queue(progress, look)
+        return Verdict(doubted.cause, doubted.variable, doubted.detail, again_at)
+
+    def _no_path(self, progress: Progress, no_path: NoPath, blind: frozenset[str], now: float) -> Verdict:
+        if blind:
+            hoped = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, frozenset())
+            if isinstance(hoped, Path):
+                step = next(s for s in hoped.steps if s.operator.key in blind)
+                variable = next(iter(step.effects))
+                return self._look_first(
+                    progress, Doubt(Cause.UNKNOWN, variable, f"{variable} cannot be seen"), now
+                )
+        cause = Cause.REQUIRES_UNMET if no_path.unmet else Cause.NO_PATH
+        return Verdict(cause, ", ".join(no_path.variables), "; ".join(no_path.reasons))
+
+    def _under_way(self, progress: Progress) -> Verdict | None:
+        waiting: Verdict | None = None
+        for key, step in progress.underway.items():
+            if step.phase is not Phase.WAITING:
+                return Verdict(Cause.RUNNING, key)
+            waiting = waiting or Verdict(Cause.WAITING, key)
+        return waiting
+
+    def _blind(self, progress: Progress) -> frozenset[str]:
+        """Discoveries that are no way forward now: tried in vain, or watching what we wait for."""
+        keys = [key for key, look in progress.looks.items() if look.blind]
+        for step in progress.underway.values():
+            for change in step.mutation.changes:
+                keys += [d.key for d in self._looks.observers(progress, change.variable)]
+        return frozenset(keys)
+
+    def _drop_unwanted(
+        self, progress: Progress, path: Path | NoPath, now: float, effects: list[Effect]
+    ) -> None:
+        """End waits that lead nowhere any more; what an executor has is never dropped."""
+        waits = [step for step in progress.underway.values() if step.phase is Phase.WAITING]
+        if not waits:
+            return
+        if isinstance(path, NoPath):
+            path = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, frozenset())
+            if isinstance(path, Path):
+                return  # only what we do not look at meanwhile is missing
+        wanted = {step.operator.key for step in path.steps} if isinstance(path, Path) else set()
+        for step in waits:
+            if step.mutation.key not in wanted:
+                self._steps.drop_wait(progress, step, now, effects)
+
+    # -- bookkeeping --------------------------------------------------------------------------
+
+    def _confirm(self, progress: Progress, now: float) -> float | None:
+        """Look for the effects of acknowledged steps; gives back when to look next."""
+        wake_at: float | None = None
+        pauses = self.settings.confirm_s
+        for step in progress.underway.values():
+            at = step.deadline
+            if step.phase is Phase.ISSUED:
+                at += self.settings.grace_s
+            elif step.phase is Phase.CONFIRMING:
+                pause = pauses[min(step.looks, len(pauses) - 1)]
+                for change in step.mutation.changes:
+                    for look in self._confirming(progress, change.variable):
+                        since = max(step.acknowledged_at, look.asked_at or 0.0)
+                        due = since + max(pause, look.discovery.cost if step.looks else 0.0)
+                        if due <= now:
+                            step.looks += 1
+                            self._queue(progress, look)
+                        else:
+                            at = min(at, due)
+            wake_at = at if wake_at is None else min(wake_at, at)
+        return wake_at
+
+    def _confirming(self, progress: Progress, variable: str) -> list[Look]:
+        looks: list[Look] = []
+        for watch in self._looks.watches(progress):
+            if any(o.variable == variable for o in watch.discovery.observes):
+                look = self._looks.look(progress, watch.discovery)
+                if look.run_id is None and not look.queued and self._looks.applicable(watch, progress):
+                    looks.append(look)
+        return looks
+
+    def _queue(self, progress: Progress, look: Look) -> None:
+        if not look.queued and look.run_id is None:
+            look.queued = True
+            self.batches.add(look.discovery, progress.node.name)
+
+    def _started(self, run: Run, now: float, effects: list[Effect]) -> None:
+        operator = run.operator
+        for name in run.nodes:
+            progress = self._progress[name]
+            if isinstance(operator, Discovery):
+                look = self._looks.look(progress, operator)
+                look.queued, look.run_id, look.asked_at = False, run.id, now
+            else:
+                writes = progress.gathered.pop(operator.key)
+                self._steps.issue(progress, run, operator, writes)
+                self._judge(progress, Verdict(Cause.RUNNING, operator.key), now, effects)
+                self._wake(progress, now + run.timeout_s + self.settings.grace_s)
+        effects.append(Start(run))
+
+    def _judge(self, progress: Progress, verdict: Verdict, now: float, effects: list[Effect]) -> None:
+        was = progress.verdict
+        progress.verdict = verdict
+        if was.cause is not verdict.cause:
+            progress.since = now
+            effects.append(CauseChanged(progress.node.name, was.cause, verdict.cause, verdict.detail))
+
+    def _wake(self, progress: Progress, *times: float | None) -> None:
+        """Set the node's alarm: an earlier one that is set already will do, it is set again then."""
+        at = min((time for time in times if time is not None), default=None)
+        if at is not None and (progress.wake_at is None or at < progress.wake_at):
+            progress.wake_at = at
+            heapq.heappush(self._wakes, (at, progress.node.name))

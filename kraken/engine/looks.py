@@ -1,0 +1,148 @@
+"""When each discovery looks at each node: by its own interval, and when somebody waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+
+from kraken.engine.progress import Look, Progress
+from kraken.engine.settings import Settings
+from kraken.model.catalog import Catalog
+from kraken.model.module import Condition, Discovery
+from kraken.model.run import NodeResult, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A discovery whose attribute conditions a class of nodes meets, and the rest of them."""
+
+    discovery: Discovery
+    requires: tuple[Condition, ...]
+    excludes: tuple[Condition, ...]
+
+
+class Looks:
+    """Which discoveries are due on which node. Remembers per class what does not change."""
+
+    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+        self._catalog = catalog
+        self._settings = settings
+        self._watches: dict[Hashable, tuple[Watch, ...]] = {}
+
+    def watches(self, progress: Progress) -> tuple[Watch, ...]:
+        """The discoveries that may ever apply to the node while its attributes stay."""
+        found = self._watches.get(progress.class_)
+        if found is None:
+            found = tuple(self._watch(d, progress) for d in self._catalog.discoveries.values())
+            found = tuple(watch for watch in found if self._attributes_fit(watch.discovery, progress))
+            self._watches[progress.class_] = found
+        return found
+
+    def observers(self, progress: Progress, variable: str) -> list[Discovery]:
+        """Discoveries that may ever see this variable on this node, in order."""
+        return [
+            watch.discovery
+            for watch in self.watches(progress)
+            if any(observes.variable == variable for observes in watch.discovery.observes)
+        ]
+
+    def applicable(self, watch: Watch, progress: Progress) -> bool:
+        """Whether looking makes sense in what is known now."""
+        catalog, state, attributes = self._catalog, progress.state, progress.attributes
+        if not catalog.holds(watch.requires, state, attributes):
+            return False
+        if any(catalog.meets(condition, state, attributes) for condition in watch.excludes):
+            return False
+        return any(
+            catalog.holds(catalog.variables[o.variable].known_when, state, attributes)
+            for o in watch.discovery.observes
+        )
+
+    def due(self, progress: Progress, now: float) -> tuple[list[Look], float | None]:
+        """The periodic looks to start now, and when the next one is due (None: never)."""
+        ready: list[Look] = []
+        next_at: float | None = None
+        for watch in self.watches(progress):
+            key = watch.discovery.key
+            look = progress.looks.get(key)
+            if look is None:
+                if watch.discovery.every_s is None:
+                    continue
+                look = progress.looks[key] = Look(watch.discovery, next_at=now)
+            if look.run_id is not None or look.queued or look.next_at is None:
+                continue
+            if not self.applicable(watch, progress):
+                continue
+            if look.next_at <= now:
+                ready.append(look)
+            elif next_at is None or look.next_at < next_at:
+                next_at = look.next_at
+        return ready, next_at
+
+    def wanted(self, progress: Progress, variable: str, now: float) -> tuple[list[Look], float | None]:
+        """The looks to start now because somebody waits for this variable, and when to try again.
+
+        A look that failed lately is repeated after `look_retry_s`, doubled for each failure.
+        """
+        ready: list[Look] = []
+        again_at: float | None = None
+        for watch in self.watches(progress):
+            if not any(o.variable == variable for o in watch.discovery.observes):
+                continue
+            if not self.applicable(watch, progress):
+                continue
+            look = self.look(progress, watch.discovery)
+            if look.run_id is not None or look.queued:
+                continue
+            at = self.retry_at(look)
+            if at <= now:
+                ready.append(look)
+            elif again_at is None or at < again_at:
+                again_at = at
+        return ready, again_at
+
+    def look(self, progress: Progress, discovery: Discovery) -> Look:
+        """The node's record of this discovery, made when it is new."""
+        look = progress.looks.get(discovery.key)
+        if look is None:
+            look = progress.looks[discovery.key] = Look(discovery, next_at=None)
+        return look
+
+    def retry_at(self, look: Look) -> float:
+        """Earliest time at which a look that is waited for may be repeated."""
+        if look.asked_at is None:
+            return float("-inf")
+        settings = self._settings
+        pause = min(settings.look_retry_s * 2.0 ** min(look.failures, 16), settings.look_retry_s_max)
+        every = look.discovery.every_s
+        if every is not None:
+            pause = min(pause, max(every, settings.look_retry_s))
+        return look.asked_at + pause
+
+    def ended(self, progress: Progress, look: Look, result: NodeResult) -> None:
+        """Note the result of a look; what it observed is in the node's Dsc already."""
+        look.run_id = None
+        look.message = result.message
+        found = any(observes.variable in progress.state for observes in look.discovery.observes)
+        answered = result.outcome is Outcome.OK
+        look.failures = 0 if answered and result.observed else look.failures + 1
+        look.blind = not found
+        every = look.discovery.every_s
+        look.next_at = None if every is None or look.asked_at is None else look.asked_at + every
+
+    def _watch(self, discovery: Discovery, progress: Progress) -> Watch:
+        variables = self._catalog.variables
+        return Watch(
+            discovery,
+            tuple(condition for condition in discovery.requires if condition.name in variables),
+            tuple(condition for condition in discovery.excludes if condition.name in variables),
+        )
+
+    def _attributes_fit(self, discovery: Discovery, progress: Progress) -> bool:
+        def of_attributes(conditions: Iterable[Condition]) -> list[Condition]:
+            return [c for c in conditions if c.name not in self._catalog.variables]
+
+        catalog, attributes = self._catalog, progress.attributes
+        return catalog.holds(of_attributes(discovery.requires), {}, attributes) and not any(
+            catalog.meets(condition, {}, attributes) for condition in of_attributes(discovery.excludes)
+        )

@@ -1,0 +1,125 @@
+"""What the engine remembers of each node between two decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from kraken.engine.cause import Cause, Verdict
+from kraken.model.module import Discovery, Mutation
+from kraken.model.node import Node
+from kraken.model.update import UNKNOWN, Value
+
+
+class Phase(Enum):
+    """How far a mutation is on one node."""
+
+    ISSUED = "issued"  # an executor has it
+    CONFIRMING = "confirming"  # acknowledged; its effect has not been seen yet
+    WAITING = "waiting"  # nobody performs it; the world does
+
+
+@dataclass(slots=True)
+class Underway:
+    """A mutation in flight on one node.
+
+    Attributes:
+        writes: every variable it changes, forgetting included, with the value expected.
+        acknowledged_at: when its executor said that it is done; 0.0 before.
+        looks: how many times its effect was looked for since then.
+    """
+
+    mutation: Mutation
+    phase: Phase
+    writes: Mapping[str, str]
+    started_at: float
+    deadline: float
+    run_id: str | None = None
+    acknowledged_at: float = 0.0
+    looks: int = 0
+
+
+@dataclass(slots=True)
+class Look:
+    """How one discovery fares on one node.
+
+    Attributes:
+        next_at: when it is due; None: only when asked.
+        blind: it ended, and told nothing of a variable that nobody knows.
+    """
+
+    discovery: Discovery
+    next_at: float | None
+    asked_at: float | None = None
+    run_id: str | None = None
+    queued: bool = False
+    failures: int = 0
+    blind: bool = False
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Trouble:
+    """Failures of one node. `retry_at`: seconds since the epoch, per mutation key."""
+
+    failures: dict[str, int] = field(default_factory=dict)
+    retry_at: dict[str, float] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    quarantined: str | None = None
+    since: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.failures) or self.quarantined is not None
+
+
+class Progress:
+    """One node in the engine's eyes. Owned by the Engine.
+
+    Attributes:
+        state: what is known now (`Catalog.known`); UNKNOWN variables absent.
+        unsettled: variable -> time before which an observation of it does not count, because a
+            mutation that touches it ended (or was lost) then.
+        gathered: keys of mutations that wait for their turn, with what each would write.
+        wake_at: the earliest time at which the engine's alarm for the node goes off; None: never.
+    """
+
+    __slots__ = (
+        "attributes",
+        "cfg",
+        "class_",
+        "gathered",
+        "looks",
+        "node",
+        "since",
+        "state",
+        "trouble",
+        "underway",
+        "unsettled",
+        "verdict",
+        "wake_at",
+    )
+
+    def __init__(self, node: Node, now: float) -> None:
+        self.node = node
+        self.attributes: dict[str, Value] = {}
+        self.class_: Hashable = None
+        self.cfg: dict[str, str] = {}
+        self.state: dict[str, str] = {}
+        self.underway: dict[str, Underway] = {}
+        self.gathered: dict[str, Mapping[str, str]] = {}
+        self.looks: dict[str, Look] = {}
+        self.unsettled: dict[str, float] = {}
+        self.trouble = Trouble()
+        self.verdict = Verdict(Cause.UNKNOWN)
+        self.since = now
+        self.wake_at: float | None = None
+
+    def value(self, variable: str) -> str:
+        """As known now."""
+        return self.state.get(variable, UNKNOWN)
+
+    def differing(self) -> list[str]:
+        """Variables of Cfg that are not as wished, in the order of Cfg."""
+        state = self.state
+        return [variable for variable, wish in self.cfg.items() if state.get(variable) != wish]

@@ -1,0 +1,40 @@
+"""The numbers the engine works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How patient, how persistent, how parallel. Times are seconds.
+
+    Attributes:
+        quarantine_after: failures in a row of one mutation on one node.
+        backoff_s, backoff_s_max: first and longest pause after a failure; it doubles in between,
+            give or take `backoff_jitter` of itself.
+        confirm_s: pauses between looks after a mutation was acknowledged; the last one repeats.
+        grace_s: how much later than its time-out an executor may report before a node is given up.
+        batch_max: nodes in one run.
+        gather_s: how long the next batch of an operator gathers at most while one is under way.
+        runs_max: runs under way at once, per kind of action, mutations and discoveries apart; a run
+            most of whose nodes have reported no longer counts.
+        look_retry_s, look_retry_s_max: pauses between looks that somebody waits for and that failed.
+    """
+
+    quarantine_after: int = 5
+    backoff_s: float = 2.0
+    backoff_s_max: float = 300.0
+    backoff_jitter: float = 0.2
+    confirm_s: tuple[float, ...] = (0.5, 1.0, 1.0, 2.0, 2.0, 4.0)
+    grace_s: float = 10.0
+    batch_max: int = 512
+    gather_s: Mapping[str, float] = field(
+        default_factory=lambda: {"ansible": 2.0, "ipmi": 0.1, "redfish": 0.1, "tcp": 0.1}
+    )
+    runs_max: Mapping[str, int] = field(
+        default_factory=lambda: {"ansible": 8, "ipmi": 64, "redfish": 64, "tcp": 64}
+    )
+    look_retry_s: float = 2.0
+    look_retry_s_max: float = 60.0

@@ -1,0 +1,205 @@
+"""The life of a mutation on a node: issued, acknowledged, its effect seen or not."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from kraken.engine.doubt import TIMEOUT_SOURCE
+from kraken.engine.effects import Assert, Effect, StepEnded, TroubleChanged
+from kraken.engine.looks import Looks
+from kraken.engine.progress import Phase, Progress, Underway
+from kraken.engine.retry import note_failure, note_success
+from kraken.engine.settings import Settings
+from kraken.model.catalog import Catalog
+from kraken.model.module import Mutation
+from kraken.model.run import NodeResult, Outcome, Run
+from kraken.model.update import UNKNOWN
+
+
+class Steps:
+    """Starts and ends mutations in a node's progress; appends effects to a list of the caller's."""
+
+    def __init__(self, catalog: Catalog, looks: Looks, settings: Settings, seed: int) -> None:
+        self._catalog = catalog
+        self._looks = looks
+        self._settings = settings
+        self._seed = seed
+        self._reads: dict[str, tuple[str, ...]] = {}
+        self._observable: dict[tuple[Hashable, str], bool] = {}
+
+    def reads(self, mutation: Mutation) -> tuple[str, ...]:
+        """The variables whose values decide whether the mutation may be done."""
+        found = self._reads.get(mutation.key)
+        if found is None:
+            names = [change.variable for change in mutation.changes]
+            names += [c.name for c in (*mutation.requires, *mutation.excludes)]
+            found = tuple(dict.fromkeys(name for name in names if name in self._catalog.variables))
+            self._reads[mutation.key] = found
+        return found
+
+    def conflicts(self, progress: Progress, mutation: Mutation, writes: Mapping[str, str]) -> bool:
+        """Whether doing it now would disturb, or be disturbed by, what is under way or gathered."""
+        others = [(self.reads(u.mutation), u.writes) for u in progress.underway.values()]
+        others += [
+            (self.reads(self._catalog.mutations[key]), gathered)
+            for key, gathered in progress.gathered.items()
+            if key != mutation.key and key in self._catalog.mutations
+        ]
+        reads = self.reads(mutation)
+        return any(
+            any(name in other_writes for name in reads)
+            or any(name in writes for name in other_reads)
+            or any(name in writes for name in other_writes)
+            for other_reads, other_writes in others
+        )
+
+    def issue(self, progress: Progress, run: Run, mutation: Mutation, writes: Mapping[str, str]) -> None:
+        """An executor gets it now."""
+        deadline = run.issued_at + run.timeout_s
+        progress.underway[mutation.key] = Underway(
+            mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id
+        )
+
+    def wait(self, progress: Progress, mutation: Mutation, writes: Mapping[str, str], now: float) -> None:
+        """Nobody performs it: the world does, and discovery sees it."""
+        deadline = now + mutation.timeout_s
+        progress.underway[mutation.key] = Underway(mutation, Phase.WAITING, writes, now, deadline)
+
+    def reported(
+        self, progress: Progress, step: Underway, result: NodeResult, now: float, effects: list[Effect]
+    ) -> None:
+        """Take in the executor's word on a step that was issued."""
+        for change in step.mutation.changes:
+            if change.variable not in result.observed:
+                self.unsettle(progress, change.variable, now)
+        if result.outcome is Outcome.OK:
+            other = self._seen_elsewhere(step, result.observed)
+            if other is None:
+                step.phase, step.acknowledged_at = Phase.CONFIRMING, now
+                return
+            self.fail(progress, step, Outcome.FAILED, result.message or other, now, effects)
+        elif result.outcome in (Outcome.CANCELLED, Outcome.INTERRUPTED):
+            del progress.underway[step.mutation.key]
+            effects.append(_ended(progress, step, result.outcome, now, result.message))
+        else:
+            self.fail(progress, step, result.outcome, result.message, now, effects)
+
+    def settle(self, progress: Progress, now: float, effects: list[Effect]) -> bool:
+        """End the steps whose effect is seen, or can no longer come.
+
+        Returns:
+            Whether a time-out asserted a value, which will come back as news of this node.
+        """
+        asserted = False
+        for step in list(progress.underway.values()):
+            late = now >= step.deadline + (self._settings.grace_s if step.phase is Phase.ISSUED else 0.0)
+            if step.phase is not Phase.ISSUED and self._seen(progress, step):
+                self._succeed(progress, step, now, effects)
+            elif late:
+                self.fail(progress, step, Outcome.TIMEOUT, self._late(progress, step), now, effects)
+                asserted = asserted or bool(step.mutation.fails_to)
+            elif step.phase is Phase.CONFIRMING and (elsewhere := self._went_elsewhere(progress, step)):
+                self.fail(progress, step, Outcome.FAILED, elsewhere, now, effects)
+            elif step.phase is Phase.WAITING and not self.may_wait(progress, step.mutation):
+                del progress.underway[step.mutation.key]
+                effects.append(_ended(progress, step, Outcome.CANCELLED, now, "no longer possible"))
+        return asserted
+
+    def drop_wait(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
+        """Nobody wants it any more."""
+        del progress.underway[step.mutation.key]
+        effects.append(_ended(progress, step, Outcome.CANCELLED, now, "no longer wanted"))
+
+    def may_wait(self, progress: Progress, mutation: Mutation) -> bool:
+        """Whether the world may still do this: its conditions hold, its variables are at `from`."""
+        if not self._catalog.applies(mutation, progress.state, progress.attributes):
+            return False
+        return all(
+            change.sources is None or progress.value(change.variable) in change.sources
+            for change in mutation.changes
+        )
+
+    def fail(
+        self,
+        progress: Progress,
+        step: Underway,
+        outcome: Outcome,
+        message: str,
+        now: float,
+        effects: list[Effect],
+    ) -> None:
+        """End the step as failed: count it, pause, and after a time-out assert `fails_to`."""
+        mutation = step.mutation
+        del progress.underway[mutation.key]
+        seed = f"{self._seed}/{progress.node.name}"
+        note_failure(progress.trouble, self._settings, mutation.key, message, now, seed)
+        effects.append(_ended(progress, step, outcome, now, message))
+        effects.append(_trouble(progress))
+        if outcome is Outcome.TIMEOUT:
+            for change in mutation.changes:
+                self.unsettle(progress, change.variable, now)
+            if mutation.fails_to:
+                effects.append(Assert(progress.node.name, mutation.fails_to, TIMEOUT_SOURCE))
+
+    def unsettle(self, progress: Progress, variable: str, now: float) -> None:
+        """Only what is seen from now on counts, if anything can see the variable at all."""
+        key = (progress.class_, variable)
+        observable = self._observable.get(key)
+        if observable is None:
+            observable = self._observable[key] = bool(self._looks.observers(progress, variable))
+        if observable:
+            progress.unsettled[variable] = now
+
+    def _succeed(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
+        del progress.underway[step.mutation.key]
+        effects.append(_ended(progress, step, Outcome.OK, now, ""))
+        if note_success(progress.trouble, step.mutation.key):
+            effects.append(_trouble(progress))
+
+    def _seen(self, progress: Progress, step: Underway) -> bool:
+        return all(
+            progress.state.get(change.variable) == step.writes.get(change.variable)
+            and change.variable not in progress.unsettled
+            for change in step.mutation.changes
+        )
+
+    def _went_elsewhere(self, progress: Progress, step: Underway) -> str:
+        """Why the effect can no longer come: a fresh look saw neither `from` nor the target."""
+        for change in step.mutation.changes:
+            value = progress.value(change.variable)
+            if value == UNKNOWN or change.variable in progress.unsettled or change.sources is None:
+                continue
+            if value not in change.sources and value != step.writes.get(change.variable):
+                return f"{change.variable} went to {value}"
+        return ""
+
+    def _seen_elsewhere(self, step: Underway, observed: Mapping[str, str]) -> str | None:
+        """What the executor itself saw instead of the effect; None when nothing."""
+        for change in step.mutation.changes:
+            value = observed.get(change.variable)
+            if value is not None and value != step.writes.get(change.variable):
+                return f"saw {change.variable}={value}"
+        return None
+
+    def _late(self, progress: Progress, step: Underway) -> str:
+        wanted = ", ".join(f"{c.variable}={step.writes.get(c.variable)}" for c in step.mutation.changes)
+        if step.phase is Phase.ISSUED:
+            return f"no word from its executor within {step.mutation.timeout_s:g} s"
+        looks = [look for look in progress.looks.values() if look.message]
+        watched = {change.variable for change in step.mutation.changes}
+        told = "; ".join(
+            look.message for look in looks if watched & {o.variable for o in look.discovery.observes}
+        )
+        acknowledged = "acknowledged, but " if step.phase is Phase.CONFIRMING else ""
+        seen = f"{acknowledged}{wanted} was not seen within {step.mutation.timeout_s:g} s"
+        return f"{seen} ({told})" if told else seen
+
+
+def _ended(progress: Progress, step: Underway, outcome: Outcome, now: float, message: str) -> StepEnded:
+    name = progress.node.name
+    return StepEnded(name, step.mutation, step.run_id, outcome, step.started_at, now, message)
+
+
+def _trouble(progress: Progress) -> TroubleChanged:
+    trouble = progress.trouble
+    return TroubleChanged(progress.node.name, dict(trouble.failures), trouble.quarantined, trouble.since)
