@@ -1,0 +1,18 @@
+"""Actions done by Ansible: one ansible-playbook per run, its results node by node.
+
+    executor    the Executor: asyncio on one side, a thread per run on the other
+    content     what ansible-playbook is given: playbook, inventory, environment   (pure)
+    account     its events folded into results                                     (pure)
+    reasons     why a host failed, in one line                                     (pure)
+    playrun     one ansible-playbook under way; the only user of ansible-runner
+    keeper      a program around it that leaves no process behind
+    workspace   where runs keep their files, and the ssh masters
+
+Never here: an import of `ansible` itself (it runs under its own interpreter), a decision about what
+to run or when. The daemon and tests import it.
+"""
+
+from kraken.executors.ansible.content import SshSettings, VaultSettings
+from kraken.executors.ansible.executor import AnsibleExecutor
+
+__all__ = ["AnsibleExecutor", "SshSettings", "VaultSettings"]

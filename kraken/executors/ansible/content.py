@@ -1,0 +1,247 @@
+"""What ansible-playbook is given: playbook, inventory, environment. Pure but for `link_beside`.
+
+Values from attributes and Cfg are data: marked unsafe, so Ansible never reads a template in them,
+whatever they hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import pwd
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kraken.model.run import NodeFacts
+
+DONE_MARK = " (kraken: last)"
+"""Ends the name of the task whose result says that its host is through."""
+REFUSED_MARK = "kraken: a task failed"
+"""The name of the task that a host runs when a task of the Kraken module failed on it for good."""
+
+SECRET_NAME = re.compile(r"pass(word|wd|phrase)?$|_pass_|secret|token|(^|_)(private_)?key$", re.IGNORECASE)
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NOT_A_HOST = {"all", "ungrouped"}
+_KEPT = ("HOME", "KRB5CCNAME", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "TZ", "USER")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NOT_PLAIN = {"action", "always", "block", "ignore_unreachable", "local_action", "rescue"}
+
+
+@dataclass(frozen=True, slots=True)
+class SshSettings:
+    """How nodes are reached, unless their ansible_* attributes say otherwise.
+
+    Attributes:
+        persist_s: how long an idle connection is kept; each one holds 1.5 MB and saves 0.2 CPU s.
+        alive_s: a peer silent for three times as long is given up.
+        common_args: more arguments of ssh, sftp and scp, as in `ansible_ssh_common_args`.
+    """
+
+    connect_timeout_s: int = 10
+    persist_s: int = 20
+    alive_s: int = 10
+    common_args: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSettings:
+    """Where secrets are: in files encrypted with Ansible Vault. Holds paths, never a password.
+
+    Attributes:
+        identities: as for `--vault-id`: `label@/path` of a password file or client program.
+        files: vault-encrypted files of variables, seen by the tasks of every run.
+    """
+
+    identities: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+
+
+def host_names(nodes: Iterable[str]) -> dict[str, str]:
+    """Ansible's name of a host -> node. The same, unless Ansible would read more into it."""
+    names = {}
+    for number, node in enumerate(nodes):
+        plain = _PLAIN_NAME.fullmatch(node) and node not in _NOT_A_HOST
+        names[node if plain else f"kraken-node-{number}"] = node
+    return names
+
+
+def playbook(tasks: Sequence[Any], title: str, vault: VaultSettings | None) -> str:
+    """One play for all hosts, in which the end of each host shows as an event of its own.
+
+    The tasks stand in a block; its rescue runs at once on a host where one failed for good, which
+    a failed task alone does not tell (the module may rescue it). The last task carries DONE_MARK;
+    one is added only where the last may end without a result, as an added task costs the
+    controller 15-20 ms per host (tests/benchmarks/bench_ansible.py).
+    """
+    marked = list(tasks)
+    if marked and _ends_with_a_result(marked[-1]):
+        last = dict(marked[-1])
+        last["name"] = f"{last.get('name') or _action(last)}{DONE_MARK}"
+        marked[-1] = last
+    else:
+        marked.append({"name": f"done{DONE_MARK}", "ansible.builtin.debug": {"msg": "done"}})
+    play: dict[str, Any] = {
+        "name": title,
+        "hosts": "all",
+        "gather_facts": False,
+        "any_errors_fatal": False,
+        "strategy": "ansible.builtin.host_pinned",
+    }
+    if vault and vault.files:
+        play["vars_files"] = [str(file) for file in vault.files]
+    refused = {"name": REFUSED_MARK, "ansible.builtin.debug": {"msg": "refused"}}
+    play["tasks"] = [{"name": title, "block": marked, "rescue": [refused]}]
+    return yaml.dump([play], Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def inventory(names: Mapping[str, str], facts: Mapping[str, NodeFacts], keys: Mapping[str, str]) -> str:
+    """The hosts of one run and nothing else, as JSON (Ansible reads it five times faster than YAML).
+
+    Args:
+        names: as `host_names` gave them.
+        keys: node -> first part of its ssh control socket's name.
+    """
+    return json.dumps({"all": {"hosts": {h: _host(h, facts[n], keys[n]) for h, n in names.items()}}})
+
+
+def connection_key(facts: NodeFacts, salt: bytes) -> str:
+    """Names a node's way of connection: another address, port or user gives another key."""
+    ways = {k: v for k, v in facts.attributes.items() if k.startswith("ansible_")}
+    text = json.dumps([facts.name, ways], sort_keys=True).encode()
+    return hmac.new(salt, text, hashlib.sha256).hexdigest()[:16]
+
+
+def secrets_of(facts: NodeFacts) -> tuple[str, ...]:
+    """The values that must not show in a message: passwords among the ansible_* attributes."""
+    return tuple(
+        value
+        for name, value in facts.attributes.items()
+        if name.startswith("ansible_") and isinstance(value, str) and value and SECRET_NAME.search(name)
+    )
+
+
+def environment(
+    *,
+    ssh: SshSettings,
+    vault: VaultSettings | None,
+    config: Path,
+    control: Path,
+    scratch: Path,
+    collections: Sequence[Path],
+) -> dict[str, str]:
+    """The whole environment of ansible-playbook: nothing else of the daemon's passes.
+
+    What Kraken relies on stands here, and so above whatever `config` (an ansible.cfg) says; what an
+    administrator decides (become, vault, ssh arguments, plugins) is left to that file.
+    """
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    kept.setdefault("PATH", _PATH)
+    kept.setdefault("HOME", pwd.getpwuid(os.getuid()).pw_dir)
+    persist = f"-o ControlMaster=auto -o ControlPersist={ssh.persist_s}s"
+    alive = f"-o ServerAliveInterval={ssh.alive_s} -o ServerAliveCountMax=3"
+    ours = {
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "TERM": "dumb",
+        "TMPDIR": str(scratch),
+        "ANSIBLE_CACHE_PLUGIN": "memory",
+        "ANSIBLE_CONFIG": str(config),
+        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "False",
+        "ANSIBLE_DISPLAY_OK_HOSTS": "False",
+        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "False",
+        "ANSIBLE_ENABLE_TASK_DEBUGGER": "False",
+        "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner would switch it off
+        "ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml",  # it reads JSON too
+        "ANSIBLE_KEEP_REMOTE_FILES": "False",
+        "ANSIBLE_LOCAL_TEMP": str(scratch),
+        "ANSIBLE_NOCOLOR": "True",
+        "ANSIBLE_NOCOWS": "True",
+        "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_RETRY_FILES_ENABLED": "False",
+        "ANSIBLE_SSH_ARGS": f"{persist} {alive}",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control),
+        "ANSIBLE_TIMEOUT": str(ssh.connect_timeout_s),
+        "ANSIBLE_VERBOSITY": "0",
+        "MAX_EVENT_RES": "300000",  # of ansible-runner: characters of a result before it is dropped
+    }
+    if ssh.common_args:
+        ours["ANSIBLE_SSH_COMMON_ARGS"] = ssh.common_args
+    if collections:
+        ours["ANSIBLE_COLLECTIONS_PATH"] = os.pathsep.join(str(path) for path in collections)
+    if vault and vault.identities:
+        ours["ANSIBLE_VAULT_IDENTITY_LIST"] = ",".join(vault.identities)
+    return kept | ours
+
+
+def link_beside(directory: Path, project: Path, *, leave_out: str) -> None:
+    """Let relative names in tasks find the files beside the Kraken module, which stays untouched."""
+    if directory.is_dir():
+        for entry in directory.iterdir():
+            if not entry.name.startswith(".") and entry.name != leave_out:
+                (project / entry.name).symlink_to(entry.absolute())
+
+
+def mentions(content: Any, key: str) -> bool:
+    """Whether a keyword stands anywhere in tasks."""
+    if isinstance(content, Mapping):
+        return key in content or any(mentions(value, key) for value in content.values())
+    return isinstance(content, list | tuple) and any(mentions(item, key) for item in content)
+
+
+def _host(host: str, facts: NodeFacts, key: str) -> dict[str, Any]:
+    plain = {name: value for name, value in facts.attributes.items() if not name.startswith("__ansible")}
+    variables = {name: _unsafe(value) for name, value in plain.items() if name.startswith("ansible_")}
+    variables.setdefault("ansible_control_path", f"%(directory)s/{key}-%%r")
+    if host != facts.name:
+        variables.setdefault("ansible_host", _unsafe(facts.name))
+    variables["kraken"] = {
+        "name": _unsafe(facts.name),
+        "attributes": {name: _unsafe(v) for name, v in plain.items() if not name.startswith("ansible_")},
+        "cfg": _unsafe(facts.cfg),
+        "dsc": _unsafe(facts.dsc),
+        "groups": _unsafe(facts.groups),
+    }
+    return variables
+
+
+def _unsafe(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"__ansible_unsafe": value}
+    if isinstance(value, Mapping):
+        return {str(key): _unsafe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_unsafe(item) for item in value]
+    return value
+
+
+def _ends_with_a_result(task: Any) -> bool:
+    """Whether a host that ran this task always says so: no block, no include, no meta."""
+    if not isinstance(task, Mapping) or _NOT_PLAIN & set(task):
+        return False
+    return not any(str(key).rpartition(".")[2].startswith(("include", "import_", "meta")) for key in task)
+
+
+def _action(task: Mapping[str, Any]) -> str:
+    """The module of a task without a name: its only key with a dot, else the first."""
+    dotted = [str(key) for key in task if "." in str(key)]
+    return dotted[0] if dotted else str(next(iter(task), "task"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes str subclasses and tuples plainly, and no anchors, which Ansible would resolve anyway."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_multi_representer(str, lambda dumper, value: dumper.represent_str(str(value)))
+_Dumper.add_representer(tuple, yaml.SafeDumper.represent_list)

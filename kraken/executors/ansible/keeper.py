@@ -1,0 +1,192 @@
+"""Runs one command and leaves nothing of it behind: a program, started as `python keeper.py`.
+
+    keeper.py LIFELINE OUTPUT_MAX CONTROL_DIRECTORY COMMAND [ARGUMENT...]
+
+Whatever the command starts, and whatever that starts, stays below the keeper even when it makes a
+session of its own or its parent dies (PR_SET_CHILD_SUBREAPER, prctl(2)); no privilege is needed.
+The keeper stops all of it when the writer of the fifo LIFELINE is gone (closed it, or was killed),
+on SIGTERM, when its own output has no reader, when the command was killed, or when the command
+wrote more than OUTPUT_MAX bytes. A command that ends by itself keeps what it left running on
+purpose. ssh masters below CONTROL_DIRECTORY are spared: other runs share them.
+
+Knows nothing of Kraken or Ansible, imports only the standard library, and that sparingly: it starts
+once per run. Ends with the command's exit status; 128+N when signal N ended it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+
+PR_SET_CHILD_SUBREAPER = 36
+GRACE_S = 2.0  # for the command to end after SIGTERM; ansible-playbook takes 10 ms
+KILL_S = 5.0  # for what got SIGKILL to vanish; longer only in uninterruptible sleep
+EXIT_NO_COMMAND = 127
+
+
+def main(argv: list[str]) -> int:
+    lifeline_path, output_max, control_directory, *command = argv
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    directory = os.path.dirname(lifeline_path)  # noqa: PTH120 (pathlib costs 8 ms at each start)
+    with open(f"{directory}/keeper.pid", "w") as file:  # noqa: PTH123
+        file.write(str(os.getpid()))
+    lifeline = os.open(lifeline_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return Keeper(lifeline, int(output_max), control_directory).keep(command)
+
+
+class Keeper:
+    """The loop around one command."""
+
+    def __init__(self, lifeline: int, output_max: int, control_directory: str) -> None:
+        self.lifeline = lifeline
+        self.output_left = output_max
+        self.spared = f"ssh: {control_directory}/".encode()
+        self.child = 0
+        self.status: int | None = None  # of the child, as wait(2) gives it
+        self.stopping = False
+
+    def keep(self, command: list[str]) -> int:
+        if self._abandoned():  # poll(2) tells only of a writer that was there
+            return EXIT_NO_COMMAND
+        wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(waker)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        output = self._start(command)
+        poller = select.poll()
+        for descriptor in (wake, self.lifeline, output):
+            poller.register(descriptor, select.POLLIN)
+        while self.status is None and not self.stopping:
+            for descriptor, _ in poller.poll():
+                if descriptor == wake:
+                    os.read(wake, 512)
+                    self._reap()
+                elif descriptor == output and not self._forward(output):
+                    poller.unregister(output)
+                elif descriptor == self.lifeline and self._abandoned():
+                    self.stopping = True
+        if self.stopping:
+            self._terminate()
+        else:
+            os.set_blocking(output, False)
+            with contextlib.suppress(BlockingIOError):
+                while self._forward(output):
+                    pass
+        if self.stopping or self.status is None or os.WIFSIGNALED(self.status):
+            self._kill_descendants()
+        return 1 if self.status is None else os.waitstatus_to_exitcode(self.status) % 256
+
+    def _on_stop(self, *_: object) -> None:
+        self.stopping = True
+
+    def _start(self, command: list[str]) -> int:
+        """Start the command in a session without terminal (nothing can ask a person); its output."""
+        output, theirs = os.pipe2(os.O_CLOEXEC)
+        self.child = os.fork()
+        if self.child == 0:
+            try:
+                os.setsid()
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+                os.dup2(theirs, 1)
+                os.dup2(theirs, 2)
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+                    signal.signal(number, signal.SIG_DFL)
+                os.execvp(command[0], command)
+            except OSError as error:
+                os.write(2, f"cannot start {command[0]}: {error.strerror}\n".encode())
+            finally:
+                os._exit(EXIT_NO_COMMAND)
+        os.close(theirs)
+        return output
+
+    def _forward(self, output: int) -> bool:
+        """Pass on what there is; False at its end or when nobody may hear more."""
+        data = os.read(output, 65536)
+        self.output_left -= len(data)
+        if self.output_left < 0:
+            data = b"\nthe output grew past its limit; the run was stopped\n"
+            self.stopping = True
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(1, view) :]
+        except OSError:  # the reader is gone
+            self.stopping = True
+        return bool(data) and not self.stopping
+
+    def _abandoned(self) -> bool:
+        try:
+            return not os.read(self.lifeline, 512)
+        except BlockingIOError:
+            return False
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                if pid == self.child:
+                    self.status = status
+
+    def _terminate(self) -> None:
+        """Ask the command to end, and give it the time to tidy up behind itself."""
+        self._reap()
+        if self.status is None:
+            os.kill(self.child, signal.SIGTERM)
+        end = time.monotonic() + GRACE_S
+        while self.status is None and time.monotonic() < end:
+            time.sleep(0.01)
+            self._reap()
+
+    def _kill_descendants(self) -> None:
+        """SIGKILL, again and again until nothing new appears: a process may fork meanwhile."""
+        end = time.monotonic() + KILL_S
+        while time.monotonic() < end:
+            victims = [pid for pid in descendants(os.getpid()) if not self._is_spared(pid)]
+            if not victims:
+                return
+            for pid in victims:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+            self._reap()
+
+    def _is_spared(self, pid: int) -> bool:
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+                title = file.read()
+        except OSError:
+            return False
+        return title.startswith(self.spared) and b"[mux]" in title
+
+
+def descendants(root: int) -> list[int]:
+    """The living processes below this one, zombies left out."""
+    below: dict[int, list[int]] = {}
+    dead = set()
+    for entry in os.listdir("/proc"):  # noqa: PTH208
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", "rb") as file:  # noqa: PTH123
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+        except OSError:
+            continue
+        below.setdefault(int(parent), []).append(int(entry))
+        if state in b"ZX":
+            dead.add(int(entry))
+    found = [root]
+    for pid in found:  # grows while it is walked
+        found += below.get(pid, ())
+    return [pid for pid in found[1:] if pid not in dead]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

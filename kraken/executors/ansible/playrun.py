@@ -1,0 +1,122 @@
+"""One ansible-playbook, from start to the last trace: the only user of ansible-runner.
+
+What is done about ansible-runner's ways is written in docs/decisions/0006-run-ansible-under-a-keeper.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_runner import Runner, RunnerConfig
+
+KEEPER = Path(__file__).with_name("keeper.py")
+LOOK_S = 0.2  # how often ansible-runner looks whether the child ended without closing its output
+KEEPER_END_S = 10.0  # the keeper needs 7 s at most to kill what it keeps
+
+
+class PlayRun:
+    """One run of ansible-playbook in a directory of its own.
+
+    Args:
+        directory: of mode 0700, with all that the command names; it starts in `project` below.
+        command: ansible-playbook and its arguments.
+        environment: the whole environment of the program.
+        on_event: called with each event of ansible-runner, in the thread of `perform`. When it
+            raises, the run is stopped and `perform` raises the same.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        output_max: int,
+        on_event: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self.directory = directory
+        self.command = command
+        self.environment = environment
+        self.output_max = output_max
+        self.on_event = on_event
+        self.failure: BaseException | None = None
+        lifeline = directory / "lifeline"
+        os.mkfifo(lifeline, 0o600)
+        self._closing = threading.Lock()
+        self._lifeline = os.open(lifeline, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def perform(self) -> str:
+        """Run to the end, or until `stop`; how it ended, in words. Blocks. Nothing is left running."""
+        finished = False
+        try:
+            runner = Runner(self._config(), event_handler=self._on_event, cancel_callback=lambda: False)
+            runner.run()
+            finished = True
+        finally:
+            self.stop()
+            if not finished:
+                self._end_keeper()
+        if self.failure is not None:
+            raise self.failure
+        code = int(runner.rc) if runner.rc is not None else -1
+        return f"ansible-playbook ended with status {code}"
+
+    def stop(self) -> None:
+        """Have everything ended that runs; from any thread, idempotent. `perform` then returns."""
+        with self._closing:
+            if self._lifeline >= 0:
+                os.close(self._lifeline)
+            self._lifeline = -1
+
+    def _config(self) -> RunnerConfig:
+        settings = {
+            "pexpect_timeout": LOOK_S,
+            "suppress_ansible_output": True,
+            "suppress_output_file": True,
+        }
+        env = self.directory / "env"
+        env.mkdir(mode=0o700)
+        (env / "settings").write_text(json.dumps(settings))  # given as an argument they are dropped
+        config = RunnerConfig(
+            private_data_dir=str(self.directory),
+            playbook=self.command[-1],
+            ident="run",
+            fact_cache_type="",
+            envvars={"ANSIBLE_CALLBACK_PLUGINS": ""},
+        )
+        config.prepare()
+        theirs = ("ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_STDOUT_CALLBACK", "AWX_ISOLATED_DATA_DIR")
+        config.env = {**self.environment, **{name: config.env[name] for name in theirs}}
+        control = self.environment["ANSIBLE_SSH_CONTROL_PATH_DIR"]
+        keeper = [sys.executable, "-I", "-S", str(KEEPER), str(self.directory / "lifeline")]
+        config.command = [*keeper, str(self.output_max), control, *self.command]
+        return config
+
+    def _on_event(self, event: dict[str, Any]) -> bool:
+        """Never raises into ansible-runner, which would forget its child; False: do not store it."""
+        if self.failure is None:
+            try:
+                self.on_event(event)
+            except BaseException as error:
+                self.failure = error
+                self.stop()
+        return False
+
+    def _end_keeper(self) -> None:
+        """Wait for a keeper that ansible-runner forgot."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self.directory / "keeper.pid").read_text())
+            end = time.monotonic() + KEEPER_END_S
+            while os.waitpid(pid, os.WNOHANG) == (0, 0):
+                if time.monotonic() > end:
+                    os.kill(pid, signal.SIGKILL)
+                time.sleep(0.02)

@@ -1,0 +1,93 @@
+"""Why a host failed or could not be reached, in one line for a person.
+
+Only for reading: no outcome depends on these texts, which differ between versions of Ansible and
+OpenSSH.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+LENGTH_MAX: Final = 300
+
+_SSH: Final = (
+    (
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "its host key changed (remove the old one with ssh-keygen -R)",
+    ),
+    ("Host key verification failed", "its host key is not known (add it with ssh-keyscan, or an ssh CA)"),
+    ("Connection refused", "connection refused: no sshd listens there"),
+    ("timed out during banner exchange", "timed out: something accepts connections, no sshd answers"),
+    ("Connection timed out", "connection timed out"),
+    ("Operation timed out", "connection timed out"),
+    ("No route to host", "no route to host"),
+    ("Network is unreachable", "network is unreachable"),
+    ("Could not resolve hostname", "its name does not resolve (set ansible_host)"),
+    ("Too many authentication failures", "too many authentication failures"),
+    ("Permission denied", "permission denied"),
+    ("Invalid/incorrect password", "permission denied (password)"),
+    ("Connection reset", "connection reset: sshd ended it before the login"),
+    ("Connection closed", "connection closed: sshd ended it before the login"),
+    ("Broken pipe", "connection lost"),
+)
+"""What ssh says -> what we say; the first that is found."""
+
+
+def why_failed(result: Mapping[str, Any]) -> str:
+    """The message of a failed task's result."""
+    if "censored" in result:
+        return "its output is hidden by no_log"
+    items = result.get("results")
+    if isinstance(items, list):
+        for item in items:
+            if isinstance(item, Mapping) and (item.get("failed") or item.get("unreachable")):
+                label = item.get("_ansible_item_label", item.get("item"))
+                where = f"item {label}: " if isinstance(label, str | int) and "censored" not in item else ""
+                return where + why_failed(item)
+            if isinstance(item, Mapping) and "censored" in item:
+                return "its output is hidden by no_log"
+    text = _text(result.get("msg")) or _text(result.get("reason")) or "no message"
+    if isinstance(result.get("rc"), int):
+        text += f" (rc {result['rc']})"
+    told = _text(result.get("stderr")) or _text(result.get("module_stderr")) or _text(result.get("stdout"))
+    said = told.splitlines()[-1].strip() if told else ""
+    return f"{text}: {said}" if said and said not in text else text
+
+
+def why_unreachable(result: Mapping[str, Any]) -> str:
+    """Why nobody answered, from what ssh said."""
+    if "censored" in result:
+        return "the reason is hidden by no_log"
+    text = _text(result.get("msg"))
+    for said, meant in _SSH:
+        if said in text:
+            methods = text.partition("Permission denied (")[2].partition(")")[0]
+            return f"{meant} ({methods})" if meant == "permission denied" and methods else meant
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"
+
+
+def why_ended(lines: Iterable[str]) -> str:
+    """What ansible-playbook said before it ended without results: its first error, else its last line."""
+    told = [line.strip() for line in lines if line.strip()]
+    for line in told:
+        for lead in ("[ERROR]:", "ERROR!"):
+            if line.startswith(lead):
+                return line[len(lead) :].strip()
+    return told[-1] if told else ""
+
+
+def one_line(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text without line breaks and secrets, no longer than LENGTH_MAX."""
+    for secret in secrets:
+        text = text.replace(secret, "********")
+    text = "".join(c if c.isprintable() else " " for c in text)
+    text = " ".join(text.split())
+    return text if len(text) <= LENGTH_MAX else text[: LENGTH_MAX - 1] + "…"
+
+
+def _text(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    return value.strip() if isinstance(value, str) else str(value)
