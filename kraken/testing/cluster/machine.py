@@ -103,7 +103,7 @@ class Machine:
 
     def _ended(self, child: Child) -> None:
         if self._child is child:
-            log.info("node ended", extra={"node": self.name, "status": child.status})
+            log.info("%s ended, status %s", self.name, child.status)
             self._child = None
             self.hung = False
             processes.send(self._inside(), signal.SIGKILL)
@@ -122,7 +122,7 @@ class Machine:
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         while not child.ended or self._inside():
             if asyncio.get_running_loop().time() > deadline:
-                log.error("node does not end", extra={"node": self.name, "pids": sorted(self._inside())})
+                log.error("%s does not end: %s", self.name, sorted(self._inside()))
                 break
             processes.send(self._inside(), signal.SIGKILL)
             await asyncio.sleep(ENDING_S)

@@ -17,6 +17,7 @@ PACKAGE_OF = {  # program -> Debian package
     "ssh-keygen": "openssh-client",
     "start-stop-daemon": "dpkg",
     "unshare": "util-linux",
+    "setpriv": "util-linux",
     "mount": "mount",
 }
 SEARCHED = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))  # absent from many users' PATH

@@ -45,6 +45,8 @@ while read -r place; do  # file systems of their own below / : the same again, o
     fi
 done <"${files%/nodes/*}/places"
 mount -t proc proc "$root/proc"
+mount --bind "$root/proc/sys" "$root/proc/sys"  # the kernel's settings are the machine's
+mount -o remount,bind,ro "$root/proc/sys"
 mount -t sysfs -o ro sysfs "$root/sys" || :
 mount -t tmpfs -o mode=755 dev "$root/dev"
 for device in null zero full random urandom tty; do
@@ -73,7 +75,9 @@ trap 'exit 0' TERM
 echo "$name: booting"
 sleep "$delay" &
 wait $!
-"$(command -v sshd)" -f /etc/ssh/sshd_config -E /var/log/sshd.log
+# What the node shares with the machine it must not change: network, modules, clock, devices.
+setpriv --bounding-set -net_admin,-sys_module,-sys_time,-sys_rawio,-sys_boot,-mknod \\
+    "$(command -v sshd)" -f /etc/ssh/sshd_config -E /var/log/sshd.log
 echo "$name: sshd is up"
 while :; do  # wait reaps whatever lost its parent
     sleep 86400 &
@@ -108,7 +112,12 @@ pidfile=@RUN@/demo.pid
 case "$1" in
 start)
     start-stop-daemon --start --oknodo --quiet --background --make-pidfile --pidfile "$pidfile" \\
-        --startas "$(command -v sleep)" -- infinity ;;
+        --startas "$(command -v sleep)" -- infinity || exit 1
+    for try in 1 2 3 4 5 6 7 8 9 10; do  # the pid file is written after the parent has left
+        "$0" status >/dev/null && exit 0
+        sleep 0.1
+    done
+    exit 1 ;;
 stop)
     start-stop-daemon --stop --oknodo --quiet --retry TERM/5/KILL/5 --remove-pidfile --pidfile "$pidfile" ;;
 restart | force-reload)

@@ -34,7 +34,9 @@ from kraken.testing.cluster.packages import find
 log = logging.getLogger(__name__)
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+SSHD_DIRECTORY = Path("/run/sshd")  # an sshd run by root refuses to start without it
 MNT_DETACH = 2  # sys/mount.h
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 FIRST = 1  # pid of a namespace's first process
 
 
@@ -43,6 +45,8 @@ class Supervisor:
 
     def __init__(self, directory: Path) -> None:
         plan = ClusterPlan.read(directory)
+        if os.geteuid() == 0 and not plan.light:
+            SSHD_DIRECTORY.mkdir(mode=0o755, exist_ok=True)
         self._directory = directory
         self._children = Children(prefix=_die_with_me())
         self._machines = {
@@ -94,7 +98,7 @@ class Supervisor:
             result = ACTIONS[action](self._machines[name], self._bmcs[name], request.get("value"))
             return {"result": await result if isinstance(result, Awaitable) else result}
         except OSError as error:
-            log.exception("request failed", extra={"request": action, "node": name})
+            log.exception("request failed: %s of %s", action, name)
             return {"error": f"{action} of {name}: {error}"}
 
     def _read_switch(self) -> None:
@@ -159,8 +163,7 @@ def _die_with_me() -> tuple[str, ...]:
     if os.getpid() == FIRST:
         return ()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    setpriv = find("setpriv")
-    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+    return (find("setpriv") or "setpriv", "--pdeathsig", "KILL", "--")
 
 
 def end_everything() -> None:
@@ -173,7 +176,7 @@ def end_everything() -> None:
 
 def main() -> None:
     directory, control, owner = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    logging.basicConfig(filename=directory / "supervisor.log", level=logging.INFO, format="%(message)s")
+    logging.basicConfig(filename=directory / "supervisor.log", level=logging.INFO, format=LOG_FORMAT)
 
     async def run() -> None:
         await Supervisor(directory).run(control, owner)

@@ -14,6 +14,9 @@ TRIAL_S = 10.0
 # Mounts a tmpfs for the nodes' disks inside the cluster's mount namespace, then becomes the supervisor.
 WITH_DISKS = 'mount -t tmpfs -o mode=700 disks "$1" && shift && exec "$@"'
 
+# An sshd run by root wants its directory below /run; a /run of the cluster's own spares the machine's.
+WITH_RUN = 'mount -t tmpfs -o mode=755 run /run && exec "$@"'
+
 # Everything booting a light node does that a machine may forbid.
 LIGHT_TRIAL = (
     "mount -t tmpfs trial /mnt && mkdir /mnt/upper /mnt/work /mnt/root && "
@@ -27,7 +30,9 @@ def wrapper(light: bool, disks: Path) -> list[str]:
     namespaces = _root_namespaces() if os.geteuid() == 0 else _user_namespaces()
     if light:
         return [*namespaces, "/bin/sh", "-c", WITH_DISKS, "sh", str(disks)]
-    return namespaces if namespaces and _works((*namespaces, "true")) else []
+    if os.geteuid() == 0:
+        namespaces += ["/bin/sh", "-c", WITH_RUN, "sh"]
+    return namespaces if _works((*namespaces, "true")) else []
 
 
 def light_is_possible() -> bool:
