@@ -1,0 +1,465 @@
+"""One BMC: its queue, its session, and how long to believe in it. It never disturbs another.
+
+Runs in the thread of the loop it is given; no I/O but through the wire, so tests drive it with a
+wire and a clock of their own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+from kraken.executors.ipmi import place as places
+from kraken.executors.ipmi.gate import Gate, Ticket
+from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, Verb, meaning_of
+from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, LoginRefused, Place, Reach, Reply
+from kraken.model.run import Outcome
+
+_REPEAT_POLL_S: Final = (0.25, 0.5, 1.0, 2.0)
+_REPEAT_CHANGE_S: Final = (1.0, 2.0)  # a BMC may take a second to switch; it is not asked to twice
+_SILENT_LOGIN_S: Final = 1.0  # after which a login gives its place among those at once to another
+
+
+class Clock(Protocol):
+    """The part of an event loop that keeps time."""
+
+    def time(self) -> float: ...
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer: ...
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Session(Protocol):
+    """What a wire opens; see kraken.executors.ipmi.wire.Link."""
+
+    login: Login
+    heard_at: float | None
+    packets: int
+    error: str
+
+    def send(
+        self, netfn: int, command: int, data: Sequence[int], on_reply: Callable[[Reply], None]
+    ) -> None: ...
+    def repeat(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Opener(Protocol):
+    def open(
+        self, place: Place, login: Login, on_login: Callable[[LoginRefused | None], None]
+    ) -> Session: ...
+
+
+class Order:
+    """One request for one node's BMC. Answered at most once.
+
+    Attributes:
+        wanted: False when nobody waits for the answer any more; what was not sent is not sent then.
+        begun: a step that changes the node has left.
+    """
+
+    __slots__ = ("_on_answer", "begun", "login", "node", "place", "verb", "wanted")
+
+    def __init__(
+        self,
+        node: str,
+        place: Place,
+        login: Login,
+        verb: Verb,
+        on_answer: Callable[[Order, Answer], None],
+    ) -> None:
+        self.node = node
+        self.place = place
+        self.login = login
+        self.verb = verb
+        self.wanted = True
+        self.begun = False
+        self._on_answer = on_answer
+
+    def answer(self, answer: Answer) -> None:
+        """Hand the answer to whoever asked, once."""
+        if self.wanted:
+            self.wanted = False
+            self._on_answer(self, answer)
+
+
+class Bmc:
+    """Serves the orders for one BMC, one at a time, mutations first.
+
+    Args:
+        check: says why nothing may be sent to a place; asked before each login.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        wire: Opener,
+        clock: Clock,
+        gate: Gate,
+        limits: IpmiLimits,
+        check: Callable[[Place], LoginRefused | None] = places.refusal,
+    ) -> None:
+        self.place = place
+        self._wire = wire
+        self._clock = clock
+        self._gate = gate
+        self._limits = limits
+        self._check = check
+        self._node: str | None = None  # whose BMC it is
+        self._mutations: deque[Order] = deque()
+        self._polls: deque[Order] = deque()
+        self._order: Order | None = None  # the one under way
+        self._session: Session | None = None
+        self._attempt = 0  # numbers logins and commands, so that a late callback knows itself late
+        self._ticket: Ticket | None = None
+        self._timer: Timer | None = None
+        self._used_at = clock.time()
+        self._failures = 0
+        self._retry_at = 0.0
+        self._last_failure = Answer(Reach.OK, Outcome.OK)
+        self._locked: tuple[Login, float, Answer] | None = None
+        # Of the command in flight:
+        self._steps: tuple[Step, ...] = ()
+        self._index = 0
+        self._fresh = False
+        self._silent_s = 0.0  # silence this order met before its login
+        self._started_at = 0.0
+        self._repeats = 0
+        self._repeat_at = 0.0
+
+    @property
+    def has_session(self) -> bool:
+        """Whether it holds a session for us, or is being asked for one."""
+        return self._session is not None
+
+    def submit(self, order: Order) -> None:
+        """Queue an order; it is answered in the end, unless it stops being wanted."""
+        if order.verb is not KEEP_ALIVE:
+            if self._node is not None and self._node != order.node:
+                text = f"is also the BMC of node {self._node}: correct bmc.address of one of them"
+                order.answer(Answer(Reach.REFUSED, Outcome.FAILED, message=f"BMC {self.place} {text}"))
+                return
+            self._node = order.node
+            self._used_at = self._clock.time()
+        (self._mutations if order.verb.is_mutation else self._polls).append(order)
+        self._next()
+
+    def expire(self, order: Order, after_s: float) -> None:
+        """Answer an order whose time is over, by what stands between it and its answer."""
+        if order.begun:
+            order.answer(self._unacknowledged(order, after_s))
+        elif order is not self._order:
+            text = f"BMC {self.place} was not free within {after_s:g} s: an earlier request is still out"
+            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text))
+        elif self._ticket is not None and self._session is None:
+            text = f"no turn to log in to BMC {self.place} came within {after_s:g} s: too many logins at once"
+            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text))
+        else:
+            order.answer(self._silence(after_s))
+
+    def tick(self) -> bool:
+        """Keep a session that is used alive and close one that is not; False: nothing left to know."""
+        now = self._clock.time()
+        if self._order is not None or self._mutations or self._polls:
+            return True
+        if self._session is not None:
+            quiet_s = now - (self._session.heard_at or self._used_at)
+            if now - self._used_at > self._limits.idle_s:
+                self._hang_up()
+            elif quiet_s > self._limits.keepalive_s:
+                self._keep_alive()
+            return True
+        locked = self._locked is not None and now < self._locked[1]
+        return locked or now < self._retry_at or now - self._used_at <= self._limits.idle_s
+
+    def close(self) -> None:
+        """Give the session back; what is queued is answered as stopped."""
+        text = "stopped before an answer came: what it did is not known"
+        for order in self._all_orders():
+            order.answer(Answer(Reach.OK, Outcome.CANCELLED, message=text))
+        self._order = None
+        self._hang_up()
+        self._leave_gate()
+
+    # From order to session.
+
+    def _next(self) -> None:
+        while self._order is None and (self._mutations or self._polls):
+            order = self._mutations.popleft() if self._mutations else self._polls.popleft()
+            if not order.wanted:
+                continue
+            refusal = self._standing_refusal(order)
+            if refusal is not None:
+                order.answer(refusal)
+                continue
+            self._order = order
+            self._silent_s = 0.0
+            if self._session is not None and self._session.login != order.login:
+                self._hang_up()
+            if self._session is not None:
+                self._start(fresh=False)
+            else:
+                self._ticket = self._gate.enter(self._log_in)
+
+    def _standing_refusal(self, order: Order) -> Answer | None:
+        """The answer that is known without trying; None when it is worth trying."""
+        now = self._clock.time()
+        if self._locked is not None and now < self._locked[1] and self._locked[0] == order.login:
+            return _later(self._locked[2], self._locked[1] - now, " or when the credential changes")
+        if self._session is None and now < self._retry_at and not order.verb.is_mutation:
+            return _later(self._last_failure, self._retry_at - now)
+        return None
+
+    def _log_in(self) -> None:
+        assert self._order is not None
+        if not self._order.wanted:
+            self._done()
+            return
+        refused = self._check(self.place)
+        if refused is None:
+            self._attempt += 1
+            attempt = self._attempt
+            try:
+                self._session = self._wire.open(
+                    self.place, self._order.login, lambda refused: self._logged_in(attempt, refused)
+                )
+            except OSError as exc:
+                refused = LoginRefused(Reach.NO_ANSWER, f"cannot be sent to: {exc.strerror or exc}")
+        if refused is not None:
+            self._refused(refused)
+            return
+        self._started_at = self._clock.time()
+        self._arm(min(_SILENT_LOGIN_S, self._limits.login_s), self._login_silent)
+
+    def _login_silent(self) -> None:
+        """Others may log in now; this one has the rest of its time."""
+        self._leave_gate()
+        rest_s = self._started_at + self._limits.login_s - self._silent_s - self._clock.time()
+        self._arm(rest_s, lambda: self._fail(self._silence(self._limits.login_s)))
+
+    def _logged_in(self, attempt: int, refused: LoginRefused | None) -> None:
+        if attempt != self._attempt or self._session is None or self._order is None:
+            return
+        self._leave_gate()
+        if refused is not None:
+            self._refused(refused)
+            return
+        self._locked = None
+        self._start(fresh=True)
+
+    # One order over a session that stands.
+
+    def _start(self, fresh: bool) -> None:
+        assert self._order is not None
+        assert self._session is not None
+        now = self._clock.time()
+        quiet = now - (self._session.heard_at or 0.0) > self._limits.quiet_s
+        probe = (PROBE,) if quiet and self._order.verb.is_mutation and not fresh else ()
+        self._steps = probe + self._order.verb.steps
+        self._index = 0
+        self._fresh = fresh
+        self._send_step()
+
+    def _send_step(self) -> None:
+        assert self._order is not None
+        assert self._session is not None
+        step = self._steps[self._index]
+        if not self._order.wanted:  # expired or cancelled: nothing more is sent for it
+            self._done()
+            return
+        self._attempt += 1
+        attempt = self._attempt
+        self._started_at = self._clock.time()
+        self._repeats = 0
+        try:
+            self._session.send(
+                step.netfn, step.command, step.data, lambda reply: self._replied(attempt, reply)
+            )
+        except Exception as exc:  # the library found its session unfit: nothing was sent
+            text = (
+                f"BMC {self.place}: the session cannot be used ({type(exc).__name__}); asked anew next time"
+            )
+            self._fail(Answer(Reach.NO_ANSWER, Outcome.UNREACHABLE, message=text))
+            return
+        self._order.begun = self._order.begun or step.changes
+        self._repeat_at = self._started_at + self._pause()
+        self._arm_command()
+
+    def _pause(self) -> float:
+        step = self._steps[self._index]
+        pauses = _REPEAT_CHANGE_S if step.changes else _REPEAT_POLL_S
+        if not step.repeatable or self._repeats >= len(pauses):
+            return float("inf")
+        return pauses[self._repeats] * random.uniform(0.8, 1.2)
+
+    def _moments(self) -> tuple[float, float]:
+        """When the session counts as stale, and when the command has failed."""
+        kept = not self._fresh and self._index == 0 and not self._steps[0].changes
+        stale_at = self._started_at + self._limits.stale_s if kept else float("inf")
+        return stale_at, self._started_at + self._limits.command_s
+
+    def _arm_command(self) -> None:
+        self._arm(min(self._repeat_at, *self._moments()) - self._clock.time(), self._unanswered)
+
+    def _unanswered(self) -> None:
+        assert self._order is not None
+        assert self._session is not None
+        now = self._clock.time() + 1e-4  # a timer may fire a hair early
+        stale_at, failed_at = self._moments()
+        if now >= failed_at:
+            order = self._order
+            silent = self._silence(self._limits.command_s)
+            self._fail(self._unacknowledged(order, self._limits.command_s) if order.begun else silent)
+        elif now >= stale_at:
+            self._hang_up()
+            self._silent_s = self._limits.stale_s
+            if self._order.verb is KEEP_ALIVE:
+                self._done()
+            else:
+                self._ticket = self._gate.enter(self._log_in)
+        else:
+            self._session.repeat()
+            self._repeats += 1
+            self._repeat_at = now + self._pause()
+            self._arm_command()
+
+    def _replied(self, attempt: int, reply: Reply) -> None:
+        if attempt != self._attempt or self._order is None:
+            return
+        self._disarm()
+        self._failures = 0
+        self._retry_at = 0.0
+        step = self._steps[self._index]
+        if reply.code != 0 and reply.code not in step.tolerated:
+            text = f"BMC {self.place} refused {self._order.verb.name}: {meaning_of(reply.code)}"
+            reach = Reach.BUSY if reply.code == NODE_BUSY else Reach.OK
+            self._done(Answer(reach, Outcome.FAILED, message=text))
+        elif self._index + 1 < len(self._steps):
+            self._index += 1
+            self._send_step()
+        else:
+            self._done(self._sense(reply))
+
+    def _sense(self, reply: Reply) -> Answer:
+        assert self._order is not None
+        try:
+            return Answer(Reach.OK, Outcome.OK, self._order.verb.decode(reply.data))
+        except ValueError as exc:
+            text = f"BMC {self.place} answered nonsense to {self._order.verb.name}: {exc}; reset the BMC"
+            return Answer(Reach.REFUSED, Outcome.FAILED, message=text)
+
+    # Endings.
+
+    def _done(self, answer: Answer | None = None) -> None:
+        order, self._order = self._order, None
+        self._attempt += 1
+        self._disarm()
+        self._leave_gate()
+        if order is not None and answer is not None:
+            order.answer(answer)
+        self._next()
+
+    def _refused(self, refused: LoginRefused) -> None:
+        assert self._order is not None
+        login = self._order.login
+        text = f"BMC {self.place} refused: {refused.text}"
+        outcome = Outcome.FAILED
+        if refused.reach is Reach.BAD_CREDENTIALS:
+            text += f" (credential '{login.credential}'): correct it, or the user in the BMC"
+        elif refused.reach is Reach.NO_ANSWER:
+            text, outcome = f"BMC {self.place}: {refused.text}", Outcome.UNREACHABLE
+        answer = Answer(refused.reach, outcome, message=text)
+        if refused.reach is Reach.BAD_CREDENTIALS:
+            self._locked = (login, self._clock.time() + self._limits.locked_s, answer)
+        self._fail(answer)
+
+    def _fail(self, answer: Answer) -> None:
+        """End the session and every order that would only learn the same."""
+        self._hang_up()
+        order = self._order
+        if answer.reach is not Reach.BAD_CREDENTIALS:
+            self._back_off(answer)
+            for waiting in self._all_orders():
+                if waiting is not order:
+                    waiting.answer(self._last_failure)
+        self._done(answer)
+
+    def _back_off(self, answer: Answer) -> None:
+        if answer.reach is Reach.BUSY:
+            waits = self._limits.slot_waits_s
+            pause = waits[min(self._failures, len(waits) - 1)]
+        else:
+            first, longest = self._limits.back_off_s
+            pause = min(longest, first * 2 ** min(self._failures, 16))
+        self._failures += 1
+        self._retry_at = self._clock.time() + pause * random.uniform(0.8, 1.0)
+        if answer.outcome is Outcome.TIMEOUT:  # true of one mutation, not of whoever asks next
+            answer = Answer(answer.reach, Outcome.UNREACHABLE, message=f"BMC {self.place} fell silent")
+        self._last_failure = answer
+
+    def _silence(self, after_s: float) -> Answer:
+        """Who did not answer, how hard it was asked, and what to look at."""
+        session = self._session
+        if session is not None and session.error:
+            text = f"cannot be sent to: {session.error}; check the route to the BMC network"
+        elif session is None or session.heard_at is None:
+            tries = f"{session.packets} login requests in " if session is not None else ""
+            text = (
+                f"does not answer ({tries}{after_s:g} s): check its cable, its power, bmc.address, "
+                "and that IPMI over LAN is enabled"
+            )
+        elif self._steps_under_way():
+            text = f"let us log in and did not answer for {after_s:g} s: reset the BMC if that lasts"
+        else:
+            text = f"answered, but did not let us log in within {after_s:g} s: it is overloaded or filtered"
+        return Answer(Reach.NO_ANSWER, Outcome.UNREACHABLE, message=f"BMC {self.place} {text}")
+
+    def _unacknowledged(self, order: Order, after_s: float) -> Answer:
+        text = (
+            f"BMC {self.place} did not acknowledge {order.verb.name} within {after_s:g} s: "
+            "it may have happened; look at the power before asking again"
+        )
+        return Answer(Reach.NO_ANSWER, Outcome.TIMEOUT, message=text)
+
+    def _steps_under_way(self) -> bool:
+        return self._ticket is None and self._index < len(self._steps)
+
+    def _keep_alive(self) -> None:
+        assert self._session is not None
+        self.submit(Order("", self.place, self._session.login, KEEP_ALIVE, lambda order, answer: None))
+
+    def _all_orders(self) -> Iterator[Order]:
+        if self._order is not None:
+            yield self._order
+        yield from tuple(self._mutations)
+        yield from tuple(self._polls)
+
+    def _hang_up(self) -> None:
+        self._attempt += 1
+        self._disarm()
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _leave_gate(self) -> None:
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            ticket.leave()
+
+    def _arm(self, delay_s: float, callback: Callable[[], object]) -> None:
+        self._disarm()
+        self._timer = self._clock.call_later(max(0.0, delay_s), callback)
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+
+def _later(failure: Answer, wait_s: float, otherwise: str = "") -> Answer:
+    text = f"{failure.message}; not tried again for {max(1, round(wait_s))} s{otherwise}"
+    return Answer(failure.reach, failure.outcome, message=text)

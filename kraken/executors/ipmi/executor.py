@@ -1,0 +1,280 @@
+"""IpmiExecutor: a run on nodes becomes orders for their BMCs, and their answers its results."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from kraken.errors import CredentialError, ExecutorError
+from kraken.executors import Report
+from kraken.executors.credentials import Credentials
+from kraken.executors.ipmi.bmc import Order
+from kraken.executors.ipmi.fleet import FleetThread
+from kraken.executors.ipmi.place import Resolver, numeric_place
+from kraken.executors.ipmi.verbs import Verb, verb_of
+from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, Place
+from kraken.model.bmc import ADDRESS, bmc_address_problem, bmc_port
+from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+from kraken.model.update import Value
+
+CREDENTIAL = "bmc.credential"
+PRIVILEGE = "bmc.privilege"
+
+_PRIVILEGES = {"user": 2, "operator": 3, "administrator": 4, "admin": 4}
+_MAX_USER_BYTES = 16  # IPMI 2.0, section 13.24
+_MAX_PASSWORD_BYTES = 20
+_MAX_KG_BYTES = 20
+
+
+class IpmiExecutor:
+    """Asks the BMCs of nodes for their power state and boot device, and to change them.
+
+    A mutation that comes back OK was acknowledged by the BMC: nothing was observed. A discovery
+    observes `phys_state`. The thread that holds the sessions starts with the first run.
+
+    Args:
+        credentials: what `bmc.credential` of a node names.
+    """
+
+    def __init__(self, credentials: Credentials, limits: IpmiLimits | None = None) -> None:
+        self._credentials = credentials
+        self._limits = limits or IpmiLimits()
+        self._resolver = Resolver()
+        self._thread: FleetThread | None = None
+        self._reading: asyncio.Lock | None = None
+
+    async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        """Command the BMCs; OK means acknowledged."""
+        await self._perform(run, nodes, report)
+
+    async def discover(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        """Ask the BMCs for the power of their nodes."""
+        await self._perform(run, nodes, report)
+
+    async def close(self) -> None:
+        """Give every session back and end the thread. Idempotent."""
+        self._resolver.close()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await _in_thread(thread.stop)
+
+    async def _perform(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        action = run.operator.action
+        if action is None or action.kind != "ipmi":
+            raise ExecutorError(f"{run.operator.key} is not done over IPMI", part=run.operator.key)
+        verb = verb_of(action.spec)
+        if verb.is_mutation is not run.is_mutation:
+            raise ExecutorError(f"{run.operator.key}: {verb.name} is not what its kind may ask of a BMC")
+        batch = _Batch(run, report)
+        await self._refresh_credentials()
+        known, named, refused = self._sort(run, nodes)
+        batch.report_refused(refused)
+        # Names may take seconds, which a poll of the others does not wait for. A mutation does: two
+        # names may turn out to be one BMC, and then neither is commanded.
+        groups = [known + named] if run.is_mutation else [known, named]
+        orders: list[Order] = []
+        try:
+            for group in groups:
+                orders += await self._submit(group, verb, batch)
+            await batch.wait()
+        except asyncio.CancelledError:
+            batch.abandon()
+            if self._thread is not None:
+                self._thread.call(lambda fleet: fleet.withdraw(orders))
+            raise
+
+    async def _submit(self, targets: Sequence[_Target], verb: Verb, batch: _Batch) -> list[Order]:
+        """Order what is asked for from each BMC; those that cannot be are reported, with the reason."""
+        found = await asyncio.gather(*(self._resolver.find(t.host, t.port) for t in targets))
+        owners: dict[Place, list[str]] = defaultdict(list)
+        for target, place in zip(targets, found, strict=True):
+            if isinstance(place, Place):
+                owners[place].append(target.node)
+        refused: dict[str, tuple[Outcome, str]] = {}
+        orders = []
+        for target, place in zip(targets, found, strict=True):
+            if not isinstance(place, Place):
+                text = (
+                    f"the name of the BMC, {target.host}, does not resolve ({place}): "
+                    f"add it to DNS or /etc/hosts, or make {ADDRESS} a number"
+                )
+                refused[target.node] = (Outcome.UNREACHABLE, text)
+            elif len(owners[place]) > 1:
+                others = ", ".join(other for other in owners[place] if other != target.node)
+                text = f"BMC {place} is also that of {others}: correct {ADDRESS} of one of them"
+                refused[target.node] = (Outcome.FAILED, text)
+            else:
+                orders.append(Order(target.node, place, target.login, verb, batch.answered))
+        batch.report_refused(refused)
+        if orders:
+            rest_s = max(0.0, batch.ends_at - asyncio.get_running_loop().time())
+            self._started().call(lambda fleet: fleet.submit(orders, rest_s))
+        return orders
+
+    def _sort(
+        self, run: Run, nodes: Mapping[str, NodeFacts]
+    ) -> tuple[list[_Target], list[_Target], dict[str, tuple[Outcome, str]]]:
+        """The nodes whose BMC is given by number, those by name, and those that cannot be asked."""
+        known: list[_Target] = []
+        named: list[_Target] = []
+        refused: dict[str, tuple[Outcome, str]] = {}
+        logins: dict[tuple[str, str], Login | str] = {}
+        for name in run.nodes:
+            attributes = nodes[name].attributes if name in nodes else {}
+            problem = _address_problem(attributes)
+            if problem is not None:
+                refused[name] = (Outcome.FAILED, problem)
+                continue
+            key = (str(attributes.get(CREDENTIAL) or ""), str(attributes.get(PRIVILEGE) or ""))
+            if key not in logins:
+                logins[key] = self._login(*key)
+            login = logins[key]
+            if isinstance(login, str):
+                refused[name] = (Outcome.FAILED, login)
+                continue
+            host, port = str(attributes[ADDRESS]).strip(), bmc_port(attributes)
+            target = _Target(name, host, port, login)
+            (named if numeric_place(host, port) is None else known).append(target)
+        return known, named, refused
+
+    def _login(self, credential: str, privilege: str) -> Login | str:
+        """With what to log in; a string says why there is nothing."""
+        if not credential:
+            return f"the node has no attribute {CREDENTIAL}: name one of those in the credentials file"
+        if privilege and privilege.lower() not in _PRIVILEGES:
+            return f"{PRIVILEGE} {privilege!r} is none of user, operator, administrator"
+        try:
+            found = self._credentials.get(credential)
+        except CredentialError as exc:
+            return str(exc)
+        login = Login(
+            credential=credential,
+            username=found.username.encode(),
+            password=found.password.encode(),
+            kg=None if found.kg is None else found.kg.encode(),
+            privilege=_PRIVILEGES[privilege.lower()] if privilege else None,
+        )
+        for what, secret, most in (
+            ("user name", login.username, _MAX_USER_BYTES),
+            ("password", login.password, _MAX_PASSWORD_BYTES),
+            ("kg", login.kg or b"", _MAX_KG_BYTES),
+        ):
+            if len(secret) > most:
+                return f"the {what} of credential {credential!r} is longer than the {most} bytes of IPMI 2.0"
+        return login
+
+    async def _refresh_credentials(self) -> None:
+        """Have the file read, where it changed, without stopping the loop: decryption takes a second."""
+        if self._credentials.is_current():
+            return
+        if self._reading is None:
+            self._reading = asyncio.Lock()
+        async with self._reading:
+            if not self._credentials.is_current():
+                await _in_thread(self._credentials.refresh)
+
+    def _started(self) -> FleetThread:
+        if self._thread is None:
+            self._thread = FleetThread(self._limits)
+        return self._thread
+
+
+class _Target(NamedTuple):
+    """A node whose BMC may be asked, as far as can be said before its name is looked up."""
+
+    node: str
+    host: str
+    port: int
+    login: Login
+
+
+def _address_problem(attributes: Mapping[str, Value]) -> str | None:
+    if ADDRESS not in attributes:
+        return f"the node has no attribute {ADDRESS}: declare the address of its BMC"
+    return bmc_address_problem(attributes)
+
+
+class _Batch:
+    """Carries answers from the thread of the BMCs to the loop of the daemon, many at a time."""
+
+    def __init__(self, run: Run, report: Report) -> None:
+        self._run = run
+        self._report: Report | None = report
+        self._loop = asyncio.get_running_loop()
+        self.ends_at = self._loop.time() + run.timeout_s
+        self._missing = len(run.nodes)
+        self._all_reported = self._loop.create_future()
+        self._arrived: deque[NodeResult] = deque()
+        self._lock = threading.Lock()
+        self._under_way = False  # a delivery is on its way to the daemon's loop
+
+    async def wait(self) -> None:
+        """Return when every node of the run was reported."""
+        if self._missing:
+            await self._all_reported
+
+    def abandon(self) -> None:
+        """Report nothing more."""
+        self._report = None
+
+    def answered(self, order: Order, answer: Answer) -> None:
+        """Take an answer, in the thread of the BMCs."""
+        result = NodeResult(self._run.id, order.node, answer.outcome, answer.observed, answer.message)
+        with self._lock:
+            self._arrived.append(result)
+            if self._under_way:
+                return
+            self._under_way = True
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:  # the daemon's loop is closed: nobody is left to tell
+            self._report = None
+
+    def report_refused(self, refused: Mapping[str, tuple[Outcome, str]]) -> None:
+        """Report nodes for which nothing was sent, in the daemon's thread."""
+        self._tell([NodeResult(self._run.id, n, outcome, {}, text) for n, (outcome, text) in refused.items()])
+
+    def _deliver(self) -> None:
+        with self._lock:
+            results, self._arrived = list(self._arrived), deque()
+            self._under_way = False
+        self._tell(results)
+
+    def _tell(self, results: Sequence[NodeResult]) -> None:
+        if not results or self._report is None:
+            return
+        self._missing -= len(results)
+        assert self._missing >= 0, "each node is reported once"
+        try:
+            self._report(results)
+        finally:
+            if not self._missing and not self._all_reported.done():
+                self._all_reported.set_result(None)
+
+
+async def _in_thread(work: Callable[[], object]) -> None:
+    """Run it in a thread that ends with it: the loop's own pool would keep one for ever."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def finish(error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def body() -> None:
+        error: BaseException | None = None
+        try:
+            work()
+        except BaseException as exc:
+            error = exc
+        loop.call_soon_threadsafe(finish, error)
+
+    threading.Thread(target=body, name="kraken-ipmi-aside", daemon=True).start()
+    await done

@@ -1,0 +1,142 @@
+"""What can be asked of a BMC: each verb as its steps on the wire and the sense of its answers.
+
+No raw commands: a verb that is not in these tables cannot be said. Numbers are those of IPMI 2.0
+revision 1.1; tests/contract/test_pyghmi.py compares them with pyghmi's tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kraken.errors import ExecutorError
+
+POWER: Final = {"off": 0, "on": 1, "cycle": 2, "reset": 3, "soft": 5}
+"""Chassis Control, table 28-4. `soft` asks the operating system to shut down (ACPI)."""
+
+BOOT_DEVICE: Final = {"default": 0, "pxe": 1, "disk": 2, "cdrom": 5, "setup": 6}
+"""Boot flags, data 2, bits 5:2, table 28-14. `default` removes a request made before."""
+
+_REPEATABLE: Final = frozenset({"on", "off"})  # saying it twice is saying it once
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command and its answer.
+
+    Attributes:
+        repeatable: a lost answer may be fetched by sending it again.
+        changes: it does something to the node.
+        tolerated: completion codes besides 0 with which the next step goes on all the same.
+    """
+
+    netfn: int
+    command: int
+    data: tuple[int, ...] = ()
+    repeatable: bool = True
+    changes: bool = False
+    tolerated: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A request in the words of a Kraken module.
+
+    Attributes:
+        name: for messages, as in "BMC refused power cycle".
+        decode: the data of the last step -> what was observed; ValueError for nonsense.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    decode: Callable[[bytes], Mapping[str, str]]
+
+    @property
+    def is_mutation(self) -> bool:
+        return any(step.changes for step in self.steps)
+
+
+def _nothing(data: bytes) -> Mapping[str, str]:
+    """A mutation was acknowledged; that is not an observation."""
+    return {}
+
+
+def _power_state(data: bytes) -> Mapping[str, str]:
+    """Get Chassis Status, table 28-3: bit 0 of the first byte is the power."""
+    if len(data) < 3:
+        raise ValueError(f"a chassis status of {len(data)} bytes")
+    return {"phys_state": "POWER_ON" if data[0] & 1 else "POWER_OFF"}
+
+
+PROBE: Final = Step(0x06, 0x01)
+"""Get Device ID: any user may ask, it changes nothing."""
+
+STATUS: Final = Verb("power status", (Step(0x00, 0x01),), _power_state)
+KEEP_ALIVE: Final = Verb("keep alive", (PROBE,), _nothing)
+
+
+def verb_of(spec: Any) -> Verb:
+    """The verb that the spec of an action asks for.
+
+    Raises:
+        ExecutorError: there is no such verb (a module that was loaded without being checked).
+    """
+    if spec == "power_status":
+        return STATUS
+    if isinstance(spec, Mapping):
+        if spec.get("power") in POWER:
+            return _power(str(spec["power"]))
+        if spec.get("boot_device") in BOOT_DEVICE:
+            return _boot_device(
+                str(spec["boot_device"]),
+                persistent=bool(spec.get("persistent", False)),
+                uefi=bool(spec.get("uefi", False)),
+            )
+    known = ", ".join(["power_status", *(f"power: {p}" for p in POWER)])
+    raise ExecutorError(
+        f"ipmi: no verb for {spec!r}",
+        part="ipmi",
+        hint=f"known are {known}, boot_device: {'|'.join(BOOT_DEVICE)}",
+    )
+
+
+def _power(word: str) -> Verb:
+    step = Step(0x00, 0x02, (POWER[word],), repeatable=word in _REPEATABLE, changes=True)
+    return Verb(f"power {word}", (step,), _nothing)
+
+
+def _boot_device(word: str, persistent: bool, uefi: bool) -> Verb:
+    device = BOOT_DEVICE[word]
+    flags = 0x80 | (0x40 if persistent else 0) | (0x20 if uefi else 0) if device else 0
+    # Parameter 3 keeps the BMC from dropping the flags when the power changes within 60 s; some
+    # BMCs do not have it (0x80) and obey parameter 5 all the same.
+    keep = Step(0x00, 0x08, (3, 8), changes=True, tolerated=frozenset({0x80, 0xC9, 0xCC}))
+    steps = (keep, Step(0x00, 0x08, (5, flags, device << 2, 0, 0, 0), changes=True))
+    return Verb(f"boot device {word}", steps, _nothing)
+
+
+NODE_BUSY: Final = 0xC0
+
+_COMPLETION: Final[Mapping[int, tuple[str, str]]] = {
+    # Table 5-2: code -> (what it means, what to do).
+    NODE_BUSY: ("it is busy", "ask again later"),
+    0xC1: ("it does not know this command", "this BMC cannot do it over IPMI"),
+    0xC3: ("it timed out on it", "ask again later; reset the BMC if that lasts"),
+    0xC4: ("it is out of space", "reset the BMC if that lasts"),
+    0xC9: ("a parameter is out of range", "this BMC cannot do it"),
+    0xCC: ("a field of the request is invalid", "this BMC cannot do it"),
+    0xCE: ("it could not answer", "ask again later; reset the BMC if that lasts"),
+    0xD2: ("it is updating or starting", "ask again later"),
+    0xD3: ("the part asked for is not there", "is the node seated and its BMC the right one?"),
+    0xD4: ("the user's privilege is too low", "grant it operator, or name another bmc.credential"),
+    0xD5: ("not possible in the node's present state", "a node that is off cannot be cycled or reset"),
+    0xD6: ("the command is disabled", "enable it in the BMC's firmware settings"),
+    0xFF: ("unspecified error", "look into the BMC's event log"),
+}
+
+
+def meaning_of(code: int) -> str:
+    """What a completion code says, and what to do about it."""
+    meaning, advice = _COMPLETION.get(code, ("an error of its own", "look it up in the BMC's manual"))
+    return f"{meaning} (0x{code:02x}): {advice}"

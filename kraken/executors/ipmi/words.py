@@ -1,0 +1,117 @@
+"""The nouns that pass between the parts of the IPMI executor."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from kraken.model.run import Outcome
+
+
+class Reach(StrEnum):
+    """Whether a BMC answers; kept apart from what it says of the power."""
+
+    OK = "OK"
+    NO_ANSWER = "NO_ANSWER"
+    REFUSED = "REFUSED"
+    BAD_CREDENTIALS = "BAD_CREDENTIALS"
+    BUSY = "BUSY"
+
+
+class Place(NamedTuple):
+    """Where a BMC listens: a number, never a name.
+
+    Attributes:
+        sockaddr: as recvfrom gives it back.
+    """
+
+    family: socket.AddressFamily
+    sockaddr: tuple[Any, ...]
+
+    @property
+    def host(self) -> str:
+        return str(self.sockaddr[0])
+
+    @property
+    def port(self) -> int:
+        return int(self.sockaddr[1])
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """With what to log in. Secrets as bytes: pyghmi hangs on text.
+
+    Attributes:
+        credential: the name of the credential, for messages.
+        privilege: IPMI privilege level; None: administrator, else operator, whichever is granted.
+    """
+
+    credential: str
+    username: bytes
+    password: bytes = field(repr=False)
+    kg: bytes | None = field(default=None, repr=False)
+    privilege: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefused:
+    """The BMC answered and did not let us in; `text` says why, without a secret."""
+
+    reach: Reach
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A BMC's answer to one command: its completion code (0: done) and the data after it."""
+
+    code: int
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request to a BMC came to, before it has a node's name on it."""
+
+    reach: Reach
+    outcome: Outcome
+    observed: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IpmiLimits:
+    """How patient to be with a BMC, and how gentle.
+
+    Attributes:
+        login_s: for one login, from its first packet.
+        command_s: for one request over a session that stands.
+        stale_s: silence on a session that was kept, after which a new login is tried.
+        quiet_s: silence after which a kept session is tried with a probe before a mutation.
+        logins_at_once: logins under way that may all still answer.
+        keepalive_s: silence after which a kept session is refreshed. BMCs drop an idle one after
+            60 s (IPMI 2.0, section 6.12.15), ipmi_sim after 30 s.
+        idle_s: time without a request after which a session is closed: a BMC has few slots. Longer
+            than the usual interval between two polls, so that polled BMCs stay warm.
+        back_off_s: pause after the first and at most after later failures to reach a BMC, in which
+            polls are answered without trying.
+        slot_waits_s: the same for a BMC without a free session slot.
+        locked_s: pause after a refused password, unless the credential changes: accounts lock.
+    """
+
+    login_s: float = 8.0
+    command_s: float = 5.0
+    stale_s: float = 1.5
+    quiet_s: float = 2.0
+    logins_at_once: int = 256
+    keepalive_s: float = 20.0
+    idle_s: float = 60.0
+    back_off_s: tuple[float, float] = (2.0, 60.0)
+    slot_waits_s: tuple[float, ...] = (10.0, 30.0, 60.0)
+    locked_s: float = 300.0
