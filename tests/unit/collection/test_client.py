@@ -1,0 +1,281 @@
+"""The collection's client reaches Kraken, and says clearly why when it cannot."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import socket as sockets
+import ssl
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from ansible_collections.kraken.hpc.plugins.module_utils import client as client_module
+from ansible_collections.kraken.hpc.plugins.module_utils.client import (
+    AwayError,
+    Client,
+    Problem,
+    SettingsError,
+)
+
+LOOPBACK = ("127.0.0.1", 0)
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> str:
+    path = tmp_path / "token"
+    path.write_text("sesame\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+def test_nodes_come_over_the_unix_socket_with_the_name_of_who_asks(kraken: Any, socket: str) -> None:
+    kraken.add("n[1-3]")
+    nodes = Client({"socket": socket}, {}).nodes(nodeset="n[1-2]", view="names", cause=None)
+
+    assert nodes == ["n1", "n2"]
+    assert kraken.asked[0].query == {"nodeset": "n[1-2]", "view": "names"}
+    assert kraken.asked[0].headers["kraken-user"] == client_module.getpass.getuser()
+    assert "authorization" not in kraken.asked[0].headers
+
+
+@pytest.mark.parametrize("nodeset", ["@compute", "n1,n2", "n[1-3]!n3", "n[1-3]&@compute", "@compute^n3"])
+def test_every_sign_of_a_nodeset_survives_the_address(kraken: Any, socket: str, nodeset: str) -> None:
+    kraken.add("n[1-2]", groups=["compute"])
+    kraken.add("n3")
+    Client({"socket": socket}, {}).nodes(nodeset=nodeset)
+
+    assert kraken.asked[0].query["nodeset"] == nodeset
+
+
+def test_a_token_opens_the_door_over_tcp(fake_api: ModuleType, kraken: Any, token_file: str) -> None:
+    kraken.add("n1")
+    kraken.token = "sesame"
+    with fake_api.serving(kraken, LOOPBACK) as (host, port):
+        client = Client({"url": f"http://{host}:{port}/", "token_file": token_file}, {})
+
+        assert client.nodes(view="names") == ["n1"]
+        assert client.warnings == []
+
+
+def test_a_wrong_token_is_a_problem_and_stays_unsaid(
+    fake_api: ModuleType, kraken: Any, token_file: str
+) -> None:
+    kraken.token = "another"
+    with (
+        fake_api.serving(kraken, LOOPBACK) as (host, port),
+        pytest.raises(Problem, match="no right token") as caught,
+    ):
+        Client({"url": f"http://{host}:{port}", "token_file": token_file}, {}).nodes()
+
+    assert caught.value.type == "unauthorized"
+    assert "sesame" not in str(caught.value.as_result())
+
+
+def test_the_environment_names_the_door_when_the_options_do_not(
+    fake_api: ModuleType, kraken: Any, socket: str, token_file: str
+) -> None:
+    environ = {"KRAKEN_URL": "https://head:1", "KRAKEN_SOCKET": "/elsewhere", "KRAKEN_TOKEN_FILE": token_file}
+
+    assert Client({}, environ).address == "https://head:1"
+    assert Client({}, {"KRAKEN_SOCKET": "/elsewhere"}).address == "/elsewhere"
+    assert Client({}, {}).address == "/run/kraken/kraken.sock"
+    assert Client({"socket": socket}, environ).address == socket
+    assert Client({"url": "https://other:2"}, environ).address == "https://other:2"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"socket": "/a", "url": "https://b"}, "not both"),
+        ({"url": "head:8080"}, "not an address"),
+        ({"url": "https://me:secret@head"}, "must not hold a user or password"),
+        ({"url": "https://head"}, "token_file"),
+        ({"url": "https://head", "token_file": "/nowhere/token"}, "cannot read the token in /nowhere/token"),
+    ],
+)
+def test_wrong_settings_are_named_before_anything_is_sent(options: dict[str, str], says: str) -> None:
+    with pytest.raises(SettingsError, match=says) as caught:
+        Client(options, {})
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "\n", "two words", "ключ"])
+def test_a_token_file_holds_one_word(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "token"
+    path.write_text(content)
+    path.chmod(0o600)
+
+    with pytest.raises(SettingsError, match=str(path)):
+        client_module.read_token(str(path))
+
+
+def test_a_token_everybody_may_read_is_refused_with_the_cure(token_file: str) -> None:
+    Path(token_file).chmod(0o644)
+
+    with pytest.raises(SettingsError, match=f"chmod o-r {token_file}"):
+        client_module.read_token(token_file)
+
+
+def test_a_token_in_clear_to_another_machine_is_warned_of(token_file: str) -> None:
+    client = Client({"url": "http://head.example:8080", "token_file": token_file}, {})
+
+    assert client.warnings == ["the token for http://head.example:8080 travels unencrypted; use https"]
+
+
+def test_a_missing_socket_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(AwayError, match=r"No such file.*delegate_to the head") as caught:
+        Client({"socket": str(tmp_path / "none.sock")}, {}).nodes()
+
+    assert str(tmp_path / "none.sock") in str(caught.value)
+
+
+def test_a_socket_left_behind_says_the_daemon_is_not_running(tmp_path: Path) -> None:
+    path = tmp_path / "left.sock"
+    with sockets.socket(sockets.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+    with pytest.raises(AwayError, match="the daemon is not running; the socket was left behind"):
+        Client({"socket": str(path)}, {}).nodes()
+
+
+def test_a_refused_tcp_port_is_kraken_being_away(token_file: str) -> None:
+    with sockets.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+        with pytest.raises(AwayError, match=f"cannot reach Kraken at {url}: Connection refused"):
+            Client({"url": url, "token_file": token_file}, {}).nodes()
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        ((200, "text/html", b"<html>"), "is not JSON; is that Kraken"),
+        ((502, "text/html", b"<html>"), "is not JSON; is that Kraken"),
+        ((500, "application/json", b"[]"), "status 500 without a problem document"),
+        ((200, "application/json", b"{}"), "the answer has no 'nodes'"),
+        ((200, "application/json", b"[]"), "the answer has no 'nodes'"),
+        ((200, "application/json", b""), "the answer has no 'nodes'"),
+        ((200, "cut", b'{"nodes": ['), "broke off its answer"),
+    ],
+)
+@pytest.mark.parametrize("over", ["unix", "tcp"])
+def test_an_answer_that_is_not_krakens_is_kraken_being_away(
+    fake_api: ModuleType,
+    kraken: Any,
+    socket: str,
+    token_file: str,
+    over: str,
+    raw: tuple[int, str, bytes],
+    says: str,
+) -> None:
+    kraken.raw.append(raw)
+    with fake_api.serving(kraken, LOOPBACK) as (host, port):
+        options = {"url": f"http://{host}:{port}", "token_file": token_file}
+        client = Client({"socket": socket} if over == "unix" else options, {})
+
+        with pytest.raises(AwayError, match=says):
+            client.nodes()
+
+
+@pytest.mark.parametrize("over", ["unix", "tcp"])
+def test_a_silent_kraken_is_away_after_the_timeout(
+    fake_api: ModuleType, kraken: Any, socket: str, token_file: str, over: str
+) -> None:
+    kraken.raw.append((1, "hang", b""))
+    with fake_api.serving(kraken, LOOPBACK) as (host, port):
+        options = {"url": f"http://{host}:{port}", "token_file": token_file}
+        options = {"socket": socket} if over == "unix" else options
+
+        with pytest.raises(AwayError, match=r"did not answer within 0\.1 s"):
+            Client({**options, "timeout": 0.1}, {}).nodes()
+
+
+def test_a_redirection_never_carries_the_token_on(fake_api: ModuleType, kraken: Any, token_file: str) -> None:
+    kraken.raw.append((302, "text/plain", b""))
+    with fake_api.serving(kraken, LOOPBACK) as (host, port), pytest.raises(AwayError, match="status 302"):
+        Client({"url": f"http://{host}:{port}", "token_file": token_file}, {}).nodes()
+
+    assert len(kraken.asked) == 1
+
+
+def test_a_problem_is_one_sentence_with_reasons_and_a_cure() -> None:
+    problem = Problem(
+        409,
+        {
+            "type": "urn:kraken:problem:unreachable",
+            "detail": "no path leads to this Cfg; nothing was done",
+            "details": {f"n{number}": "bmc.address is missing" for number in range(7)},
+            "hint": "declare bmc.address",
+        },
+    )
+
+    assert str(problem).startswith(
+        "no path leads to this Cfg; nothing was done [n0: bmc.address is missing; "
+    )
+    assert str(problem).endswith("; and 2 more] (declare bmc.address)")
+    assert problem.type == "unreachable"
+
+
+def test_a_problem_names_the_key_at_fault() -> None:
+    problem = Problem(422, {"key": "set.phys_state", "detail": "no value ON; one of POWER_OFF, POWER_ON"})
+
+    assert str(problem) == "set.phys_state: no value ON; one of POWER_OFF, POWER_ON"
+
+
+def test_tls_is_trusted_through_ca_path_and_only_so(
+    fake_api: ModuleType, kraken: Any, token_file: str, tmp_path: Path
+) -> None:
+    kraken.add("n1")
+    kraken.token = "sesame"
+    certificate = self_signed(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with fake_api.serving(kraken, LOOPBACK, tls) as (host, port):
+        options = {"url": f"https://{host}:{port}", "token_file": token_file}
+
+        assert Client({**options, "ca_path": str(certificate)}, {}).nodes(view="names") == ["n1"]
+        with pytest.raises(AwayError, match="CERTIFICATE_VERIFY_FAILED"):
+            Client(options, {}).nodes()
+
+
+def test_an_unreadable_ca_path_is_named(token_file: str) -> None:
+    with pytest.raises(SettingsError, match=r"ca_path /nowhere/ca\.pem"):
+        Client({"url": "https://head", "token_file": token_file, "ca_path": "/nowhere/ca.pem"}, {})
+
+
+def self_signed(folder: Path) -> Path:
+    """A PEM file with a key and a certificate of 127.0.0.1 that vouches for itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kraken")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "head.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
