@@ -158,7 +158,7 @@ class Cluster:
         try:
             self._supervisor = subprocess.Popen(
                 [
-                    *wrapping.wrapper(self.light, self.directory / "disks"),
+                    *wrapping.wrapper(self.light, self.directory),
                     *program,
                     str(theirs.fileno()),
                     str(owner),

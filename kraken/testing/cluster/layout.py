@@ -71,6 +71,7 @@ def write_cluster(directory: Path, plan: ClusterPlan) -> str:
     _program(directory / "chassis", scripts.SWITCH)
     _program(directory / "boot", scripts.LIGHT_BOOT if plan.light else scripts.PLAIN_BOOT)
     (directory / "bmc.emu").write_text(BMC_COMMANDS)
+    (directory / "group").write_text(_groups())
     os.mkfifo(directory / "switch", 0o600)
     (directory / "disks").mkdir()
     write_secret(
@@ -130,6 +131,7 @@ def node_attributes(directory: Path, plan: ClusterPlan, node: NodePlan) -> dict[
         "service.manager": "sysvinit",
     }
     if not plan.light:
+        attributes["ansible_ssh_use_tty"] = False  # not every machine lets a user's sshd own a terminal
         attributes["ansible_remote_tmp"] = str(files / "home" / ".ansible" / "tmp")
     return attributes
 
@@ -224,6 +226,12 @@ def _new_key(path: Path, comment: str) -> str:
     if done.returncode != 0:
         raise ClusterError(f"could not make the key {path}: {done.stderr.strip()}", part=str(path))
     return path.with_suffix(".pub").read_text()
+
+
+def _groups() -> str:
+    """The machine's groups, with tty as the user's own: see wrapping.WITH_TERMINALS."""
+    lines = Path("/etc/group").read_text().splitlines()
+    return "".join(f"{line}\n" for line in lines if not line.startswith("tty:")) + f"tty:x:{os.getegid()}:\n"
 
 
 def _program(path: Path, text: str) -> None:

@@ -17,6 +17,14 @@ WITH_DISKS = 'mount -t tmpfs -o mode=700 disks "$1" && shift && exec "$@"'
 # An sshd run by root wants its directory below /run; a /run of the cluster's own spares the machine's.
 WITH_RUN = 'mount -t tmpfs -o mode=755 run /run && exec "$@"'
 
+# A terminal belongs to the group tty, which a user namespace of one user does not know: the cluster has
+# its own terminals and groups. The rights to mount them end there.
+WITH_TERMINALS = (
+    "mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts /dev/pts && "
+    'mount --bind "$1" /etc/group && shift && '
+    'exec setpriv --ambient-caps=-all --inh-caps=-all -- "$@"'
+)
+
 # Everything booting a light node does that a machine may forbid.
 LIGHT_TRIAL = (
     "mount -t tmpfs trial /mnt && mkdir /mnt/upper /mnt/work /mnt/root && "
@@ -25,14 +33,15 @@ LIGHT_TRIAL = (
 )
 
 
-def wrapper(light: bool, disks: Path) -> list[str]:
+def wrapper(light: bool, directory: Path) -> list[str]:
     """What to put before the supervisor's command: a pid namespace that dies whole, where possible."""
-    namespaces = _root_namespaces() if os.geteuid() == 0 else _user_namespaces()
     if light:
-        return [*namespaces, "/bin/sh", "-c", WITH_DISKS, "sh", str(disks)]
+        return [*_root_namespaces(), "/bin/sh", "-c", WITH_DISKS, "sh", str(directory / "disks")]
     if os.geteuid() == 0:
-        namespaces += ["/bin/sh", "-c", WITH_RUN, "sh"]
-    return namespaces if _works((*namespaces, "true")) else []
+        wrapped = [*_root_namespaces(), "/bin/sh", "-c", WITH_RUN, "sh"]
+    else:
+        wrapped = [*_user_namespaces(), "/bin/sh", "-c", WITH_TERMINALS, "sh", str(directory / "group")]
+    return wrapped if _works((*wrapped, "true")) else []
 
 
 def light_is_possible() -> bool:
@@ -50,7 +59,9 @@ def _root_namespaces() -> list[str]:
 def _user_namespaces() -> list[str]:
     """As a user's own: it stays who it is, and is allowed namespaces inside."""
     namespaces = _root_namespaces()
-    return [namespaces[0], "--user", "--map-current-user", *namespaces[1:]] if namespaces else []
+    return (
+        [namespaces[0], "--user", "--map-current-user", "--keep-caps", *namespaces[1:]] if namespaces else []
+    )
 
 
 @cache
