@@ -1,0 +1,116 @@
+"""Act: `discover`, `retry`, `hold`, `release`, `freeze`, `thaw`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kraken.cli.arguments import Duration, all_option, output_option, select, yes_option
+from kraken.cli.declare import show_change
+from kraken.cli.session import Session, pass_session
+
+reason_option = click.option("--reason", required=True, metavar="TEXT", help="Why, for whoever asks.")
+
+
+@click.command()
+@click.argument("nodeset", required=False)
+@all_option
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def discover(session: Session, nodeset: str | None, everything: bool, form: str) -> None:
+    """Look at nodes now, instead of when the next look is due.
+
+    Returns at once; what is seen shows in `kraken show` and `kraken watch`.
+    """
+    answer = session.change("POST", "/v1/discover", select(nodeset, everything))
+    show_change(session.output, form, answer, done="looked at")
+
+
+@click.command()
+@click.argument("nodeset", required=False)
+@all_option
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def retry(session: Session, nodeset: str | None, everything: bool, form: str) -> None:
+    """Try nodes again: ends quarantine and back-off, and forgets their failures."""
+    answer = session.change("POST", "/v1/retry", select(nodeset, everything))
+    show_change(session.output, form, answer, done="tried again")
+
+
+@click.command()
+@click.argument("nodeset", required=False)
+@all_option
+@reason_option
+@click.option("--for", "length", type=Duration(), help="Lifts itself after this long, like 2h.")
+@yes_option
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def hold(
+    session: Session,
+    nodeset: str | None,
+    everything: bool,
+    reason: str,
+    length: float | None,
+    yes: bool,
+    form: str,
+) -> None:
+    """Leave nodes alone: no mutation starts on them, whatever is declared.
+
+    Discovery goes on, and what is under way ends by itself. Holds stack: a node is free when its
+    last one is gone.
+
+    \b
+    kraken hold n0017 --reason "memory exchange, ticket 4711" --for 4h
+    """
+    body: dict[str, Any] = {**select(nodeset, everything), "reason": reason.strip(), "for_s": length}
+    if not body["reason"]:
+        raise click.UsageError("the reason is empty; whoever finds the hold will want to know")
+    show_change(session.output, form, session.change("POST", "/v1/holds", body, yes=yes), done="held")
+
+
+@click.command()
+@click.argument("nodeset", required=False)
+@all_option
+@click.option("--id", "hold_id", metavar="ID", help="Only this hold.")
+@click.option("--owner", metavar="NAME", help="Only holds this person set.")
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def release(
+    session: Session,
+    nodeset: str | None,
+    everything: bool,
+    hold_id: str | None,
+    owner: str | None,
+    form: str,
+) -> None:
+    """Lift holds of nodes: every one, or only those named. `kraken status` lists them."""
+    body = {**select(nodeset, everything), "id": hold_id, "owner": owner}
+    answer = session.change("POST", "/v1/holds/release", body)
+    show_change(session.output, form, answer, done="released")
+
+
+@click.command()
+@reason_option
+@output_option("table", "json", "yaml")
+@pass_session
+def freeze(session: Session, reason: str, form: str) -> None:
+    """Start no mutation anywhere until `kraken thaw`. Discovery goes on.
+
+    What is under way ends by itself; nothing is stopped half done.
+    """
+    if not reason.strip():
+        raise click.UsageError("the reason is empty; whoever finds the freeze will want to know")
+    answer = session.change("POST", "/v1/freeze", {"reason": reason.strip()})
+    output = session.output
+    output.show(form, answer, table=lambda: output.line("Frozen: no mutation starts until `kraken thaw`."))
+
+
+@click.command()
+@output_option("table", "json", "yaml")
+@pass_session
+def thaw(session: Session, form: str) -> None:
+    """Lift the freeze. Holds of nodes stay."""
+    answer = session.change("POST", "/v1/thaw", {})
+    output = session.output
+    output.show(form, answer, table=lambda: output.line("Thawed: mutations start again."))

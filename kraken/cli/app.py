@@ -1,0 +1,220 @@
+"""The command `kraken`: its options, the list of commands, and how each call of it ends."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from kraken import __version__
+from kraken.cli.errors import CommandError, Exit, complain, describe, exit_code
+from kraken.cli.session import DEFAULT_SOCKET, Session
+from kraken.errors import KrakenError
+
+# section -> command -> (where it is, what it does). The summary stands here so that `kraken --help`
+# loads none of them; a test keeps both alike.
+COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
+    "See": {
+        "status": ("look:status", "The cluster on one screen."),
+        "nodes": ("look:nodes", "Which nodes there are and how they stand."),
+        "show": ("look:show", "All that is known of one node."),
+        "explain": ("plan:explain", "Why nodes are as they are: one cause each."),
+        "watch": ("watch:watch", "See nodes converge, live."),
+        "runs": ("journal:runs", "What runs now and what ran lately."),
+        "history": ("journal:history", "What changed, newest first."),
+    },
+    "Declare": {
+        "apply": ("declare:apply", "Declare what files say: nodes, groups, desired state."),
+        "set": ("declare:set_", "Declare the desired state of nodes."),
+        "unset": ("declare:unset", "Withdraw desired state; Kraken leaves it alone then."),
+        "plan": ("plan:plan", "Show what would be done, and do nothing."),
+        "wait": ("wait:wait", "Wait until nodes have converged."),
+        "delete": ("declare:delete", "Forget nodes."),
+    },
+    "Act": {
+        "discover": ("act:discover", "Look at nodes now."),
+        "retry": ("act:retry", "Try nodes again: ends quarantine and back-off."),
+        "hold": ("act:hold", "Leave nodes alone until released."),
+        "release": ("act:release", "Lift holds of nodes."),
+        "freeze": ("act:freeze", "Start no mutation anywhere."),
+        "thaw": ("act:thaw", "Lift the freeze."),
+    },
+    "Kraken itself": {
+        "module": ("modules:module", "Kraken modules: list, show, check, find paths."),
+        "graph": ("graph:graph", "Picture of the mutations."),
+        "daemon": ("daemon:daemon", "Run the daemon."),
+        "completion": ("completion:completion", "Completion for your shell."),
+    },
+}
+
+EPILOG = """\b
+Nodes are named by nodesets: n[0001-0128],login1 or @group, a!b without b.
+Quote them where the shell would read the brackets.
+
+\b
+Exit codes:
+  0  done
+  1  error
+  2  `kraken plan --detailed-exitcode`: something would change
+  3  refused by safety, or the desired state cannot be reached
+  4  done in part; the message says which part
+  5  timed out
+  64 wrong usage
+
+\b
+Environment:
+  KRAKEN_SOCKET      the daemon's socket, like --socket
+  KRAKEN_URL         the daemon's address, like --url
+  KRAKEN_TOKEN_FILE  file with the token for that address
+  KRAKEN_CACERT      like --cacert
+  NO_COLOR           no colours, when set to anything
+"""
+
+
+class LazyGroup(click.Group):
+    """The list of commands, of which only the one that is called gets loaded."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for commands in COMMANDS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for commands in COMMANDS.values():
+            if cmd_name in commands:
+                module, _, attribute = commands[cmd_name][0].partition(":")
+                command: click.Command = getattr(import_module(f"kraken.cli.{module}"), attribute)
+                return command
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            close = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f"did you mean `kraken {close[0]}`?" if close else "`kraken --help` lists them"
+            raise click.UsageError(f"there is no command {name!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, commands in COMMANDS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, summary) for name, (_, summary) in commands.items()])
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"kraken {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--socket",
+    metavar="PATH",
+    envvar="KRAKEN_SOCKET",
+    help=f"The daemon's socket. [default: {DEFAULT_SOCKET}]",
+)
+@click.option(
+    "--url", metavar="URL", envvar="KRAKEN_URL", help="The daemon's address instead, http(s)://host:port."
+)
+@click.option(
+    "--cacert",
+    metavar="FILE",
+    envvar="KRAKEN_CACERT",
+    help="Authorities to trust for https, instead of the system's.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def cli(ctx: click.Context, socket: str | None, url: str | None, cacert: str | None) -> None:
+    """Kraken brings the machines of a cluster into the state you declare, and keeps them there.
+
+    Say what you want with `kraken apply` or `kraken set`; see how far it is with `kraken status`,
+    `kraken watch` and `kraken explain`. Each command has its own --help.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(Exit.USAGE)
+    typed = [name for name in ("socket", "url") if _was_typed(ctx, name)]
+    if len(typed) == 2:
+        raise click.UsageError("both --socket and --url were given; give one of them")
+    if typed == ["url"] or (url and not typed):
+        socket = None
+    ctx.obj = Session(
+        socket=socket, url=url, token_file=os.environ.get("KRAKEN_TOKEN_FILE") or None, cacert=cacert
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one call of `kraken`; the exit code. Every expected error ends here, as one line."""
+    try:
+        code = _call(lambda: cli.main(list(arguments), prog_name="kraken", standalone_mode=False))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # whoever read us has gone; Python must not complain when it flushes stdout at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PIPE
+
+
+def _call(command: Callable[[], Any]) -> int:
+    try:
+        result = command()
+    except click.UsageError as error:
+        complain(_usage(error))
+        return Exit.USAGE
+    except click.ClickException as error:
+        complain(error.format_message())
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except KrakenError as error:
+        sys.stdout.flush()
+        complain(describe(error))
+        return exit_code(error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get("KRAKEN_DEBUG"):
+            raise
+        complain(
+            f"a fault of Kraken's own: {type(error).__name__}: {error}; "
+            "KRAKEN_DEBUG=1 shows where, please report it"
+        )
+        return Exit.ERROR
+    return result if isinstance(result, int) else Exit.DONE
+
+
+def _usage(error: click.UsageError) -> str:
+    """A usage error as `what; what to do`, also for options that belong before the command."""
+    text = error.format_message().strip().rstrip(".")
+    text = text[:1].lower() + text[1:] if not text.startswith(("'", '"', "-")) else text
+    path = error.ctx.command_path if error.ctx else "kraken"
+    if isinstance(error, click.NoSuchOption) and path != "kraken":
+        roots = {option for parameter in cli.params for option in parameter.opts}
+        if error.option_name in roots:
+            return f"{error.option_name} stands before the command: kraken {error.option_name} … {path[7:]}"
+    return f"{text}; see `{path} --help`"
+
+
+def _was_typed(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+__all__ = ["COMMANDS", "CommandError", "cli", "run"]

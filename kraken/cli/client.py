@@ -1,0 +1,366 @@
+"""The client of a daemon's HTTP interface (docs/api.md), over its unix socket or over TCP.
+
+It stands on http.client: loading httpx costs more than the rest of a command together (ADR 9).
+"""
+
+from __future__ import annotations
+
+import grp
+import http.client
+import json
+import os
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+from kraken.cli.errors import CommandError, Exit, ProblemError
+from kraken.errors import CredentialError, DaemonAwayError
+
+ANSWER_TIMEOUT_S = 120.0  # a plan for 10,000 nodes takes seconds; nothing honest takes minutes
+SILENCE_S_MAX = 45.0  # the daemon comments on its event stream every 15 s
+TOKEN_BYTES_MAX = 4096
+
+Answer = dict[str, Any]
+
+
+class Event(NamedTuple):
+    """One server-sent event; `id` resumes the stream after it."""
+
+    id: str
+    kind: str
+    data: Answer
+
+
+class Client:
+    """One daemon, as a command sees it. A connection per call; no state between calls.
+
+    Args:
+        socket_path: of the unix socket; used when there is no url.
+        url: http(s)://host:port.
+        token: sent over TCP as a bearer token.
+        cacert: file of the authorities an https daemon is trusted by; None: the system's.
+        user: who asks, for the journal (over the socket only).
+    """
+
+    def __init__(
+        self,
+        *,
+        socket_path: str,
+        url: str | None = None,
+        token: str | None = None,
+        cacert: str | None = None,
+        user: str = "",
+    ) -> None:
+        self._socket_path = socket_path
+        self._url = url
+        self._token = token
+        self._cacert = cacert
+        self._user = user
+        self.place = url or socket_path
+
+    def get(self, path: str, **query: object) -> Answer:
+        """The JSON answer to a GET; a query value of None is left out, True says `true`."""
+        return self._json(*self.fetch("GET", with_query(path, query)))
+
+    def send(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
+        """The JSON answer to a call with a JSON body.
+
+        Raises:
+            ProblemError: the daemon said no.
+            DaemonAwayError: nobody answers.
+            CommandError: the answer was cut off or is none of Kraken's.
+        """
+        return self._json(*self.fetch(method, path, json.dumps(body).encode()))
+
+    def fetch(self, method: str, path: str, body: bytes | None = None) -> tuple[bytes, str]:
+        """The raw answer and its media type; raises as `send` does."""
+        connection = self._connect(ANSWER_TIMEOUT_S)
+        try:
+            with self._explained():
+                response = self._ask(connection, method, path, body)
+                content = response.read()
+            kind = response.headers.get_content_type()
+            if response.status >= 400:
+                raise self._problem(response.status, kind, content)
+            if response.status >= 300:
+                raise CommandError(
+                    f"{self.place} sends us elsewhere (status {response.status}) instead of answering",
+                    hint="check --url; it must be the daemon's own address",
+                )
+            return content, kind
+        finally:
+            connection.close()
+
+    def events(self, last: str | None = None, **query: object) -> EventStream:
+        """Open the event stream, after the event `last` when given; raises as `send` does."""
+        connection = self._connect(SILENCE_S_MAX)
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+        try:
+            with self._explained():
+                response = self._ask(connection, "GET", with_query("/v1/events", query), None, headers)
+                if response.status != 200:
+                    content = response.read()
+                    raise self._problem(response.status, response.headers.get_content_type(), content)
+        except BaseException:
+            connection.close()
+            raise
+        return EventStream(connection, response)
+
+    def _ask(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: bytes | None,
+        extra: Mapping[str, str] | None = None,
+    ) -> http.client.HTTPResponse:
+        headers = {"Accept": "application/json", **(extra or {})}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self._url is None and self._user:
+            headers["Kraken-User"] = self._user
+        if self._url is not None and self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        with suppress(BrokenPipeError):  # it may have refused a large body and answered already
+            connection.request(method, path, body, headers)
+        return connection.getresponse()
+
+    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
+        if self._url is None:
+            return _UnixConnection(self._socket_path, timeout_s)
+        parts = urlsplit(self._url)
+        host = parts.hostname or ""
+        if parts.scheme == "https":
+            return http.client.HTTPSConnection(
+                host, parts.port, timeout=timeout_s, context=_trust(self._cacert)
+            )
+        return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what a socket raises into what a person can act on."""
+        try:
+            yield
+        except (TimeoutError, http.client.HTTPException, OSError) as error:
+            raise explain_failure(error, self.place, is_socket=self._url is None) from error
+
+    def _json(self, content: bytes, kind: str) -> Answer:
+        try:
+            answer = json.loads(content)
+        except (ValueError, UnicodeDecodeError) as error:
+            if kind != "application/json":
+                raise self._stranger(f"an answer of type {kind}") from error
+            raise CommandError(
+                f"the answer of {self.place} was cut off after {len(content)} bytes",
+                hint="ask again; if it stays so, the daemon's log says why",
+            ) from error
+        if not isinstance(answer, dict):
+            raise self._stranger("an answer that is not an object")
+        return answer
+
+    def _problem(self, status: int, kind: str, content: bytes) -> CommandError:
+        try:
+            document = json.loads(content)
+        except (ValueError, UnicodeDecodeError):
+            document = None
+        if isinstance(document, dict) and (kind == "application/problem+json" or "type" in document):
+            return ProblemError(document, status)
+        if status == 401:
+            return ProblemError({"type": "unauthorized", "detail": f"{self.place} wants a token"}, 401)
+        first = content[:200].decode("utf-8", "replace").strip().splitlines()
+        said = f": {first[0]}" if first else ""
+        return CommandError(
+            f"{self.place} answered with status {status}{said}", hint="the daemon's log says more"
+        )
+
+    def _stranger(self, what: str) -> CommandError:
+        return CommandError(
+            f"{self.place} gave {what}: that is no Kraken daemon, or one of another version",
+            hint="check --socket or --url",
+        )
+
+
+class EventStream:
+    """The events of one connection, in order; closing it from another thread ends the iteration."""
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self._socket = connection.sock
+        self._connection = connection
+        self._response = response
+
+    def __iter__(self) -> Iterator[Event]:
+        """Events until the stream ends, for whatever reason: the reader connects again or gives up."""
+        event_id, kind = "", "message"
+        data: list[str] = []
+        while True:
+            try:
+                raw = self._response.readline()
+            except (OSError, http.client.HTTPException, ValueError, AttributeError):
+                return
+            if not raw:
+                return
+            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            if not line:
+                if data:
+                    with suppress(ValueError):
+                        yield Event(event_id, kind, json.loads("\n".join(data)))
+                kind, data = "message", []
+                continue
+            field, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if field == "id":
+                event_id = value
+            elif field == "event":
+                kind = value
+            elif field == "data":
+                data.append(value)
+
+    def close(self) -> None:
+        # shutdown wakes a reader in another thread; closing the file under it would not
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self._timeout_s)
+        self.sock.connect(self._path)
+
+
+def explain_failure(error: Exception, place: str, *, is_socket: bool) -> Exception:
+    """What failed between us and the daemon, as an error that says what to do."""
+    other = "--socket names another" if is_socket else "check --url"
+    if isinstance(error, TimeoutError):
+        return DaemonAwayError(
+            f"the daemon at {place} did not answer within {ANSWER_TIMEOUT_S:.0f} s",
+            part=place,
+            hint="see its log: `journalctl -u kraken`",
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return CredentialError(
+            f"the certificate of {place} is not trusted: {error.verify_message}",
+            part=place,
+            hint="name the authority that signed it with --cacert FILE",
+        )
+    if isinstance(error, ssl.SSLError):
+        return DaemonAwayError(
+            f"no TLS with {place}: {error.reason or error}",
+            part=place,
+            hint="check --url; a daemon without TLS wants http://",
+        )
+    if isinstance(error, PermissionError):
+        return CredentialError(
+            f"may not open the daemon's socket {place}", part=place, hint=_who_may_open(place)
+        )
+    if isinstance(error, FileNotFoundError) and is_socket:
+        return DaemonAwayError(
+            f"no daemon: there is no socket {place}",
+            part=place,
+            hint=f"start one with `systemctl start kraken` or `kraken daemon`; {other}",
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return DaemonAwayError(
+            f"no daemon listens at {place}",
+            part=place,
+            hint=f"start one with `systemctl start kraken` or `kraken daemon`; {other}",
+        )
+    if isinstance(error, http.client.IncompleteRead | http.client.RemoteDisconnected | ConnectionResetError):
+        got = len(error.partial) if isinstance(error, http.client.IncompleteRead) else 0
+        return CommandError(
+            f"the answer of {place} was cut off after {got} bytes",
+            hint="the daemon may have ended: `systemctl status kraken`",
+        )
+    if isinstance(error, http.client.HTTPException):
+        return CommandError(f"{place} does not speak HTTP", hint=f"check what listens there; {other}")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return DaemonAwayError(f"cannot reach the daemon at {place}: {reason}", part=place, hint=other)
+
+
+def _who_may_open(path: str) -> str:
+    """The hint for a socket we may not open: whose it is."""
+    try:
+        group = grp.getgrgid(Path(path).stat().st_gid).gr_name
+    except (OSError, KeyError):
+        return "run it as root, or let an administrator put you into the socket's group"
+    return f"run it as root or as a member of the group {group}"
+
+
+def with_query(path: str, query: Mapping[str, object]) -> str:
+    """The path with its query; None is left out."""
+    said = {
+        key: str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in query.items()
+        if value is not None
+    }
+    return f"{path}?{urlencode(said, quote_via=quote)}" if said else path
+
+
+def read_token(path: str) -> str:
+    """The token in a file.
+
+    Raises:
+        CredentialError: missing, unreadable, empty, too long, or open to everybody.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(TOKEN_BYTES_MAX + 1)
+    except OSError as error:
+        raise CredentialError(
+            f"cannot read the token file {path}: {error.strerror}", part=path, hint="see KRAKEN_TOKEN_FILE"
+        ) from error
+    if mode & 0o007:
+        raise CredentialError(
+            f"the token file {path} is open to everybody", part=path, hint=f"chmod o= {path}"
+        )
+    token = content.decode("ascii", "replace").strip()
+    if not token or len(content) > TOKEN_BYTES_MAX or not all("!" <= c <= "~" for c in token):
+        raise CredentialError(
+            f"the token file {path} does not hold one token",
+            part=path,
+            hint="it must be one line of printable ASCII",
+        )
+    return token
+
+
+def check_url(url: str) -> str:
+    """The daemon's address without a trailing slash.
+
+    Raises:
+        CommandError: it is not http(s)://host:port.
+    """
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port is not None
+    except ValueError:
+        fine = False
+    if not fine or parts.path.strip("/") or parts.query or parts.username:
+        raise CommandError(
+            f"{url!r} is no address of a daemon",
+            code=Exit.USAGE,
+            hint="write it like https://head1:7625, without a path or a password",
+        )
+    return url.rstrip("/")
+
+
+def _trust(cacert: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=cacert)
+    except (OSError, ssl.SSLError) as error:
+        raise CredentialError(
+            f"cannot use --cacert {cacert}: {getattr(error, 'strerror', None) or error}",
+            part=cacert,
+            hint="it must be a file of PEM certificates",
+        ) from error

@@ -1,0 +1,30 @@
+"""`daemon`: start Kraken's daemon with its HTTP interface, in the foreground."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from kraken.cli.errors import Exit
+
+
+@click.command()
+@click.option("--config", metavar="FILE", help="Instead of /etc/kraken/kraken.yaml and its conf.d.")
+@click.option("--state-dir", metavar="DIR", help="Where state is kept. [default: /var/lib/kraken]")
+@click.option("--socket", metavar="PATH", help="Where it listens. [default: /run/kraken/kraken.sock]")
+@click.pass_context
+def daemon(ctx: click.Context, config: str | None, state_dir: str | None, socket: str | None) -> int:
+    """Run the daemon, in the foreground, until SIGTERM or Ctrl-C.
+
+    The packaged unit `kraken.service` does this at boot. A daemon killed at any moment loses
+    nothing it has acknowledged; started again, it goes on where it was.
+    """
+    from kraken.api.server import serve
+    from kraken.daemon.config import load_config
+
+    overrides: dict[str, Any] = {"state_dir": state_dir, "api.socket": socket or ctx.obj.socket}
+    said = {key: value for key, value in overrides.items() if value is not None}
+    code = serve(load_config(config, os.environ, said))
+    return code if code else Exit.DONE

@@ -1,0 +1,283 @@
+"""Declare: `apply`, `set`, `unset`, `delete`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from kraken.cli.arguments import (
+    Duration,
+    all_option,
+    output_option,
+    pairs,
+    select,
+    split_words,
+    yes_option,
+)
+from kraken.cli.document import Document, read_document
+from kraken.cli.errors import CommandError, Exit, ProblemError, complain, describe
+from kraken.cli.output import Output, count, value_text
+from kraken.cli.session import Session, pass_session
+from kraken.cli.table import Cell, Column
+from kraken.errors import DocumentError, KrakenError
+
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+unreachable_option = click.option(
+    "--allow-unreachable",
+    is_flag=True,
+    help="Declare it even where no path leads there yet.",
+)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@dry_run_option
+@unreachable_option
+@yes_option
+@click.option("--wait", "waits", is_flag=True, help="Then wait until the nodes named have converged.")
+@click.option(
+    "--timeout", type=Duration(), default="10m", show_default=True, help="How long --wait waits at most."
+)
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def apply(
+    session: Session,
+    files: tuple[str, ...],
+    dry_run: bool,
+    allow_unreachable: bool,
+    yes: bool,
+    waits: bool,
+    timeout: float,
+    form: str,
+) -> int:
+    """Declare what files say: nodes, groups, desired state. `-` reads stdin.
+
+    \b
+    groups:
+      compute:
+        nodes: n[0001-0008]
+        attributes: {bmc.protocol: ipmi}
+        cfg: {phys_state: POWER_ON}
+    nodes:                            # created when they are new
+      n0001:
+        attributes: {bmc.address: 10.1.0.1}
+    cfg:                              # for nodes declared already
+      "@compute": {run_state: SYNC}
+
+    Later entries win over earlier ones, a node's own over its groups'. What a file does not name
+    stays as it is; null withdraws. A file is taken whole or not at all. All files are read before
+    the first is sent; when a later one is refused, the exit code is 4.
+    """
+    documents = [read_document(file) for file in files]
+    answers: list[dict[str, Any]] = []
+    for document in documents:
+        try:
+            answers.append(_apply_one(session, document, dry_run, allow_unreachable, yes))
+        except KrakenError as error:
+            if not answers or dry_run:
+                raise
+            complain(describe(error))
+            done = ", ".join(document.file for document in documents[: len(answers)])
+            raise CommandError(
+                f"{document.file} was refused; {done} stands already",
+                code=Exit.PARTIAL,
+                hint="mend it and apply again, what stands does no harm",
+            ) from error
+    answer = answers[0] if len(answers) == 1 else _joined(answers)
+    show_change(session.output, form, answer, dry_run)
+    if not waits or dry_run:
+        return Exit.DONE
+    from kraken.cli.nodes import fold
+    from kraken.cli.wait import wait_for
+
+    names = sorted({str(item["node"]) for item in answer.get("items", [])})
+    return wait_for(session, {"nodeset": fold(names)}, timeout) if names else Exit.DONE
+
+
+def _apply_one(
+    session: Session, document: Document, dry_run: bool, allow_unreachable: bool, yes: bool
+) -> dict[str, Any]:
+    body = {"document": document.content, "dry_run": dry_run, "allow_unreachable": allow_unreachable}
+    try:
+        return session.change("POST", "/v1/apply", body, yes=yes, subject=document.file)
+    except ProblemError as problem:
+        if problem.kind != "document":
+            raise
+        key = str(problem.document.get("key") or "")
+        raise DocumentError(
+            problem.message, file=document.file, line=document.line_of(key), key=key, hint=problem.hint
+        ) from problem
+
+
+def _joined(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "changed": sum(answer.get("changed", 0) for answer in answers),
+        "items": [item for answer in answers for item in answer.get("items", [])],
+    }
+
+
+@click.command(name="set")
+@click.argument("words", nargs=-1, metavar="NODESET VAR=VALUE...")
+@click.option("--attr", "attributes", multiple=True, metavar="NAME=VALUE", help="An attribute to declare.")
+@all_option
+@dry_run_option
+@unreachable_option
+@yes_option
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def set_(
+    session: Session,
+    words: tuple[str, ...],
+    attributes: tuple[str, ...],
+    everything: bool,
+    dry_run: bool,
+    allow_unreachable: bool,
+    yes: bool,
+    form: str,
+) -> int:
+    """Declare the desired state of nodes; Kraken finds the way there.
+
+    \b
+    kraken set n[0001-0008] phys_state=POWER_ON service=RUNNING
+    kraken set @compute run_state=SYNC --dry-run
+    kraken set n0003 --attr bmc.address=10.1.0.3
+    kraken set --all phys_state=POWER_OFF
+
+    A variable, value or node that nobody declared is refused and nothing is done, as is a state no
+    path leads to. Attributes are declared before variables.
+    """
+    nodeset, rest = split_words(words, everything)
+    body = {**select(nodeset, everything), "dry_run": dry_run, "allow_unreachable": allow_unreachable}
+    cfg, facts = pairs(rest), pairs(attributes, what="NAME=VALUE")
+    if not cfg and not facts:
+        raise click.UsageError("nothing to set; say VAR=VALUE or --attr NAME=VALUE")
+    changes = [("/v1/attributes", {"set": facts})] if facts else []
+    changes += [("/v1/cfg", {"set": cfg})] if cfg else []
+    return _patch(session, body, changes, dry_run, yes, form)
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="NODESET VAR...")
+@click.option("--attr", "attributes", multiple=True, metavar="NAME", help="An attribute to withdraw.")
+@all_option
+@dry_run_option
+@yes_option
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def unset(
+    session: Session,
+    words: tuple[str, ...],
+    attributes: tuple[str, ...],
+    everything: bool,
+    dry_run: bool,
+    yes: bool,
+    form: str,
+) -> int:
+    """Withdraw desired state: Kraken does not care about these variables any more.
+
+    Nothing is undone on the nodes. What a file or group declared is withdrawn alike; applying the
+    file again declares it again.
+    """
+    nodeset, rest = split_words(words, everything)
+    body = {**select(nodeset, everything), "dry_run": dry_run}
+    if any("=" in word for word in (*rest, *attributes)):
+        raise click.UsageError("unset takes names of variables without =VALUE")
+    if not rest and not attributes:
+        raise click.UsageError("nothing to unset; say which variables, or --attr NAME")
+    changes: list[tuple[str, dict[str, Any]]] = []
+    changes += [("/v1/cfg", {"unset": list(rest)})] if rest else []
+    changes += [("/v1/attributes", {"unset": list(attributes)})] if attributes else []
+    return _patch(session, body, changes, dry_run, yes, form)
+
+
+def _patch(
+    session: Session,
+    body: dict[str, Any],
+    changes: list[tuple[str, dict[str, Any]]],
+    dry_run: bool,
+    yes: bool,
+    form: str,
+) -> int:
+    """Send each change in order; the second after the first stands, so its refusal is partial."""
+    answers: list[dict[str, Any]] = []
+    for path, change in changes:
+        try:
+            answers.append(session.change("PATCH", path, {**body, **change}, yes=yes))
+        except KrakenError as error:
+            if not answers or dry_run:
+                raise
+            complain(describe(error))
+            raise CommandError(
+                f"{path.rpartition('/')[2]} unchanged; {changes[0][0].rpartition('/')[2]} stand already",
+                code=Exit.PARTIAL,
+            ) from error
+    show_change(session.output, form, answers[0] if len(answers) == 1 else _joined(answers), dry_run)
+    return Exit.DONE
+
+
+@click.command()
+@click.argument("nodeset", required=False)
+@all_option
+@yes_option
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def delete(session: Session, nodeset: str | None, everything: bool, yes: bool, form: str) -> None:
+    """Forget nodes: what was declared of them, what was seen, their holds.
+
+    Nothing is done to the machines themselves. The journal keeps its entries.
+    """
+    answer = session.change("POST", "/v1/nodes/delete", select(nodeset, everything), yes=yes)
+    show_change(session.output, form, answer, done="forgotten")
+
+
+DIFF = (Column("NODESET", wraps=True, lines_max=3), Column("NODES", right=True), Column("CHANGE", wraps=True))
+
+
+def show_change(
+    output: Output, form: str, answer: dict[str, Any], dry_run: bool = False, done: str = "changed"
+) -> None:
+    """Show the results of a change: nodes that changed alike share a line."""
+    items = answer.get("items", [])
+    changed = [item for item in items if item.get("changed")]
+
+    def names() -> Iterable[str]:
+        from kraken.cli.nodes import fold
+
+        return [fold({str(item["node"]) for item in changed})] if changed else []
+
+    def table() -> None:
+        _show_alike(output, items)
+        would = "would be " if dry_run else ""
+        nodes = {item.get("node") for item in items}
+        touched = {item.get("node") for item in changed}
+        output.line(f"{len(touched):,} of {count(len(nodes), 'node')} {would}{done}.")
+
+    output.show(form, answer, table=table, names=names)
+
+
+def _show_alike(output: Output, items: list[dict[str, Any]]) -> None:
+    from kraken.cli.nodes import fold
+
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for item in items:
+        changes = tuple(_changes(item))
+        if changes:
+            alike.setdefault(changes, []).append(str(item.get("node", "")))
+    rows: list[list[str | Cell]] = []
+    for changes, names in alike.items():
+        lead = [fold(names), f"{len(names):,}"]
+        for change in changes:
+            rows.append([*lead, change])
+            lead = ["", ""]
+    output.table(DIFF, rows)
+
+
+def _changes(item: dict[str, Any]) -> list[str]:
+    """What changed of one node, as lines."""
+    pairs_of = [*(item.get("diff") or {}).items(), *(item.get("attributes") or {}).items()]
+    if item.get("groups"):
+        pairs_of.append(("groups", item["groups"]))
+    lines = [f"{name}: {value_text(was)} -> {value_text(now)}" for name, (was, now) in pairs_of]
+    return [*lines, str(item["message"])] if item.get("message") else lines

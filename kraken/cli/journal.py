@@ -1,0 +1,135 @@
+"""See what was: `runs`, `history`."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from kraken.cli.arguments import output_option
+from kraken.cli.errors import printable
+from kraken.cli.output import Output, clock, now, span
+from kraken.cli.session import Session, pass_session
+from kraken.cli.table import Cell, Column
+
+RUNS = (
+    Column("RUN"),
+    Column("AT"),
+    Column("WHAT"),
+    Column("NODESET", wraps=True, lines_max=2),
+    Column("TOOK"),
+    Column("OUTCOME", wraps=True, lines_max=3),
+)
+RESULTS = (Column("NODE"), Column("OUTCOME"), Column("MESSAGE", wraps=True))
+ENTRIES = (
+    Column("AT"),
+    Column("NODE"),
+    Column("KIND"),
+    Column("WHAT", wraps=True),
+    Column("BY", wraps=True),
+)
+_GOOD = "OK"
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--active", is_flag=True, help="Only those under way.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most so many."
+)
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def runs(session: Session, run: str | None, active: bool, limit: int, form: str) -> None:
+    """What runs now and what ran lately, newest first; with RUN, what it came to on each node."""
+    client, output = session.client, session.output
+    if run is not None:
+        one = client.get(f"/v1/runs/{quote(run, safe='')}")
+        output.show(form, one, table=lambda: _show_run(output, one), names=lambda: [str(one.get("id"))])
+        return
+    answer = client.get("/v1/runs", active=active or None, limit=limit)
+    found = answer.get("runs", [])
+
+    def table() -> None:
+        if found:
+            output.table(RUNS, [_run_row(entry) for entry in found])
+        else:
+            output.line("Nothing runs." if active else "Nothing ran yet.")
+
+    output.show(form, answer, table=table, names=lambda: [str(entry.get("id")) for entry in found])
+
+
+def _run_row(run: dict[str, Any]) -> list[str | Cell]:
+    ended, began = run.get("ended_at"), run.get("issued_at", 0.0)
+    outcomes = run.get("outcomes") or {}
+    if ended is None:
+        took, outcome = f"{span(now() - began)} …", Cell("under way", "busy")
+    else:
+        took, outcome = span(ended - began), _outcome(outcomes)
+    return [
+        str(run.get("id", "")),
+        clock(began),
+        str(run.get("name", "")),
+        str(run.get("nodeset", "")),
+        took,
+        outcome,
+    ]
+
+
+def _outcome(outcomes: dict[str, str]) -> Cell:
+    if list(outcomes) == [_GOOD]:
+        return Cell(_GOOD, "good")
+    text = "; ".join(f"{outcome}: {nodeset}" for outcome, nodeset in outcomes.items())
+    return Cell(text, "bad" if _GOOD not in outcomes else "warn")
+
+
+def _show_run(output: Output, run: dict[str, Any]) -> None:
+    output.table(RUNS, [_run_row(run)])
+    output.line()
+    rows: list[list[str | Cell]] = []
+    for result in run.get("results", []):
+        outcome = str(result.get("outcome", ""))
+        rows.append(
+            [
+                str(result.get("node", "")),
+                Cell(outcome, "good" if outcome == _GOOD else "bad"),
+                str(result.get("message", "")),
+            ]
+        )
+    output.table(RESULTS, rows)
+
+
+@click.command()
+@click.argument("nodeset", required=False)
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many."
+)
+@click.option("--before", metavar="CURSOR", help="Older than this; the last line says which comes next.")
+@output_option("table", "json", "yaml")
+@pass_session
+def history(session: Session, nodeset: str | None, limit: int, before: str | None, form: str) -> None:
+    """What changed, newest first: declarations, observations, runs, holds, and who did it."""
+    answer = session.client.get("/v1/history", nodeset=nodeset, limit=limit, before=before)
+    entries, output = answer.get("entries", []), session.output
+
+    def table() -> None:
+        if not entries:
+            output.line("Nothing has happened yet." if before is None else "Nothing older.")
+            return
+        output.table(ENTRIES, [_entry_row(entry) for entry in entries])
+        if answer.get("next") is not None:
+            of = f" {nodeset}" if nodeset else ""
+            more = printable(f"Older: kraken history{of} --before {answer['next']}")
+            output.line(output.paint(more, "dim"))
+
+    output.show(form, answer, table=table)
+
+
+def _entry_row(entry: dict[str, Any]) -> list[str | Cell]:
+    return [
+        clock(entry.get("at")),
+        str(entry.get("node") or ""),
+        str(entry.get("kind", "")),
+        str(entry.get("text", "")),
+        str(entry.get("source") or ""),
+    ]

@@ -1,0 +1,219 @@
+"""`module`: the Kraken modules of the daemon (list, show, reload), and those in files (check, path)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+
+from kraken.cli.arguments import comma_pairs, output_option
+from kraken.cli.errors import CommandError, Exit, complain, describe, printable
+from kraken.cli.output import Output, as_yaml, assignments, count, span
+from kraken.cli.session import Session, pass_session
+from kraken.cli.table import Cell, Column
+from kraken.errors import KrakenError
+
+if TYPE_CHECKING:
+    from kraken.cli.modulefiles import Checked
+
+MODULES = (
+    Column("MODULE"),
+    Column("COLLECTION"),
+    Column("VARIABLES", wraps=True),
+    Column("SUMMARY", wraps=True),
+)
+
+
+@click.group()
+def module() -> None:
+    """Kraken modules: what the daemon loaded, and what is in files.
+
+    A Kraken module is a YAML file in an Ansible collection, at extensions/kraken/NAME.yml. `check`
+    and `path` read files and need no daemon.
+    """
+
+
+@module.command(name="list")
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def list_(session: Session, form: str) -> None:
+    """The modules the daemon loaded, and those it refused, with the reason."""
+    _show_modules(session.output, form, session.client.get("/v1/modules"))
+
+
+@module.command()
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def reload(session: Session, form: str) -> None:
+    """Make the daemon read its modules again."""
+    _show_modules(session.output, form, session.change("POST", "/v1/modules/reload", {}))
+
+
+def _show_modules(output: Output, form: str, answer: dict[str, Any]) -> None:
+    found, refused = answer.get("modules", []), answer.get("refused", [])
+
+    def table() -> None:
+        if not found:
+            output.line("No module is loaded; install a collection, like `kraken.hpc`, on the head.")
+        output.table(MODULES, [_module_row(entry) for entry in found])
+        if refused:
+            output.line("\n" + output.paint("Refused", "bad"))
+        for entry in refused:
+            place = ":".join(str(entry[key]) for key in ("file", "line") if entry.get(key))
+            lead = ": ".join(part for part in (place, entry.get("key")) if part)
+            output.line(printable(f"  {lead}: {entry.get('error')}"))
+
+    output.show(form, answer, table=table, names=lambda: [str(entry.get("name")) for entry in found])
+
+
+def _module_row(entry: dict[str, Any]) -> list[str | Cell]:
+    return [
+        str(entry.get("name", "")),
+        str(entry.get("collection", "")),
+        ", ".join(_names(entry.get("variables"))),
+        str(entry.get("summary", "")),
+    ]
+
+
+def _names(entries: Any) -> list[str]:
+    """Names of a list of names, of a list of objects with a name, or of a mapping."""
+    return [str(entry.get("name")) if isinstance(entry, dict) else str(entry) for entry in entries or []]
+
+
+@module.command()
+@click.argument("name")
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def show(session: Session, name: str, form: str) -> None:
+    """One module, whole: its variables, discoveries and mutations."""
+    answer = session.client.get(f"/v1/modules/{quote(name, safe='')}")
+    output = session.output
+    output.show(
+        form,
+        answer,
+        table=lambda: output.line(as_yaml(answer).rstrip()),
+        names=lambda: [str(answer.get("name", name))],
+    )
+
+
+with_option = click.option(
+    "--with",
+    "beside",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Modules that will be there too, like a collections path; may be given again.",
+)
+
+
+@module.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR|FILE...")
+@with_option
+@output_option("table", "json")
+@pass_session
+def check(session: Session, paths: tuple[Path, ...], beside: tuple[Path, ...], form: str) -> int:
+    """Check module files, without a daemon: read them, and see whether they fit together.
+
+    DIR holds module files, or is a collection or a collections path. Each problem is one line,
+    FILE:LINE: KEY: what is wrong; what would be right. Warns of names in conditions that look like
+    a variable mistyped: what no module declares counts as an attribute. Exits with 1 when a module
+    would be refused.
+
+    \b
+    kraken module check extensions/kraken --with ~/.ansible/collections
+    """
+    from kraken.cli.modulefiles import check_files
+
+    checked = check_files(paths, beside)
+    session.output.show(form, checked.as_json(), table=lambda: _show_checked(session.output, checked))
+    return Exit.ERROR if checked.problems or not checked.modules else Exit.DONE
+
+
+def _show_checked(output: Output, checked: Checked) -> None:
+    for problem in checked.problems:
+        output.line(output.paint("error: ", "bad") + describe(problem))
+    for warning in checked.warnings:
+        output.line(output.paint("warning: ", "warn") + describe(warning))
+    if checked.attributes:
+        output.line(printable(f"counted as attributes: {', '.join(checked.attributes)}"))
+    fine = f"{count(len(checked.modules), 'module')} fine"
+    if checked.problems:
+        output.line(f"{fine}, {count(len(checked.problems), 'problem')}.")
+    elif checked.modules:
+        output.line(f"{fine}: {', '.join(checked.modules)}.")
+    else:
+        output.line("No Kraken module there: they are YAML files that begin with `kraken_module: 1`.")
+
+
+@module.command()
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--dsc", multiple=True, metavar="VAR=VALUE,…", help="What is seen; the rest is unknown.")
+@click.option("--cfg", multiple=True, metavar="VAR=VALUE,…", help="What is wanted.")
+@click.option("--attr", multiple=True, metavar="NAME=VALUE,…", help="Attributes of the node.")
+@with_option
+@output_option("table", "json", "yaml", "name")
+@pass_session
+def path(
+    session: Session,
+    directory: Path,
+    dsc: Sequence[str],
+    cfg: Sequence[str],
+    attr: Sequence[str],
+    beside: Sequence[Path],
+    form: str,
+) -> int:
+    """The cheapest path from one state to another, without a daemon.
+
+    Exits with 3 when there is none, and says why. With -o json:
+    {"cost": number, "path": [names]} or {"no_path": {...}}.
+
+    \b
+    kraken module path extensions/kraken --dsc phys_state=POWER_OFF \\
+        --cfg run_state=SYNC --attr bmc.protocol=ipmi
+    """
+    from kraken.cli.modulefiles import check_state, load_paths
+    from kraken.planning.offline import plan_offline
+
+    wanted = comma_pairs(cfg, what="VAR=VALUE")
+    if not wanted:
+        raise click.UsageError("nothing is wanted; say --cfg VAR=VALUE")
+    catalog, problems = load_paths([directory, *beside])
+    for problem in problems:
+        complain(f"module refused: {describe(problem)}")
+    if not catalog.modules:
+        raise CommandError(f"no Kraken module in {directory}", hint="see `kraken module check`")
+    attributes = comma_pairs(attr, what="NAME=VALUE")
+    _refuse_variables(attributes, catalog.variables)
+    found = plan_offline(
+        catalog,
+        dict(attributes),
+        check_state(catalog, comma_pairs(dsc, what="VAR=VALUE")),
+        catalog.check_cfg(wanted),
+    )
+    output = session.output
+    output.show(form, found, table=lambda: _show_path(output, found), names=lambda: found.get("path", []))
+    return Exit.REFUSED if "no_path" in found else Exit.DONE
+
+
+def _refuse_variables(attributes: dict[str, str], variables: Any) -> None:
+    for name in attributes:
+        if name in variables:
+            raise KrakenError(f"{name} is a variable, not an attribute", part=name, hint="give it with --dsc")
+
+
+def _show_path(output: Output, found: dict[str, Any]) -> None:
+    from kraken.cli.plan import show_no_path
+
+    if "no_path" in found:
+        output.line(output.paint("No path.", "bad"))
+        show_no_path(output, found["no_path"])
+        return
+    if not found["path"]:
+        output.line("Nothing to do.")
+        return
+    for number, name in enumerate(found["path"], 1):
+        output.line(f"{number:>3}  {name}")
+    output.line(assignments({"cost": found["cost"]}) + f" (about {span(found['cost'])})")

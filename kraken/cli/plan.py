@@ -1,0 +1,174 @@
+"""`plan` and `explain`: what would be done, and why nodes are as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kraken.cli.arguments import all_option, output_option, pairs, select
+from kraken.cli.errors import Exit, printable
+from kraken.cli.look import FOLDED, fold_rows, next_text
+from kraken.cli.output import Output, ago, count, span, value_text
+from kraken.cli.session import Session, pass_session
+from kraken.cli.steps import disruptive, show_steps
+from kraken.cli.table import Cell, Column
+
+
+@click.command()
+@click.argument("nodeset", required=False)
+@all_option
+@click.option("--set", "wishes", multiple=True, metavar="VAR=VALUE", help="As if this were declared too.")
+@click.option("--unset", "dropped", multiple=True, metavar="VAR", help="As if this were withdrawn.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when something would change.")
+@output_option("table", "json", "yaml")
+@pass_session
+def plan(
+    session: Session,
+    nodeset: str | None,
+    everything: bool,
+    wishes: tuple[str, ...],
+    dropped: tuple[str, ...],
+    detailed_exitcode: bool,
+    form: str,
+) -> int:
+    """Show what would be done, and do nothing.
+
+    Without a nodeset, for every node. Nodes before which the same steps lie are shown together.
+    Steps that can end somebody's work are marked DISRUPTIVE, with the number of nodes they touch.
+
+    \b
+    kraken plan
+    kraken plan n[0001-0008] --set image=rocky-9.4
+    kraken plan @compute --detailed-exitcode >/dev/null; [ $? = 2 ] && echo drift
+
+    Exits with 3 when no path leads to what is declared, with 4 when that is so for some nodes.
+    """
+    body = {**select(nodeset, everything, or_all=True), "set": pairs(wishes), "unset": list(dropped)}
+    answer = session.client.send("POST", "/v1/plan", body)
+    groups = answer.get("groups", [])
+    session.output.show(form, answer, table=lambda: _show_plan(session.output, groups))
+    stuck = [group for group in groups if group.get("no_path")]
+    if stuck:
+        return Exit.REFUSED if len(stuck) == len(groups) else Exit.PARTIAL
+    return Exit.CHANGES if detailed_exitcode and answer.get("changes") else Exit.DONE
+
+
+def _show_plan(output: Output, groups: list[dict[str, Any]]) -> None:
+    total = sum(group.get("count", 0) for group in groups)
+    changing = [group for group in groups if group.get("steps")]
+    stuck = [group for group in groups if group.get("no_path")]
+    for group in [*changing, *stuck]:
+        output.line(_headline(output, group))
+        if group.get("no_path"):
+            show_no_path(output, group["no_path"])
+        else:
+            show_steps(output, group["steps"])
+        output.line()
+    touched = sum(group.get("count", 0) for group in changing)
+    if not touched and not stuck:
+        output.line(f"Nothing to do: {count(total, 'node')} as declared.")
+        return
+    output.line(f"{touched:,} of {count(total, 'node')} would change.")
+    for name, nodes in _disrupted(changing).items():
+        output.line(output.paint(f"DISRUPTIVE: {printable(name)} on {count(nodes, 'node')}.", "bad"))
+    if stuck:
+        lost = sum(group.get("count", 0) for group in stuck)
+        output.line(output.paint(f"No path for {count(lost, 'node')}.", "bad"))
+
+
+def _disrupted(groups: list[dict[str, Any]]) -> dict[str, int]:
+    """Disruptive step -> number of nodes it would touch."""
+    found: dict[str, int] = {}
+    for group in groups:
+        for name in dict.fromkeys(disruptive(group["steps"])):
+            found[name] = found.get(name, 0) + group.get("count", 0)
+    return found
+
+
+def _headline(output: Output, group: dict[str, Any]) -> str:
+    nodeset = output.paint(printable(str(group.get("nodeset"))), "strong")
+    text = f"{nodeset}  {count(group.get('count', 0), 'node')}"
+    if group.get("no_path"):
+        return f"{text}, {output.paint('no path', 'bad')}"
+    steps = count(len(group["steps"]), "step")
+    return f"{text}, {steps}, about {span(group.get('cost', 0))}"
+
+
+def show_no_path(output: Output, no_path: dict[str, Any]) -> None:
+    """Why no path leads there, indented."""
+    variables = no_path.get("variables") or []
+    if variables:
+        output.line(printable(f"  out of reach: {', '.join(map(str, variables))}"))
+    for reason in no_path.get("reasons") or []:
+        output.line(printable(f"  {value_text(reason)}"))
+    for unmet in no_path.get("unmet") or []:
+        output.line(printable(f"  missing: {value_text(unmet)}"))
+
+
+EACH = (
+    Column("NODE"),
+    Column("CAUSE"),
+    Column("FOR"),
+    Column("REASON", wraps=True),
+    Column("NEXT", wraps=True),
+)
+
+
+@click.command()
+@click.argument("nodeset", required=False)
+@all_option
+@click.option("--each", is_flag=True, help="One line per node, instead of folding equal causes.")
+@output_option("table", "json", "yaml")
+@pass_session
+def explain(session: Session, nodeset: str | None, everything: bool, each: bool, form: str) -> None:
+    """Why nodes are as they are: exactly one cause each, from a closed list.
+
+    `kraken status --help` says what each cause means. For one node also the observation the cause
+    rests on, and what happens next.
+    """
+    query = {**select(nodeset, everything)}
+    if form == "table" and not each and everything:
+        query["view"] = "folded"
+    answer = session.client.get("/v1/explain", **query)
+    found, output = answer.get("nodes", []), session.output
+
+    def table() -> None:
+        if each:
+            output.table(EACH, [_row(explanation) for explanation in found])
+        elif len(found) == 1:
+            _show_explanation(output, found[0])
+        else:
+            output.table(FOLDED, fold_rows(answer.get("folded", [])))
+
+    output.show(form, answer, table=table)
+
+
+def _row(explanation: dict[str, Any]) -> list[str | Cell]:
+    cause = str(explanation.get("cause", ""))
+    return [
+        str(explanation.get("node", "")),
+        Cell(cause, cause),
+        ago(explanation.get("since")),
+        str(explanation.get("reason", "")),
+        next_text(explanation),
+    ]
+
+
+def _show_explanation(output: Output, explanation: dict[str, Any]) -> None:
+    cause = str(explanation.get("cause", ""))
+    output.line(
+        f"{output.paint(str(explanation.get('node')), 'strong')}  {output.paint(cause, cause)} "
+        f"for {ago(explanation.get('since'))}"
+    )
+    output.line(printable(f"  because  {explanation.get('reason', '')}"))
+    fact = explanation.get("fact")
+    if fact:
+        seen = f"{fact.get('variable')} is {fact.get('value')}"
+        wanted = f", wanted {fact['wanted']}" if fact.get("wanted") else ""
+        age = f", seen {span(fact['age_s'])} ago" if fact.get("age_s") is not None else ""
+        source = f" by {fact['source']}" if fact.get("source") and age else ""
+        output.line(printable(f"  fact     {seen}{wanted}{age}{source}"))
+    following = next_text(explanation)
+    if following:
+        output.line(printable(f"  next     {following}"))
