@@ -34,7 +34,7 @@ def read_action(
     fields: Mapping[str, Part], directory: Path, owner: type[Mutation] | type[Discovery]
 ) -> Action | None:
     """What the one action key says; None when there is none and the world does it."""
-    named = [key for key in ACTION_KEYS if key in fields]
+    named = [key for key in fields if key in ACTION_KEYS]
     if len(named) > 1:
         raise fields[named[1]].fail(
             f"{named[0]} and {named[1]} together", hint="it is done in exactly one way"

@@ -49,9 +49,9 @@ class Part:
             text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
         return text
 
-    def fail(self, message: str, hint: str | None = None, line: int | None = None) -> LocatedError:
+    def fail(self, message: str, hint: str | None = None) -> LocatedError:
         """The error that names this place; for `raise`."""
-        return self.error(message, file=self.file, line=line or self.line, key=self.key, hint=hint)
+        return self.error(message, file=self.file, line=self.line, key=self.key, hint=hint)
 
     def describe(self) -> str:
         """What it is, for "expected X, found ..."."""
@@ -81,11 +81,7 @@ class Part:
         for key, part in self.value.items():
             if not isinstance(key, str):
                 shown = part.path[-1]
-                raise self.fail(
-                    f"the key {shown} is not text to YAML",
-                    hint=f"put it in quotes: '{shown}'",
-                    line=part.line,
-                )
+                raise part.fail(f"the key {shown} is not text to YAML", hint=f"put it in quotes: '{shown}'")
         return list(self.value.items())
 
     def fields(

@@ -43,9 +43,9 @@ def _seconds(value: str | int | float) -> float:
     if isinstance(value, bool):
         raise ValueError(f"{value} is not a duration")
     if isinstance(value, int | float):
-        if not math.isfinite(value):
+        if value != value or value in (math.inf, -math.inf):
             raise ValueError(f"{value} is not a duration")
-        return float(min(value, DURATION_S_MAX * 2))
+        return float(min(value, DURATION_S_MAX * 2))  # an int may be too great to be a float
     text = value.strip()
     if _NUMBER.fullmatch(text):
         return float(text)
