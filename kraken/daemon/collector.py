@@ -90,7 +90,8 @@ class Collector:
         seed: of the jitter in pauses.
 
     Attributes:
-        unsaved: nodes whose Dsc changed (or was seen again) since the caller last emptied it.
+        changed: nodes whose Dsc became another since the caller last emptied it.
+        unsaved: those, and nodes whose Dsc was merely seen again.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Collector:
         self.engine = Engine(
             self.table, catalog, self.planner, self.holds, settings, incarnation=incarnation, seed=seed
         )
+        self.changed: set[str] = set()
         self.unsaved: set[str] = set()
         self._sequence = 0
 
@@ -167,6 +169,15 @@ class Collector:
             node.cfg_values(),
             self.catalog.known(node.dsc_values(), node.attribute_values()),
         )
+
+    def dsc_of(self, names: Iterable[str]) -> list[StateUpdate]:
+        """Every Dsc record of these nodes that are still declared."""
+        return [
+            StateUpdate(name, Side.DSC, variable, r.value, r.stamp, r.seen_at, r.source)
+            for name in names
+            if name in self.table
+            for variable, r in self.table[name].dsc.items()
+        ]
 
     # -- arrivals -----------------------------------------------------------------------------
 
@@ -257,6 +268,8 @@ class Collector:
                 self.unsaved.add(update.node)
             if was != update.value:
                 changed.add(update.variable)
+                if update.side is Side.DSC:
+                    self.changed.add(update.node)
                 follows.append(ValueChanged(update, was))
         follows.extend(spread(standing, self.neighbours, heard_from))
         return changed

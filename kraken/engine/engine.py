@@ -184,25 +184,26 @@ class Engine:
         progress.trouble = Trouble(failures=dict(failures), quarantined=quarantined, since=since)
         self._dirty[node] = None
 
-    def interrupted(self, node: str, mutation: Mutation, now: float) -> list[Effect]:
-        """A former life of the daemon ended while this mutation was under way on the node.
+    def interrupted(self, node: str, mutation: Mutation, now: float, *, unfinished: bool) -> list[Effect]:
+        """A former life of the daemon did this on the node, and nobody has seen the effect since.
 
-        It is not done again before its effect was looked for; where nothing can look, a person must.
+        It is not done again before it was looked for. Where nothing can look, and it was under way
+        (`unfinished`), a person must.
         """
         progress = self._progress[node]
         self._dirty[node] = None
         for change in mutation.changes:
             self._steps.unsettle(progress, change.variable, now)
-            if change.variable not in progress.unsettled:
-                progress.trouble.since = now
-                progress.trouble.quarantined = (
-                    f"{mutation.key} was under way when the daemon ended, and nothing observes "
-                    f"{change.variable}: look at the node, then `kraken retry {node}`"
-                )
-                trouble = progress.trouble
-                failures, quarantined = dict(trouble.failures), trouble.quarantined
-                return [TroubleChanged(node, failures, quarantined, trouble.since)]
-        return []
+        hidden = [c.variable for c in mutation.changes if c.variable not in progress.unsettled]
+        if not hidden or not unfinished:
+            return []
+        trouble = progress.trouble
+        trouble.since = now
+        trouble.quarantined = (
+            f"{mutation.key} was under way when the daemon ended, and nothing observes "
+            f"{', '.join(hidden)}: look at the node, then `kraken retry {node}`"
+        )
+        return [TroubleChanged(node, dict(trouble.failures), trouble.quarantined, trouble.since)]
 
     # -- news ---------------------------------------------------------------------------------
 

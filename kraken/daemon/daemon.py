@@ -1,0 +1,289 @@
+"""The daemon: one loop around a Collector, with a clock, hands and a memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from kraken.daemon.collector import (
+    Arrival,
+    Collector,
+    Consequence,
+    Declared,
+    LookAt,
+    Released,
+    Results,
+    ValueChanged,
+)
+from kraken.daemon.events import EventLog
+from kraken.daemon.performing import Performing
+from kraken.daemon.remembering import journal_of, note_of_step, remembered, trouble_of
+from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
+from kraken.engine.settings import Settings
+from kraken.errors import ModuleError, StoreError
+from kraken.executors import Executor
+from kraken.model.catalog import Catalog
+from kraken.model.nodeset import fold
+from kraken.model.run import NodeResult, Outcome, Run
+from kraken.model.update import Side
+from kraken.store.group import GroupCommit
+from kraken.store.records import Change, EndRun, Memory, SaveUpdates
+
+log = logging.getLogger("kraken.daemon")
+
+FLUSH_S = 2.0  # how long a changed Dsc value may wait to be kept
+REFRESH_S = 60.0  # how much younger than remembered a value seen again may be
+
+
+class Daemon:
+    """A collector that lives: `accept` is its one door in, `_perform` its one door out.
+
+    Args:
+        problems: modules that were refused, and why.
+        executors: kind of action -> who does it; owned by the daemon from now on.
+        journal: owned, too.
+        load_modules: reads the modules again, for `reload`.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        problems: Sequence[ModuleError],
+        settings: Settings,
+        executors: Mapping[str, Executor],
+        journal: GroupCommit,
+        clock: Callable[[], float],
+        *,
+        incarnation: int,
+        seed: int = 0,
+        load_modules: Callable[[], tuple[Catalog, list[ModuleError]]] | None = None,
+    ) -> None:
+        self.collector = Collector(catalog, settings, incarnation=incarnation, seed=seed)
+        self.problems = list(problems)
+        self.journal = journal
+        self.clock = clock
+        self.events = EventLog(incarnation)
+        self.started_at = clock()
+        self.declaring = asyncio.Lock()  # one declaration is checked, kept and merged at a time
+        self._load_modules = load_modules
+        self._performing = Performing(executors, journal, self._reported, self._run_ended)
+        self._alarm: asyncio.TimerHandle | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._flusher: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def start(self, memory: Memory) -> None:
+        """Take back what a former life knew, and begin."""
+        now = self.clock()
+        collector = self.collector
+        collector.restore(memory.updates, memory.holds, now)
+        consequences, changes = remembered(collector, memory, now)
+        await self.journal.write(changes)
+        for consequence in consequences:
+            self._perform(consequence, now)
+        self._flusher = asyncio.create_task(self._flush_now_and_then(), name="flush")
+        log.info(
+            "started",
+            extra={
+                "incarnation": collector.incarnation,
+                "nodes": len(collector.table),
+                "interrupted": len(memory.unfinished),
+            },
+        )
+        self.accept()
+
+    async def close(self) -> None:
+        """End cleanly: stop runs, keep what was seen, close hands and memory. Idempotent."""
+        if self._closing:
+            return
+        self._closing = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._flusher is not None:
+            self._flusher.cancel()
+        await self._performing.close()
+        self.events.close()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        try:
+            await self._flush(everything=True)
+        except StoreError as error:
+            log.error("last seen state not kept", extra={"error": str(error)})
+        await self.journal.close()
+        log.info("ended", extra={"incarnation": self.collector.incarnation})
+
+    def accept(self, *arrivals: Arrival) -> None:
+        """The one door in: whatever arrives is merged, decided upon, and performed."""
+        now = self.clock()
+        for consequence in self.collector.accept(arrivals, now):
+            self._perform(consequence, now)
+        self._set_alarm(now)
+
+    def look(self, nodes: Sequence[str]) -> dict[str, list[str]]:
+        """Look at these nodes as soon as possible; node -> the discoveries that will."""
+        asked = self.collector.engine.look(nodes, self.clock())
+        self.accept(LookAt(()))
+        return asked
+
+    def release(self, nodes: Sequence[str]) -> None:
+        """End quarantine and pauses of these nodes."""
+        self.accept(Released(nodes))
+
+    async def declare(self, declared: Declared, notes: Iterable[Change]) -> None:
+        """Make declared records durable, then let them in.
+
+        Raises:
+            StoreError: they could not be kept; nothing has changed.
+        """
+        await self.journal.write([SaveUpdates(declared.updates), *notes])
+        self.accept(declared)
+
+    async def reload(self) -> None:
+        """Read the Kraken modules again; what is under way finishes as it began."""
+        if self._load_modules is None:
+            return
+        catalog, problems = await asyncio.to_thread(self._load_modules)
+        self.problems = problems
+        self.collector.adopt(catalog)
+        self.events.add("module", {"loaded": list(catalog.modules), "at": self.clock()})
+        log.info("modules loaded", extra={"loaded": len(catalog.modules), "refused": len(problems)})
+        self.accept()
+
+    # -- the door out -------------------------------------------------------------------------
+
+    def _perform(self, consequence: Consequence, now: float) -> None:
+        match consequence:
+            case Start(run):
+                self._started(run, now)
+            case ValueChanged():
+                self._value_changed(consequence, now)
+            case StepEnded():
+                self._step_ended(consequence)
+            case TroubleChanged():
+                self._write(trouble_of(consequence, now))
+                if consequence.quarantined is not None:
+                    extra = {"node": consequence.node, "reason": consequence.quarantined}
+                    log.warning("node quarantined", extra=extra)
+            case CauseChanged(node, was, cause, detail):
+                data = {"node": node, "cause": cause, "was": was, "reason": detail, "at": now}
+                self.events.add("cause", data)
+            case _:
+                log.debug("no neighbour to tell", extra={"what": repr(consequence)})
+
+    def _started(self, run: Run, now: float) -> None:
+        level = logging.INFO if run.is_mutation else logging.DEBUG
+        extra = {"run": run.id, "operator": run.operator.key, "nodes": fold(run.nodes)}
+        log.log(level, "run started", extra=extra)
+        data = {**_about(run), "nodeset": fold(run.nodes), "timeout_s": run.timeout_s, "at": now}
+        self.events.add("run-started", data)
+        facts = {name: self.collector.facts(name) for name in run.nodes}
+        self._performing.start(run, facts)
+
+    def _value_changed(self, change: ValueChanged, now: float) -> None:
+        update = change.update
+        data = {
+            "node": update.node,
+            "variable": update.variable,
+            "value": update.value,
+            "was": change.was,
+            "source": update.source,
+            "at": now,
+        }
+        self.events.add(update.side.value, data)
+        if update.side is Side.DSC:
+            self._write(journal_of(change, now))
+
+    def _step_ended(self, step: StepEnded) -> None:
+        seconds = round(step.ended_at - step.started_at, 3)
+        extra: dict[str, Any] = {"node": step.node, "mutation": step.mutation.key, "seconds": seconds}
+        if step.outcome is Outcome.OK:
+            log.info("mutation seen", extra=extra)
+        else:
+            extra |= {"outcome": step.outcome, "reason": step.message}
+            log.warning("mutation failed", extra=extra)
+        changes: list[Change] = [note_of_step(step)]
+        # One that was cancelled stays open in the journal: what it did is looked for at the start.
+        if step.run_id is not None and step.outcome is not Outcome.CANCELLED:
+            end = EndRun(step.run_id, step.node, step.outcome, step.message, {}, step.ended_at)
+            changes.append(end)
+        self._write(changes)
+
+    # -- runs ---------------------------------------------------------------------------------
+
+    def _reported(self, run: Run, results: Sequence[NodeResult]) -> None:
+        now = self.clock()
+        if run.is_mutation:
+            for result in results:
+                data = {**_about(run), "node": result.node, "outcome": result.outcome}
+                self.events.add("run-result", {**data, "message": result.message, "at": now})
+        self.accept(Results(results))
+
+    def _run_ended(self, run: Run, results: Mapping[str, NodeResult]) -> None:
+        now = self.clock()
+        outcomes: dict[str, list[str]] = {}
+        for result in results.values():
+            outcomes.setdefault(result.outcome, []).append(result.node)
+        folded = {outcome: fold(names) for outcome, names in outcomes.items()}
+        self.events.add("run-ended", {**_about(run), "outcomes": folded, "at": now})
+        gone = [result for result in results.values() if result.node not in self.collector.table]
+        if run.is_mutation and gone:
+            self._write([EndRun(run.id, r.node, r.outcome, r.message, {}, now) for r in gone])
+
+    # -- time and memory ----------------------------------------------------------------------
+
+    def _set_alarm(self, now: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        deadline = self.collector.engine.next_deadline(now)
+        if deadline is not None and not self._closing:
+            pause = min(max(deadline - now, 0.0), 3600.0)
+            self._alarm = asyncio.get_running_loop().call_later(pause, self.accept)
+
+    def _write(self, changes: Sequence[Change]) -> None:
+        """Have it kept soon; a failure is logged, and repaired by what is seen next."""
+        if changes:
+            self._spawn(self._write_logged(changes))
+
+    async def _write_logged(self, changes: Sequence[Change]) -> None:
+        try:
+            await self.journal.write(changes)
+        except StoreError as error:
+            log.error("journal not written", extra={"error": str(error), "changes": len(changes)})
+
+    async def _flush_now_and_then(self) -> None:
+        last_refresh = self.clock()
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            everything = self.clock() - last_refresh >= REFRESH_S
+            if everything:
+                last_refresh = self.clock()
+            try:
+                await self._flush(everything=everything)
+            except StoreError as error:
+                log.error("seen state not kept", extra={"error": str(error)})
+
+    async def _flush(self, *, everything: bool) -> None:
+        names = self.collector.unsaved if everything else self.collector.changed
+        self.collector.changed = set()
+        if everything:
+            self.collector.unsaved = set()
+        updates = self.collector.dsc_of(names)
+        try:
+            await self.journal.write([SaveUpdates(updates)] if updates else [])
+        except StoreError:
+            self.collector.unsaved |= names
+            raise
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        background = asyncio.ensure_future(work)
+        assert isinstance(background, asyncio.Task)
+        self._background.add(background)
+        background.add_done_callback(self._background.discard)
+
+
+def _about(run: Run) -> dict[str, Any]:
+    operator = run.operator
+    kind = "mutation" if run.is_mutation else "discovery"
+    return {"run": run.id, "name": operator.name, "module": operator.module, "kind": kind}

@@ -1,0 +1,281 @@
+"""What people ask of a daemon: each request whole, or not at all."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kraken.daemon.collector import Declared, HoldLifted, HoldSet
+from kraken.daemon.daemon import Daemon
+from kraken.daemon.declare import (
+    Item,
+    Wish,
+    check,
+    confirm,
+    plan_items,
+    read_attributes,
+    read_cfg,
+    read_document,
+    updates_of,
+)
+from kraken.daemon.remembering import notes_of_items
+from kraken.engine.cause import Explanation
+from kraken.errors import DocumentError, NodeSetError, RefusedError
+from kraken.model.hold import EVERY_NODE, Hold
+from kraken.model.node import Node
+from kraken.model.nodeset import expand
+from kraken.model.update import PRESENCE, Side, StateUpdate
+from kraken.planning.path import NoPath, Path
+from kraken.store.records import Change, DropHold, EntryKind, Note, SaveHold
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks, and how far they want to go.
+
+    Attributes:
+        dry_run: only say what would change.
+        yes: a change of many nodes is meant.
+    """
+
+    who: str
+    dry_run: bool = False
+    allow_unreachable: bool = False
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanGroup:
+    """Nodes with one and the same plan."""
+
+    nodes: tuple[str, ...]
+    answer: Path | NoPath
+
+
+class Operations:
+    """The requests of docs/api.md, over one daemon. All raise KrakenErrors and then changed nothing."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+
+    # -- choosing nodes -----------------------------------------------------------------------
+
+    def select(self, nodeset: str | None, everything: bool = False) -> list[str]:
+        """The declared nodes that are meant.
+
+        Raises:
+            NodeSetError: none or both of nodeset and everything; unreadable.
+            UnknownNodeError: a name that is not declared.
+        """
+        table = self.daemon.collector.table
+        if everything:
+            if nodeset:
+                raise NodeSetError("both a nodeset and all were given", part=nodeset, hint="give one")
+            return list(table)
+        names = expand(nodeset or "", table.groups())
+        table.require(names)
+        return names
+
+    # -- declaring ----------------------------------------------------------------------------
+
+    async def apply(self, document: Any, request: Request) -> list[Item]:
+        """Declare what a document says (docs/api.md)."""
+        async with self.daemon.declaring:
+            collector = self.daemon.collector
+            wishes = read_document(document, collector.table, collector.catalog)
+            return await self._declare(wishes, request)
+
+    async def change_cfg(
+        self, names: Sequence[str], values: Mapping[str, Any], unset: Sequence[str], request: Request
+    ) -> list[Item]:
+        """Set and withdraw variables of Cfg."""
+        cfg = read_cfg({**dict.fromkeys(unset), **values}, self.daemon.collector.catalog)
+        return await self._change({name: Wish(cfg=dict(cfg)) for name in names}, request)
+
+    async def change_attributes(
+        self, names: Sequence[str], values: Mapping[str, Any], unset: Sequence[str], request: Request
+    ) -> list[Item]:
+        """Set and withdraw attributes."""
+        merged = {**dict.fromkeys(unset), **values}
+        attributes = read_attributes(merged, self.daemon.collector.catalog, "set")
+        return await self._change({name: Wish(attributes=dict(attributes)) for name in names}, request)
+
+    async def delete(self, names: Sequence[str], request: Request) -> list[Item]:
+        """Forget nodes, with all that was declared and seen of them."""
+        async with self.daemon.declaring:
+            collector = self.daemon.collector
+            collector.table.require(names)
+            items = [Item(name, message="forgotten") for name in names]
+            confirm(items, yes=request.yes)
+            if request.dry_run:
+                return items
+            now = self.daemon.clock()
+            updates = [
+                StateUpdate(n, Side.ATTRIBUTE, PRESENCE, None, collector.stamp(), now, request.who)
+                for n in names
+            ]
+            notes = [Note(now, name, "node", "forgotten", request.who) for name in names]
+            holds = [hold for name in names for hold in collector.holds.of(name)]
+            drops = [DropHold(hold.id) for hold in holds]
+            await self.daemon.declare(Declared(updates), [*notes, *drops])
+            self.daemon.accept(*(HoldLifted(hold) for hold in holds))
+            return items
+
+    # -- holding ------------------------------------------------------------------------------
+
+    async def hold(
+        self, names: Sequence[str], reason: str, for_s: float | None, request: Request
+    ) -> list[Item]:
+        """Have these nodes left alone."""
+        items = [Item(name, message=f"held: {reason}") for name in names]
+        confirm(items, yes=request.yes)
+        await self._set_holds(names, reason, for_s, request.who)
+        return items
+
+    async def freeze(self, reason: str, request: Request) -> Hold:
+        """Have every node left alone."""
+        return (await self._set_holds([EVERY_NODE], reason, None, request.who))[0]
+
+    async def release(
+        self, names: Sequence[str], request: Request, *, hold_id: str | None = None, owner: str | None = None
+    ) -> list[Item]:
+        """Lift the holds of these nodes, or only that of this id, or this owner's."""
+        items: list[Item] = []
+        for name in names:
+            lifted = await self._lift(name, request.who, hold_id, owner)
+            items.append(Item(name, message="; ".join(f"released: {hold.reason}" for hold in lifted)))
+        if hold_id is not None and not any(item.changed for item in items):
+            raise RefusedError(f"no hold {hold_id!r} there", part=hold_id, hint="`kraken show` lists them")
+        return items
+
+    async def thaw(self, request: Request) -> list[Hold]:
+        """Lift the freeze; the holds of single nodes stay."""
+        return await self._lift(EVERY_NODE, request.who, None, None)
+
+    async def retry(self, names: Sequence[str], request: Request) -> list[Item]:
+        """End quarantine and pauses."""
+        engine = self.daemon.collector.engine
+        items = [Item(n, message="released" if engine.progress(n).trouble else "") for n in names]
+        now = self.daemon.clock()
+        notes = [
+            Note(now, item.node, "quarantine", "released", request.who) for item in items if item.changed
+        ]
+        await self.daemon.journal.write(notes)
+        self.daemon.release(names)
+        return items
+
+    # -- asking -------------------------------------------------------------------------------
+
+    def explain(self, names: Sequence[str]) -> list[Explanation]:
+        """The cause of each node, in order."""
+        now = self.daemon.clock()
+        return [self.daemon.collector.engine.explain(name, now) for name in names]
+
+    def plan(self, names: Sequence[str], values: Mapping[str, Any], unset: Sequence[str]) -> list[PlanGroup]:
+        """What would be done if these values were declared, nodes folded by equal plans.
+
+        Raises:
+            DocumentError: as for declaring.
+        """
+        collector = self.daemon.collector
+        change = read_cfg({**dict.fromkeys(unset), **values}, collector.catalog)
+        groups: dict[tuple[Any, ...], tuple[list[str], Path | NoPath]] = {}
+        for name in names:
+            cfg = {**collector.table[name].cfg_values(), **change}
+            wanted = {variable: value for variable, value in cfg.items() if value is not None}
+            answer = collector.engine.path(name, wanted)
+            groups.setdefault(_shape(answer), ([], answer))[0].append(name)
+        return [PlanGroup(tuple(found), answer) for found, answer in groups.values()]
+
+    def node(self, name: str) -> Node:
+        """The declared node.
+
+        Raises:
+            UnknownNodeError: nobody declared it.
+        """
+        return self.daemon.collector.table.require([name])[0]
+
+    # -- helpers ------------------------------------------------------------------------------
+
+    async def _change(self, wishes: dict[str, Wish], request: Request) -> list[Item]:
+        async with self.daemon.declaring:
+            self.daemon.collector.table.require(wishes)
+            return await self._declare(wishes, request)
+
+    async def _declare(self, wishes: dict[str, Wish], request: Request) -> list[Item]:
+        """Check everything, then make it durable, then let it in; the caller holds `declaring`."""
+        collector = self.daemon.collector
+        items = plan_items(wishes, collector.table)
+        check(
+            items,
+            collector.table,
+            collector.catalog,
+            collector.planner,
+            allow_unreachable=request.allow_unreachable,
+        )
+        if request.dry_run:
+            return items
+        confirm(items, yes=request.yes)
+        now = self.daemon.clock()
+        updates = updates_of(items, collector.stamp, now, request.who)
+        if updates:
+            await self.daemon.declare(Declared(updates), notes_of_items(items, now, request.who))
+        return items
+
+    async def _set_holds(
+        self, names: Sequence[str], reason: str, for_s: float | None, who: str
+    ) -> list[Hold]:
+        if not reason.strip():
+            raise DocumentError("a hold needs a reason", key="reason", hint="say why, for whoever finds it")
+        if for_s is not None and for_s <= 0:
+            raise DocumentError(f"a hold cannot last {for_s:g} s", key="for_s")
+        now = self.daemon.clock()
+        until = None if for_s is None else now + for_s
+        holds = [Hold(secrets.token_hex(4), name, who, reason.strip(), now, until) for name in names]
+        changes: list[Change] = []
+        for hold in holds:
+            changes += [SaveHold(hold), _note_of_hold(hold, f"held: {hold.reason}", now, who)]
+        await self.daemon.journal.write(changes)
+        self.daemon.accept(*(HoldSet(hold) for hold in holds))
+        self._tell_of_holds(holds, "set", now)
+        return holds
+
+    async def _lift(self, name: str, who: str, hold_id: str | None, owner: str | None) -> list[Hold]:
+        holds = [
+            hold
+            for hold in self.daemon.collector.holds.of(name)
+            if hold_id in (None, hold.id) and owner in (None, hold.owner)
+        ]
+        if hold_id is not None and not holds:
+            raise RefusedError(
+                f"{name} has no hold {hold_id!r}", part=hold_id, hint="`kraken show` lists them"
+            )
+        now = self.daemon.clock()
+        changes: list[Change] = []
+        for hold in holds:
+            changes += [DropHold(hold.id), _note_of_hold(hold, f"released: {hold.reason}", now, who)]
+        await self.daemon.journal.write(changes)
+        self.daemon.accept(*(HoldLifted(hold) for hold in holds))
+        self._tell_of_holds(holds, "lifted", now)
+        return holds
+
+    def _tell_of_holds(self, holds: Sequence[Hold], what: str, now: float) -> None:
+        for hold in holds:
+            kind = "freeze" if hold.node == EVERY_NODE else "hold"
+            data = {"node": hold.node, "what": what, "reason": hold.reason, "owner": hold.owner, "at": now}
+            self.daemon.events.add(kind, data)
+
+
+def _note_of_hold(hold: Hold, text: str, now: float, who: str) -> Note:
+    kind: EntryKind = "hold"
+    return Note(now, hold.node, kind, text, who, {"hold": hold.id, "until": hold.until})
+
+
+def _shape(answer: Path | NoPath) -> tuple[Any, ...]:
+    if isinstance(answer, NoPath):
+        return ("no path", answer.variables, answer.reasons, answer.unmet)
+    return tuple(
+        (step.operator.key, tuple(sorted(step.effects.items())), step.after) for step in answer.steps
+    )

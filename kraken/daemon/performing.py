@@ -1,0 +1,112 @@
+"""Runs under way: each given to its executor, watched, and never left without a word."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from kraken.errors import KrakenError, StoreError
+from kraken.executors import Executor
+from kraken.model.nodeset import fold
+from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+from kraken.store.group import GroupCommit
+from kraken.store.records import StartRun
+
+log = logging.getLogger("kraken.runs")
+
+PATIENCE_S = 5.0  # beyond a run's own time-out, before its executor is given up
+
+
+class Performing:
+    """Gives runs to executors; every node of every run is reported exactly once.
+
+    Args:
+        executors: kind of action -> who does it.
+        report: where results go.
+        ended: called when a run is over, with what each node came to.
+    """
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        journal: GroupCommit,
+        report: Callable[[Run, Sequence[NodeResult]], None],
+        ended: Callable[[Run, Mapping[str, NodeResult]], None],
+    ) -> None:
+        self._executors = executors
+        self._journal = journal
+        self._report = report
+        self._ended = ended
+        self._flying: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, run: Run, facts: Mapping[str, NodeFacts]) -> None:
+        """Begin the run; returns at once."""
+        flight = asyncio.create_task(self._fly(run, facts), name=f"run {run.id}")
+        self._flying[run.id] = flight
+        flight.add_done_callback(lambda _: self._flying.pop(run.id, None))
+
+    async def close(self) -> None:
+        """Stop what is under way; its nodes are reported CANCELLED. Then close the executors."""
+        flights = list(self._flying.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+        for executor in {id(e): e for e in self._executors.values()}.values():
+            await executor.close()
+
+    async def _fly(self, run: Run, facts: Mapping[str, NodeFacts]) -> None:
+        results: dict[str, NodeResult] = {}
+
+        def report(arrived: Sequence[NodeResult]) -> None:
+            fresh = [r for r in arrived if r.node in facts and r.node not in results]
+            results.update((r.node, r) for r in fresh)
+            if fresh:
+                self._report(run, fresh)
+
+        outcome, message = Outcome.FAILED, "its executor ended without a word of it"
+        try:
+            if run.is_mutation:
+                await self._journal.write([_start(run)])
+            await self._perform(run, facts, report)
+        except asyncio.CancelledError:
+            outcome, message = Outcome.CANCELLED, "stopped by the daemon; what it did is not known"
+        except TimeoutError:
+            outcome, message = Outcome.TIMEOUT, f"its executor did not end within {run.timeout_s:g} s"
+        except StoreError as error:
+            message = f"nothing was sent, because the run could not be journaled: {error}"
+            log.error("run not journaled", extra={"run": run.id, "error": str(error)})
+        except KrakenError as error:
+            message = str(error)
+            log.error("executor broken", extra={"run": run.id, "error": str(error)})
+        except Exception:
+            message = "a fault in its executor; the daemon's log has it"
+            log.exception("executor failed", extra={"run": run.id, "operator": run.operator.key})
+        left = [node for node in run.nodes if node not in results]
+        if left:
+            log.warning("nodes not reported", extra={"run": run.id, "nodes": fold(left), "reason": message})
+        report([NodeResult(run.id, node, outcome, message=message) for node in left])
+        self._ended(run, results)
+
+    async def _perform(
+        self,
+        run: Run,
+        facts: Mapping[str, NodeFacts],
+        report: Callable[[Sequence[NodeResult]], None],
+    ) -> None:
+        action = run.operator.action
+        assert action is not None, "a mutation that waits is not run"
+        executor = self._executors.get(action.kind)
+        if executor is None:
+            told = f"this collector has no hand for {action.kind!r} actions"
+            report([NodeResult(run.id, node, Outcome.FAILED, message=told) for node in run.nodes])
+            return
+        async with asyncio.timeout(run.timeout_s + PATIENCE_S):
+            if run.is_mutation:
+                await executor.run(run, facts, report)
+            else:
+                await executor.discover(run, facts, report)
+
+
+def _start(run: Run) -> StartRun:
+    return StartRun(run.id, run.operator.key, "mutation", run.nodes, run.issued_at, run.timeout_s)

@@ -1,0 +1,108 @@
+"""What goes into the journal, and what a starting daemon makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kraken.daemon.collector import Collector, Consequence, ValueChanged
+from kraken.daemon.declare import Item
+from kraken.engine.effects import StepEnded, TroubleChanged
+from kraken.model.node import Record
+from kraken.model.run import Outcome
+from kraken.model.update import Value
+from kraken.store.records import Change, ClearTrouble, EndRun, Memory, Note, SetTrouble
+
+
+def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[Consequence], list[Change]]:
+    """Give the engine back its troubles, and doubt what mutations touched and nobody saw since.
+
+    Returns:
+        What follows for the caller to perform, and what is to be kept.
+    """
+    consequences: list[Consequence] = []
+    changes: list[Change] = []
+    engine, table = collector.engine, collector.table
+    for trouble in memory.troubles:
+        if trouble.node in table:
+            engine.restore_trouble(trouble.node, trouble.failures, trouble.quarantined, trouble.since)
+    open_runs = {(run.node, run.operator) for run in memory.unfinished}
+    for touch in memory.touched:
+        mutation = collector.catalog.mutations.get(touch.operator)
+        if mutation is None or touch.node not in table:
+            continue
+        dsc = table[touch.node].dsc
+        if all(_seen_since(dsc.get(c.variable), touch.issued_at) for c in mutation.changes):
+            continue
+        in_doubt = (touch.node, touch.operator) in open_runs
+        consequences += engine.interrupted(touch.node, mutation, now, unfinished=in_doubt)
+    for run in memory.unfinished:
+        message = "the daemon ended while it was under way; what it did is looked for now"
+        changes.append(EndRun(run.run_id, run.node, Outcome.INTERRUPTED, message, {}, now))
+        changes.append(Note(now, run.node, "run", f"{run.operator}: {message}", "daemon"))
+    return consequences, changes
+
+
+def _seen_since(record: Record | None, at: float) -> bool:
+    return record is not None and record.seen_at > at
+
+
+def journal_of(change: ValueChanged, now: float) -> list[Change]:
+    """A value that was seen to be another than before."""
+    update = change.update
+    text = f"{update.variable}: {shown(change.was)} -> {shown(update.value)}"
+    data = {"variable": update.variable, "was": change.was, "value": update.value}
+    return [Note(now, update.node, "dsc", text, update.source, data)]
+
+
+def note_of_step(step: StepEnded) -> Note:
+    """A mutation that is over on one node."""
+    seconds = step.ended_at - step.started_at
+    told = f"seen after {seconds:.1f} s" if step.outcome is Outcome.OK else step.outcome.value
+    if step.message:
+        told += f": {step.message}"
+    data = {
+        "mutation": step.mutation.key,
+        "outcome": step.outcome.value,
+        "seconds": round(seconds, 3),
+        "run": step.run_id,
+    }
+    return Note(step.ended_at, step.node, "run", f"{step.mutation.name}: {told}", step.mutation.key, data)
+
+
+def trouble_of(change: TroubleChanged, now: float) -> list[Change]:
+    """A node's failures, as they are kept across a restart."""
+    if not change.failures and change.quarantined is None:
+        return [ClearTrouble(change.node)]
+    kept: list[Change] = [SetTrouble(change.node, change.failures, change.quarantined, change.since)]
+    if change.quarantined is not None:
+        kept.append(Note(now, change.node, "quarantine", f"quarantined: {change.quarantined}", "engine"))
+    return kept
+
+
+def notes_of_items(items: Iterable[Item], now: float, who: str) -> list[Change]:
+    """What was declared, node by node."""
+    notes: list[Change] = []
+    for item in items:
+        if item.created:
+            notes.append(Note(now, item.node, "node", "declared", who))
+        for name, (was, value) in item.diff.items():
+            notes.append(_declared(now, item.node, "cfg", name, was, value, who))
+        for name, (was, value) in item.attributes.items():
+            notes.append(_declared(now, item.node, "attribute", name, was, value, who))
+        if item.groups is not None:
+            was_in, now_in = (", ".join(groups) or "none" for groups in item.groups)
+            notes.append(Note(now, item.node, "node", f"groups: {was_in} -> {now_in}", who))
+    return notes
+
+
+def _declared(now: float, node: str, kind: str, name: str, was: Value, value: Value, who: str) -> Note:
+    text = f"{name}: {shown(was)} -> {shown(value)}"
+    data = {"variable": name, "was": was, "value": value}
+    return Note(now, node, "cfg" if kind == "cfg" else "attribute", text, who, data)
+
+
+def shown(value: Value) -> str:
+    """A value in a sentence; "-" for none."""
+    if value is None:
+        return "-"
+    return ",".join(value) if isinstance(value, list) else str(value)
