@@ -106,8 +106,8 @@ class Store:
             return
 
         def apply(connection: Connection) -> None:
-            for statement, rows in statements(changes):
-                connection.execute(statement, rows)
+            for sql, rows in statements(changes):
+                connection.exec_driver_sql(sql, rows)
 
         self._transact(apply, durable=not all(is_soft(change) for change in changes))
 
