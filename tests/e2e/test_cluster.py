@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,7 @@ def test_power_off_ends_everything_in_the_node(cluster: Cluster, up: VirtualNode
     assert not up.ssh_answers()
 
 
-def test_a_cycle_brings_the_node_back_without_what_ran_in_it(up: VirtualNode) -> None:
+def test_a_reset_brings_the_node_back_without_what_ran_in_it(up: VirtualNode) -> None:
     ssh(up, "service demo start")
     ipmi(up, "chassis", "power", "reset")
     up.wait_for_ssh()
@@ -132,6 +133,19 @@ def test_a_cycle_brings_the_node_back_without_what_ran_in_it(up: VirtualNode) ->
     assert up.power() == "on"
     assert not up.service_running()
     assert run(up.ssh("service demo status")).returncode == 3
+
+
+@pytest.mark.usefixtures("up")
+def test_bmcs_and_nodes_inherit_nothing_of_the_supervisor(cluster: Cluster) -> None:
+    lock = cluster.directory / "lock"  # stands for the supervisor's other descriptors too
+    holders = set()
+    for pid in processes.parents():
+        with suppress(OSError):
+            if any(link.readlink() == lock for link in Path(f"/proc/{pid}/fd").iterdir()):
+                holders.add(Path(f"/proc/{pid}/comm").read_text().strip())
+
+    assert holders
+    assert holders.isdisjoint({"ipmi_sim", "sshd", "sh", "sleep"})
 
 
 def test_a_soft_power_off_ends_a_living_node_and_not_a_hung_one(up: VirtualNode) -> None:

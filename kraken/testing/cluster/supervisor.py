@@ -176,6 +176,9 @@ def end_everything() -> None:
 
 def main() -> None:
     directory, control, owner = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - what the owner passed is for nobody below
+        with suppress(OSError):
+            os.set_inheritable(int(name), int(name) <= 2)
     logging.basicConfig(filename=directory / "supervisor.log", level=logging.INFO, format=LOG_FORMAT)
 
     async def run() -> None:
