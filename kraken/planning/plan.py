@@ -96,7 +96,10 @@ def _waits(problem: Problem, state: tuple[int, ...], moves: Sequence[Move]) -> l
         given = {var for var, value in edge.sets if value} | set(found)
         read |= {other for var in given for other, _ in problem.known_when[var]}
         write = {var for var, _ in edge.sets} | set(found)
-        write |= {var for var in range(len(state)) if state[var] != after[var]}
+        for var, conditions in problem.forgetful:
+            # Also what is UNKNOWN already: earlier on the path it may not be.
+            if any(other in write and not mask >> after[other] & 1 for other, mask in conditions):
+                write.add(var)
         waits.append(
             {i for i in range(len(reads)) if writes[i] & read or writes[i] & write or reads[i] & write}
         )
