@@ -11,6 +11,7 @@ from kraken.executors.ansible.reasons import one_line, why_ended, why_failed, wh
 from kraken.model.module import CFG_VALUE, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
+_MAY_END_EARLY = ("meta", "import_role", "import_tasks", "include_role", "include_tasks")
 LINES_MAX = 60  # of what ansible-playbook says beside results: enough for an error at its start or end
 
 
@@ -37,7 +38,9 @@ class Account:
         self._head: list[str] = []
         self._tail: deque[str] = deque(maxlen=LINES_MAX)
         action = run.operator.action
-        self._may_go_on = mentions(action.spec if action else [], "ignore_unreachable")
+        tasks = action.spec if action else []
+        self._may_go_on = mentions(tasks, "ignore_unreachable")
+        self._may_end_early = mentions(tasks, *_MAY_END_EARLY) and not mentions(tasks, "any_errors_fatal")
 
     @property
     def out(self) -> tuple[str, ...]:
@@ -109,8 +112,10 @@ class Account:
                 results.append(self._unreachable(node))
             elif host in stats.get("failures", {}):
                 results.append(self._failed(node))
-            elif host in stats.get("processed", {}):
+            elif self._may_end_early:
                 results.append(self._done(node))
+            else:
+                results.append(self._result(node, Outcome.FAILED, "ended before its last task"))
         return results
 
     def _done(self, node: str) -> NodeResult:

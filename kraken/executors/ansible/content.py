@@ -190,11 +190,13 @@ def link_beside(directory: Path, project: Path, *, leave_out: str) -> None:
                 (project / entry.name).symlink_to(entry.absolute())
 
 
-def mentions(content: Any, key: str) -> bool:
-    """Whether a keyword stands anywhere in tasks."""
+def mentions(content: Any, *keys: str) -> bool:
+    """Whether one of these keywords or modules (without its collection) stands anywhere in tasks."""
     if isinstance(content, Mapping):
-        return key in content or any(mentions(value, key) for value in content.values())
-    return isinstance(content, list | tuple) and any(mentions(item, key) for item in content)
+        return any(
+            str(key).rpartition(".")[2] in keys or mentions(value, *keys) for key, value in content.items()
+        )
+    return isinstance(content, list | tuple) and any(mentions(item, *keys) for item in content)
 
 
 def _host(host: str, facts: NodeFacts, key: str) -> dict[str, Any]:

@@ -116,6 +116,9 @@ class AnsibleExecutor:
         action, control = run.operator.action, self.workspace.control
         assert action is not None, "what has no action is never run"
         assert control is not None, "a workspace that gave a run directory has a control directory"
+        if not isinstance(action.spec, list):
+            key = run.operator.key
+            raise ExecutorError(f"the tasks of {key} are no list; no node was touched", part=key)
         project, scratch = directory / "project", directory / "tmp"
         for path in (project, scratch):
             path.mkdir(mode=0o700)
