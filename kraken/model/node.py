@@ -10,6 +10,8 @@ from kraken.errors import UnknownNodeError
 from kraken.model.nodeset import fold
 from kraken.model.update import GROUPS, PRESENCE, Side, Stamp, StateUpdate, Value, newer
 
+_Place = tuple[Side, str]  # side and variable
+
 
 class Record(msgspec.Struct, frozen=True):
     """A value as it stands in the table.
@@ -69,9 +71,9 @@ class NodeTable(Mapping[str, Node]):
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
-        self._withdrawn: dict[tuple[str, Side, str], StateUpdate] = {}
-        self._buried: dict[str, Stamp] = {}  # node -> newest stamp at which it was deleted
-        self._orphans: dict[str, dict[tuple[Side, str], StateUpdate]] = {}  # arrived before the node
+        self._withdrawn: dict[str, dict[_Place, StateUpdate]] = {}  # node -> tombstones
+        self._buried: dict[str, StateUpdate] = {}  # node -> its newest deletion, also when it is back
+        self._orphans: dict[str, dict[_Place, StateUpdate]] = {}  # node not declared -> what waits for it
 
     def __getitem__(self, name: str) -> Node:
         return self._nodes[name]
@@ -114,10 +116,20 @@ class NodeTable(Mapping[str, Node]):
         """Take in records; give back those that stand, in order.
 
         The table that results does not depend on the order of the records nor on how often each
-        came. A record older than what stands, or of a node deleted later, changes nothing and is
-        not given back. Deleting a node (its presence withdrawn) drops its Cfg, attributes and Dsc.
+        came; but Dsc of a node that is not declared is dropped, it will be seen again. A record
+        older than what stands, or of a node deleted later, changes nothing and is not given back.
+        Cfg and attributes that come before their node is declared wait, and are given back after
+        its declaration. Deleting a node (its presence withdrawn) drops its Cfg, attributes and Dsc;
+        when the deletion comes after a newer declaration, withdrawals of what it drops are given
+        back in its place.
         """
-        return [update for update in updates if self._merge_one(update)]
+        standing: list[StateUpdate] = []
+        for update in updates:
+            if update.side is Side.ATTRIBUTE and update.variable == PRESENCE:
+                standing += self._merge_presence(update)
+            elif self._merge_one(update):
+                standing.append(update)
+        return standing
 
     def records(self) -> Iterator[StateUpdate]:
         """Every record that stands, withdrawals included: what another copy of the table needs."""
@@ -125,81 +137,89 @@ class NodeTable(Mapping[str, Node]):
             for side in Side:
                 for variable, record in _side(node, side).items():
                     yield _as_update(node.name, side, variable, record)
-        yield from self._withdrawn.values()
-        for orphans in self._orphans.values():
-            yield from orphans.values()
+        # After the declarations, so that a node that is back keeps its Dsc in the other copy.
+        yield from self._buried.values()
+        for waiting in (self._withdrawn, self._orphans):
+            for updates in waiting.values():
+                yield from updates.values()
 
     def _merge_one(self, update: StateUpdate) -> bool:
-        if update.side is Side.ATTRIBUTE and update.variable == PRESENCE:
-            return self._merge_presence(update)
-        if update.side is not Side.DSC and update.stamp < self._buried.get(update.node, update.stamp):
+        node = self._nodes.get(update.node)
+        if update.side is not Side.DSC and self._is_buried(update):
             return False
-        node = self._nodes.get(update.node)
-        if node is None:
-            return self._keep_orphan(update)
-        return self._set(node, update)
+        return self._set(node, update) if node is not None else self._keep_orphan(update)
 
-    def _merge_presence(self, update: StateUpdate) -> bool:
-        key = (update.node, Side.ATTRIBUTE, PRESENCE)
+    def _merge_presence(self, update: StateUpdate) -> list[StateUpdate]:
         node = self._nodes.get(update.node)
-        standing = self._withdrawn.get(key)
+        standing: StateUpdate | None = None
         if node is not None:
             standing = _as_update(node.name, Side.ATTRIBUTE, PRESENCE, node.attributes[PRESENCE])
-        if update.value is None:
-            self._bury(update)
-        if standing is not None and newer(standing, update) == standing:
-            return False
+        else:
+            standing = self._buried.get(update.node)
+        gone = self._bury(update) if update.value is None else []
+        if standing is not None and newer(standing, update) is standing:
+            return gone
         if update.value is None:
             if node is not None:
                 self._inter(node)
-            self._withdrawn[key] = update
-            return True
-        self._withdrawn.pop(key, None)
+            return [update]
         if node is None:
             node = self._nodes[update.node] = Node(update.node)
         self._set(node, update)
-        for orphan in self._orphans.pop(update.node, {}).values():
-            self._set(node, orphan)
-        return True
+        waiting = self._orphans.pop(update.node, {}).values()
+        return [update, *(orphan for orphan in waiting if self._set(node, orphan))]
 
-    def _bury(self, update: StateUpdate) -> None:
-        """Everything declared of the node before this stamp is dead, whenever it arrives."""
-        stamp = max(update.stamp, self._buried.get(update.node, update.stamp))
-        self._buried[update.node] = stamp
+    def _is_buried(self, update: StateUpdate) -> bool:
+        deletion = self._buried.get(update.node)
+        return deletion is not None and update.stamp < deletion.stamp
+
+    def _bury(self, update: StateUpdate) -> list[StateUpdate]:
+        """Everything declared of the node before this deletion is dead, whenever it arrives.
+
+        Returns:
+            For a node that is declared, what is withdrawn by that.
+        """
+        former = self._buried.get(update.node)
+        self._buried[update.node] = update if former is None else newer(former, update)
+        gone: list[StateUpdate] = []
         node = self._nodes.get(update.node)
         if node is not None:
-            for records in (node.attributes, node.cfg):
-                for variable in [v for v, r in records.items() if v != PRESENCE and r.stamp < stamp]:
+            for side in (Side.ATTRIBUTE, Side.CFG):
+                records = _side(node, side)
+                for variable in [v for v, r in records.items() if v != PRESENCE and r.stamp < update.stamp]:
                     del records[variable]
-        orphans = self._orphans.get(update.node, {})
-        for key in [k for k, u in orphans.items() if k[0] is not Side.DSC and u.stamp < stamp]:
-            del orphans[key]
-        for dead in [k for k, u in self._withdrawn.items() if k[0] == update.node and u.stamp < stamp]:
-            if dead[2] != PRESENCE:
-                del self._withdrawn[dead]
+                    gone.append(msgspec.structs.replace(update, side=side, variable=variable))
+        for waiting in (self._withdrawn, self._orphans):
+            updates = waiting.get(update.node, {})
+            for place in [p for p, u in updates.items() if p[0] is not Side.DSC and u.stamp < update.stamp]:
+                del updates[place]
+            if not updates:
+                waiting.pop(update.node, None)
+        return gone
 
     def _inter(self, node: Node) -> None:
+        """The node goes; what was declared of it after its deletion waits for its return."""
         del self._nodes[node.name]
-        late = self._orphans.setdefault(node.name, {})
-        for side in (Side.CFG, Side.ATTRIBUTE):
-            for variable, record in _side(node, side).items():
-                if variable != PRESENCE:
-                    late[side, variable] = _as_update(node.name, side, variable, record)
+        late = {
+            (side, variable): _as_update(node.name, side, variable, record)
+            for side in (Side.CFG, Side.ATTRIBUTE)
+            for variable, record in _side(node, side).items()
+            if variable != PRESENCE
+        }
+        late.update((p, u) for p, u in self._withdrawn.pop(node.name, {}).items() if p[0] is not Side.DSC)
+        if late:
+            self._orphans[node.name] = late
 
     def _keep_orphan(self, update: StateUpdate) -> bool:
         """A record of a node not (or no longer) declared waits; Dsc does not: it is seen again."""
-        if update.side is Side.DSC:
-            return False
-        late = self._orphans.setdefault(update.node, {})
-        key = (update.side, update.variable)
-        standing = late.get(key)
-        if standing is not None and newer(standing, update) == standing:
-            return False
-        late[key] = update
+        if update.side is not Side.DSC:
+            late = self._orphans.setdefault(update.node, {})
+            place = (update.side, update.variable)
+            standing = late.get(place)
+            late[place] = update if standing is None else newer(standing, update)
         return False
 
     def _set(self, node: Node, update: StateUpdate) -> bool:
-        key = (node.name, update.side, update.variable)
         records = _side(node, update.side)
         old = records.get(update.variable)
         if old is not None:
@@ -208,17 +228,17 @@ class NodeTable(Mapping[str, Node]):
                 return False
             if update.stamp == old.stamp:
                 standing = _as_update(node.name, update.side, update.variable, old)
-                if newer(standing, update) == standing:
+                if newer(standing, update) is standing:
                     return False
-        elif self._withdrawn:
-            gone = self._withdrawn.get(key)
+        elif node.name in self._withdrawn:
+            gone = self._withdrawn[node.name].get((update.side, update.variable))
             if gone is not None:
-                if newer(gone, update) == gone:
+                if newer(gone, update) is gone:
                     return False
-                del self._withdrawn[key]
+                del self._withdrawn[node.name][update.side, update.variable]
         if update.value is None:
             records.pop(update.variable, None)
-            self._withdrawn[key] = update
+            self._withdrawn.setdefault(node.name, {})[update.side, update.variable] = update
             return True
         same = old is not None and old.value == update.value
         since = old.since if same and old is not None else update.seen_at
