@@ -101,6 +101,8 @@ class Client:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
         try:
             with self._explained():
+                connection.connect()
+                wire = connection.sock  # http.client forgets it once the answer has begun
                 response = self._ask(connection, "GET", with_query("/v1/events", query), None, headers)
                 if response.status != 200:
                     content = response.read()
@@ -108,7 +110,7 @@ class Client:
         except BaseException:
             connection.close()
             raise
-        return EventStream(connection, response)
+        return EventStream(wire, response)
 
     def _ask(
         self,
@@ -187,9 +189,8 @@ class Client:
 class EventStream:
     """The events of one connection, in order; closing it from another thread ends the iteration."""
 
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        self._socket = connection.sock
-        self._connection = connection
+    def __init__(self, wire: socket.socket, response: http.client.HTTPResponse) -> None:
+        self._wire = wire
         self._response = response
 
     def __iter__(self) -> Iterator[Event]:
@@ -220,11 +221,9 @@ class EventStream:
                 data.append(value)
 
     def close(self) -> None:
-        # shutdown wakes a reader in another thread; closing the file under it would not
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+        with suppress(OSError):  # shutdown wakes a reader in another thread, closing would not
+            self._wire.shutdown(socket.SHUT_RDWR)
+        self._wire.close()
 
 
 class _UnixConnection(http.client.HTTPConnection):

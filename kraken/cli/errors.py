@@ -29,7 +29,7 @@ class CommandError(KrakenError):
     """A command came to this end; `code` is the exit code.
 
     Args:
-        lines: further lines for stderr, below the message.
+        lines: further lines for stderr, below the message; printable already.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ProblemError(CommandError):
             code=_EXIT_OF_PROBLEM.get(self.kind, Exit.ERROR),
             hint=_text(document.get("hint")) or _HINT_OF_PROBLEM.get(self.kind),
             part=_text(document.get("part")),
-            lines=tuple(f"  {name}: {reason}" for name, reason in _details(document)),
+            lines=tuple(printable(f"  {name}: {reason}") for name, reason in _details(document)),
         )
 
 
@@ -105,12 +105,12 @@ def describe(error: KrakenError) -> str:
         text = ": ".join(part for part in (place, key, error.message) if part)
     if error.hint and error.hint not in text:
         text = f"{text}; {error.hint}"
-    lines = [text]
+    lines = [printable(text)]
     if isinstance(error, CommandError):
         lines += error.lines
     elif isinstance(error, UnreachableError):
-        lines += [f"  {name}: {reason}" for name, reason in error.details.items()]
-    return "\n".join(printable(line) for line in lines)
+        lines += [printable(f"  {name}: {reason}") for name, reason in error.details.items()]
+    return "\n".join(lines)
 
 
 def complain(text: str) -> None:

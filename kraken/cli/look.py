@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -15,19 +16,20 @@ from kraken.cli.session import Session, pass_session
 from kraken.cli.steps import show_steps
 from kraken.cli.table import Cell, Column
 
-CAUSES = (
-    "CONVERGED",
-    "RUNNING",
-    "HELD",
-    "BACKOFF",
+TROUBLE = (
     "QUARANTINED",
-    "BUDGET",
-    "STALE",
-    "UNKNOWN",
     "NO_PATH",
     "REQUIRES_UNMET",
+    "UNKNOWN",
+    "STALE",
+    "HELD",
+    "BACKOFF",
+    "BUDGET",
     "WAITING",
+    "RUNNING",
+    "CONVERGED",
 )
+"""The closed list of causes, what needs a person first."""
 
 FOLDED = (
     Column("CAUSE"),
@@ -35,6 +37,7 @@ FOLDED = (
     Column("NODESET", wraps=True, lines_max=2),
     Column("REASON", wraps=True, lines_max=3),
 )
+FOLDED_SHORT = tuple(replace(column, lines_max=1) for column in FOLDED)
 RUNS = (
     Column("RUN"),
     Column("WHAT"),
@@ -42,6 +45,7 @@ RUNS = (
     Column("NODESET", wraps=True, lines_max=2),
     Column("FOR"),
 )
+REFUSED = (Column("FILE", wraps=True, lines_max=2), Column("WHY", wraps=True, lines_max=2))
 HOLDS = (
     Column("NODESET", wraps=True, lines_max=2),
     Column("OWNER"),
@@ -99,9 +103,9 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
         )
     if not health.get("nodes"):
         output.line("No node is declared yet: `kraken apply FILE` declares some.")
-    rooms = _rooms(output.height, [len(folded), len(runs), len(holds), len(refused)])
+    rooms = _rooms(output.height, len(folded), [len(runs), len(holds), len(refused)])
     output.line()
-    output.table(FOLDED, fold_rows(folded[: rooms[0]]))
+    output.table(FOLDED_SHORT, fold_rows(by_trouble(folded)[: rooms[0]]))
     _say_more(output, len(folded) - rooms[0], "kraken explain --all")
     if runs:
         output.line("\n" + output.paint("Running now", "strong"))
@@ -113,8 +117,8 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
         _say_more(output, len(holds) - rooms[2], "kraken status -o json")
     if refused:
         output.line("\n" + output.paint("Refused modules", "bad"))
-        for module in refused[: rooms[3]]:
-            output.line(printable(f"  {module.get('file')}: {module.get('error')}"))
+        rows = [[short_path(module.get("file")), str(module.get("error", ""))] for module in refused]
+        output.table(REFUSED, rows[: rooms[3]])
         _say_more(output, len(refused) - rooms[3], "kraken module list")
 
 
@@ -131,17 +135,32 @@ def _headline(output: Output, health: dict[str, Any]) -> str:
     return output.paint(parts[0], "strong") + "".join(f" · {part}" for part in parts[1:])
 
 
-def _rooms(height: int | None, sizes: list[int]) -> list[int]:
-    """How many rows each section may have, so that the whole fits a terminal of that height."""
+def _rooms(height: int | None, causes: int, others: list[int]) -> list[int]:
+    """How many rows causes and each other section may have, so that all fit into that height.
+
+    Causes go first: a section of the others keeps two rows where it is tight.
+    """
     if height is None:
-        return sizes
-    present = [size for size in sizes if size]
-    free = max(len(present), height - 3 - 4 * len(present))
-    rooms = [0] * len(sizes)
-    for position, i in enumerate(sorted(range(len(sizes)), key=lambda i: sizes[i])):
-        rooms[i] = min(sizes[i], max(1, free // (len(sizes) - position)))
-        free -= rooms[i]
+        return [causes, *others]
+    free = height - 4 - sum(4 for size in others if size)  # title, header, "more", a blank line each
+    rooms = [max(1, min(causes, free - sum(min(2, size) for size in others)))]
+    free -= rooms[0]
+    for position, size in enumerate(others):
+        later = sum(min(2, other) for other in others[position + 1 :])
+        rooms.append(min(size, max(1, min(2, size), free - later)))
+        free -= rooms[-1]
     return rooms
+
+
+def by_trouble(folded: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What needs a person first, what is in order last; among equals the order they came in."""
+    order = {cause: position for position, cause in enumerate(TROUBLE)}
+    return sorted(folded, key=lambda row: order.get(str(row.get("cause")), 0))
+
+
+def short_path(file: object) -> str:
+    """The path of a module file from its collection on, where it lies in one."""
+    return str(file or "").rpartition("ansible_collections/")[2]
 
 
 def _say_more(output: Output, left: int, command: str) -> None:
@@ -191,7 +210,7 @@ def hold_row(hold: dict[str, Any]) -> list[str | Cell]:
 
 @click.command()
 @click.argument("nodeset", required=False)
-@click.option("--cause", type=click.Choice(CAUSES, case_sensitive=False), help="Only nodes with this cause.")
+@click.option("--cause", type=click.Choice(TROUBLE, case_sensitive=False), help="Only nodes with this cause.")
 @click.option("--group", metavar="GROUP", help="Only nodes of this group.")
 @click.option("--each", is_flag=True, help="One line per node, instead of folding equal ones.")
 @output_option("table", "json", "yaml", "name")
@@ -243,7 +262,6 @@ EACH = (
     Column("FOR"),
     Column("SEEN", wraps=True),
     Column("WANTED", wraps=True),
-    Column("REASON", wraps=True),
 )
 
 
@@ -259,9 +277,8 @@ def _each_row(node: dict[str, Any]) -> list[str | Cell]:
         str(node.get("name", "")),
         Cell(cause, cause),
         ago(node.get("since")),
-        assignments(node.get("dsc", {})),
+        assignments(node.get("dsc", {})) or "nothing yet",
         assignments(_wanted(node)),
-        "" if cause == "CONVERGED" else str(node.get("reason", "")),
     ]
 
 

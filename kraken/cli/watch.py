@@ -13,7 +13,7 @@ from kraken.cli.arguments import output_option
 from kraken.cli.client import Event
 from kraken.cli.errors import CommandError, Exit, complain, printable
 from kraken.cli.feed import AWAY, Feed
-from kraken.cli.look import FOLDED, RUNS, fold_rows, run_row
+from kraken.cli.look import FOLDED_SHORT, RUNS, by_trouble, fold_rows, run_row
 from kraken.cli.output import Output, clock, span
 from kraken.cli.scene import Happening, Scene
 from kraken.cli.session import Session, pass_session
@@ -217,7 +217,13 @@ def picture(scene: Scene, note: str, *, width: int, height: int, paint: Painter)
     lines: list[str] = [paint(printable(note), "bad")[: width * 2]] if note else []
     room = height - len(lines)
     causes = _part(
-        "", layout(FOLDED, fold_rows(scene.folded(rows_max=max(1, room // 3))), width=width, paint=paint)
+        "",
+        layout(
+            FOLDED_SHORT,
+            fold_rows(by_trouble(scene.folded(converged=False))[: max(1, room // 3)]),
+            width=width,
+            paint=paint,
+        ),
     )
     running = sorted(scene.runs.values(), key=lambda run: run.get("kind") == "discovery")
     rows = [run_row(run) for run in running[: max(1, room // 4)]]
