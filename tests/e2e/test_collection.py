@@ -1,0 +1,328 @@
+"""The collection, built and installed into an empty directory, used as an administrator uses it.
+
+`head` is a scripted Kraken: another that answers at a socket and has the same nodes can take its
+place. What the nodes are told is asked over HTTP, of whoever answers.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "ansible_collections" / "kraken" / "hpc"
+BIN = Path(sys.executable).parent
+UP = {"phys_state": "POWER_ON", "run_state": "SYNC", "service": "RUNNING"}
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclass
+class Head:
+    """A Kraken with nodes n[1-4] in group compute and login1 in none; n4 is quarantined."""
+
+    socket: str
+
+    def node(self, name: str) -> dict[str, Any]:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=self.socket), base_url="http://kraken") as http:
+            nodes = http.get("/v1/nodes", params={"nodeset": name, "view": "full"}).json()["nodes"]
+        assert len(nodes) == 1
+        return dict(nodes[0])
+
+    def cfg(self, name: str) -> dict[str, str]:
+        return dict(self.node(name)["cfg"])
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[Head]:
+    fake_api = load("kraken_fake_api", ROOT / "tests" / "unit" / "collection" / "fake_api.py")
+    kraken = fake_api.FakeKraken(
+        variables={
+            "phys_state": ["POWER_OFF", "POWER_ON"],
+            "run_state": ["INIT", "SYNC", "ERROR"],
+            "service": ["STOPPED", "RUNNING", "FAILED"],
+        }
+    )
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    kraken.add("n[1-4]", groups=["compute"], attributes={**local, "bmc.protocol": "ipmi", "rack": "{name}"})
+    kraken.add("login1", attributes=local)
+    kraken.become("n4", "QUARANTINED", "power_on failed 3 times")
+    settle = kraken._set
+
+    def set_and_converge(name: str, changes: dict[str, Any], changed: bool) -> None:
+        settle(name, changes, changed)
+        if name != "n4":
+            kraken.converge(name)
+        else:
+            kraken.become("n4", "QUARANTINED", "power_on failed 3 times")
+
+    kraken._set = set_and_converge
+    with fake_api.serving(kraken, tmp_path / "kraken.sock") as path:
+        yield Head(str(path))
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that holds the collection as ansible-galaxy installs it, and nothing else."""
+    folder = tmp_path_factory.mktemp("collection")
+    (folder / "ansible.cfg").touch()  # no other counts
+    built = ansible("ansible-galaxy", "collection", "build", str(SOURCE), cwd=folder)
+    assert built.returncode == 0, built.stderr
+    (tarball,) = folder.glob("kraken-hpc-*.tar.gz")
+    place = folder / "installed"
+    install = ("ansible-galaxy", "collection", "install", str(tarball), "--offline")
+    done = ansible(*install, "--collections-path", str(place), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+class Site:
+    """An administrator's directory: the installed collection, an inventory file, and a Kraken."""
+
+    def __init__(self, folder: Path, installed: Path, head: Head) -> None:
+        self.folder = folder
+        self.inventory = folder / "kraken.yml"
+        self.inventory.write_text("plugin: kraken.hpc.nodes\n")
+        (folder / "ansible.cfg").write_text("[inventory]\nany_unparsed_is_failed = true\n")
+        self.env = {"ANSIBLE_COLLECTIONS_PATH": str(installed), "KRAKEN_SOCKET": head.socket}
+
+    def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return ansible(*command, cwd=self.folder, **{**self.env, **env})
+
+    def play(self, playbook: Path, *args: str) -> subprocess.CompletedProcess[str]:
+        return self.run("ansible-playbook", "-i", str(self.inventory), str(playbook), *args)
+
+    def state(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Play one task of kraken.hpc.state."""
+        playbook = self.folder / "state.yml"
+        task = {"name": "Declare", "kraken.hpc.state": options}
+        play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}
+        playbook.write_text(json.dumps([play]))
+        return self.play(playbook, *args)
+
+
+@pytest.fixture
+def site(tmp_path: Path, installed: Path, head: Head) -> Site:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return Site(folder, installed, head)
+
+
+def test_the_collection_carries_its_kraken_modules_and_no_litter(installed: Path) -> None:
+    place = installed / "ansible_collections" / "kraken" / "hpc"
+    found = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
+    kraken_modules = {
+        str(path.relative_to(SOURCE)) for path in (SOURCE / "extensions").rglob("*") if path.suffix == ".yml"
+    }
+
+    assert {"plugins/modules/state.py", "plugins/inventory/nodes.py", "meta/runtime.yml", "LICENSE"} <= found
+    assert kraken_modules <= found
+    assert not [name for name in found if "__pycache__" in name or name.endswith((".pyc", ".tar.gz"))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("module", "kraken.hpc.state"), ("inventory", "kraken.hpc.nodes")]
+)
+def test_the_documentation_shows_every_option(site: Site, kind: str, name: str) -> None:
+    shown = site.run("ansible-doc", "-t", kind, name, "--json")
+    document = json.loads(shown.stdout)[name]
+
+    assert {"socket", "url", "token_file", "ca_path", "timeout"} <= set(document["doc"]["options"])
+    assert document["examples"]
+
+
+def test_ansible_inventory_lists_nodes_groups_and_causes(site: Site) -> None:
+    listed = site.run("ansible-inventory", "-i", str(site.inventory), "--list")
+    inventory = json.loads(listed.stdout, object_hook=unmarked)
+
+    assert inventory["compute"]["hosts"] == ["n1", "n2", "n3", "n4"]
+    assert inventory["kraken_cause_quarantined"]["hosts"] == ["n4"]
+    assert inventory["_meta"]["hostvars"]["n1"]["kraken_attributes"]["bmc.protocol"] == "ipmi"
+    assert listed.stderr == ""
+
+
+def test_a_kraken_that_is_away_ends_the_run_with_the_reason(site: Site) -> None:
+    away = str(site.folder / "none.sock")
+    listed = site.run("ansible-inventory", "-i", str(site.inventory), "--list", KRAKEN_SOCKET=away)
+
+    assert listed.returncode != 0
+    assert f"cannot reach Kraken at {away}" in words(listed.stderr)
+
+
+def test_check_and_diff_show_the_change_and_make_none(site: Site, head: Head) -> None:
+    before = head.cfg("n1")
+    checked = site.state("--check", "--diff", nodes="@compute", cfg=UP)
+
+    assert checked.returncode == 0, checked.stdout
+    assert "+++ after: Cfg of n[1-4]" in checked.stdout
+    assert '"phys_state": "POWER_ON"' in checked.stdout
+    assert recap(checked, "localhost")["changed"] == 1
+    assert head.cfg("n1") == before
+
+
+def test_a_declaration_is_made_once(site: Site, head: Head) -> None:
+    first = site.state(nodes="n[1-3]", cfg=UP, wait=True, wait_timeout=60)
+    second = site.state(nodes="n[1-3]", cfg=UP, wait=True, wait_timeout=60)
+
+    assert (recap(first, "localhost")["changed"], recap(second, "localhost")["changed"]) == (1, 0)
+    assert head.cfg("n3") == UP
+
+
+def test_a_wait_that_cannot_end_tells_the_administrator_why(site: Site) -> None:
+    failed = site.state(nodes="@compute", cfg=UP, wait=True, wait_timeout=600)
+
+    assert failed.returncode == 2
+    assert "1 of 4 nodes remain: n4 QUARANTINED: power_on failed 3 times" in words(
+        failed.stdout + failed.stderr
+    )
+
+
+def test_an_unknown_node_is_named_and_nothing_is_done(site: Site, head: Head) -> None:
+    failed = site.state(nodes="n[1-9]", cfg=UP)
+
+    assert failed.returncode == 2
+    assert "unknown node n[5-9]; nothing was done" in words(failed.stdout + failed.stderr)
+    assert head.cfg("n1") == {}
+
+
+def test_module_defaults_reach_the_module_through_its_action_group(site: Site, head: Head) -> None:
+    playbook = site.folder / "defaults.yml"
+    task = {"name": "Declare", "kraken.hpc.state": {"nodes": "n1", "cfg": UP}}
+    play = {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "module_defaults": {"group/kraken.hpc.kraken": {"socket": head.socket}},
+        "tasks": [task],
+    }
+    playbook.write_text(json.dumps([play]))
+    done = site.run("ansible-playbook", str(playbook), KRAKEN_SOCKET="/nowhere")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert head.cfg("n1") == UP
+
+
+def test_declare_yml_declares_and_waits(site: Site, head: Head) -> None:
+    done = site.play(ROOT / "playbooks" / "declare.yml", "-e", "declare_nodes=n[1-2]")
+
+    assert done.returncode == 0, done.stdout
+    assert head.cfg("n2") == UP
+
+
+def test_declare_yml_never_assumes_which_nodes(site: Site, head: Head) -> None:
+    failed = site.play(ROOT / "playbooks" / "declare.yml")
+
+    assert failed.returncode == 2
+    assert "Say which nodes" in words(failed.stdout + failed.stderr)
+
+
+def test_declare_from_inventory_yml_calls_once_for_each_distinct_cfg(site: Site, head: Head) -> None:
+    for kind, name, cfg in (
+        ("group_vars", "compute", UP),
+        ("host_vars", "n3", {"phys_state": "POWER_OFF"}),
+        ("host_vars", "n2", dict(reversed(UP.items()))),
+    ):
+        path = site.folder / kind / f"{name}.yml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"kraken_desired": cfg}))
+    done = site.play(ROOT / "playbooks" / "declare_from_inventory.yml")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"^changed: \[localhost\]", done.stdout, re.M)) == 2
+    assert [head.cfg(f"n{number}") for number in (1, 2, 3, 4)] == [UP, UP, {"phys_state": "POWER_OFF"}, UP]
+    assert head.cfg("login1") == {}
+
+
+def test_report_yml_tells_each_nodes_cause_and_reason(site: Site) -> None:
+    told = site.play(ROOT / "playbooks" / "report.yml")
+
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "QUARANTINED (1)" in told.stdout
+    assert "n4: power_on failed 3 times" in told.stdout
+
+
+def test_maintain_yml_runs_on_converged_nodes_only(site: Site) -> None:
+    marks = site.folder / "marks"
+    marks.mkdir()
+    done = site.play(
+        ROOT / "playbooks" / "maintain.yml",
+        *("-e", f"maintain_command='mktemp -p {marks}'", "-e", "maintain_hosts=compute"),
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(marks.iterdir())) == 3
+    assert recap(done, "n4") == {}
+
+
+def test_a_checkout_works_as_it_is(head: Head) -> None:
+    done = ansible(
+        *("ansible-playbook", "playbooks/declare_from_inventory.yml", "--check"),
+        cwd=ROOT,
+        KRAKEN_SOCKET=head.socket,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 nodes: " in done.stdout
+
+
+def test_ansible_lint_has_nothing_to_say_at_its_strictest() -> None:
+    paths = ["playbooks", "inventory", "ansible_collections/kraken/hpc"]
+    linted = ansible("ansible-lint", "--offline", "--nocolor", "--profile", "production", *paths, cwd=ROOT)
+
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+def ansible(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of this Ansible in a directory; the environment says nothing but what is given."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "KRAKEN_"))}
+    clean |= {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "ANSIBLE_NOCOLOR": "1",
+        **env,
+    }
+    return subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        cwd=cwd,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def recap(done: subprocess.CompletedProcess[str], host: str) -> dict[str, int]:
+    """The counts of a host in the play recap; empty when it took no part."""
+    line = re.search(rf"^{host} +: (.*)$", done.stdout, re.M)
+    return {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line[1])} if line else {}
+
+
+def unmarked(document: dict[str, Any]) -> Any:
+    """What ansible-inventory prints, without its mark on text that must not be rendered."""
+    return document["__ansible_unsafe"] if set(document) == {"__ansible_unsafe"} else document
+
+
+def words(text: str) -> str:
+    """The text with every run of white space one space: Ansible breaks long lines."""
+    return " ".join(text.split())
+
+
+def load(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
