@@ -34,6 +34,7 @@ from kraken.store.records import Change, EndRun, Memory, SaveUpdates
 log = logging.getLogger("kraken.daemon")
 
 FLUSH_S = 2.0  # how long a changed Dsc value may wait to be kept
+PRUNE_S = 3600.0
 REFRESH_S = 60.0  # how much younger than remembered a value seen again may be
 
 
@@ -45,6 +46,7 @@ class Daemon:
         executors: kind of action -> who does it; owned by the daemon from now on.
         journal: owned, too.
         load_modules: reads the modules again, for `reload`.
+        keep_s, rows_max: how much of the journal is kept.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Daemon:
         incarnation: int,
         seed: int = 0,
         load_modules: Callable[[], tuple[Catalog, list[ModuleError]]] | None = None,
+        keep_s: float | None = None,
+        rows_max: int | None = None,
     ) -> None:
         self.collector = Collector(catalog, settings, incarnation=incarnation, seed=seed)
         self.problems = list(problems)
@@ -68,10 +72,12 @@ class Daemon:
         self.started_at = clock()
         self.declaring = asyncio.Lock()  # one declaration is checked, kept and merged at a time
         self._load_modules = load_modules
+        self._keep_s = keep_s
+        self._rows_max = rows_max
         self._performing = Performing(executors, journal, self._reported, self._run_ended)
         self._alarm: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
-        self._flusher: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
         self._closing = False
 
     async def start(self, memory: Memory) -> None:
@@ -83,7 +89,10 @@ class Daemon:
         await self.journal.write(changes)
         for consequence in consequences:
             self._perform(consequence, now)
-        self._flusher = asyncio.create_task(self._flush_now_and_then(), name="flush")
+        self._keepers = [
+            asyncio.create_task(self._flush_now_and_then(), name="flush"),
+            asyncio.create_task(self._prune_now_and_then(), name="prune"),
+        ]
         log.info(
             "started",
             extra={
@@ -101,8 +110,9 @@ class Daemon:
         self._closing = True
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._flusher is not None:
-            self._flusher.cancel()
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
         await self._performing.close()
         self.events.close()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -263,6 +273,14 @@ class Daemon:
                 await self._flush(everything=everything)
             except StoreError as error:
                 log.error("seen state not kept", extra={"error": str(error)})
+
+    async def _prune_now_and_then(self) -> None:
+        while True:
+            try:
+                await self.journal.prune(now=self.clock(), keep_s=self._keep_s, rows_max=self._rows_max)
+            except StoreError as error:
+                log.error("journal not pruned", extra={"error": str(error)})
+            await asyncio.sleep(PRUNE_S)
 
     async def _flush(self, *, everything: bool) -> None:
         names = self.collector.unsaved if everything else self.collector.changed

@@ -1,0 +1,66 @@
+"""The bodies of requests; what else they hold is an error that names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from kraken.model.update import Value
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What every body refuses: keys nobody knows."""
+
+
+class Selection(Body, kw_only=True):
+    """Which nodes: a nodeset, or `all`; neither and both are errors."""
+
+    nodeset: str | None = None
+    all: bool = False
+    yes: bool = False
+
+
+class Application(Body, kw_only=True):
+    """A document of `apply`."""
+
+    document: dict[str, Any]
+    dry_run: bool = False
+    allow_unreachable: bool = False
+    yes: bool = False
+
+
+class Change(Selection, kw_only=True):
+    """Values to set and to withdraw."""
+
+    set: dict[str, Value] = {}
+    unset: list[str] = []
+    dry_run: bool = False
+    allow_unreachable: bool = False
+
+
+class PlanQuestion(Selection, kw_only=True):
+    """What would be done if these values were declared."""
+
+    set: dict[str, Value] = {}
+    unset: list[str] = []
+
+
+class NewHold(Selection, kw_only=True):
+    """`for_s`: seconds; null: until released."""
+
+    reason: str
+    for_s: float | None = None
+
+
+class Release(Selection, kw_only=True):
+    """Lift every hold of the nodes, or only that of this id, or this owner's."""
+
+    id: str | None = None
+    owner: str | None = None
+
+
+class Freeze(Body, kw_only=True):
+    """Leave every node alone."""
+
+    reason: str

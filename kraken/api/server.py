@@ -1,0 +1,233 @@
+"""The whole daemon as a process: its loop, its doors, its signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import grp
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from kraken.api.app import build_app
+from kraken.api.security import Tokens, bearer_only
+from kraken.daemon import notify
+from kraken.daemon.assembly import start_daemon
+from kraken.daemon.config import Config
+from kraken.daemon.daemon import Daemon
+from kraken.errors import ConfigError
+
+log = logging.getLogger("kraken.daemon")
+
+BACKLOG = 1024
+GRACE_S = 5  # for answers under way when the daemon ends
+
+
+def serve(config: Config) -> int:
+    """Run a daemon until SIGTERM or SIGINT; SIGHUP reads the Kraken modules again.
+
+    Returns:
+        The exit code: 0 after a clean end.
+
+    Raises:
+        KrakenError: it could not start; nothing is left behind.
+    """
+    return asyncio.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    tokens = None if config.api.tokens_file is None else Tokens(config.api.tokens_file)
+    with contextlib.ExitStack() as doors:
+        local = doors.enter_context(unix_socket(config))
+        remote = None if config.api.address is None else doors.enter_context(tcp_socket(config))
+        daemon = await start_daemon(config)
+        try:
+            await _answer(daemon, config, local, remote, tokens)
+        finally:
+            notify.sd_notify("STOPPING=1")
+            await daemon.close()
+    return 0
+
+
+async def _answer(
+    daemon: Daemon,
+    config: Config,
+    local: socket.socket,
+    remote: socket.socket | None,
+    tokens: Tokens | None,
+) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: _reload(daemon))
+    app = build_app(daemon)
+    servers = [(_Server(_uvicorn_config(app)), local)]
+    if remote is not None:
+        assert tokens is not None, "the configuration wants tokens for TCP"
+        tls = config.api.tls
+        guarded = _uvicorn_config(
+            bearer_only(app, tokens),
+            ssl_certfile=None if tls.certificate is None else str(tls.certificate),
+            ssl_keyfile=None if tls.key is None else str(tls.key),
+        )
+        servers.append((_Server(guarded), remote))
+    async with _serving(servers):
+        notify.sd_notify("READY=1")
+        extra = {"socket": str(config.api.socket), "listen": config.api.listen or "nowhere"}
+        log.info("ready", extra=extra)
+        async with _watchdog():
+            await ended.wait()
+        daemon.events.close()  # or streams would keep the servers waiting
+
+
+@contextlib.asynccontextmanager
+async def _serving(servers: list[tuple[_Server, socket.socket]]) -> AsyncIterator[None]:
+    running = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
+    try:
+        while not all(server.started for server, _ in servers):
+            for one in running:
+                if one.done():
+                    one.result()
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        for server, _ in servers:
+            server.should_exit = True
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _watchdog() -> AsyncIterator[None]:
+    interval_s = notify.watchdog_interval_s()
+    if interval_s is None:
+        yield
+        return
+
+    async def bark() -> None:
+        while True:
+            notify.sd_notify("WATCHDOG=1")
+            await asyncio.sleep(interval_s / 2)
+
+    barking = asyncio.create_task(bark())
+    try:
+        yield
+    finally:
+        barking.cancel()
+
+
+@contextlib.contextmanager
+def unix_socket(config: Config) -> Iterator[socket.socket]:
+    """The bound socket of the local door; its file is removed at the end.
+
+    Raises:
+        ConfigError: somebody answers there already, or it cannot be made.
+    """
+    path = config.api.socket
+    _make_room(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        old_umask = os.umask(0o177)
+        try:
+            sock.bind(str(path))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigError(f"cannot make the socket {path}: {reason}", key="api.socket") from error
+        finally:
+            os.umask(old_umask)
+        made = path.stat().st_ino
+        if config.api.socket_group is not None:
+            _give_to(path, config.api.socket_group)
+        path.chmod(int(config.api.socket_mode, 8))
+        sock.listen(BACKLOG)
+        try:
+            yield sock
+        finally:
+            with contextlib.suppress(OSError):
+                if path.stat().st_ino == made:
+                    path.unlink()
+    finally:
+        sock.close()
+
+
+@contextlib.contextmanager
+def tcp_socket(config: Config) -> Iterator[socket.socket]:
+    """The bound socket of the remote door.
+
+    Raises:
+        ConfigError: the address is taken or not ours.
+    """
+    assert config.api.address is not None
+    host, port = config.api.address
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, proto)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"cannot listen at {config.api.listen}: {reason}", key="api.listen") from error
+    with contextlib.closing(sock):
+        yield sock
+
+
+def _make_room(path: Path) -> None:
+    """Make the directory, and remove the socket of a daemon that is gone."""
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make {path.parent}: {error.strerror}", key="api.socket") from error
+    if not path.exists():
+        return
+    if not path.is_socket():
+        raise ConfigError(f"{path} is there and is no socket", key="api.socket", hint="move it away")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        code = probe.connect_ex(str(path))
+    if code == errno.ECONNREFUSED:
+        path.unlink()
+    else:
+        raise ConfigError(f"a daemon answers at {path} already", key="api.socket", hint="stop it first")
+
+
+def _give_to(path: Path, group: str) -> None:
+    try:
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
+    except (KeyError, OSError) as error:
+        raise ConfigError(f"cannot give {path} to the group {group!r}", key="api.socket_group") from error
+
+
+def _reload(daemon: Daemon) -> None:
+    notify.sd_notify("RELOADING=1")
+    loading = asyncio.ensure_future(daemon.reload())
+    loading.add_done_callback(lambda _: notify.sd_notify("READY=1"))
+
+
+def _uvicorn_config(app: Any, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=GRACE_S,
+        **more,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Signals are the daemon's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

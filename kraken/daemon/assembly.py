@@ -1,0 +1,117 @@
+"""A daemon from its configuration: modules read, hands grown, memory opened."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from kraken.daemon.clock import Clock
+from kraken.daemon.config import Config
+from kraken.daemon.daemon import Daemon
+from kraken.errors import ModuleError
+from kraken.executors import Executor
+from kraken.executors.ansible import AnsibleExecutor, SshSettings, VaultSettings
+from kraken.executors.credentials import Credentials
+from kraken.executors.ipmi import IpmiExecutor, IpmiLimits
+from kraken.executors.tcp import TcpExecutor
+from kraken.model.catalog import Catalog
+from kraken.model.linking import link
+from kraken.model.loading import load_directory, load_found
+from kraken.model.search import default_collection_paths
+from kraken.store.group import GroupCommit
+from kraken.store.records import Memory
+from kraken.store.store import Store
+
+
+def collection_paths(config: Config, environ: Mapping[str, str]) -> list[Path]:
+    """Where collections are looked for: the configured paths first, then Ansible's."""
+    return [*config.collections_paths, *default_collection_paths(environ)]
+
+
+def load_modules(config: Config, environ: Mapping[str, str]) -> tuple[Catalog, list[ModuleError]]:
+    """Every Kraken module of the collections and of `module_dirs`, linked; and those refused."""
+    modules, problems = load_found(collection_paths(config, environ))
+    for directory in config.module_dirs:
+        more, wrong = load_directory(directory)
+        modules += more
+        problems += wrong
+    catalog, misfits = link(modules)
+    return catalog, [*problems, *misfits]
+
+
+def build_executors(config: Config, environ: Mapping[str, str]) -> dict[str, Executor]:
+    """One hand for each kind of action."""
+    credentials = Credentials(config.credentials_file, vault_password_file=config.vault_password_file)
+    vault = None
+    if config.vault_password_file is not None:
+        vault = VaultSettings(password_file=config.vault_password_file)
+    ipmi = config.ipmi
+    return {
+        "ansible": AnsibleExecutor(
+            playbook_command=config.ansible.playbook_command,
+            forks=config.ansible.forks,
+            vault=vault,
+            ssh=SshSettings(args=config.ansible.ssh_args or ""),
+            config=config.ansible.config,
+            collections=collection_paths(config, environ),
+        ),
+        "ipmi": IpmiExecutor(
+            credentials,
+            IpmiLimits(
+                login_s=ipmi.login_s,
+                command_s=ipmi.command_s,
+                idle_s=ipmi.idle_s,
+                keepalive_s=ipmi.keepalive_s,
+                locked_s=ipmi.locked_s,
+                logins_at_once=ipmi.logins_at_once,
+            ),
+        ),
+        "tcp": TcpExecutor(),
+    }
+
+
+def open_store(config: Config) -> tuple[Store, int, Memory]:
+    """The memory, this life's number, and what is remembered.
+
+    Raises:
+        StoreError: it cannot be opened; says why and what to do.
+    """
+    store = Store.open(config.state_dir / "kraken.db")
+    try:
+        return store, store.next_incarnation(), store.load()
+    except BaseException:
+        store.close()
+        raise
+
+
+async def start_daemon(config: Config) -> Daemon:
+    """A daemon that runs; close it with `Daemon.close`.
+
+    Raises:
+        StoreError: its memory cannot be opened.
+    """
+    environ = dict(os.environ)
+    catalog, problems = load_modules(config, environ)
+    store, incarnation, memory = open_store(config)
+    seed = config.engine.seed
+    daemon = Daemon(
+        catalog,
+        problems,
+        config.engine_settings(),
+        build_executors(config, environ),
+        GroupCommit(store),
+        Clock(),
+        incarnation=incarnation,
+        seed=secrets.randbits(32) if seed is None else seed,
+        load_modules=lambda: load_modules(config, environ),
+        keep_s=config.journal.keep_days * 86400.0,
+        rows_max=config.journal.rows_max,
+    )
+    try:
+        await daemon.start(memory)
+    except BaseException:
+        await daemon.close()
+        raise
+    return daemon
