@@ -8,9 +8,9 @@ import re
 FORM = "a duration like 90s, 5m, 1h30m or 500ms, or a plain number of seconds"
 DURATION_S_MAX = 366 * 86400.0  # whoever writes more has mistaken the unit
 
-_UNITS_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit}(?![a-z]))?" for unit in _UNITS_S))
+_DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit}(?![a-z]))?" for unit in _UNITS_MS))
 
 
 def parse_duration(value: str | int | float) -> float:
@@ -32,8 +32,8 @@ def format_duration(seconds: float) -> str:
     """The shortest form that `parse_duration` reads back, rounded to milliseconds: `1h30m`."""
     left = round(seconds * 1000)
     parts: list[str] = []
-    for unit, unit_s in _UNITS_S.items():
-        count, left = divmod(left, round(unit_s * 1000))
+    for unit, unit_ms in _UNITS_MS.items():
+        count, left = divmod(left, unit_ms)
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
@@ -53,4 +53,4 @@ def _seconds(value: str | int | float) -> float:
     if not text or found is None:
         raise ValueError(f"{value!r} is not a duration")
     # Summed in milliseconds, so that 1h30m and 5400s are the same number.
-    return sum(float(count) * _UNITS_S[unit] * 1000 for unit, count in found.groupdict("0").items()) / 1000
+    return sum(float(count) * _UNITS_MS[unit] for unit, count in found.groupdict("0").items()) / 1000
