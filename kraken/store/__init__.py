@@ -24,7 +24,7 @@ from kraken.store.records import (
     SaveUpdates,
     SetTrouble,
     StartRun,
-    Trouble,
+    Touch,
     UnfinishedRun,
 )
 from kraken.store.store import Store
@@ -46,6 +46,6 @@ __all__ = [
     "SetTrouble",
     "StartRun",
     "Store",
-    "Trouble",
+    "Touch",
     "UnfinishedRun",
 ]

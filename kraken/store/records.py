@@ -73,16 +73,15 @@ class SetTrouble:
     """Keep how often a node failed, and whether it is quarantined; replaces what was kept of the node.
 
     Attributes:
-        since: when the last failure was, or when quarantine began; seconds since the epoch.
-        operator: the key of the mutation that failed.
+        failures: the key of a mutation -> times it failed in a row.
+        quarantined: why; None while it is not.
+        since: when quarantine began; seconds since the epoch.
     """
 
     node: str
-    failures: int
-    quarantined: bool
+    failures: Mapping[str, int]
+    quarantined: str | None
     since: float
-    reason: str
-    operator: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +111,6 @@ class Note:
 
 Change = SaveUpdates | SaveHold | DropHold | StartRun | EndRun | SetTrouble | ClearTrouble | Note
 
-Trouble = SetTrouble
-"""What is remembered of a node in trouble is what was set."""
-
 
 def is_soft(change: Change) -> bool:
     """Whether a power cut may take the last seconds of it: the next look at the nodes brings it again."""
@@ -134,6 +130,15 @@ class UnfinishedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Touch:
+    """The last time a mutation was issued on a node, whatever came of it."""
+
+    node: str
+    operator: str
+    issued_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Everything a starting daemon needs to know of its former self.
 
@@ -141,12 +146,14 @@ class Memory:
         updates: presence first, in the order of declaration, then attributes and Cfg, then Dsc with
             the time it was truly seen: merged in this order, the table is what it was.
         unfinished: they stay until EndRun ends them.
+        touched: what is not seen later than this is not to be acted on.
     """
 
     updates: tuple[StateUpdate, ...] = ()
     holds: tuple[Hold, ...] = ()
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[SetTrouble, ...] = ()
     unfinished: tuple[UnfinishedRun, ...] = ()
+    touched: tuple[Touch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Connection,
     Float,
@@ -56,11 +55,9 @@ trouble = Table(
     "trouble",
     metadata,
     Column("node", Text, primary_key=True),
-    Column("failures", Integer, nullable=False),
-    Column("quarantined", Boolean, nullable=False),
+    Column("failures", Text, nullable=False),  # JSON: mutation -> count
+    Column("quarantined", Text),
     Column("since", Float, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("operator", Text, nullable=False),
 )
 
 run = Table(
@@ -88,6 +85,7 @@ run_node = Table(
     Column("at", Float),
     sqlite_with_rowid=False,
 )
+Index("run_node_of_node", run_node.c.node, run_node.c.run_id)
 Index("run_node_under_way", run_node.c.run_id, sqlite_where=run_node.c.outcome.is_(None))
 
 entry = Table(

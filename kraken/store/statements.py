@@ -76,7 +76,8 @@ def _steps(change: Change) -> Iterator[Step]:
         case EndRun():
             yield from _end(change)
         case SetTrouble():
-            yield _SET_TROUBLE, {column.name: getattr(change, column.name) for column in schema.trouble.c}
+            row = {"node": change.node, "quarantined": change.quarantined, "since": change.since}
+            yield _SET_TROUBLE, {**row, "failures": _text(dict(change.failures))}
         case ClearTrouble(node):
             yield _CLEAR_TROUBLE, {"p_node": node}
         case Note(at, node, kind, text, source, data):

@@ -27,7 +27,17 @@ from kraken.store.file import (
     telling,
     transaction,
 )
-from kraken.store.records import Change, Entry, Memory, NodeEnd, RunEntry, Trouble, UnfinishedRun, is_soft
+from kraken.store.records import (
+    Change,
+    Entry,
+    Memory,
+    NodeEnd,
+    RunEntry,
+    SetTrouble,
+    Touch,
+    UnfinishedRun,
+    is_soft,
+)
 from kraken.store.statements import statements
 
 T = TypeVar("T")
@@ -131,11 +141,9 @@ class Store:
                     Hold(**row._mapping)
                     for row in connection.execute(select(schema.hold).order_by(schema.hold.c.created_at))
                 ),
-                troubles=tuple(
-                    Trouble(**row._mapping)
-                    for row in connection.execute(select(schema.trouble).order_by(schema.trouble.c.node))
-                ),
+                troubles=tuple(_troubles(connection)),
                 unfinished=tuple(_unfinished(connection)),
+                touched=tuple(_touched(connection)),
             )
 
     def history(
@@ -244,6 +252,25 @@ def _unfinished(connection: Connection) -> Iterator[UnfinishedRun]:
         .order_by(run.c.issued_at, run.c.run_id, node.c.place)
     )
     return (UnfinishedRun(*row) for row in connection.execute(query))
+
+
+def _touched(connection: Connection) -> Iterator[Touch]:
+    run, node = schema.run, schema.run_node
+    query = (
+        select(node.c.node, run.c.operator, func.max(run.c.issued_at))
+        .join(node, node.c.run_id == run.c.run_id)
+        .where(run.c.kind == "mutation")
+        .group_by(node.c.node, run.c.operator)
+    )
+    return (Touch(*row) for row in connection.execute(query))
+
+
+def _troubles(connection: Connection) -> Iterator[SetTrouble]:
+    decode = msgspec.json.Decoder(dict[str, int]).decode
+    for node, failures, quarantined, since in connection.execute(
+        select(schema.trouble).order_by(schema.trouble.c.node)
+    ):
+        yield SetTrouble(node, decode(failures), quarantined, since)
 
 
 def _entry(row: Row[Any]) -> Entry:

@@ -185,9 +185,9 @@ def test_holds_come_back_until_they_are_dropped(store: Store, reopen: Reopen) ->
 
 
 def test_failures_and_quarantine_come_back_until_cleared(store: Store, reopen: Reopen) -> None:
-    worse = SetTrouble("n1", 5, True, 20.0, "BMC says no", "power_ipmi.power_on")
-    store.write([SetTrouble("n1", 4, False, 10.0, "BMC says no", "power_ipmi.power_on"), worse])
-    store.write([SetTrouble("n2", 1, False, 10.0, "no answer", "boot.wait"), ClearTrouble("n2")])
+    worse = SetTrouble("n1", {"power_ipmi.power_on": 5}, "BMC says no", 20.0)
+    store.write([SetTrouble("n1", {"power_ipmi.power_on": 4}, None, 0.0), worse])
+    store.write([SetTrouble("n2", {"boot.wait": 1}, None, 0.0), ClearTrouble("n2")])
 
     assert reopen().load().troubles == (worse,)
 
@@ -347,3 +347,15 @@ def test_changes_are_kept_all_or_none(store: Store, update: Update, bad: Change)
 def test_a_value_that_is_no_number_is_refused(store: Store, update: Update) -> None:
     with pytest.raises(ValueError, match="n1"):
         store.write([SaveUpdates([update("n1", "weight", float("nan"))])])
+
+
+def test_the_last_issue_of_a_mutation_on_a_node_is_remembered_whatever_came_of_it(
+    store: Store,
+) -> None:
+    for run_id, at in (("1-1", 10.0), ("1-2", 20.0)):
+        store.write([StartRun(run_id, "power_ipmi.power_on", "mutation", ("n1", "n2"), at, 60.0)])
+    store.write([EndRun("1-2", "n1", Outcome.FAILED, "no", {}, 21.0)])
+
+    touched = {(t.node, t.operator): t.issued_at for t in store.load().touched}
+
+    assert touched == {("n1", "power_ipmi.power_on"): 20.0, ("n2", "power_ipmi.power_on"): 20.0}
