@@ -6,6 +6,7 @@ of the kernel when a session opens (kraken.executors.ipmi.place).
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections import defaultdict
@@ -88,6 +89,7 @@ def number_problem(number: _IpAddress) -> str | None:
     return None
 
 
+@functools.lru_cache(maxsize=65536)  # asked of every node at every poll
 def _host_problem(text: str) -> str | None:
     stripped = text.strip()
     number = _number(stripped)

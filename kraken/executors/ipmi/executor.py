@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ _PRIVILEGES = {"user": 2, "operator": 3, "administrator": 4, "admin": 4}
 _MAX_USER_BYTES = 16  # IPMI 2.0, section 13.24
 _MAX_PASSWORD_BYTES = 20
 _MAX_KG_BYTES = 20
+_GATHER_S = 0.005
 
 
 class IpmiExecutor:
@@ -88,14 +90,17 @@ class IpmiExecutor:
 
     async def _submit(self, targets: Sequence[_Target], verb: Verb, batch: _Batch) -> list[Order]:
         """Order what is asked for from each BMC; those that cannot be are reported, with the reason."""
-        found = await asyncio.gather(*(self._resolver.find(t.host, t.port) for t in targets))
-        owners: dict[Place, list[str]] = defaultdict(list)
-        for target, place in zip(targets, found, strict=True):
-            if isinstance(place, Place):
-                owners[place].append(target.node)
+        names = [t for t in targets if t.place is None]
+        looked_up = await asyncio.gather(*(self._resolver.find(t.host, t.port) for t in names))
+        found = dict(zip((t.node for t in names), looked_up, strict=True))
+        places: dict[str, Place | str] = {t.node: t.place or found[t.node] for t in targets}
+        owners: dict[Place | str, list[str]] = defaultdict(list)
+        for node, place in places.items():
+            owners[place].append(node)
         refused: dict[str, tuple[Outcome, str]] = {}
         orders = []
-        for target, place in zip(targets, found, strict=True):
+        for target in targets:
+            place = places[target.node]
             if not isinstance(place, Place):
                 text = (
                     f"the name of the BMC, {target.host}, does not resolve ({place}): "
@@ -111,7 +116,9 @@ class IpmiExecutor:
         batch.report_refused(refused)
         if orders:
             rest_s = max(0.0, batch.ends_at - asyncio.get_running_loop().time())
-            self._started().call(lambda fleet: fleet.submit(orders, rest_s))
+            thread = self._started()
+            thread.call(lambda _: batch.expect(len(orders)))
+            thread.call(lambda fleet: fleet.submit(orders, rest_s))
         return orders
 
     def _sort(
@@ -136,8 +143,8 @@ class IpmiExecutor:
                 refused[name] = (Outcome.FAILED, login)
                 continue
             host, port = str(attributes[ADDRESS]).strip(), bmc_port(attributes)
-            target = _Target(name, host, port, login)
-            (named if numeric_place(host, port) is None else known).append(target)
+            place = numeric_place(host, port)
+            (named if place is None else known).append(_Target(name, host, port, place, login))
         return known, named, refused
 
     def _login(self, credential: str, privilege: str) -> Login | str:
@@ -188,6 +195,7 @@ class _Target(NamedTuple):
     node: str
     host: str
     port: int
+    place: Place | None  # where the address is a number
     login: Login
 
 
@@ -208,8 +216,8 @@ class _Batch:
         self._missing = len(run.nodes)
         self._all_reported = self._loop.create_future()
         self._arrived: deque[NodeResult] = deque()
-        self._lock = threading.Lock()
-        self._under_way = False  # a delivery is on its way to the daemon's loop
+        self._out = 0  # orders without an answer, known to the thread of the BMCs alone
+        self._gathering = False
 
     async def wait(self) -> None:
         """Return when every node of the run was reported."""
@@ -220,27 +228,36 @@ class _Batch:
         """Report nothing more."""
         self._report = None
 
+    def expect(self, orders: int) -> None:
+        """So many more answers will come; said in the thread of the BMCs."""
+        self._out += orders
+
     def answered(self, order: Order, answer: Answer) -> None:
-        """Take an answer, in the thread of the BMCs."""
-        result = NodeResult(self._run.id, order.node, answer.outcome, answer.observed, answer.message)
-        with self._lock:
-            self._arrived.append(result)
-            if self._under_way:
-                return
-            self._under_way = True
-        try:
-            self._loop.call_soon_threadsafe(self._deliver)
-        except RuntimeError:  # the daemon's loop is closed: nobody is left to tell
-            self._report = None
+        """Take an answer, in the thread of the BMCs; those of a few milliseconds travel together."""
+        self._arrived.append(
+            NodeResult(self._run.id, order.node, answer.outcome, answer.observed, answer.message)
+        )
+        self._out -= 1
+        if self._out <= 0:
+            self._send()
+        elif not self._gathering:
+            self._gathering = True
+            asyncio.get_running_loop().call_later(_GATHER_S, self._send)
+
+    def _send(self) -> None:
+        self._gathering = False
+        if self._arrived:
+            with contextlib.suppress(RuntimeError):  # the daemon's loop is closed: nobody is left to tell
+                self._loop.call_soon_threadsafe(self._deliver)
 
     def report_refused(self, refused: Mapping[str, tuple[Outcome, str]]) -> None:
         """Report nodes for which nothing was sent, in the daemon's thread."""
         self._tell([NodeResult(self._run.id, n, outcome, {}, text) for n, (outcome, text) in refused.items()])
 
     def _deliver(self) -> None:
-        with self._lock:
-            results, self._arrived = list(self._arrived), deque()
-            self._under_way = False
+        results = []
+        while self._arrived:
+            results.append(self._arrived.popleft())
         self._tell(results)
 
     def _tell(self, results: Sequence[NodeResult]) -> None:

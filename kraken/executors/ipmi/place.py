@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
 import time
@@ -62,6 +63,7 @@ class Resolver:
         return found[0]
 
 
+@functools.lru_cache(maxsize=65536)
 def numeric_place(host: str, port: int) -> Place | None:
     """The place of a numeric address, None for a name."""
     try:

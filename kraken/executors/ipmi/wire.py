@@ -153,9 +153,9 @@ class Link:
         self._send()
 
     def repeat(self) -> None:
-        """Send the command that is unanswered again, as the same request: either reply answers it."""
-        assert self._on_reply is not None
-        self._send()
+        """Send the command again if it is unanswered, as the same request: either reply answers it."""
+        if self._on_reply is not None:
+            self._send()
 
     def close(self) -> None:
         """End it, giving the BMC its slot back if there is one. Nothing is called back. Idempotent."""
