@@ -12,14 +12,12 @@ from typing import Any, Final, Literal, TextIO
 
 MASK: Final = "***"
 
-# As a key, or as the last or first word of one: bmc.password, api_token, secret_id; not `keep`.
-_SECRET_KEY = re.compile(
-    r"(?:^|[._-])(?:pass(?:word|wd|phrase)?|token|kg|secret|community|authorization)s?(?:$|[._-])",
-    re.IGNORECASE,
-)
+_WORDS = r"(?:pass(?:word|wd|phrase)?|token|kg|secret|community|authorization)s?"
+# As a key, or as a word of one: bmc.password, api_token, secret_id; not tokens_file, which is a path.
+_SECRET_KEY = re.compile(rf"(?:^|[._-]){_WORDS}(?:$|[._-])(?!file$)", re.IGNORECASE)
 # The same inside a text somebody else wrote: `password=x`, `"token": "x"`, `Authorization: Bearer x`.
 _SECRET_IN_TEXT = re.compile(
-    r"""((?:pass(?:word|wd|phrase)?|token|secret|\bkg)["']?\s*[=:]\s*|\bBearer\s+)"""
+    rf"""((?<![a-z]){_WORDS}["']?\s*[=:]\s*(?:(?:Bearer|Basic)\s+)?|\bBearer\s+)"""
     r"""("[^"]*"|'[^']*'|[^\s,;&"']+)""",
     re.IGNORECASE,
 )
