@@ -18,7 +18,7 @@ import uvicorn
 
 from kraken.api.app import build_app
 from kraken.api.security import Tokens, bearer_only
-from kraken.daemon import notify
+from kraken.daemon import logs, notify
 from kraken.daemon.assembly import start_daemon
 from kraken.daemon.config import Config
 from kraken.daemon.daemon import Daemon
@@ -39,6 +39,7 @@ def serve(config: Config) -> int:
     Raises:
         KrakenError: it could not start; nothing is left behind.
     """
+    logs.configure(config.log.level, config.log.format)
     return asyncio.run(_serve(config))
 
 

@@ -17,8 +17,7 @@ from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor, IpmiLimits
 from kraken.executors.tcp import TcpExecutor
 from kraken.model.catalog import Catalog
-from kraken.model.linking import link
-from kraken.model.loading import load_directory, load_found
+from kraken.model.loading import load_all
 from kraken.model.search import default_collection_paths
 from kraken.store.group import GroupCommit
 from kraken.store.records import Memory
@@ -32,13 +31,7 @@ def collection_paths(config: Config, environ: Mapping[str, str]) -> list[Path]:
 
 def load_modules(config: Config, environ: Mapping[str, str]) -> tuple[Catalog, list[ModuleError]]:
     """Every Kraken module of the collections and of `module_dirs`, linked; and those refused."""
-    modules, problems = load_found(collection_paths(config, environ))
-    for directory in config.module_dirs:
-        more, wrong = load_directory(directory)
-        modules += more
-        problems += wrong
-    catalog, misfits = link(modules)
-    return catalog, [*problems, *misfits]
+    return load_all(collection_paths(config, environ), config.module_dirs)
 
 
 def build_executors(config: Config, environ: Mapping[str, str]) -> dict[str, Executor]:
@@ -46,14 +39,14 @@ def build_executors(config: Config, environ: Mapping[str, str]) -> dict[str, Exe
     credentials = Credentials(config.credentials_file, vault_password_file=config.vault_password_file)
     vault = None
     if config.vault_password_file is not None:
-        vault = VaultSettings(password_file=config.vault_password_file)
+        vault = VaultSettings(identities=(f"default@{config.vault_password_file}",))
     ipmi = config.ipmi
     return {
         "ansible": AnsibleExecutor(
             playbook_command=config.ansible.playbook_command,
             forks=config.ansible.forks,
             vault=vault,
-            ssh=SshSettings(args=config.ansible.ssh_args or ""),
+            ssh=SshSettings(common_args=config.ansible.ssh_args or ""),
             config=config.ansible.config,
             collections=collection_paths(config, environ),
         ),

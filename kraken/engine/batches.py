@@ -35,16 +35,20 @@ class Batches:
         self._operators: dict[str, Operator] = {}
         self._waiting: dict[str, dict[str, None]] = {}
         self._issued_at: dict[str, float] = {}
+        self._arrivals: dict[str, tuple[float, float]] = {}  # first and last of those that wait
         self.active: dict[str, Active] = {}
 
-    def add(self, operator: Operator, node: str) -> None:
+    def add(self, operator: Operator, node: str, now: float) -> None:
         """Let the node wait for its turn; a node waits once."""
         key = operator.key
         waiting = self._waiting.get(key)
         if waiting is None:
             self._operators[key] = operator
             waiting = self._waiting[key] = {}
-        waiting[node] = None
+        if node not in waiting:
+            first = self._arrivals[key][0] if waiting else now
+            waiting[node] = None
+            self._arrivals[key] = (first, now)
 
     def drop(self, key: str, node: str) -> None:
         """The node no longer waits for this operator."""
@@ -68,11 +72,10 @@ class Batches:
 
     def next_at(self, now: float) -> float | None:
         """When a batch that gathers may leave although nothing else happens; None: never."""
-        times = [
-            self._issued_at[key] + self._gather_s(self._operators[key])
-            for key, waiting in self._waiting.items()
-            if waiting and key in self._issued_at
-        ]
+        times: list[float] = []
+        for key, waiting in self._waiting.items():
+            if waiting:
+                times += [self._lingers_until(key), self._gathers_until(key)]
         return min((time for time in times if time > now), default=None)
 
     def reported(self, run_id: str, node: str) -> Run | None:
@@ -107,26 +110,36 @@ class Batches:
         waiting = self._waiting[key]
         if not waiting:
             return False
-        operator = self._operators[key]
-        busy, places = self.busy(operator)
+        busy, places = self.busy(self._operators[key])
         if busy >= places:
             return False
-        if len(waiting) >= self._settings.batch_max or now >= self._gathers_until(key, operator):
+        if len(waiting) >= self._settings.batch_max:
+            return True
+        if now < self._lingers_until(key):
+            return False
+        if now >= self._gathers_until(key):
             return True
         return not any(a.counts and a.run.operator.key == key for a in self.active.values())
 
-    def _gathers_until(self, key: str, operator: Operator) -> float:
-        issued_at = self._issued_at.get(key)
-        return float("-inf") if issued_at is None else issued_at + self._gather_s(operator)
+    def _lingers_until(self, key: str) -> float:
+        """Nodes that become ready together arrive one by one: wait a moment for the next."""
+        first, last = self._arrivals[key]
+        kind = _kind(self._operators[key])
+        linger_s = self._settings.linger_s.get(kind, 0.0)
+        return min(last + linger_s, first + self._settings.gather_s.get(kind, 0.0))
 
-    def _gather_s(self, operator: Operator) -> float:
-        return self._settings.gather_s.get(_kind(operator), 0.0)
+    def _gathers_until(self, key: str) -> float:
+        issued_at = self._issued_at.get(key)
+        if issued_at is None:
+            return float("-inf")
+        return issued_at + self._settings.gather_s.get(_kind(self._operators[key]), 0.0)
 
     def _take(self, key: str, now: float) -> Run:
         waiting = self._waiting[key]
         nodes = tuple(islice(waiting, self._settings.batch_max))
         for node in nodes:
             del waiting[node]
+        self._arrivals[key] = (now, now)
         operator = self._operators[key]
         self._sequence += 1
         run = Run(f"{self._incarnation}-{self._sequence}", operator, nodes, now, operator.timeout_s)

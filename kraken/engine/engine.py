@@ -154,7 +154,7 @@ class Engine:
             for watch in self._looks.watches(progress):
                 if self._looks.applicable(watch, progress):
                     look = self._looks.look(progress, watch.discovery)
-                    self._queue(progress, look)
+                    self._queue(progress, look, now)
                     asked[name].append(watch.discovery.key)
             self._dirty[name] = None
         return asked
@@ -263,7 +263,7 @@ class Engine:
         asserted = self._steps.settle(progress, now, effects)
         looks, wake_at = self._looks.due(progress, now)
         for look in looks:
-            self._queue(progress, look)
+            self._queue(progress, look, now)
         if asserted:
             verdict = Verdict(Cause.BACKOFF, "", "a step timed out just now", now)
         else:
@@ -347,7 +347,7 @@ class Engine:
         if operator.action is None:
             self._steps.wait(progress, operator, step.effects, now)
             return None
-        self.batches.add(operator, progress.node.name)
+        self.batches.add(operator, progress.node.name, now)
         progress.gathered[operator.key] = step.effects
         return Verdict(Cause.BUDGET, operator.key)
 
@@ -372,7 +372,7 @@ class Engine:
     def _look_first(self, progress: Progress, doubted: Doubt, now: float) -> Verdict:
         looks, again_at = self._looks.wanted(progress, doubted.variable, now)
         for look in looks:
-            self._queue(progress, look)
+            self._queue(progress, look, now)
         return Verdict(doubted.cause, doubted.variable, doubted.detail, again_at)
 
     def _no_path(self, progress: Progress, no_path: NoPath, blind: frozenset[str], now: float) -> Verdict:
@@ -437,7 +437,7 @@ class Engine:
                         due = since + max(pause, look.discovery.cost if step.looks else 0.0)
                         if due <= now:
                             step.looks += 1
-                            self._queue(progress, look)
+                            self._queue(progress, look, now)
                         else:
                             at = min(at, due)
             wake_at = at if wake_at is None else min(wake_at, at)
@@ -452,10 +452,10 @@ class Engine:
                     looks.append(look)
         return looks
 
-    def _queue(self, progress: Progress, look: Look) -> None:
+    def _queue(self, progress: Progress, look: Look, now: float) -> None:
         if not look.queued and look.run_id is None:
             look.queued = True
-            self.batches.add(look.discovery, progress.node.name)
+            self.batches.add(look.discovery, progress.node.name, now)
 
     def _started(self, run: Run, now: float, effects: list[Effect]) -> None:
         operator = run.operator

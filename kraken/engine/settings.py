@@ -17,6 +17,8 @@ class Settings:
         confirm_s: pauses between looks after a mutation was acknowledged; the last one repeats.
         grace_s: how much later than its time-out an executor may report before a node is given up.
         batch_max: nodes in one run.
+        linger_s: how long a batch waits for one more node after the last one came, per kind of action:
+            one Ansible run of two nodes costs little more than one of one.
         gather_s: how long the next batch of an operator gathers at most while one is under way.
         runs_max: runs under way at once, per kind of action, mutations and discoveries apart; a run
             most of whose nodes have reported no longer counts.
@@ -30,6 +32,7 @@ class Settings:
     confirm_s: tuple[float, ...] = (0.5, 1.0, 1.0, 2.0, 2.0, 4.0)
     grace_s: float = 10.0
     batch_max: int = 512
+    linger_s: Mapping[str, float] = field(default_factory=lambda: {"ansible": 0.2})
     gather_s: Mapping[str, float] = field(
         default_factory=lambda: {"ansible": 2.0, "ipmi": 0.1, "redfish": 0.1, "tcp": 0.1}
     )

@@ -23,10 +23,15 @@ __all__ = [
 ]
 
 
-def load_all(paths: Iterable[Path]) -> tuple[Catalog, list[ModuleError]]:
-    """What the collections below these paths declare together, and one error for each module refused."""
+def load_all(paths: Iterable[Path], directories: Iterable[Path] = ()) -> tuple[Catalog, list[ModuleError]]:
+    """What the collections below these paths, and the modules in these directories after them,
+    declare together, and one error for each module refused."""
     found, errors = search(paths)
     modules, wrong = _load_each(found)
+    for directory in directories:
+        more, misread = load_directory(directory)
+        modules += more
+        wrong += misread
     catalog, misfits = link(modules)
     return catalog, [*errors, *wrong, *misfits]
 
