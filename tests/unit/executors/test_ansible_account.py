@@ -1,0 +1,174 @@
+"""Events of ansible-runner become exactly one result per node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kraken.executors.ansible.account import Account
+from kraken.executors.ansible.content import DONE_MARK, REFUSED_MARK, host_names
+from kraken.model.module import Action, Change, Mutation
+from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+
+
+def account(*names: str, tasks: list[Any] | None = None, **attributes: str) -> Account:
+    action = Action("ansible", tasks or [], Path("/nowhere"))
+    mutation = Mutation("web", "start", (Change("service", None, "RUNNING"),), action=action)
+    facts = {name: NodeFacts(name, dict(attributes)) for name in names}
+    return Account(Run("r1", mutation, names, 0.0, 30.0), host_names(names), facts)
+
+
+def event(kind: str, host: str, task: str = "Work", res: Any = None, **data: Any) -> dict[str, Any]:
+    return {"event": kind, "event_data": {"host": host, "task": task, "res": res, **data}}
+
+
+def outcomes(results: list[NodeResult]) -> list[tuple[str, Outcome, str]]:
+    return [(result.node, result.outcome, result.message) for result in results]
+
+
+@pytest.mark.parametrize("kind", ["runner_on_ok", "runner_on_skipped"])
+def test_the_result_of_the_last_task_tells_that_the_host_is_through(kind: str) -> None:
+    book = account("n1", "n2")
+
+    assert book.take(event(kind, "n1", "Work")) == []
+    assert outcomes(book.take(event(kind, "n1", f"Work{DONE_MARK}"))) == [("n1", Outcome.OK, "")]
+    assert book.out == ("n2",)
+
+
+def test_a_failure_counts_when_the_host_was_refused_not_before() -> None:
+    book = account("n1")
+
+    assert book.take(event("runner_on_failed", "n1", "Work", {"msg": "no"})) == []
+    assert outcomes(book.take(event("runner_on_ok", "n1", REFUSED_MARK))) == [
+        ("n1", Outcome.FAILED, "Work: no")
+    ]
+
+
+def test_an_ignored_failure_of_the_last_task_is_no_failure() -> None:
+    book = account("n1")
+    results = book.take(
+        event("runner_on_failed", "n1", f"Work{DONE_MARK}", {"msg": "no"}, ignore_errors=True)
+    )
+
+    assert outcomes(results) == [("n1", Outcome.OK, "")]
+
+
+def test_a_host_is_told_once_whatever_comes_after() -> None:
+    book = account("n1")
+    book.take(event("runner_on_ok", "n1", f"Work{DONE_MARK}"))
+
+    assert book.take(event("runner_on_unreachable", "n1", "Work", {"msg": "gone"})) == []
+    assert book.take({"event": "playbook_on_stats", "event_data": {"dark": {"n1": 1}}}) == []
+    assert book.ended("ansible-playbook ended with status 4") == []
+
+
+def test_an_unreachable_host_that_may_be_ignored_waits_for_the_end() -> None:
+    book = account("n1", "n2", tasks=[{"ping": {}, "ignore_unreachable": True}])
+
+    assert book.take(event("runner_on_unreachable", "n1", "Work", {"msg": "Connection refused"})) == []
+    assert outcomes(book.take(event("runner_on_ok", "n1", f"Work{DONE_MARK}"))) == [("n1", Outcome.OK, "")]
+
+    book.take(event("runner_on_unreachable", "n2", "Work", {"msg": "Connection refused"}))
+    (told,) = book.take({"event": "playbook_on_stats", "event_data": {"dark": {"n2": 1}}})
+
+    assert told.outcome is Outcome.UNREACHABLE
+    assert told.message.startswith("connection refused")
+
+
+def test_a_host_not_through_at_the_end_has_failed_unless_it_may_end_early() -> None:
+    stats = {"event": "playbook_on_stats", "event_data": {"processed": {"n1": 1}}}
+    early = [{"ansible.builtin.meta": "end_host"}]
+
+    assert outcomes(account("n1").take(stats)) == [("n1", Outcome.FAILED, "ended before its last task")]
+    assert outcomes(account("n1", tasks=early).take(stats)) == [("n1", Outcome.OK, "")]
+    fatal = account("n1", tasks=[*early, {"block": [], "any_errors_fatal": True}])
+    assert fatal.take(stats)[0].outcome is Outcome.FAILED
+
+
+def test_a_gone_playbook_is_told_with_its_first_error() -> None:
+    book = account("n1")
+    book.take({"event": "verbose", "stdout": "[WARNING]: hm\nERROR! no such thing\nHint: look"})
+
+    assert book.ended("status 4")[0].message == "no such thing (status 4)"
+
+
+def test_after_a_begun_task_a_gone_playbook_leaves_doubt() -> None:
+    book = account("n1")
+    book.take(event("runner_on_start", "n1", "Work"))
+
+    assert book.ended("killed")[0].message == "killed; what it did is not known"
+
+
+def test_time_over_tells_who_was_in_which_task_and_who_never_began() -> None:
+    book = account("n1", "n2")
+    book.take(event("runner_on_start", "n1", f"Work{DONE_MARK}"))
+
+    assert outcomes(book.time_out()) == [
+        ("n1", Outcome.TIMEOUT, "not through after 30 s, in 'Work'; what it did is not known"),
+        ("n2", Outcome.CANCELLED, "its turn did not come within 30 s; nothing was done"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("res", "observed"),
+    [
+        ({"kraken_dsc": {"a": "B"}}, {"a": "B"}),
+        ({"ansible_facts": {"kraken_dsc": {"a": "B"}}}, {"a": "B"}),
+        ({"results": [{"kraken_dsc": {"a": "B"}}, {"kraken_dsc": {"a": "C"}}]}, {"a": "C"}),
+        ({"kraken_dsc": {"a": 3}}, {"a": "3"}),
+    ],
+)
+def test_kraken_dsc_is_an_observation_wherever_a_result_carries_it(
+    res: Any, observed: dict[str, str]
+) -> None:
+    (told,) = account("n1").take(event("runner_on_ok", "n1", f"Work{DONE_MARK}", res))
+
+    assert (told.observed, told.message) == (observed, "")
+
+
+@pytest.mark.parametrize(
+    ("seen", "message"),
+    [
+        ("UP", "Work: kraken_dsc is not a mapping of variables to values"),
+        ({"a": True}, "Work: kraken_dsc of a is not a text"),
+        ({"a": ""}, "Work: kraken_dsc of a is not a text"),
+        ({"a": ["B"]}, "Work: kraken_dsc of a is not a text"),
+    ],
+)
+def test_a_malformed_kraken_dsc_is_mentioned_and_not_observed(seen: Any, message: str) -> None:
+    (told,) = account("n1").take(event("runner_on_ok", "n1", f"Work{DONE_MARK}", {"kraken_dsc": seen}))
+
+    assert (told.outcome, told.observed, told.message) == (Outcome.OK, {}, message)
+
+
+def test_what_a_failing_task_saw_counts_too() -> None:
+    book = account("n1")
+    book.take(event("runner_on_failed", "n1", "Work", {"msg": "no", "kraken_dsc": {"service": "FAILED"}}))
+    (told,) = book.take(event("runner_on_ok", "n1", REFUSED_MARK))
+
+    assert told.observed == {"service": "FAILED"}
+
+
+def test_a_result_that_was_dropped_for_its_size_is_mentioned() -> None:
+    (told,) = account("n1").take(event("runner_on_ok", "n1", f"Work{DONE_MARK}", {}))
+
+    assert "too large" in told.message
+
+
+def test_no_message_holds_a_password_of_its_node() -> None:
+    book = account("n1", ansible_become_password="s3cret", ansible_ssh_private_key_file="/keys/a")
+    book.take(event("runner_on_failed", "n1", "Work", {"msg": "s3cret is wrong for /keys/a"}))
+
+    assert (
+        book.take(event("runner_on_ok", "n1", REFUSED_MARK))[0].message
+        == "Work: ******** is wrong for /keys/a"
+    )
+
+
+def test_events_of_hosts_nobody_asked_for_change_nothing() -> None:
+    book = account("n1")
+
+    assert book.take(event("runner_on_ok", "other", f"Work{DONE_MARK}")) == []
+    assert book.out == ("n1",)

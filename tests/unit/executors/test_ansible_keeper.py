@@ -1,0 +1,156 @@
+"""The keeper leaves nothing of its command behind, and takes away nothing that should stay."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kraken.executors.ansible.keeper import descendants
+from kraken.executors.ansible.playrun import KEEPER
+
+
+class Kept:
+    """A shell command under a keeper, and the writer of its lifeline."""
+
+    def __init__(self, directory: Path, script: str, output_max: int = 1_000_000) -> None:
+        lifeline = directory / "lifeline"
+        os.mkfifo(lifeline)
+        self.lifeline = os.open(lifeline, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        limits = [str(lifeline), str(output_max), str(directory / "c")]
+        command = [sys.executable, "-I", "-S", str(KEEPER), *limits, "sh", "-c", script]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.pids: set[int] = set()
+
+    def wait_for(self, count: int) -> None:
+        """Until so many processes live below the keeper; remembers them."""
+        while len(self.pids) < count:
+            self.pids = set(descendants(self.process.pid))
+            time.sleep(0.01)
+
+    def drop_lifeline(self) -> None:
+        if self.lifeline >= 0:
+            os.close(self.lifeline)
+        self.lifeline = -1
+
+    def end(self) -> None:
+        self.drop_lifeline()
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        for pid in alive(self.pids):
+            os.kill(pid, signal.SIGKILL)
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those of the processes that run; a zombie does not."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            found |= {pid} - ({pid} if state in "ZX" else set())
+    return found
+
+
+@pytest.fixture
+def started() -> Iterator[list[Kept]]:
+    kept: list[Kept] = []
+    yield kept
+    for one in kept:
+        one.end()
+
+
+STRAYS = "sleep 631 & setsid sleep 632 & env -i setsid sh -c 'sleep 633 & setsid sleep 634' & "
+
+
+def test_the_exit_status_and_output_are_those_of_the_command(tmp_path: Path, started: list[Kept]) -> None:
+    started.append(kept := Kept(tmp_path, "echo said; echo warned >&2; exit 3"))
+
+    assert kept.process.communicate() == ("said\nwarned\n", None)
+    assert kept.process.returncode == 3
+
+
+@pytest.mark.parametrize("how", ["lifeline", "SIGTERM", "output unread"])
+def test_everything_below_ends_with_its_keeper(tmp_path: Path, started: list[Kept], how: str) -> None:
+    talk = "while sleep 0.05; do echo x; done" if how == "output unread" else "wait"
+    started.append(kept := Kept(tmp_path, f"trap '' TERM; {STRAYS} {talk}"))
+    kept.wait_for(6)
+    if how == "lifeline":
+        kept.drop_lifeline()
+    elif how == "SIGTERM":
+        kept.process.terminate()
+    else:
+        assert kept.process.stdout is not None
+        kept.process.stdout.close()
+    kept.process.wait()
+
+    assert alive(kept.pids) == set()
+
+
+def test_a_killed_command_takes_its_strays_along(tmp_path: Path, started: list[Kept]) -> None:
+    started.append(kept := Kept(tmp_path, f"{STRAYS} wait"))
+    kept.wait_for(6)
+    shell = min(kept.pids)
+    os.kill(shell, signal.SIGKILL)
+    kept.process.communicate()
+
+    assert alive(kept.pids) == set()
+    assert kept.process.returncode == 256 - signal.SIGKILL
+
+
+def test_what_a_command_left_running_on_purpose_stays(tmp_path: Path, started: list[Kept]) -> None:
+    started.append(kept := Kept(tmp_path, "setsid sleep 635 > /dev/null 2>&1 & echo $!"))
+    output, _ = kept.process.communicate()
+    kept.pids = {int(output)}
+
+    assert kept.process.returncode == 0
+    assert alive(kept.pids) == {int(output)}
+
+
+def test_output_past_its_limit_ends_the_command(tmp_path: Path, started: list[Kept]) -> None:
+    started.append(kept := Kept(tmp_path, "yes", output_max=100_000))
+    output, _ = kept.process.communicate()
+
+    assert len(output) < 300_000
+    assert output.endswith("the output grew past its limit; the run was stopped\n")
+
+
+def test_a_lifeline_dropped_before_the_start_starts_nothing(tmp_path: Path, started: list[Kept]) -> None:
+    (tmp_path / "keeper").mkdir()
+    lifeline = tmp_path / "keeper" / "lifeline"
+    os.mkfifo(lifeline)
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(KEEPER),
+        str(lifeline),
+        "1000",
+        "/c",
+        "touch",
+        str(tmp_path / "ran"),
+    ]
+    done = subprocess.run(command, check=False, timeout=30)
+
+    assert done.returncode != 0
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_command_that_cannot_start_says_so(tmp_path: Path) -> None:
+    lifeline = tmp_path / "lifeline"
+    os.mkfifo(lifeline)
+    writer = os.open(lifeline, os.O_RDWR)
+    command = [sys.executable, "-I", "-S", str(KEEPER), str(lifeline), "1000", "/c", "/nowhere/program"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    os.close(writer)
+
+    assert done.returncode == 127
+    assert done.stdout == "cannot start /nowhere/program: No such file or directory\n"

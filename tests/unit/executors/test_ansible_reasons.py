@@ -1,0 +1,72 @@
+"""One line for a person, whatever Ansible and ssh said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kraken.executors.ansible.reasons import LENGTH_MAX, one_line, why_ended, why_failed, why_unreachable
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ({"msg": "no space"}, "no space"),
+        ({"msg": "non-zero return code", "rc": 3, "stderr": "a\nb"}, "non-zero return code (rc 3): b"),
+        ({"msg": "failed", "rc": 1, "stdout": "only here"}, "failed (rc 1): only here"),
+        ({"reason": "no such file"}, "no such file"),
+        ({"msg": ["a", "list"]}, "['a', 'list']"),
+        ({"msg": False}, "False"),
+        ({}, "no message"),
+        ({"censored": "hidden", "msg": "secret"}, "its output is hidden by no_log"),
+        (
+            {
+                "msg": "One or more items failed",
+                "results": [{"item": "a"}, {"item": "b", "failed": True, "msg": "no"}],
+            },
+            "item b: no",
+        ),
+        (
+            {"msg": "One or more items failed", "results": [{"censored": "x"}]},
+            "its output is hidden by no_log",
+        ),
+    ],
+)
+def test_a_failure_is_told_by_what_the_result_holds(result: dict[str, Any], told: str) -> None:
+    assert why_failed(result) == told
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("ssh: connect to host a port 22: Connection refused", "connection refused: no sshd listens there"),
+        ("ssh: connect to host a port 22: Connection timed out", "connection timed out"),
+        ("root@a: Permission denied (publickey,password).", "permission denied (publickey,password)"),
+        (
+            "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
+            "its host key changed",
+        ),
+        ("Host key verification failed.", "its host key is not known"),
+        ("ssh: Could not resolve hostname n1: Name or service not known", "its name does not resolve"),
+        ("something\nnobody foresaw\n", "nobody foresaw"),
+        ("", "no reason given"),
+    ],
+)
+def test_an_unreachable_host_is_told_in_plain_words(said: str, told: str) -> None:
+    assert why_unreachable({"msg": said}).startswith(told)
+
+
+def test_the_first_error_of_a_playbook_wins_over_what_follows() -> None:
+    assert why_ended(["[WARNING]: x", "[ERROR]: broken", "Origin: here"]) == "broken"
+    assert why_ended(["ERROR! broken", "more"]) == "broken"
+    assert why_ended(["Killed", ""]) == "Killed"
+    assert why_ended([]) == ""
+
+
+def test_a_message_is_one_short_line_without_secrets_or_control_characters() -> None:
+    text = one_line("a\r\n  b\t\x1b[31m secret " + "x" * 1000, ["secret"])
+
+    assert text.startswith("a b [31m ******** xxx")
+    assert len(text) == LENGTH_MAX
+    assert text.isprintable()
