@@ -32,7 +32,9 @@ class Settings:
     confirm_s: tuple[float, ...] = (0.5, 1.0, 1.0, 2.0, 2.0, 4.0)
     grace_s: float = 10.0
     batch_max: int = 512
-    linger_s: Mapping[str, float] = field(default_factory=lambda: {"ansible": 0.2})
+    linger_s: Mapping[str, float] = field(
+        default_factory=lambda: {"ansible": 0.2, "ipmi": 0.05, "redfish": 0.05}
+    )
     gather_s: Mapping[str, float] = field(
         default_factory=lambda: {"ansible": 2.0, "ipmi": 0.1, "redfish": 0.1, "tcp": 0.1}
     )
