@@ -7,7 +7,7 @@ that equal lists are equal numbers and every step from one to another is compute
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kraken.planning.problem import FORGOTTEN, Edge, Problem
@@ -28,6 +28,11 @@ class Origin:
     source: Local
     edge: Edge | None
     found: Mapping[int, int]
+
+
+Trace = list[tuple[list[tuple[Edge, Mapping[int, int]]], Mapping[int, int]]]
+"""For the start and for each stage of the centre: the leaf's own moves after it, and what the
+stage's edge, as a discovery, found in this leaf."""
 
 
 class Leaf:
@@ -55,16 +60,22 @@ class Leaf:
         self.tables: list[tuple[tuple[Local, int], ...]] = []
         self._numbers: dict[tuple[tuple[Local, int], ...], int] = {}
         self._steps: dict[tuple[int, int, tuple[int, ...]], tuple[int, int] | None] = {}
+        self._starts: dict[tuple[Local, tuple[int, ...]], int] = {}
+        self._traces: dict[Hashable, Trace] = {}
         self._gaps: dict[tuple[int, int], int | None] = {}
         self.to_goal: list[int | None] = []  # table -> price of the goal, None when not in it
         self.bounds: list[int | None] = []  # table -> lower bound of the price of the goal
         self.distances: dict[Local, int] = {}  # set by `bound`: lower bounds of single states
 
-    def start(self, state: Sequence[int]) -> tuple[int, int]:
-        """(price, table) of a leaf that has not moved yet."""
-        prices = {tuple(state[var] for var in self.variables): 0}
-        self._close(prices, state)
-        return self._intern(prices)
+    def start(self, state: Sequence[int]) -> int:
+        """The table of a leaf that has only its own moves behind it; its cheapest state costs 0."""
+        local = tuple([state[var] for var in self.variables])
+        key = (local, tuple([state[var] for var in self.watches]))
+        if key not in self._starts:
+            prices = {local: 0}
+            self._close(prices, state)
+            self._starts[key] = self._intern(prices)[1]
+        return self._starts[key]
 
     def advance(self, table: int, edge: Edge | None, centre: Sequence[int]) -> tuple[int, int] | None:
         """(price, table) after the centre has become `centre` by `edge`; None when the leaf forbids it.
@@ -97,22 +108,30 @@ class Leaf:
             self._gaps[key] = max(known) if len(known) == len(gaps) else None
         return self._gaps[key]
 
-    def trace(
-        self, state: Sequence[int], stages: Sequence[tuple[Edge, Sequence[int]]]
-    ) -> list[tuple[list[tuple[Edge, Mapping[int, int]]], Mapping[int, int]]]:
-        """The leaf's own cheapest moves along a way of the centre that ends in the goal.
+    def trace(self, state: Sequence[int], stages: Sequence[tuple[Edge, Sequence[int]]]) -> Trace:
+        """The leaf's own cheapest moves along a way of the centre that ends in the goal."""
+        seen = [
+            (edge if edge.index in self.touched_by else None, tuple([centre[var] for var in self.watches]))
+            for edge, centre in stages
+        ]
+        key = (
+            tuple([state[var] for var in self.variables]),
+            tuple([state[var] for var in self.watches]),
+            tuple([(-1 if edge is None else edge.index, watched) for edge, watched in seen]),
+        )
+        if key not in self._traces:
+            self._traces[key] = self._trace(
+                state, [(part, c) for (part, _), (_, c) in zip(seen, stages, strict=True)]
+            )
+        return self._traces[key]
 
-        Returns:
-            For the start and for each stage: the moves made after it, and what the stage's own edge,
-            as a discovery, found in this leaf.
-        """
+    def _trace(self, state: Sequence[int], stages: Sequence[tuple[Edge | None, Sequence[int]]]) -> Trace:
         prices = {tuple(state[var] for var in self.variables): 0}
         entries: list[dict[Local, Origin]] = [{}]
         moves = [self._close(prices, state)]
-        for edge, centre in stages:
+        for part, centre in stages:
             entered: dict[Local, int] = {}
             entry: dict[Local, Origin] = {}
-            part = edge if edge.index in self.touched_by else None
             for local in sorted(prices):
                 for hope, after, found in self._through(local, part, centre):
                     if after not in entered or prices[local] + hope < entered[after]:
@@ -122,7 +141,7 @@ class Leaf:
             entries.append(entry)
             moves.append(self._close(prices, centre))
         local = min((price, local) for local, price in prices.items() if self.is_goal(local))[1]
-        answer: list[tuple[list[tuple[Edge, Mapping[int, int]]], Mapping[int, int]]] = []
+        answer: Trace = []
         for entry, made in zip(reversed(entries), reversed(moves), strict=True):
             chain: list[tuple[Edge, Mapping[int, int]]] = []
             while local in made:

@@ -19,52 +19,79 @@ class Plan:
 
     Attributes:
         states: one more than moves; the first is where the plan starts.
+        waits: for each move the mask of the earlier ones it waits for directly.
     """
 
     moves: tuple[Move, ...]
     states: tuple[tuple[int, ...], ...]
+    waits: tuple[int, ...]
+
+    def rest(self, start: int) -> Plan:
+        """The plan without its first moves."""
+        if not start:
+            return self
+        return Plan(self.moves[start:], self.states[start:], tuple(m >> start for m in self.waits[start:]))
 
 
 def canonical(problem: Problem, state: tuple[int, ...], moves: Sequence[Move]) -> Plan:
     """The same moves in the one order that depends on declarations only: of those that can be next,
     the one declared first."""
     waits = _waits(problem, state, moves)
-    left = [len(before) for before in waits]
+    followers: list[list[int]] = [[] for _ in moves]
+    left = []
+    for i, mask in enumerate(waits):
+        left.append(mask.bit_count())
+        for j in _bits(mask):
+            followers[j].append(i)
     ready = [(moves[i][0].index, i) for i, count in enumerate(left) if not count]
     heapq.heapify(ready)
-    ordered: list[Move] = []
+    order: list[int] = []
     while ready:
         _, done = heapq.heappop(ready)
-        ordered.append(moves[done])
-        for i, before in enumerate(waits):
-            if done in before:
-                left[i] -= 1
-                if not left[i]:
-                    heapq.heappush(ready, (moves[i][0].index, i))
-    assert len(ordered) == len(moves), "a partial order has no cycle"
+        order.append(done)
+        for i in followers[done]:
+            left[i] -= 1
+            if not left[i]:
+                heapq.heappush(ready, (moves[i][0].index, i))
+    assert len(order) == len(moves), "a partial order has no cycle"
     states = [state]
-    for move in ordered:
-        states.append(apply(problem, states[-1], move))
+    for i in order:
+        states.append(apply(problem, states[-1], moves[i]))
     assert all(mask >> value & 1 for mask, value in zip(problem.goal, states[-1], strict=True))
-    return Plan(tuple(ordered), tuple(states))
+    place = {i: new for new, i in enumerate(order)}
+    moved = [sum(1 << place[j] for j in _bits(waits[i])) for i in order]
+    return Plan(tuple(moves[i] for i in order), tuple(states), tuple(moved))
 
 
-def path_of(problem: Problem, plan: Plan, names: Mapping[tuple[str, str], str]) -> Path:
+def path_of(
+    problem: Problem,
+    plan: Plan,
+    names: Mapping[tuple[str, str], str],
+    seen: dict[tuple[tuple[str, str], ...], Mapping[str, str]],
+) -> Path:
     """The plan in the words of the modules.
 
     Args:
         names: (variable, value of the problem) -> the value's name in the Cfg asked about.
+        seen: effects of earlier paths, so that equal ones are held once; grows.
     """
-    waits = _waits(problem, plan.states[0], plan.moves)
     steps = []
     for i, (edge, _) in enumerate(plan.moves):
         before, after = plan.states[i], plan.states[i + 1]
-        effects = {}
-        for var, name in enumerate(problem.names):
-            if before[var] != after[var]:
-                value = problem.values[var][after[var]]
-                effects[name] = names.get((name, value), value)
-        steps.append(Step(edge.operator, effects, tuple(sorted(_nearest(waits, i)))))
+        changed = tuple(
+            [
+                (name, names.get((name, value), value))
+                for name, value in [
+                    (problem.names[var], problem.values[var][after[var]])
+                    for var in range(len(after))
+                    if before[var] != after[var]
+                ]
+            ]
+        )
+        effects = seen.get(changed)
+        if effects is None:
+            effects = seen[changed] = dict(changed)
+        steps.append(Step(edge.operator, effects, tuple(_bits(plan.waits[i]))))
     return Path(tuple(steps), problem.cost(sum(edge.weight for edge, _ in plan.moves)))
 
 
@@ -80,49 +107,58 @@ def apply(problem: Problem, state: tuple[int, ...], move: Move) -> tuple[int, ..
     return tuple(after)
 
 
-def _waits(problem: Problem, state: tuple[int, ...], moves: Sequence[Move]) -> list[set[int]]:
-    """For each move the earlier ones it conflicts with: one reads or writes what the other writes.
+def _waits(problem: Problem, state: tuple[int, ...], moves: Sequence[Move]) -> list[int]:
+    """For each move the mask of the earlier ones it must wait for, those between left out.
 
-    Moves without a conflict may swap wherever they are neighbours, and any order that keeps the
-    conflicting ones can be had by such swaps: so all of them are applicable and end alike.
+    Two moves conflict when one reads or writes what the other writes. Moves without a conflict may
+    swap wherever they are neighbours, and any order that keeps the conflicting ones can be had by
+    such swaps: so all of them are applicable and end alike.
+    Source: Mazurkiewicz traces (1977).
     """
-    reads: list[set[int]] = []
-    writes: list[set[int]] = []
-    waits: list[set[int]] = []
+    reads: list[int] = []
+    writes: list[int] = []
+    behind: list[int] = []  # all it waits for, directly or not
+    waits: list[int] = []
     for move in moves:
-        edge, found = move
-        after = apply(problem, state, move)
-        read = {var for var, _ in edge.before}
-        given = {var for var, value in edge.sets if value} | set(found)
-        read |= {other for var in given for other, _ in problem.known_when[var]}
-        write = {var for var, _ in edge.sets} | set(found)
-        for var, conditions in problem.forgetful:
-            # Also what is UNKNOWN already: earlier on the path it may not be.
-            if any(other in write and not mask >> after[other] & 1 for other, mask in conditions):
-                write.add(var)
-        waits.append(
-            {i for i in range(len(reads)) if writes[i] & read or writes[i] & write or reads[i] & write}
-        )
+        state = apply(problem, state, move)
+        read, write = _footprint(problem, state, move)
+        everything = direct = 0
+        for i in range(len(reads) - 1, -1, -1):
+            if not everything >> i & 1 and (writes[i] & (read | write) or reads[i] & write):
+                direct |= 1 << i
+                everything |= 1 << i | behind[i]
         reads.append(read)
         writes.append(write)
-        state = after
+        behind.append(everything)
+        waits.append(direct)
     return waits
 
 
-def _nearest(waits: Sequence[set[int]], i: int) -> set[int]:
-    """Those `i` waits for directly: not those it waits for through another."""
-    nearest = set(waits[i])
-    for j in waits[i]:
-        nearest -= _all_before(waits, j)
-    return nearest
+def _footprint(problem: Problem, after: tuple[int, ...], move: Move) -> tuple[int, int]:
+    """Masks of the variables a move reads and writes; `after` is the state it leads to."""
+    edge, found = move
+    read = write = 0
+    for var, _ in edge.before:
+        read |= 1 << var
+    for var, value in (*edge.sets, *found.items()):
+        write |= 1 << var
+        if value:
+            for other, _ in problem.known_when[var]:
+                read |= 1 << other
+    for var, conditions in problem.forgetful:
+        # Also what is UNKNOWN already: in another order it may not be.
+        if not after[var]:
+            for other, mask in conditions:
+                if write >> other & 1 and not mask >> after[other] & 1:
+                    write |= 1 << var
+                    break
+    return read, write
 
 
-def _all_before(waits: Sequence[set[int]], i: int) -> set[int]:
-    found: set[int] = set()
-    todo = list(waits[i])
-    while todo:
-        j = todo.pop()
-        if j not in found:
-            found.add(j)
-            todo += waits[j]
+def _bits(mask: int) -> list[int]:
+    found = []
+    while mask:
+        low = mask & -mask
+        found.append(low.bit_length() - 1)
+        mask ^= low
     return found

@@ -31,7 +31,7 @@ class CacheStats:
     """What the cache holds and how it served.
 
     Attributes:
-        entries: answers held; never more than `cache_max` for long.
+        entries: answers and states on known paths held; never more than `cache_max` for long.
         goals: distinct (class, Cfg, blind) asked about.
         hits, misses: questions answered from memory, and not.
         searched: questions that needed a search; the other misses were the rest of a known path.
@@ -148,12 +148,12 @@ class Planner:
         met = {condition: state == MET for condition, state in zip(self._conditions, class_, strict=True)}
         return met.__getitem__
 
-    def _note(self, goal: Goal) -> None:
-        """An answer was added to `goal` or its problem."""
-        self._entries += 1
+    def _note(self, goal: Goal, added: int) -> None:
+        """So many answers and states were added to `goal` and its problem."""
+        self._goals[goal.key] = goal  # it may have been forgotten and yet be held by who asks
+        self._entries += added
         if self._entries > self._cache_max:
             self._evict()
-            self._goals.setdefault(goal.key, goal)
 
     def _evict(self) -> None:
         """Forget the older half of the goals, and all of their answers."""
@@ -262,14 +262,16 @@ class Goal:
         for name in open_wishes:
             if dsc.get(name) == self._cfg[name]:
                 shared[name] = WISHED
+        before = len(solved)
         plan = None if undeclared else solved.plan(problem.encode(shared))
         answer: Answer
         if plan is None:
             answer = self._planner._explain(self._class, dsc, self._cfg, self._blind)
         else:
-            answer = path_of(problem, plan, {(name, WISHED): self._cfg[name] for name in open_wishes})
+            wished = {(name, WISHED): self._cfg[name] for name in open_wishes}
+            answer = path_of(problem, plan, wished, solved.effects)
         self._answers[self.key_of(dsc)] = answer
-        self._planner._note(self)
+        self._planner._note(self, 1 + len(solved) - before)
         return answer
 
     def _problem(self) -> _Solved:
@@ -286,6 +288,10 @@ class _Solved:
         self._planner = planner
         self._searches = [Search(problem, variables, edges) for variables, edges in components(problem)]
         self._plans: dict[tuple[int, ...], tuple[Plan, int] | None] = {}
+        self.effects: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}  # equal ones held once
+
+    def __len__(self) -> int:
+        return len(self._plans)
 
     def plan(self, state: tuple[int, ...]) -> Plan | None:
         """The cheapest plan from a state; None when there is none."""
@@ -295,7 +301,7 @@ class _Solved:
         if known is None:
             return None
         plan, start = known
-        return plan if not start else Plan(plan.moves[start:], plan.states[start:])
+        return plan.rest(start)
 
     def _search(self, state: tuple[int, ...]) -> None:
         moves: list[Move] = []

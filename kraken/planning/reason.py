@@ -62,29 +62,44 @@ class Question:
 def explain(question: Question) -> NoPath:
     """What stands between Dsc and Cfg.
 
-    Each wish is tried alone; those that fail are out of reach and say why. When each could be had
-    alone, the wishes that cannot be had together are named.
+    Wishes that cannot be had even alone are out of reach, and say why. When each could be had alone,
+    wishes that cannot be had together are named.
     """
     variables = question.catalog.variables
-    reasons: dict[str, str] = {}
-    unmet: dict[Condition, None] = {}
-    for name in question.cfg:
-        if name not in variables:
-            reasons[name] = f"no loaded module declares the variable {name}"
+    reasons = {
+        name: f"no loaded module declares the variable {name}"
+        for name in question.cfg
+        if name not in variables
+    }
     wishes = [name for name in variables if name in question.cfg]
-    for name in wishes:
-        alone = question.wishing(name)
-        if alone.moves() is None:
-            reasons[name], conditions = _missing(alone, name)
-            unmet.update(dict.fromkeys(conditions))
-    if not reasons:
+    out = _out_of_reach(question, wishes)
+    unmet: dict[Condition, None] = {}
+    if out:
+        shared = _missing(question.wishing(*out), out) if len(out) > 1 else None
+        for name in out:
+            found = shared or _missing(question.wishing(name), [name])
+            reasons[name] = (
+                _blocked(question, name) if found is None else f"{_wish(question, name)}: {found[0]}"
+            )
+            unmet.update(dict.fromkeys(found[1] if found else ()))
+    elif not reasons:
         name, others = _conflict(question, wishes)
         wished = ", ".join(f"{other}={question.cfg[other]}" for other in others)
         reasons[name] = (
-            f"{name}={question.cfg[name]} cannot be had together with {wished}, "
-            "though each of them can be had alone"
+            f"{_wish(question, name)} cannot be had together with {wished}, though each can be had alone"
         )
     return NoPath(tuple(reasons), tuple(reasons.values()), tuple(unmet))
+
+
+def _out_of_reach(question: Question, wishes: list[str]) -> list[str]:
+    """The wishes that cannot be had even alone, in order."""
+    problem = Problem(question.catalog, question.meets, question.wishing(*wishes).cfg, question.blind)
+    reached = reachable(problem, problem.encode(question.dsc))
+    out = {name for name in wishes if question.cfg[name] not in _reached_values(problem, reached, name)}
+    others = [name for name in wishes if name not in out]
+    if question.wishing(*others).moves() is None:
+        out.update(name for name in others if question.wishing(name).moves() is None)
+    return [name for name in wishes if name in out]
 
 
 def _conflict(question: Question, wishes: list[str]) -> tuple[str, list[str]]:
@@ -101,23 +116,30 @@ def _conflict(question: Question, wishes: list[str]) -> tuple[str, list[str]]:
     raise AssertionError("wishes that can be had together have a path")
 
 
-def _missing(question: Question, name: str) -> tuple[str, tuple[Condition, ...]]:
-    """Why one wish alone is out of reach, and the requirements on attributes that would open it."""
-    seeing = replace(question, blind=frozenset())
-    moves = seeing.moves() if question.blind else None
-    if moves is not None:
-        tried = sorted({edge.operator.key for edge, _ in moves} & question.blind)
-        wish = _wish(question, name)
-        return f"{' and '.join(tried)} found nothing just now, and nothing else leads to {wish}", ()
-    for conditions in [*((condition,) for condition in question.unmet), question.unmet]:
+def _missing(question: Question, names: list[str]) -> tuple[str, tuple[Condition, ...]] | None:
+    """The one thing that would open all these wishes: in words, and as requirements on attributes.
+
+    None when no such thing is known, or several would be needed for several wishes.
+    """
+    if question.blind:
+        moves = replace(question, blind=frozenset()).moves()
+        if moves is not None:
+            tried = sorted({edge.operator.key for edge, _ in moves} & question.blind)
+            if len(names) > 1 and len(tried) > 1:
+                return None
+            return f"{' and '.join(tried)} found nothing just now, and nothing else leads there", ()
+    trials: list[tuple[Condition, ...]] = [(condition,) for condition in question.unmet]
+    if len(names) == 1 and len(trials) > 1:
+        trials.append(question.unmet)
+    for conditions in trials:
         moves = question.meeting(*conditions).moves()
         if moves is not None:
-            return _opened(question, name, moves, conditions)
-    return _blocked(question, name), ()
+            return _opened(question, moves, conditions)
+    return None
 
 
 def _opened(
-    question: Question, name: str, moves: list[Move], assumed: tuple[Condition, ...]
+    question: Question, moves: list[Move], assumed: tuple[Condition, ...]
 ) -> tuple[str, tuple[Condition, ...]]:
     """The requirements that a path would use, if they were met."""
     used: dict[Condition, list[str]] = {}
@@ -140,7 +162,7 @@ def _opened(
         f"{users[0]} {condition}, the node has " + ("none" if condition in question.absent else "another")
         for condition, users in used.items()
     ]
-    return f"{_wish(question, name)}: " + "; ".join(parts), tuple(used)
+    return "; ".join(parts), tuple(used)
 
 
 def _blocked(question: Question, name: str) -> str:

@@ -114,8 +114,7 @@ class Search:
 
     def _first(self, state: Sequence[int]) -> _Vertex:
         centre = tuple([value if var in self._inside else 0 for var, value in enumerate(state)])
-        started = [leaf.start(state) for leaf in self._leaves]
-        return _Vertex(-1, None, {}, centre, tuple([table for _, table in started]), 0)
+        return _Vertex(-1, None, {}, centre, tuple([leaf.start(state) for leaf in self._leaves]), 0)
 
     def _guess(self, vertex: _Vertex) -> int | None:
         """A lower bound of what is still to be paid; None when the goal is out of reach."""

@@ -11,7 +11,8 @@ from itertools import product
 from pathlib import Path as FilePath
 from random import Random
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kraken.model.catalog import Catalog
@@ -25,6 +26,7 @@ from kraken.model.module import (
     Observes,
     Variable,
 )
+from kraken.planning import factoring
 from kraken.planning.path import DIFFERENT, NoPath, Path
 from kraken.planning.planner import Planner
 
@@ -115,6 +117,72 @@ def domains(draw, variables_max=5, operators_max=8):
     cfg = {name: concrete(name) for name in sorted(wished)}
     blind = frozenset(d.key for d in discoveries.values() if draw(st.integers(0, 4)) == 0)
     return catalog, attributes, catalog.known(dsc, attributes), cfg, blind
+
+
+def long_domain(seed: int):
+    """As `domains`, from a seed and with longer paths: chains of mutations that need one another."""
+    random = Random(seed)
+    names = [f"v{i}" for i in range(random.randint(3, 6))]
+    closed = {
+        name: None if random.random() < 0.15 else tuple("ABCD"[: random.randint(2, 3)]) for name in names
+    }
+    literals = {name: closed[name] or ("A", "B") for name in names}
+
+    def some_of(name, most=2):
+        return tuple(random.sample(literals[name], random.randint(1, min(most, len(literals[name])))))
+
+    def others(name, count):
+        picked = random.sample([n for n in names if n != name], random.randint(0, count))
+        return tuple(Condition(n, some_of(n)) for n in picked)
+
+    variables = {}
+    for i, name in enumerate(names):
+        known = ()
+        if i and random.random() < 0.4:
+            on = random.choice(names[:i])
+            known = (Condition(on, some_of(on)),)
+        variables[name] = Variable("m", name, closed[name], known_when=known)
+    mutations, discoveries = {}, {}
+
+    def cost():
+        return random.choice([0.0, 0.5, 1.0, 1.0, 1.0, 2.0, 3.0])
+
+    for name in names:
+        targets = [*literals[name], *(["$cfg"] if closed[name] is None or random.random() < 0.1 else [])]
+        for target in targets:
+            for _ in range(random.choice([1, 1, 1, 2, 0])):
+                sources = (
+                    None if random.random() < 0.3 else (*some_of(name), *random.choice([(), ("UNKNOWN",)]))
+                )
+                changes = [Change(name, sources, target)]
+                if random.random() < 0.25:
+                    other = random.choice([n for n in names if n != name])
+                    changes.append(Change(other, None, random.choice(["UNKNOWN", *literals[other]])))
+                key = f"o{len(mutations)}"
+                mutations[key] = Mutation(
+                    "m",
+                    key,
+                    tuple(changes),
+                    others(name, 2) if random.random() < 0.6 else (),
+                    others(name, 1) if random.random() < 0.25 else (),
+                    cost=cost(),
+                    disruptive=random.random() < 0.3,
+                )
+    for i in range(random.randint(0, 3)):
+        seen = random.sample(names, random.randint(1, 3))
+        observes = tuple(Observes(n, some_of(n) if random.random() < 0.4 else None) for n in seen)
+        needs = others(seen[0], 1)
+        discoveries[f"d{i}"] = Discovery("m", f"d{i}", observes, LOOK, needs, cost=cost())
+    module = KrakenModule(
+        "m", "", FilePath("m.yml"), variables=variables, mutations=mutations, discoveries=discoveries
+    )
+    catalog = Catalog([module])
+    dsc = {name: random.choice([*literals[name], "UNKNOWN"]) for name in names}
+    wished = [name for name in names if random.random() < 0.7] or names[:1]
+    cfg = {
+        name: random.choice([*literals[name], *(["W"] if closed[name] is None else [])]) for name in wished
+    }
+    return catalog, {}, catalog.known(dsc, {}), cfg, frozenset()
 
 
 # Brute force --------------------------------------------------------------------------------------
@@ -274,6 +342,30 @@ def test_a_path_replayed_in_any_order_its_waits_allow_is_applicable_and_ends_in_
         end = replay(catalog, attributes, dsc, cfg, [answer.steps[i] for i in order])
 
         assert {name: end[name] for name in cfg} == cfg
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 2**32))
+@example(1000093)  # a step that forgets what is not known yet must not go before the one that knows it
+def test_long_paths_are_cheapest_and_the_same_however_the_variables_are_divided(seed):
+    catalog, attributes, dsc, cfg, blind = domain = long_domain(seed)
+    cost = cheapest(*domain)
+    answers = []
+    for leaf_states_max in (1, 5, 20, 64):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(factoring, "LEAF_STATES_MAX", leaf_states_max)
+            answers.append(Planner(catalog).find_path(attributes, dsc, cfg, blind=blind))
+
+    answer = answers[0]
+    assert (cost is None) == isinstance(answer, NoPath)
+    if isinstance(answer, Path):
+        assert all(abs(other.cost - cost) < 1e-9 for other in answers)
+        used = [sorted(step.operator.name for step in other.steps) for other in answers]
+        assert used == [used[0]] * len(used)
+        for other in answers:
+            for order in (range(len(other.steps)), any_order(other, Random(seed))):
+                end = replay(catalog, attributes, dsc, cfg, [other.steps[i] for i in order])
+                assert {name: end[name] for name in cfg} == cfg
 
 
 def any_order(path: Path, random: Random) -> list[int]:
