@@ -8,83 +8,19 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from kraken.executors.ipmi import place as places
 from kraken.executors.ipmi.gate import Gate, Ticket
-from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, Verb, meaning_of
-from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, LoginRefused, Place, Reach, Reply
+from kraken.executors.ipmi.ports import Clock, Opener, Session, Timer
+from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
+from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, LoginRefused, Order, Place, Reach, Reply
 from kraken.model.run import Outcome
 
 _REPEAT_POLL_S: Final = (0.25, 0.5, 1.0, 2.0)
 _REPEAT_CHANGE_S: Final = (1.0, 2.0)  # a BMC may take a second to switch; it is not asked to twice
 _SILENT_LOGIN_S: Final = 1.0  # after which a login gives its place among those at once to another
-
-
-class Clock(Protocol):
-    """The part of an event loop that keeps time."""
-
-    def time(self) -> float: ...
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer: ...
-
-
-class Timer(Protocol):
-    def cancel(self) -> None: ...
-
-
-class Session(Protocol):
-    """What a wire opens; see kraken.executors.ipmi.wire.Link."""
-
-    login: Login
-    heard_at: float | None
-    packets: int
-    error: str
-
-    def send(
-        self, netfn: int, command: int, data: Sequence[int], on_reply: Callable[[Reply], None]
-    ) -> None: ...
-    def repeat(self) -> None: ...
-    def close(self) -> None: ...
-
-
-class Opener(Protocol):
-    def open(
-        self, place: Place, login: Login, on_login: Callable[[LoginRefused | None], None]
-    ) -> Session: ...
-
-
-class Order:
-    """One request for one node's BMC. Answered at most once.
-
-    Attributes:
-        wanted: False when nobody waits for the answer any more; what was not sent is not sent then.
-        begun: a step that changes the node has left.
-    """
-
-    __slots__ = ("_on_answer", "begun", "login", "node", "place", "verb", "wanted")
-
-    def __init__(
-        self,
-        node: str,
-        place: Place,
-        login: Login,
-        verb: Verb,
-        on_answer: Callable[[Order, Answer], None],
-    ) -> None:
-        self.node = node
-        self.place = place
-        self.login = login
-        self.verb = verb
-        self.wanted = True
-        self.begun = False
-        self._on_answer = on_answer
-
-    def answer(self, answer: Answer) -> None:
-        """Hand the answer to whoever asked, once."""
-        if self.wanted:
-            self.wanted = False
-            self._on_answer(self, answer)
 
 
 class Bmc:
@@ -153,10 +89,12 @@ class Bmc:
         if order.begun:
             order.answer(self._unacknowledged(order, after_s))
         elif order is not self._order:
-            text = f"BMC {self.place} was not free within {after_s:g} s: an earlier request is still out"
+            text = (
+                f"BMC {self.place} was not free within {_seconds(after_s)}: an earlier request is still out"
+            )
             order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text))
         elif self._ticket is not None and self._session is None:
-            text = f"no turn to log in to BMC {self.place} came within {after_s:g} s: too many logins at once"
+            text = f"no turn to log in to BMC {self.place} came within {_seconds(after_s)}: too many at once"
             order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text))
         else:
             order.answer(self._silence(after_s))
@@ -407,20 +345,21 @@ class Bmc:
         if session is not None and session.error:
             text = f"cannot be sent to: {session.error}; check the route to the BMC network"
         elif session is None or session.heard_at is None:
-            tries = f"{session.packets} login requests in " if session is not None else ""
+            count = session.packets if session is not None else 0
+            tries = f"{count} login request{'s' * (count != 1)} in " if count else ""
             text = (
-                f"does not answer ({tries}{after_s:g} s): check its cable, its power, bmc.address, "
+                f"does not answer ({tries}{_seconds(after_s)}): check its cable, its power, bmc.address, "
                 "and that IPMI over LAN is enabled"
             )
         elif self._steps_under_way():
-            text = f"let us log in and did not answer for {after_s:g} s: reset the BMC if that lasts"
+            text = f"let us log in and did not answer for {_seconds(after_s)}: reset the BMC if that lasts"
         else:
-            text = f"answered, but did not let us log in within {after_s:g} s: it is overloaded or filtered"
+            text = f"answered and did not let us log in within {_seconds(after_s)}: overloaded or filtered"
         return Answer(Reach.NO_ANSWER, Outcome.UNREACHABLE, message=f"BMC {self.place} {text}")
 
     def _unacknowledged(self, order: Order, after_s: float) -> Answer:
         text = (
-            f"BMC {self.place} did not acknowledge {order.verb.name} within {after_s:g} s: "
+            f"BMC {self.place} did not acknowledge {order.verb.name} within {_seconds(after_s)}: "
             "it may have happened; look at the power before asking again"
         )
         return Answer(Reach.NO_ANSWER, Outcome.TIMEOUT, message=text)
@@ -458,6 +397,10 @@ class Bmc:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
+
+
+def _seconds(duration_s: float) -> str:
+    return f"{round(duration_s, 1):g} s"
 
 
 def _later(failure: Answer, wait_s: float, otherwise: str = "") -> Answer:

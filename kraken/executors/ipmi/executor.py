@@ -12,11 +12,10 @@ from typing import NamedTuple
 from kraken.errors import CredentialError, ExecutorError
 from kraken.executors import Report
 from kraken.executors.credentials import Credentials
-from kraken.executors.ipmi.bmc import Order
 from kraken.executors.ipmi.fleet import FleetThread
 from kraken.executors.ipmi.place import Resolver, numeric_place
 from kraken.executors.ipmi.verbs import Verb, verb_of
-from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, Place
+from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, Order, Place
 from kraken.model.bmc import ADDRESS, bmc_address_problem, bmc_port
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import Value

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kraken.errors import ExecutorError
-from kraken.executors.ipmi.bmc import Bmc, Order
+from kraken.executors.ipmi.bmc import Bmc
 from kraken.executors.ipmi.gate import Gate
 from kraken.executors.ipmi.wire import Wire
-from kraken.executors.ipmi.words import IpmiLimits, Place
+from kraken.executors.ipmi.words import IpmiLimits, Order, Place
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from kraken.executors.ipmi.verbs import Verb
 from kraken.model.run import Outcome
 
 
@@ -115,3 +116,36 @@ class IpmiLimits:
     back_off_s: tuple[float, float] = (2.0, 60.0)
     slot_waits_s: tuple[float, ...] = (10.0, 30.0, 60.0)
     locked_s: float = 300.0
+
+
+class Order:
+    """One request for one node's BMC. Answered at most once.
+
+    Attributes:
+        wanted: False when nobody waits for the answer any more; what was not sent is not sent then.
+        begun: a step that changes the node has left.
+    """
+
+    __slots__ = ("_on_answer", "begun", "login", "node", "place", "verb", "wanted")
+
+    def __init__(
+        self,
+        node: str,
+        place: Place,
+        login: Login,
+        verb: Verb,
+        on_answer: Callable[[Order, Answer], None],
+    ) -> None:
+        self.node = node
+        self.place = place
+        self.login = login
+        self.verb = verb
+        self.wanted = True
+        self.begun = False
+        self._on_answer = on_answer
+
+    def answer(self, answer: Answer) -> None:
+        """Hand the answer to whoever asked, once."""
+        if self.wanted:
+            self.wanted = False
+            self._on_answer(self, answer)

@@ -1,0 +1,40 @@
+"""What a BMC's bookkeeping needs of the world: time, and a wire. Real in fleet.py, played in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from kraken.executors.ipmi.words import Login, LoginRefused, Place, Reply
+
+
+class Clock(Protocol):
+    """The part of an event loop that keeps time."""
+
+    def time(self) -> float: ...
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer: ...
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Session(Protocol):
+    """What a wire opens; see kraken.executors.ipmi.wire.Link."""
+
+    login: Login
+    heard_at: float | None
+    packets: int
+    error: str
+
+    def send(
+        self, netfn: int, command: int, data: Sequence[int], on_reply: Callable[[Reply], None]
+    ) -> None: ...
+    def repeat(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Opener(Protocol):
+    def open(
+        self, place: Place, login: Login, on_login: Callable[[LoginRefused | None], None]
+    ) -> Session: ...

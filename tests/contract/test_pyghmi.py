@@ -1,0 +1,141 @@
+"""The pinned pyghmi has the shape that kraken.executors.ipmi.wire stands on.
+
+Each assertion names something private that the wire replaces or relies on: when one fails after an
+update of pyghmi, read wire.py and pyghmi's session.py side by side before changing the pin.
+"""
+
+from __future__ import annotations
+
+import configparser
+import importlib.metadata
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pyghmi.ipmi.command as pyghmi_command
+import pyghmi.ipmi.private.constants as constants
+import pyghmi.ipmi.private.session as session
+import pytest
+
+from kraken.executors.ipmi import wire
+from kraken.executors.ipmi.verbs import BOOT_DEVICE, POWER
+from kraken.executors.ipmi.words import Reach
+
+Session = session.Session
+
+
+def source(name: str) -> str:
+    return inspect.getsource(getattr(Session, name))
+
+
+def test_the_version_installed_is_the_version_pinned() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg")
+    pins = [line for line in setup["options"]["install_requires"].splitlines() if line.startswith("pyghmi")]
+
+    assert pins == [f"pyghmi=={importlib.metadata.version('pyghmi')}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("__new__", ["cls", "bmc", "userid", "password", "port", "kg", "onlogon", "privlevel", "keepalive"]),
+        (
+            "__init__",
+            ["self", "bmc", "userid", "password", "port", "kg", "onlogon", "privlevel", "keepalive"],
+        ),
+        ("_assignsocket", ["server", "forbiddensockets"]),
+        ("_initsession", ["self"]),
+        ("_xmit_packet", ["self", "retry", "delay_xmit", "timeout"]),
+        ("_req_priv_level", ["self"]),
+        ("_got_channel_auth_cap", ["self", "response"]),
+        ("_get_session_challenge", ["self"]),
+        ("_handle_ipmi_packet", ["self", "data", "sockaddr", "qent"]),
+        ("_open_rmcpplus_request", ["self"]),
+        ("_relog", ["self"]),
+        ("logout", ["self", "sessionok"]),
+        ("send_payload", None),
+        ("raw_command", None),
+    ],
+)
+def test_the_methods_the_wire_replaces_or_calls_are_there(name: str, parameters: list[str] | None) -> None:
+    found = list(inspect.signature(getattr(Session, name)).parameters)
+
+    assert parameters is None or found == parameters
+
+
+def test_nothing_of_the_wires_session_is_a_name_pyghmi_does_not_know() -> None:
+    """An override that pyghmi renamed would be dead code, and pyghmi's own would act again."""
+    ours = {name for name, value in vars(wire._Session).items() if inspect.isfunction(value)}
+    own = {"repeat_step", "_request_privilege", "_got_privilege", "_logged_on"}
+
+    assert {name for name in ours - own if not hasattr(Session, name)} == set()
+    assert not any(hasattr(Session, name) for name in own)
+
+
+def test_every_packet_leaves_through_the_one_method_that_is_replaced() -> None:
+    """And every socket comes from the other: so no thread, no select, no resolver of pyghmi's runs."""
+    senders = [
+        name for name, _ in inspect.getmembers(Session, inspect.isfunction) if "_io_sendto(" in source(name)
+    ]
+
+    assert senders == ["_xmit_packet"]
+    assert "self._assignsocket(" in source("__init__")
+    assert "netpacket" in source("send_payload")
+    assert "self._xmit_packet(retry, delay_xmit=delay_xmit, timeout=timeout)" in source("send_payload")
+
+
+def test_a_command_without_retry_is_never_repeated_by_pyghmi() -> None:
+    assert "if retry:\n            self.lastpayload = payload" in source("send_payload")
+    assert "if not self.lastpayload:\n            return" in source("_timedout")
+
+
+def test_the_states_of_a_login_are_called_as_the_wire_calls_them() -> None:
+    text = inspect.getsource(Session)
+
+    assert "self.sessioncontext = 'OPENSESSION'" in text
+    assert 'self.sessioncontext = "EXPECTINGRAKP2"' in text
+    assert 'self.sessioncontext = "EXPECTINGRAKP4"' in text
+    assert "self._req_priv_level()" in source("_got_rakp4")
+
+
+def test_the_attributes_the_wire_sets_are_those_pyghmi_reads() -> None:
+    text = inspect.getsource(Session)
+    names = "incommand lastpayload logged logging logoutexpiry localsid rmcptag sockaddr allsockaddrs"
+
+    for name in [*names.split(), "forbidsock", "logontries", "privlevel", "autopriv", "sequencenumber"]:
+        assert f"self.{name}" in text, name
+
+
+@pytest.mark.parametrize(
+    ("error", "reach"),
+    [
+        ("Incorrect password provided", Reach.BAD_CREDENTIALS),
+        (f"{constants.rmcp_codes[0xD]} in RAKP2", Reach.BAD_CREDENTIALS),
+        (f"{constants.rmcp_codes[0xF]} reported in RAKP4", Reach.BAD_CREDENTIALS),
+        ("Invalid RAKP4 integrity code (wrong Kg?)", Reach.BAD_CREDENTIALS),
+        (f"{constants.rmcp_codes[0xA]} in RAKP2", Reach.BAD_CREDENTIALS),
+        (constants.rmcp_codes[1], Reach.BUSY),
+        (constants.rmcp_codes[0xB], Reach.BUSY),
+        (constants.rmcp_codes[0x11], Reach.REFUSED),
+        ("Unrecognized RMCP code 99", Reach.REFUSED),
+    ],
+)
+def test_the_sentences_of_a_failed_login_are_understood(error: str, reach: Reach) -> None:
+    assert wire._why(error).reach is reach
+
+
+def test_the_fixed_sentences_are_still_pyghmis() -> None:
+    assert '"Incorrect password provided"' in source("_got_rakp2")
+    assert '"Invalid RAKP4 integrity code (wrong Kg?)"' in source("_got_rakp4")
+
+
+def test_our_numbers_are_pyghmis_numbers() -> None:
+    names: dict[str, Any] = {"pxe": "network", "disk": "hd", "cdrom": "optical"}
+    theirs = pyghmi_command.power_states
+
+    assert {word: theirs["shutdown" if word == "soft" else word] for word in POWER if word != "cycle"} == {
+        word: number for word, number in POWER.items() if word != "cycle"
+    }
+    for word, number in BOOT_DEVICE.items():
+        assert pyghmi_command.boot_devices[names.get(word, word)] == number << 2, word
