@@ -1,0 +1,53 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both install what is missing.
+
+PYTHON ?= python3
+NODES ?= 8
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test check lint types imports unit soak benchmarks clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(STAMP) ## a cluster from cold to in service, live in this terminal (NODES=64 ARGS=--exit)
+	@$(BIN)/python -m kraken.testing.demo --nodes $(NODES) $(ARGS)
+
+test: $(STAMP) packages ## everything: lint, types, rooms, unit, property, simulation, end-to-end
+	@$(MAKE) --no-print-directory lint types imports
+	$(BIN)/pytest -n 2 --dist worksteal -m "not e2e"
+	$(BIN)/pytest -m e2e
+
+check: $(STAMP) ## what must be green before a commit: lint, types, rooms, the fast tests
+	@$(MAKE) --no-print-directory lint types imports
+	$(BIN)/pytest -n 2 --dist worksteal -m "not e2e and not simulation and not slow"
+
+lint: $(STAMP) ## ruff over all Python, ansible-lint over all YAML
+	$(BIN)/ruff check kraken tests
+	$(BIN)/ruff format --check kraken tests
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(STAMP) ## the rooms import downwards only
+	$(BIN)/lint-imports
+
+soak: $(STAMP) ## the simulation with many more seeds
+	KRAKEN_SEEDS=20000 $(BIN)/pytest -n 2 -m simulation
+
+benchmarks: $(STAMP) packages ## figures, each beside a peer where there is one
+	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+.PHONY: packages
+packages: $(STAMP) ## the Debian packages the end-to-end tests run (as root; otherwise says which)
+	@$(BIN)/python -m kraken.testing.packages
+
+$(STAMP): setup.cfg pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+clean: ## remove what was installed and built here
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -1,0 +1,24 @@
+"""`python -m kraken.testing.packages`: the programs the demo and the end-to-end tests run."""
+
+from __future__ import annotations
+
+import sys
+
+from kraken.errors import KrakenError
+from kraken.testing.cluster import install_missing
+
+
+def main() -> int:
+    """Install what is missing, or say what to install; the exit code."""
+    try:
+        installed = install_missing()
+    except KrakenError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if installed:
+        print(f"installed: {' '.join(installed)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
