@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
+from ansible.module_utils import basic
 
 from ansible_collections.kraken.hpc.plugins.module_utils import convergence
 from ansible_collections.kraken.hpc.plugins.modules import state
@@ -44,13 +44,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def run(
-    kraken: Any, socket: str, clock: Clock, capsys: pytest.CaptureFixture[str]
+    kraken: Any,
+    socket: str,
+    clock: Clock,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., dict[str, Any]]:
     """Run the module as Ansible does: arguments in, result out; `failed` is always there."""
 
     def run_module(check: bool = False, diff: bool = False, **args: Any) -> dict[str, Any]:
         args = {"socket": socket, **args, "_ansible_check_mode": check, "_ansible_diff": diff}
-        with patch_module_args(args), pytest.raises(SystemExit):
+        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode())
+        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)  # since 2.19
+        with pytest.raises(SystemExit):
             state.main()
         return {"failed": False, **json.loads(capsys.readouterr().out)}
 
