@@ -265,6 +265,7 @@ def test_history_can_be_of_some_nodes_only(store: Store, others: int) -> None:
 
     assert [entry.text for entry in store.history(wanted)] == ["entry 3", "entry 1"]
     assert [entry.text for entry in store.history(wanted, limit=1)] == ["entry 3"]
+    assert [entry.text for entry in store.history(wanted, before=store.history(wanted)[0].id)] == ["entry 1"]
     assert store.history([]) == []
 
 
