@@ -96,8 +96,8 @@ class LazyGroup(click.Group):
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             close = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            hint = f"did you mean `kraken {close[0]}`?" if close else "`kraken --help` lists them"
-            raise click.UsageError(f"there is no command {name!r}; {hint}")
+            hint = f"; did you mean `kraken {close[0]}`?" if close else ""
+            raise click.UsageError(f"there is no command {name!r}{hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -202,15 +202,27 @@ def _call(command: Callable[[], Any]) -> int:
 
 
 def _usage(error: click.UsageError) -> str:
-    """A usage error as `what; what to do`, also for options that belong before the command."""
-    text = error.format_message().strip().rstrip(".")
-    text = text[:1].lower() + text[1:] if not text.startswith(("'", '"', "-")) else text
+    """A usage error as `what; what to do`, in the same words whichever click is installed."""
     path = error.ctx.command_path if error.ctx else "kraken"
-    if isinstance(error, click.NoSuchOption) and path != "kraken":
+    if isinstance(error, click.NoSuchOption):
         roots = {option for parameter in cli.params for option in parameter.opts}
-        if error.option_name in roots:
+        if path != "kraken" and error.option_name in roots:
             return f"{error.option_name} stands before the command: kraken {error.option_name} … {path[7:]}"
-    return f"{text}; see `{path} --help`"
+        close = difflib.get_close_matches(error.option_name, error.possibilities or (), n=1)
+        text = f"there is no option {error.option_name}" + (f"; did you mean {close[0]}?" if close else "")
+    elif isinstance(error, click.MissingParameter):
+        text = f"{_label(error.param)} is missing"
+    elif isinstance(error, click.BadParameter):
+        text = f"{_label(error.param)}: {error.message.rstrip('.')}"
+    else:
+        text = error.message.rstrip(".")
+    return text if text.endswith("?") else f"{text}; see `{path} --help`"
+
+
+def _label(parameter: click.Parameter | None) -> str:
+    if isinstance(parameter, click.Option):
+        return max(parameter.opts, key=len)
+    return (parameter.metavar or str(parameter.name).upper()) if parameter else "a parameter"
 
 
 def _was_typed(ctx: click.Context, name: str) -> bool:

@@ -81,10 +81,22 @@ def _text(value: object) -> str | None:
 
 
 def _details(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Folded nodeset and reason, of a map of node to reason."""
     details = document.get("details")
     if not isinstance(details, Mapping):
         return []
-    return [(str(name), str(reason)) for name, reason in details.items()]
+    alike: dict[str, list[str]] = {}
+    for name, reason in details.items():
+        alike.setdefault(str(reason), []).append(str(name))
+    return [(_folded(names), reason) for reason, names in alike.items()]
+
+
+def _folded(names: list[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    from kraken.cli.nodes import fold
+
+    return fold(names)
 
 
 def exit_code(error: KrakenError) -> Exit:

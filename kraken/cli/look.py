@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from kraken.cli.arguments import output_option
 from kraken.cli.errors import printable
 from kraken.cli.output import Output, ago, assignments, clock, count, now, span, value_text
 from kraken.cli.session import Session, pass_session
-from kraken.cli.steps import show_steps
+from kraken.cli.steps import show_no_path, show_steps
 from kraken.cli.table import Cell, Column
 
 TROUBLE = (
@@ -117,8 +118,7 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
         _say_more(output, len(holds) - rooms[2], "kraken status -o json")
     if refused:
         output.line("\n" + output.paint("Refused modules", "bad"))
-        rows = [[short_path(module.get("file")), str(module.get("error", ""))] for module in refused]
-        output.table(REFUSED, rows[: rooms[3]])
+        output.table(REFUSED, [refused_row(module) for module in refused[: rooms[3]]])
         _say_more(output, len(refused) - rooms[3], "kraken module list")
 
 
@@ -158,9 +158,11 @@ def by_trouble(folded: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(folded, key=lambda row: order.get(str(row.get("cause")), 0))
 
 
-def short_path(file: object) -> str:
-    """The path of a module file from its collection on, where it lies in one."""
-    return str(file or "").rpartition("ansible_collections/")[2]
+def refused_row(module: dict[str, Any]) -> list[str | Cell]:
+    """A row of REFUSED: the file from its collection on, where it lies in one, and what is wrong."""
+    file, error = str(module.get("file") or ""), str(module.get("error", ""))
+    why = re.sub(r"^:(\d+): ", r"line \1: ", error.removeprefix(file))
+    return [file.rpartition("ansible_collections/")[2], why.removeprefix(":").strip()]
 
 
 def _say_more(output: Output, left: int, command: str) -> None:
@@ -354,6 +356,9 @@ def _show_node(output: Output, node: dict[str, Any]) -> None:
         output.line("\n" + output.paint("Attributes", "strong"))
         for name, value in sorted(node["attributes"].items()):
             output.line(printable(f"  {name}: {value_text(value)}"))
+    if node.get("no_path"):
+        output.line("\n" + output.paint("No path", "bad"))
+        show_no_path(output, node["no_path"])
     for run in node.get("running", []):
         left = f", {span(run['deadline'] - now())} left" if run.get("deadline") else ""
         output.line(f"\n{output.paint('Running', 'strong')}  {run.get('name')} (run {run.get('run')}){left}")

@@ -11,6 +11,7 @@ import click
 
 from kraken.cli.arguments import comma_pairs, output_option
 from kraken.cli.errors import CommandError, Exit, complain, describe, printable
+from kraken.cli.look import REFUSED, refused_row
 from kraken.cli.output import Output, as_yaml, assignments, count, span
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Cell, Column
@@ -61,10 +62,7 @@ def _show_modules(output: Output, form: str, answer: dict[str, Any]) -> None:
         output.table(MODULES, [_module_row(entry) for entry in found])
         if refused:
             output.line("\n" + output.paint("Refused", "bad"))
-        for entry in refused:
-            place = ":".join(str(entry[key]) for key in ("file", "line") if entry.get(key))
-            lead = ": ".join(part for part in (place, entry.get("key")) if part)
-            output.line(printable(f"  {lead}: {entry.get('error')}"))
+        output.table(REFUSED, [refused_row(entry) for entry in refused])
 
     output.show(form, answer, table=table, names=lambda: [str(entry.get("name")) for entry in found])
 
@@ -205,7 +203,7 @@ def _refuse_variables(attributes: dict[str, str], variables: Any) -> None:
 
 
 def _show_path(output: Output, found: dict[str, Any]) -> None:
-    from kraken.cli.plan import show_no_path
+    from kraken.cli.steps import show_no_path
 
     if "no_path" in found:
         output.line(output.paint("No path.", "bad"))

@@ -9,9 +9,9 @@ import click
 from kraken.cli.arguments import all_option, output_option, pairs, select
 from kraken.cli.errors import Exit, printable
 from kraken.cli.look import FOLDED, fold_rows, next_text
-from kraken.cli.output import Output, ago, count, span, value_text
+from kraken.cli.output import Output, ago, count, span
 from kraken.cli.session import Session, pass_session
-from kraken.cli.steps import disruptive, show_steps
+from kraken.cli.steps import disruptive, show_no_path, show_steps
 from kraken.cli.table import Cell, Column
 
 
@@ -93,17 +93,6 @@ def _headline(output: Output, group: dict[str, Any]) -> str:
         return f"{text}, {output.paint('no path', 'bad')}"
     steps = count(len(group["steps"]), "step")
     return f"{text}, {steps}, about {span(group.get('cost', 0))}"
-
-
-def show_no_path(output: Output, no_path: dict[str, Any]) -> None:
-    """Why no path leads there, indented."""
-    variables = no_path.get("variables") or []
-    if variables:
-        output.line(printable(f"  out of reach: {', '.join(map(str, variables))}"))
-    for reason in no_path.get("reasons") or []:
-        output.line(printable(f"  {value_text(reason)}"))
-    for unmet in no_path.get("unmet") or []:
-        output.line(printable(f"  missing: {value_text(unmet)}"))
 
 
 EACH = (

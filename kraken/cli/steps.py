@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kraken.cli.output import Output, assignments, span
+from kraken.cli.errors import printable
+from kraken.cli.output import Output, assignments, span, value_text
 from kraken.cli.table import Cell, Column
 
 STEPS = (
@@ -21,6 +22,17 @@ STEPS = (
 def show_steps(output: Output, steps: Sequence[dict[str, Any]]) -> None:
     """A table of steps, numbered from 1."""
     output.table(STEPS, [_row(number, step) for number, step in enumerate(steps, 1)])
+
+
+def show_no_path(output: Output, no_path: dict[str, Any]) -> None:
+    """Why no path leads there, indented."""
+    variables = no_path.get("variables") or []
+    if variables:
+        output.line(printable(f"  out of reach: {', '.join(map(str, variables))}"))
+    for reason in no_path.get("reasons") or []:
+        output.line(printable(f"  {value_text(reason)}"))
+    for unmet in no_path.get("unmet") or []:
+        output.line(printable(f"  missing: {value_text(unmet)}"))
 
 
 def disruptive(steps: Sequence[dict[str, Any]]) -> list[str]:

@@ -64,7 +64,7 @@ def wait_for(session: Session, selection: dict[str, Any], timeout_s: float) -> i
             lines=lines,
         )
     raise CommandError(
-        f"timed out after {span(timeout_s)}: {left} have not converged",
+        f"timed out after {span(timeout_s)}, not converged: {left}",
         code=ended,
         hint="wait longer with --timeout",
         lines=lines,
