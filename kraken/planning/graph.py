@@ -12,10 +12,10 @@ from typing import Any
 import networkx as nx
 
 from kraken.model.catalog import Catalog
-from kraken.model.module import CFG_VALUE, Change, Condition, Discovery, Mutation, Variable
+from kraken.model.module import ANY, CFG_VALUE, Change, Condition, Discovery, Mutation, Variable
 from kraken.model.update import UNKNOWN, Value
 from kraken.planning.path import DIFFERENT
-from kraken.planning.problem import operators_of
+from kraken.planning.problem import admits, operators_of
 
 
 def mutation_graph(
@@ -145,7 +145,7 @@ def _domain(catalog: Catalog, variable: Variable, cfg: Mapping[str, str]) -> lis
         for other in catalog.variables.values():
             conditions += other.known_when
         for condition in conditions:
-            if condition.name == name:
+            if condition.name == name and condition.values != (ANY,):
                 found.update(dict.fromkeys(condition.values))
         found[DIFFERENT] = None
     return list(found)
@@ -215,7 +215,7 @@ def _forgets(catalog: Catalog, mutation: Mutation) -> list[str]:
                 continue
             for condition in variable.known_when:
                 value = UNKNOWN if condition.name in gone else after.get(condition.name)
-                if value is not None and value not in condition.values:
+                if value is not None and not admits(condition.values, value):
                     forgotten.append(variable.name)
                     gone.add(variable.name)
                     grew = True

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 from kraken.model.catalog import Catalog
-from kraken.model.module import CFG_VALUE, Condition, Mutation
+from kraken.model.module import ANY, CFG_VALUE, Condition, Mutation
 from kraken.model.update import UNKNOWN, Value
 from kraken.planning.factoring import components
 from kraken.planning.path import NoPath, Path
@@ -60,6 +60,7 @@ class Planner:
         self._conditions = _on_attributes(catalog)
         self._literals = _literals(catalog)
         self._goals: dict[tuple[Hashable, frozenset[tuple[str, str]], frozenset[str]], Goal] = {}
+        self._asked: dict[tuple[Hashable, ...], Goal] = {}  # the same, by a key that is cheap to make
         self._problems: dict[Hashable, _Solved] = {}
         self._retired = (0, 0)  # hits and misses of goals no longer held
         self._entries = 0
@@ -104,7 +105,11 @@ class Planner:
         blind: frozenset[str] = frozenset(),
     ) -> Answer:
         """As `find_path`, for a class from `class_of`."""
-        return self.goal(class_, cfg, blind).find(dsc)
+        asked = (class_, blind, *cfg, *cfg.values())
+        goal = self._asked.get(asked)
+        if goal is None:
+            goal = self._asked[asked] = self.goal(class_, cfg, blind)
+        return goal.find(dsc)
 
     def goal(self, class_: Hashable, cfg: Mapping[str, str], blind: frozenset[str] = frozenset()) -> Goal:
         """Everything about one Cfg on one class of nodes; hold on to it while neither changes."""
@@ -112,7 +117,7 @@ class Planner:
         goal = self._goals.get(key)
         if goal is None:
             goal = self._goals[key] = Goal(self, class_, dict(cfg), blind)
-            if len(self._goals) > self._cache_max:
+            if max(len(self._goals), len(self._asked)) > self._cache_max:
                 self._evict()
         return goal
 
@@ -162,6 +167,7 @@ class Planner:
             goal = self._goals.pop(key)
             self._retired = (self._retired[0] + goal.hits, self._retired[1] + goal.misses)
             goal.forget()
+        self._asked.clear()
         self._problems.clear()
         for goal in self._goals.values():
             goal.detach()
@@ -352,6 +358,6 @@ def _literals(catalog: Catalog) -> dict[str, set[str]]:
                 if observes.variable in found:
                     found[observes.variable].update(observes.values or ())
     for condition in conditions:
-        if condition.name in found:
+        if condition.name in found and condition.values != (ANY,):
             found[condition.name].update(condition.values)
     return found

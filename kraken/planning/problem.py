@@ -12,7 +12,7 @@ from itertools import product
 from math import lcm
 
 from kraken.model.catalog import Catalog
-from kraken.model.module import CFG_VALUE, Change, Condition, Discovery, Mutation
+from kraken.model.module import ANY, CFG_VALUE, Change, Condition, Discovery, Mutation
 from kraken.model.update import UNKNOWN
 from kraken.planning.path import DIFFERENT
 
@@ -207,7 +207,7 @@ class Problem:
                     if observes.variable in found:
                         found[observes.variable].update(dict.fromkeys(observes.values or ()))
         for condition in conditions:
-            if condition.name in found:
+            if condition.name in found and condition.values != (ANY,):
                 found[condition.name].update(dict.fromkeys(condition.values))
         return [(*found[name], DIFFERENT) for name in self.names]
 
@@ -274,7 +274,9 @@ class Problem:
     def _all(self, var: int) -> int:
         return (1 << len(self.values[var])) - 1
 
-    def _mask(self, var: int, values: Iterable[str]) -> int:
+    def _mask(self, var: int, values: tuple[str, ...]) -> int:
+        if values == (ANY,):
+            return self._all(var) & ~1
         mask = 0
         for value in values:
             mask |= 1 << self.codes[var][value]
@@ -340,6 +342,11 @@ def operators_of(catalog: Catalog) -> list[Mutation | Discovery]:
         found += module.discoveries.values()
         found += module.mutations.values()
     return found
+
+
+def admits(values: tuple[str, ...], value: str) -> bool:
+    """Whether a condition with these values on a variable holds while it has `value`."""
+    return value != UNKNOWN if values == (ANY,) else value in values
 
 
 def _changed(operator: Mutation | Discovery) -> list[str]:

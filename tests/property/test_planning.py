@@ -53,6 +53,8 @@ def domains(draw, variables_max=5, operators_max=8):
         if attributes and draw(st.integers(0, 5)) == 0:
             return Condition(draw(st.sampled_from(["arch", "bmc"])), (draw(st.sampled_from(["x", "y"])),))
         name = draw(st.sampled_from(among))
+        if draw(st.integers(0, 7)) == 0:
+            return Condition(name, ("ANY",))
         return Condition(name, values_of(name, unknown=draw(st.booleans())))
 
     variables = {}
@@ -189,6 +191,8 @@ def long_domain(seed: int):
 
 
 def holds(catalog, condition, state, attributes):
+    if condition.values == ("ANY",) and condition.name in catalog.variables:
+        return state[condition.name] != UNKNOWN
     if condition.name in catalog.variables:
         return state[condition.name] in condition.values
     value = attributes.get(condition.name)
