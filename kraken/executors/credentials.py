@@ -311,7 +311,7 @@ def _check_vault_password_file(file: Path) -> None:
 
 
 def _program(name: str) -> str:
-    beside = Path(sys.executable).with_name(name)
+    beside = Path(sys.executable).parent / name
     found = shutil.which(name) or (str(beside) if beside.is_file() else None)
     if found is None:
         raise CredentialError(

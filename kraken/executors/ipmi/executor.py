@@ -292,5 +292,7 @@ async def _in_thread(work: Callable[[], object]) -> None:
             error = exc
         loop.call_soon_threadsafe(finish, error)
 
-    threading.Thread(target=body, name="kraken-ipmi-aside", daemon=True).start()
+    thread = threading.Thread(target=body, name="kraken-ipmi-aside", daemon=True)
+    thread.start()
     await done
+    thread.join()  # telling us was the last thing it did

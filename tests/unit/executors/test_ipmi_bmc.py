@@ -1,0 +1,505 @@
+"""How one BMC is served, on a played wire and a virtual clock."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from kraken.executors.ipmi.bmc import Bmc
+from kraken.executors.ipmi.gate import Gate
+from kraken.executors.ipmi.verbs import STATUS, Verb, verb_of
+from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, LoginRefused, Order, Place, Reach, Reply
+from kraken.model.run import Outcome
+
+PLACE = Place(socket.AF_INET, ("10.9.8.7", 623))
+LAB = Login("lab", b"admin", b"secret")
+ON, OFF, CYCLE, RESET = (verb_of({"power": word}) for word in ("on", "off", "cycle", "reset"))
+LIMITS = IpmiLimits()
+
+CHASSIS_STATUS, CHASSIS_CONTROL, DEVICE_ID = (0, 1), (0, 2), (6, 1)
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._count = itertools.count()
+        self._timers: list[tuple[float, int, Timer]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+        timer = Timer(lambda: callback(*args))
+        heapq.heappush(self._timers, (self.now + delay, next(self._count), timer))
+        return timer
+
+    def call_soon(self, callback: Callable[[], object]) -> object:
+        return self.call_later(0.0, callback)
+
+    def advance(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self._timers and self._timers[0][0] <= until:
+            self.now, _, timer = heapq.heappop(self._timers)
+            if timer.callback is not None:
+                timer.callback()
+        self.now = until
+
+
+class Timer:
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class PlayedBmc:
+    """Plays the BMC behind the wire: `mood` says what it does with a login and with each command."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.refuses: LoginRefused | None = None
+        self.mute_to_logins = False
+        self.mute_to_commands = False
+        self.codes: dict[tuple[int, int], int] = {}
+        self.status = b"\x01\x00\x00"
+        self.logins: list[Login] = []
+        self.sent: list[tuple[int, int, tuple[int, ...]]] = []
+        self.open_sessions = 0
+        self.lost_session = False  # it restarted: what was open is dead
+
+    def open(
+        self, place: Place, login: Login, on_login: Callable[[LoginRefused | None], None]
+    ) -> PlayedSession:
+        self.logins.append(login)
+        session = PlayedSession(self, login)
+        if not self.mute_to_logins:
+            session.heard_at = self.clock.now
+            self.lost_session = False
+            self.clock.call_later(0.01, on_login, self.refuses)
+        return session
+
+    def count(self, command: tuple[int, int]) -> int:
+        return sum((netfn, number) == command for netfn, number, _ in self.sent)
+
+
+class PlayedSession:
+    def __init__(self, bmc: PlayedBmc, login: Login) -> None:
+        self.login = login
+        self.heard_at: float | None = None
+        self.packets = 3
+        self.error = ""
+        self.closed = False
+        self._bmc = bmc
+        self._last: tuple[tuple[int, int, tuple[int, ...]], Callable[[Reply], None]] | None = None
+        bmc.open_sessions += 1
+
+    def send(self, netfn: int, command: int, data: Sequence[int], on_reply: Callable[[Reply], None]) -> None:
+        assert not self.closed
+        self._last = ((netfn, command, tuple(data)), on_reply)
+        self.repeat()
+
+    def repeat(self) -> None:
+        assert self._last is not None
+        request, on_reply = self._last
+        self._bmc.sent.append(request)
+        if self._bmc.mute_to_commands or self._bmc.lost_session:
+            return
+        data = self._bmc.status if request[:2] == CHASSIS_STATUS else b""
+        reply = Reply(self._bmc.codes.get(request[:2], 0), data)
+
+        def arrive() -> None:
+            if not self.closed:
+                self.heard_at = self._bmc.clock.now
+                on_reply(reply)
+
+        self._bmc.clock.call_later(0.01, arrive)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._bmc.open_sessions -= 1
+
+
+class Stage:
+    """A Bmc, the one it speaks to, and what it answered."""
+
+    def __init__(self, limits: IpmiLimits = LIMITS, check: LoginRefused | None = None) -> None:
+        self.clock = Clock()
+        self.played = PlayedBmc(self.clock)
+        self.gate = Gate(limits.logins_at_once, self.clock.call_soon)
+        self.bmc = Bmc(PLACE, self.played, self.clock, self.gate, limits, check=lambda place: check)
+        self.answers: list[tuple[Verb, Answer]] = []
+
+    def order(self, verb: Verb = STATUS, login: Login = LAB, node: str = "n1") -> Order:
+        order = Order(node, PLACE, login, verb, lambda o, answer: self.answers.append((o.verb, answer)))
+        self.bmc.submit(order)
+        return order
+
+    def ask(self, verb: Verb = STATUS, login: Login = LAB, node: str = "n1", wait_s: float = 30.0) -> Answer:
+        before = len(self.answers)
+        self.order(verb, login, node)
+        self.clock.advance(wait_s)
+        assert len(self.answers) == before + 1
+        return self.answers[-1][1]
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_a_poll_logs_in_and_the_next_one_does_not(stage: Stage) -> None:
+    first = stage.ask(wait_s=1)
+    second = stage.ask(wait_s=1)
+
+    assert first.observed == second.observed == {"phys_state": "POWER_ON"}
+    assert len(stage.played.logins) == 1
+
+
+def test_a_power_that_is_off_is_seen_so(stage: Stage) -> None:
+    stage.played.status = b"\x20\x00\x00"
+
+    assert stage.ask().observed == {"phys_state": "POWER_OFF"}
+
+
+def test_mutations_go_before_polls_that_came_earlier(stage: Stage) -> None:
+    for verb in (STATUS, STATUS, STATUS, OFF, ON):
+        stage.order(verb)
+    stage.clock.advance(5)
+
+    assert [verb.name for verb, _ in stage.answers] == [
+        "power status",
+        "power off",
+        "power on",
+        "power status",
+        "power status",
+    ]
+
+
+def test_one_command_is_in_flight_at_a_time(stage: Stage) -> None:
+    stage.order(STATUS)
+    stage.order(STATUS)
+    stage.clock.advance(0.015)
+
+    assert len(stage.played.sent) == 1
+
+
+def test_a_silent_bmc_is_given_up_after_the_login_limit_and_named(stage: Stage) -> None:
+    stage.played.mute_to_logins = True
+    stage.order()
+    stage.clock.advance(LIMITS.login_s - 0.01)
+    assert stage.answers == []
+
+    stage.clock.advance(0.02)
+
+    answer = stage.answers[0][1]
+    assert (answer.outcome, answer.reach, dict(answer.observed)) == (
+        Outcome.UNREACHABLE,
+        Reach.NO_ANSWER,
+        {},
+    )
+    assert "BMC 10.9.8.7:623 does not answer (3 login requests in 8 s)" in answer.message
+    assert stage.played.open_sessions == 0
+
+
+def test_polls_of_a_silent_bmc_are_answered_without_trying_while_it_is_left_alone(stage: Stage) -> None:
+    stage.played.mute_to_logins = True
+    stage.ask(wait_s=8.1)
+
+    answer = stage.ask(wait_s=0)
+
+    assert answer.outcome is Outcome.UNREACHABLE
+    assert "not tried again for" in answer.message
+    assert len(stage.played.logins) == 1
+
+
+def test_the_pauses_grow_to_their_limit_and_end_with_the_first_answer(stage: Stage) -> None:
+    stage.played.mute_to_logins = True
+    tried_at = []
+    for _ in range(4000):
+        before = len(stage.played.logins)
+        stage.order()
+        stage.clock.advance(0.1)
+        if len(stage.played.logins) > before:
+            tried_at.append(stage.clock.now)
+    pauses = [b - a - LIMITS.login_s for a, b in itertools.pairwise(tried_at)]
+
+    assert pauses[0] < 2.3
+    assert 40 < pauses[-1] < 60.3
+    stage.played.mute_to_logins = False
+    stage.clock.advance(60)
+    assert stage.ask().outcome is Outcome.OK
+    stage.played.lost_session = stage.played.mute_to_logins = True
+    stage.ask(wait_s=9)
+    stage.clock.advance(2.1)
+    stage.played.mute_to_logins = False
+    assert stage.ask(wait_s=1).outcome is Outcome.OK
+
+
+def test_a_mutation_is_tried_also_while_a_silent_bmc_is_left_alone(stage: Stage) -> None:
+    stage.played.mute_to_logins = True
+    stage.ask(wait_s=8.1)
+    stage.played.mute_to_logins = False
+
+    assert stage.ask(ON, wait_s=1).outcome is Outcome.OK
+
+
+def test_a_lost_answer_to_a_poll_is_fetched_again(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+    stage.played.mute_to_commands = True
+    stage.order()
+    stage.clock.advance(0.4)
+    stage.played.mute_to_commands = False
+    stage.clock.advance(1)
+
+    assert stage.answers[-1][1].outcome is Outcome.OK
+    assert len(stage.played.logins) == 1
+
+
+@pytest.mark.parametrize("verb", [CYCLE, RESET, verb_of({"power": "soft"})])
+def test_what_may_not_happen_twice_is_sent_once_even_when_nobody_answers(stage: Stage, verb: Verb) -> None:
+    stage.ask(wait_s=1)
+    stage.played.mute_to_commands = True
+
+    answer = stage.ask(verb)
+
+    assert stage.played.count(CHASSIS_CONTROL) == 1
+    assert (answer.outcome, dict(answer.observed)) == (Outcome.TIMEOUT, {})
+    assert f"did not acknowledge {verb.name} within 5 s: it may have happened" in answer.message
+
+
+@pytest.mark.parametrize("verb", [ON, OFF])
+def test_on_and_off_may_be_sent_again_within_their_time(stage: Stage, verb: Verb) -> None:
+    stage.ask(wait_s=1)
+    stage.played.mute_to_commands = True
+
+    assert stage.ask(verb).outcome is Outcome.TIMEOUT
+    assert stage.played.count(CHASSIS_CONTROL) == 3
+
+
+def test_a_session_that_died_is_found_out_and_replaced_within_the_poll(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+    stage.played.lost_session = True
+
+    assert stage.ask(wait_s=3).outcome is Outcome.OK
+    assert len(stage.played.logins) == 2
+    assert stage.played.open_sessions == 1
+
+
+def test_a_session_that_was_quiet_is_tried_with_a_probe_before_a_mutation(stage: Stage) -> None:
+    stage.ask(wait_s=10)
+    stage.played.lost_session = True
+
+    assert stage.ask(RESET, wait_s=5).outcome is Outcome.OK
+    assert stage.played.sent[-1][:2] == CHASSIS_CONTROL
+    assert stage.played.count(CHASSIS_CONTROL) == 1
+    assert stage.played.count(DEVICE_ID) >= 1
+
+
+def test_a_stale_session_and_a_silent_login_together_cost_no_more_than_a_login(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+    stage.played.lost_session = stage.played.mute_to_logins = True
+    stage.order()
+    stage.clock.advance(LIMITS.login_s + 0.01)
+
+    assert stage.answers[-1][1].outcome is Outcome.UNREACHABLE
+
+
+def test_a_bmc_that_lets_us_in_and_says_no_more_is_not_asked_for_ever(stage: Stage) -> None:
+    stage.played.mute_to_commands = True
+
+    answer = stage.ask()
+
+    assert "let us log in and did not answer for 5 s" in answer.message
+    assert len(stage.played.logins) == 1
+    assert stage.played.open_sessions == 0
+
+
+def test_a_wrong_password_is_not_tried_again_until_its_time_or_another_password(stage: Stage) -> None:
+    stage.played.refuses = LoginRefused(Reach.BAD_CREDENTIALS, "wrong user or password")
+    first = stage.ask(wait_s=100)
+    again = stage.ask(ON, wait_s=100)
+    assert len(stage.played.logins) == 1
+    stage.ask(login=Login("lab", b"admin", b"rotated"), wait_s=0.1)
+    assert len(stage.played.logins) == 2
+    stage.clock.advance(LIMITS.locked_s)
+    stage.ask(wait_s=1)
+
+    assert len(stage.played.logins) == 3
+    assert "refused: wrong user or password (credential 'lab')" in first.message
+    assert (again.outcome, again.reach) == (Outcome.FAILED, Reach.BAD_CREDENTIALS)
+    assert "not tried again for 200 s or when the credential changes" in again.message
+    assert "secret" not in first.message + again.message
+
+
+def test_no_free_slot_waits_longer_than_silence(stage: Stage) -> None:
+    stage.played.refuses = LoginRefused(Reach.BUSY, "no free session slot")
+
+    answer = stage.ask(wait_s=7)
+    stage.ask(wait_s=0)
+
+    assert (answer.outcome, answer.reach) == (Outcome.FAILED, Reach.BUSY)
+    assert len(stage.played.logins) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0xD4, "privilege is too low"),
+        (0xC0, "busy"),
+        (0xD5, "present state"),
+        (0x77, "an error of its own (0x77)"),
+    ],
+)
+def test_a_refusal_says_what_it_means_and_what_to_do(stage: Stage, code: int, words: str) -> None:
+    stage.played.codes[CHASSIS_CONTROL] = code
+
+    answer = stage.ask(ON)
+
+    assert answer.outcome is Outcome.FAILED
+    assert "BMC 10.9.8.7:623 refused power on: " in answer.message
+    assert words in answer.message
+
+
+def test_a_nonsense_answer_is_not_taken_for_a_state(stage: Stage) -> None:
+    stage.played.status = b"\x01"
+
+    answer = stage.ask()
+
+    assert (answer.outcome, dict(answer.observed)) == (Outcome.FAILED, {})
+    assert "nonsense" in answer.message
+
+
+def test_an_address_that_may_not_be_commanded_gets_no_packet() -> None:
+    stage = Stage(check=LoginRefused(Reach.REFUSED, "10.9.8.7 is an address of this machine"))
+
+    answer = stage.ask(RESET)
+
+    assert answer.outcome is Outcome.FAILED
+    assert "address of this machine" in answer.message
+    assert stage.played.logins == []
+
+
+def test_a_second_node_with_this_bmc_is_refused_and_the_first_is_not(stage: Stage) -> None:
+    assert stage.ask(node="n1", wait_s=1).outcome is Outcome.OK
+
+    answer = stage.ask(OFF, node="n2", wait_s=1)
+
+    assert answer.outcome is Outcome.FAILED
+    assert "is also the BMC of node n1" in answer.message
+    assert stage.played.count(CHASSIS_CONTROL) == 0
+
+
+def test_what_waits_behind_a_silent_login_is_told_at_once_when_it_fails(stage: Stage) -> None:
+    stage.played.mute_to_logins = True
+    for verb in (STATUS, STATUS, ON):
+        stage.order(verb)
+    stage.clock.advance(LIMITS.login_s + 0.01)
+
+    assert [answer.outcome for _, answer in stage.answers] == [Outcome.UNREACHABLE] * 3
+    assert len(stage.played.logins) == 1
+
+
+def test_an_order_nobody_waits_for_is_not_sent(stage: Stage) -> None:
+    order = stage.order(RESET)
+    order.wanted = False
+    stage.clock.advance(10)
+
+    assert stage.played.count(CHASSIS_CONTROL) == 0
+    assert stage.answers == []
+    assert stage.ask().outcome is Outcome.OK
+
+
+def test_an_order_whose_time_is_over_is_answered_by_what_holds_it_up(stage: Stage) -> None:
+    stage.played.mute_to_logins = True
+    first, second = stage.order(), stage.order(ON)
+    stage.clock.advance(3)
+    stage.bmc.expire(first, 3.0)
+    stage.bmc.expire(second, 3.0)
+
+    assert "does not answer (3 login requests in 3 s)" in stage.answers[0][1].message
+    assert "an earlier request is still out" in stage.answers[1][1].message
+
+
+def test_an_expired_mutation_that_was_sent_says_so(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+    stage.played.mute_to_commands = True
+    order = stage.order(RESET)
+    stage.clock.advance(0.5)
+    stage.bmc.expire(order, 0.5)
+
+    assert stage.answers[-1][1].outcome is Outcome.TIMEOUT
+
+
+def test_a_kept_session_is_refreshed_while_used_and_given_back_when_not(stage: Stage) -> None:
+    stage.ask(wait_s=0.1)
+    for _ in range(55):
+        assert stage.bmc.tick()
+        stage.clock.advance(1)
+    refreshed = stage.played.count(DEVICE_ID)
+    assert stage.played.open_sessions == 1
+
+    for _ in range(10):
+        stage.bmc.tick()
+        stage.clock.advance(1)
+
+    assert refreshed == 2
+    assert stage.played.open_sessions == 0
+    assert not stage.bmc.tick()
+
+
+def test_a_keep_alive_that_finds_the_session_dead_drops_it_without_a_login(stage: Stage) -> None:
+    stage.ask(wait_s=0.1)
+    stage.played.lost_session = True
+    for _ in range(30):
+        stage.bmc.tick()
+        stage.clock.advance(1)
+
+    assert (stage.played.open_sessions, len(stage.played.logins)) == (0, 1)
+
+
+def test_another_credential_opens_another_session_and_closes_the_first(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+
+    stage.ask(login=Login("lab", b"admin", b"rotated"), wait_s=1)
+
+    assert [login.password for login in stage.played.logins] == [b"secret", b"rotated"]
+    assert stage.played.open_sessions == 1
+
+
+def test_closing_answers_what_is_out_and_gives_the_session_back(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+    stage.played.mute_to_commands = True
+    stage.order(ON)
+    stage.order(STATUS)
+    stage.bmc.close()
+
+    assert [answer.outcome for _, answer in stage.answers[1:]] == [Outcome.CANCELLED] * 2
+    assert stage.played.open_sessions == 0
+
+
+def test_silent_logins_do_not_keep_others_from_logging_in() -> None:
+    clock = Clock()
+    gate = Gate(2, clock.call_soon)
+    answered: list[str] = []
+    for number in range(6):
+        played = PlayedBmc(clock)
+        played.mute_to_logins = number < 4
+        place = Place(socket.AF_INET, (f"10.0.0.{number}", 623))
+        bmc = Bmc(place, played, clock, gate, LIMITS, check=lambda place: None)
+        bmc.submit(Order(f"n{number}", place, LAB, STATUS, lambda order, answer: answered.append(order.node)))
+    clock.advance(LIMITS.login_s / 2)
+
+    assert answered == ["n4", "n5"]
+
+
+def test_secrets_are_not_in_the_repr_of_a_login() -> None:
+    assert "secret" not in repr(Login("lab", b"admin", b"secret", b"secret-too"))
