@@ -20,7 +20,7 @@ from kraken.errors import KrakenError
 # loads none of them; a test keeps both alike.
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "See": {
-        "status": ("look:status", "The cluster on one screen."),
+        "status": ("status:status", "The cluster on one screen."),
         "nodes": ("look:nodes", "Which nodes there are and how they stand."),
         "show": ("look:show", "All that is known of one node."),
         "explain": ("plan:explain", "Why nodes are as they are: one cause each."),

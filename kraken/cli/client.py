@@ -5,24 +5,18 @@ It stands on http.client: loading httpx costs more than the rest of a command to
 
 from __future__ import annotations
 
-import grp
 import http.client
 import json
-import os
 import socket
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
-from kraken.cli.errors import CommandError, Exit, ProblemError
-from kraken.errors import CredentialError, DaemonAwayError
+from kraken.cli.errors import CommandError, ProblemError
+from kraken.cli.reach import ANSWER_TIMEOUT_S, explain_failure, trust
 
-ANSWER_TIMEOUT_S = 120.0  # a plan for 10,000 nodes takes seconds; nothing honest takes minutes
 SILENCE_S_MAX = 45.0  # the daemon comments on its event stream every 15 s
-TOKEN_BYTES_MAX = 4096
 
 Answer = dict[str, Any]
 
@@ -138,7 +132,7 @@ class Client:
         host = parts.hostname or ""
         if parts.scheme == "https":
             return http.client.HTTPSConnection(
-                host, parts.port, timeout=timeout_s, context=_trust(self._cacert)
+                host, parts.port, timeout=timeout_s, context=trust(self._cacert)
             )
         return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
 
@@ -238,64 +232,6 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def explain_failure(error: Exception, place: str, *, is_socket: bool) -> Exception:
-    """What failed between us and the daemon, as an error that says what to do."""
-    other = "--socket names another" if is_socket else "check --url"
-    if isinstance(error, TimeoutError):
-        return DaemonAwayError(
-            f"the daemon at {place} did not answer within {ANSWER_TIMEOUT_S:.0f} s",
-            part=place,
-            hint="see its log: `journalctl -u kraken`",
-        )
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return CredentialError(
-            f"the certificate of {place} is not trusted: {error.verify_message}",
-            part=place,
-            hint="name the authority that signed it with --cacert FILE",
-        )
-    if isinstance(error, ssl.SSLError):
-        return DaemonAwayError(
-            f"no TLS with {place}: {error.reason or error}",
-            part=place,
-            hint="check --url; a daemon without TLS wants http://",
-        )
-    if isinstance(error, PermissionError):
-        return CredentialError(
-            f"may not open the daemon's socket {place}", part=place, hint=_who_may_open(place)
-        )
-    if isinstance(error, FileNotFoundError) and is_socket:
-        return DaemonAwayError(
-            f"no daemon: there is no socket {place}",
-            part=place,
-            hint=f"start one with `systemctl start kraken` or `kraken daemon`; {other}",
-        )
-    if isinstance(error, ConnectionRefusedError):
-        return DaemonAwayError(
-            f"no daemon listens at {place}",
-            part=place,
-            hint=f"start one with `systemctl start kraken` or `kraken daemon`; {other}",
-        )
-    if isinstance(error, http.client.IncompleteRead | http.client.RemoteDisconnected | ConnectionResetError):
-        got = len(error.partial) if isinstance(error, http.client.IncompleteRead) else 0
-        return CommandError(
-            f"the answer of {place} was cut off after {got} bytes",
-            hint="the daemon may have ended: `systemctl status kraken`",
-        )
-    if isinstance(error, http.client.HTTPException):
-        return CommandError(f"{place} does not speak HTTP", hint=f"check what listens there; {other}")
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return DaemonAwayError(f"cannot reach the daemon at {place}: {reason}", part=place, hint=other)
-
-
-def _who_may_open(path: str) -> str:
-    """The hint for a socket we may not open: whose it is."""
-    try:
-        group = grp.getgrgid(Path(path).stat().st_gid).gr_name
-    except (OSError, KeyError):
-        return "run it as root, or let an administrator put you into the socket's group"
-    return f"run it as root or as a member of the group {group}"
-
-
 def with_query(path: str, query: Mapping[str, object]) -> str:
     """The path with its query; None is left out."""
     said = {
@@ -304,62 +240,3 @@ def with_query(path: str, query: Mapping[str, object]) -> str:
         if value is not None
     }
     return f"{path}?{urlencode(said, quote_via=quote)}" if said else path
-
-
-def read_token(path: str) -> str:
-    """The token in a file.
-
-    Raises:
-        CredentialError: missing, unreadable, empty, too long, or open to everybody.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(TOKEN_BYTES_MAX + 1)
-    except OSError as error:
-        raise CredentialError(
-            f"cannot read the token file {path}: {error.strerror}", part=path, hint="see KRAKEN_TOKEN_FILE"
-        ) from error
-    if mode & 0o007:
-        raise CredentialError(
-            f"the token file {path} is open to everybody", part=path, hint=f"chmod o= {path}"
-        )
-    token = content.decode("ascii", "replace").strip()
-    if not token or len(content) > TOKEN_BYTES_MAX or not all("!" <= c <= "~" for c in token):
-        raise CredentialError(
-            f"the token file {path} does not hold one token",
-            part=path,
-            hint="it must be one line of printable ASCII",
-        )
-    return token
-
-
-def check_url(url: str) -> str:
-    """The daemon's address without a trailing slash.
-
-    Raises:
-        CommandError: it is not http(s)://host:port.
-    """
-    try:
-        parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port is not None
-    except ValueError:
-        fine = False
-    if not fine or parts.path.strip("/") or parts.query or parts.username:
-        raise CommandError(
-            f"{url!r} is no address of a daemon",
-            code=Exit.USAGE,
-            hint="write it like https://head1:7625, without a path or a password",
-        )
-    return url.rstrip("/")
-
-
-def _trust(cacert: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=cacert)
-    except (OSError, ssl.SSLError) as error:
-        raise CredentialError(
-            f"cannot use --cacert {cacert}: {getattr(error, 'strerror', None) or error}",
-            part=cacert,
-            hint="it must be a file of PEM certificates",
-        ) from error

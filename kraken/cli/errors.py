@@ -59,7 +59,11 @@ class ProblemError(CommandError):
             code=_EXIT_OF_PROBLEM.get(self.kind, Exit.ERROR),
             hint=_text(document.get("hint")) or _HINT_OF_PROBLEM.get(self.kind),
             part=_text(document.get("part")),
-            lines=tuple(printable(f"  {name}: {reason}") for name, reason in _details(document)),
+            lines=tuple(
+                printable(f"  {name}: {reason}")
+                for name, reason in _details(document)
+                if reason not in message
+            ),
         )
 
 
@@ -71,7 +75,6 @@ _EXIT_OF_PROBLEM = {
 }
 _HINT_OF_PROBLEM = {
     "unauthorized": "check the token in KRAKEN_TOKEN_FILE against the daemon's",
-    "internal": "the daemon's log has the fault",
     "store": "free some space where the daemon keeps its state; nothing was changed",
 }
 

@@ -24,12 +24,14 @@ RUNS = (
 RESULTS = (Column("NODE"), Column("OUTCOME"), Column("MESSAGE", wraps=True))
 ENTRIES = (
     Column("AT"),
-    Column("NODE"),
+    Column("NODES", wraps=True, lines_max=2),
     Column("KIND"),
     Column("WHAT", wraps=True),
     Column("BY", wraps=True),
 )
 _GOOD = "OK"
+EVERY_NODE = "*"  # whose the entries of a freeze are
+TOGETHER_S = 2.0  # one declaration or run writes its entries within this time
 
 
 @click.command()
@@ -105,10 +107,16 @@ def _show_run(output: Output, run: dict[str, Any]) -> None:
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many."
 )
 @click.option("--before", metavar="CURSOR", help="Older than this; the last line says which comes next.")
+@click.option("--each", is_flag=True, help="One line per entry, instead of folding equal ones.")
 @output_option("table", "json", "yaml")
 @pass_session
-def history(session: Session, nodeset: str | None, limit: int, before: str | None, form: str) -> None:
-    """What changed, newest first: declarations, observations, runs, holds, and who did it."""
+def history(
+    session: Session, nodeset: str | None, limit: int, before: str | None, each: bool, form: str
+) -> None:
+    """What changed, newest first: declarations, observations, runs, holds, and who did it.
+
+    The same thing happening to several nodes at the same time is one line.
+    """
     answer = session.client.get("/v1/history", nodeset=nodeset, limit=limit, before=before)
     entries, output = answer.get("entries", []), session.output
 
@@ -116,7 +124,7 @@ def history(session: Session, nodeset: str | None, limit: int, before: str | Non
         if not entries:
             output.line("Nothing has happened yet." if before is None else "Nothing older.")
             return
-        output.table(ENTRIES, [_entry_row(entry) for entry in entries])
+        output.table(ENTRIES, [_entry_row(*row) for row in _alike(entries, 0.0 if each else TOGETHER_S)])
         if answer.get("next") is not None:
             of = f" {nodeset}" if nodeset else ""
             more = printable(f"Older: kraken history{of} --before {answer['next']}")
@@ -125,10 +133,29 @@ def history(session: Session, nodeset: str | None, limit: int, before: str | Non
     output.show(form, answer, table=table)
 
 
-def _entry_row(entry: dict[str, Any]) -> list[str | Cell]:
+def _alike(entries: list[dict[str, Any]], together_s: float) -> list[tuple[dict[str, Any], list[str]]]:
+    """Entries that say the same within that time, with their nodes; each at the place of its newest."""
+    found: list[tuple[dict[str, Any], list[str]]] = []
+    newest: dict[tuple[Any, ...], tuple[dict[str, Any], list[str]]] = {}
+    for entry in entries:
+        key = tuple(str(entry.get(part)) for part in ("kind", "text", "source"))
+        row = newest.get(key)
+        if row is not None and row[0].get("at", 0.0) - entry.get("at", 0.0) < together_s:
+            row[1].append(str(entry.get("node") or ""))
+            continue
+        newest[key] = (entry, [str(entry.get("node") or "")])
+        found.append(newest[key])
+    return found
+
+
+def _entry_row(entry: dict[str, Any], nodes: list[str]) -> list[str | Cell]:
+    if len(nodes) > 1:
+        from kraken.cli.nodes import fold
+
+        nodes = [fold(nodes)]
     return [
         clock(entry.get("at")),
-        str(entry.get("node") or ""),
+        "every node" if nodes[0] == EVERY_NODE else nodes[0],
         str(entry.get("kind", "")),
         str(entry.get("text", "")),
         str(entry.get("source") or ""),

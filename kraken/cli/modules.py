@@ -11,8 +11,8 @@ import click
 
 from kraken.cli.arguments import comma_pairs, output_option
 from kraken.cli.errors import CommandError, Exit, complain, describe, printable
-from kraken.cli.look import REFUSED, refused_row
 from kraken.cli.output import Output, as_yaml, assignments, count, span
+from kraken.cli.rows import REFUSED, refused_row
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Cell, Column
 from kraken.errors import KrakenError

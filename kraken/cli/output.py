@@ -115,8 +115,8 @@ def assignments(values: Mapping[str, Any]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A value as it would be typed; null as `-`."""
-    if value is None:
+    """A value as it would be typed; null and an empty list as `-`."""
+    if value is None or value == []:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -8,8 +8,8 @@ import click
 
 from kraken.cli.arguments import all_option, output_option, pairs, select
 from kraken.cli.errors import Exit, printable
-from kraken.cli.look import FOLDED, fold_rows, next_text
 from kraken.cli.output import Output, ago, count, span
+from kraken.cli.rows import FOLDED, fold_rows, next_text
 from kraken.cli.session import Session, pass_session
 from kraken.cli.steps import disruptive, show_no_path, show_steps
 from kraken.cli.table import Cell, Column

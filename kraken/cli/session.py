@@ -37,7 +37,8 @@ class Session:
 
     @cached_property
     def client(self) -> Client:
-        from kraken.cli.client import Client, check_url, read_token
+        from kraken.cli.client import Client
+        from kraken.cli.reach import check_url, read_token
 
         url = None if self.socket else self.url
         if url is None:

@@ -13,8 +13,8 @@ import click
 from kraken.cli.arguments import Duration, all_option, select
 from kraken.cli.errors import CommandError, Exit, complain, describe
 from kraken.cli.feed import AWAY, Feed
-from kraken.cli.look import FOLDED, fold_rows
 from kraken.cli.output import count, span, wants_colours
+from kraken.cli.rows import FOLDED, fold_rows
 from kraken.cli.scene import Scene
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Painter, layout

@@ -13,8 +13,8 @@ from kraken.cli.arguments import output_option
 from kraken.cli.client import Event
 from kraken.cli.errors import CommandError, Exit, complain, printable
 from kraken.cli.feed import AWAY, Feed
-from kraken.cli.look import FOLDED_SHORT, RUNS, by_trouble, fold_rows, run_row
 from kraken.cli.output import Output, clock, span
+from kraken.cli.rows import FOLDED_SHORT, RUNS, by_trouble, fold_rows, run_row
 from kraken.cli.scene import Happening, Scene
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Painter, layout

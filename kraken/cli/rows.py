@@ -1,0 +1,110 @@
+"""Rows that several commands show: causes, runs, holds, refused modules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from kraken.cli.output import clock, now, span
+from kraken.cli.table import Cell, Column
+
+TROUBLE = (
+    "QUARANTINED",
+    "NO_PATH",
+    "REQUIRES_UNMET",
+    "UNKNOWN",
+    "STALE",
+    "HELD",
+    "BACKOFF",
+    "BUDGET",
+    "WAITING",
+    "RUNNING",
+    "CONVERGED",
+)
+"""The closed list of causes, what needs a person first."""
+
+FOLDED = (
+    Column("CAUSE"),
+    Column("NODES", right=True),
+    Column("NODESET", wraps=True, lines_max=2),
+    Column("REASON", wraps=True, lines_max=3),
+)
+FOLDED_SHORT = tuple(replace(column, lines_max=1) for column in FOLDED)
+RUNS = (
+    Column("RUN"),
+    Column("WHAT"),
+    Column("NODES", right=True),
+    Column("NODESET", wraps=True, lines_max=2),
+    Column("FOR"),
+)
+REFUSED = (Column("FILE", wraps=True, lines_max=2), Column("WHY", wraps=True, lines_max=2))
+HOLDS = (
+    Column("NODESET", wraps=True, lines_max=2),
+    Column("OWNER"),
+    Column("REASON", wraps=True),
+    Column("UNTIL"),
+    Column("ID"),
+)
+
+
+def by_trouble(folded: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What needs a person first, what is in order last; among equals the order they came in."""
+    order = {cause: position for position, cause in enumerate(TROUBLE)}
+    return sorted(folded, key=lambda row: order.get(str(row.get("cause")), 0))
+
+
+def refused_row(module: dict[str, Any]) -> list[str | Cell]:
+    """A row of REFUSED: the file from its collection on, where it lies in one, and what is wrong."""
+    file, error = str(module.get("file") or ""), str(module.get("error", ""))
+    why = re.sub(r"^:(\d+): ", r"line \1: ", error.removeprefix(file))
+    return [file.rpartition("ansible_collections/")[2], why.removeprefix(":").strip()]
+
+
+def fold_rows(folded: Iterable[dict[str, Any]]) -> list[list[str | Cell]]:
+    """Rows of FOLDED."""
+    return [
+        [
+            Cell(str(row.get("cause", "")), str(row.get("cause", ""))),
+            f"{row.get('count', 0):,}",
+            str(row.get("nodeset", "")),
+            str(row.get("reason", "")),
+        ]
+        for row in folded
+    ]
+
+
+def run_row(run: dict[str, Any]) -> list[str | Cell]:
+    """A row of RUNS."""
+    from kraken.cli.nodes import size
+
+    nodeset = str(run.get("nodeset", ""))
+    elapsed = now() - run.get("issued_at", now())
+    return [
+        str(run.get("id", "")),
+        str(run.get("name", "")),
+        f"{size(nodeset):,}",
+        nodeset,
+        f"{span(elapsed)} of {span(run.get('timeout_s', 0))}",
+    ]
+
+
+def hold_row(hold: dict[str, Any]) -> list[str | Cell]:
+    """A row of HOLDS."""
+    until = hold.get("until")
+    return [
+        "every node" if hold.get("nodeset") == "*" else str(hold.get("nodeset", "")),
+        str(hold.get("owner", "")),
+        str(hold.get("reason", "")),
+        clock(until) if until else "released",
+        str(hold.get("id") or ""),
+    ]
+
+
+def next_text(explanation: dict[str, Any]) -> str:
+    """What happens to the node next, and in how long; "" when nothing will."""
+    what, at = explanation.get("next"), explanation.get("next_at")
+    if not what:
+        return ""
+    return f"{what} in {span(at - now())}" if at else str(what)

@@ -1,0 +1,124 @@
+"""See: `status`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kraken.cli.arguments import output_option
+from kraken.cli.errors import printable
+from kraken.cli.output import Output, clock, count, span
+from kraken.cli.rows import (
+    FOLDED_SHORT,
+    HOLDS,
+    REFUSED,
+    RUNS,
+    by_trouble,
+    fold_rows,
+    hold_row,
+    refused_row,
+    run_row,
+)
+from kraken.cli.session import Session, pass_session
+
+
+@click.command()
+@output_option("table", "json", "yaml")
+@pass_session
+def status(session: Session, form: str) -> None:
+    """The cluster on one screen.
+
+    Nodes by cause and reason, what runs now, holds, and Kraken modules that were refused. On a
+    terminal only as many lines as fit; `kraken explain --all` and `kraken runs --active` show all.
+
+    \b
+    CONVERGED       as declared, or nothing is declared
+    RUNNING         a mutation or discovery is under way
+    WAITING         for the world: a kernel boots
+    HELD            left alone on purpose, `kraken release` ends it
+    BACKOFF         failed, will be tried again soon
+    QUARANTINED     failed too often, waits for `kraken retry`
+    BUDGET          waits its turn
+    STALE, UNKNOWN  not known well enough to act
+    NO_PATH         no chain of mutations leads there
+    REQUIRES_UNMET  a mutation needs something the node has not
+    """
+    client = session.client
+    answer = {
+        "health": client.get("/v1/health"),
+        "folded": client.get("/v1/explain", all=True, view="folded").get("folded", []),
+        "runs": client.get("/v1/runs", active=True).get("runs", []),
+        "holds": client.get("/v1/holds").get("holds", []),
+    }
+    session.output.show(form, answer, table=lambda: _show_status(session.output, answer))
+
+
+def _show_status(output: Output, answer: dict[str, Any]) -> None:
+    health, folded, runs = answer["health"], answer["folded"], answer["runs"]
+    holds = [hold for hold in answer["holds"] if hold.get("nodeset") != "*"]
+    refused = health.get("modules", {}).get("refused", [])
+    output.line(_headline(output, health))
+    frozen = health.get("frozen")
+    if frozen:
+        who, since = printable(str(frozen.get("owner", "?"))), clock(frozen.get("created_at"))
+        output.line(
+            output.paint(
+                f"FROZEN by {who} since {since}: {printable(str(frozen.get('reason', '')))}"
+                " (`kraken thaw` lifts it)",
+                "bad",
+            )
+        )
+    if not health.get("nodes"):
+        output.line("No node is declared yet: `kraken apply FILE` declares some.")
+    rooms = _rooms(output.height, len(folded), [len(runs), len(holds), len(refused)])
+    output.line()
+    output.table(FOLDED_SHORT, fold_rows(by_trouble(folded)[: rooms[0]]))
+    _say_more(output, len(folded) - rooms[0], "kraken explain --all")
+    if runs:
+        output.line("\n" + output.paint("Running now", "strong"))
+        output.table(RUNS, [run_row(run) for run in runs[: rooms[1]]])
+        _say_more(output, len(runs) - rooms[1], "kraken runs --active")
+    if holds:
+        output.line("\n" + output.paint("Held", "strong"))
+        output.table(HOLDS, [hold_row(hold) for hold in holds[: rooms[2]]])
+        _say_more(output, len(holds) - rooms[2], "kraken status -o json")
+    if refused:
+        output.line("\n" + output.paint("Refused modules", "bad"))
+        output.table(REFUSED, [refused_row(module) for module in refused[: rooms[3]]])
+        _say_more(output, len(refused) - rooms[3], "kraken module list")
+
+
+def _headline(output: Output, health: dict[str, Any]) -> str:
+    causes = health.get("causes", {})
+    nodes = health.get("nodes", 0)
+    parts = [count(nodes, "node")]
+    if nodes:
+        parts.append(f"{causes.get('CONVERGED', 0):,} converged")
+    parts += [
+        count(health.get("modules", {}).get("loaded", 0), "module"),
+        f"kraken {health.get('version', '?')}, up {span(health.get('uptime_s', 0))}",
+    ]
+    return output.paint(parts[0], "strong") + "".join(f" · {part}" for part in parts[1:])
+
+
+def _rooms(height: int | None, causes: int, others: list[int]) -> list[int]:
+    """How many rows causes and each other section may have, so that all fit into that height.
+
+    Causes go first: a section of the others keeps two rows where it is tight.
+    """
+    if height is None:
+        return [causes, *others]
+    free = height - 4 - sum(4 for size in others if size)  # title, header, "more", a blank line each
+    rooms = [max(1, min(causes, free - sum(min(2, size) for size in others)))]
+    free -= rooms[0]
+    for position, size in enumerate(others):
+        later = sum(min(2, other) for other in others[position + 1 :])
+        rooms.append(min(size, max(1, min(2, size), free - later)))
+        free -= rooms[-1]
+    return rooms
+
+
+def _say_more(output: Output, left: int, command: str) -> None:
+    if left > 0:
+        output.line(output.paint(f"… and {left:,} more: {command}", "dim"))
