@@ -5,7 +5,6 @@ The search does not walk these: they show each variable by itself, where it walk
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,16 +18,17 @@ from kraken.planning.problem import admits, operators_of
 
 
 def mutation_graph(
-    catalog: Catalog, attributes: Mapping[str, Value], cfg: Mapping[str, str] | None = None
+    catalog: Catalog, attributes: Mapping[str, Value] | None, cfg: Mapping[str, str] | None = None
 ) -> nx.MultiDiGraph[str]:
     """What mutations and discoveries can do to each variable of a node with these attributes.
 
     Vertices are `variable=value`, with `variable` and `value`; `wished` marks those Cfg names. Edges
-    carry `name`, `key`, `kind` (mutation, discovery or forgets), `cost`, `disruptive`, and `requires`
-    and `excludes` as text. An edge of kind `forgets` is a mutation that ends another variable's
+    carry `name`, `operator` (`module.name`), `kind` (mutation, discovery or forgets), `cost`,
+    `disruptive`, and `requires` and `excludes` as text. An edge of kind `forgets` is a mutation that ends another variable's
     `known_when`.
 
     Args:
+        attributes: None shows the mutations of every kind of node.
         cfg: gives `$cfg` its value. Without it an open domain shows `$cfg` itself as a value, and in a
             closed domain mutations to `$cfg` are left out.
     """
@@ -39,7 +39,7 @@ def mutation_graph(
         for value in domain:
             graph.add_node(f"{name}={value}", variable=name, value=value, wished=wishes.get(name) == value)
     for operator in operators_of(catalog):
-        if not _usable(catalog, operator, attributes):
+        if attributes is not None and not _usable(catalog, operator, attributes):
             continue
         for name, sources, targets in _transitions(operator, domains, wishes):
             for source in sources:
@@ -117,11 +117,11 @@ def to_dot(graph: nx.Graph[str], highlight: Iterable[str] = ()) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def to_json(graph: nx.Graph[str]) -> str:
-    """The graph as a JSON object of `vertices` and `edges`, in their order, each with its data."""
+def to_json(graph: nx.Graph[str]) -> dict[str, Any]:
+    """The graph as plain data: `vertices` and `edges`, in their order, each with all it carries."""
     vertices = [{"id": vertex, **data} for vertex, data in graph.nodes(data=True)]
     edges = [{"from": s, "to": t, **data} for s, t, data in graph.edges(data=True)]
-    return json.dumps({"directed": True, "vertices": vertices, "edges": edges}, indent=2)
+    return {"directed": True, "vertices": vertices, "edges": edges}
 
 
 def _domain(catalog: Catalog, variable: Variable, cfg: Mapping[str, str]) -> list[str]:
@@ -241,8 +241,9 @@ def _add(
     graph.add_edge(
         f"{name}={source}",
         f"{name}={target}",
-        name=operator.name,
         key=operator.key,
+        name=operator.name,
+        operator=operator.key,
         kind=kind or ("mutation" if is_mutation else "discovery"),
         cost=operator.cost,
         disruptive=isinstance(operator, Mutation) and operator.disruptive,
@@ -274,7 +275,7 @@ def _dot_edge(data: Mapping[str, Any], marked: set[str]) -> str:
             shown.append("style=dashed")
         if data["disruptive"]:
             shown.append('color="#b02a1a"')
-    if data["kind"] != "forgets" and (data["name"] in marked or data["key"] in marked):
+    if data["kind"] != "forgets" and (data["name"] in marked or data["operator"] in marked):
         shown.append("penwidth=3")
     return ", ".join(shown)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from kraken.model.catalog import Catalog
-from kraken.model.module import Condition, Mutation
+from kraken.model.module import ANY, Condition, Mutation
 from kraken.planning.factoring import components
 from kraken.planning.lack import Lacks
 from kraken.planning.path import NoPath
@@ -164,7 +164,8 @@ def _opened(
                 if condition in assumed:
                     used.setdefault(condition, []).append(f"{variable} can be known only with")
     parts = [
-        f"{users[0]} {condition}, the node has " + ("none" if condition in question.absent else "another")
+        f"{users[0]} {condition.name if condition.values == (ANY,) else condition}, the node has "
+        + ("none" if condition in question.absent else "another value")
         for condition, users in used.items()
     ]
     return "; ".join(parts), tuple(used)

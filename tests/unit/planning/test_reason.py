@@ -1,0 +1,160 @@
+"""NoPath says what is missing, in a sentence a person can act on."""
+
+from __future__ import annotations
+
+import pytest
+
+from kraken.model.module import Condition
+from kraken.planning.path import NoPath
+from kraken.planning.planner import Planner
+
+IPMI = {"bmc.protocol": "ipmi"}
+
+
+def why(words, dsc, cfg, attributes=IPMI, blind=frozenset()) -> NoPath:
+    answer = Planner(words.catalog()).find_path(attributes, dsc, cfg, blind=blind)
+
+    assert isinstance(answer, NoPath)
+    return answer
+
+
+def test_an_undeclared_variable_is_named(power):
+    answer = why(power, {}, {"colour": "RED", "phys_state": "POWER_ON"})
+
+    assert answer == NoPath(("colour",), ("no loaded module declares the variable colour",))
+
+
+def test_a_value_nothing_gives_is_said_to_be_one(power):
+    power.variable("gpu", "BAD GOOD")
+
+    answer = why(power, {"gpu": "BAD"}, {"gpu": "GOOD"})
+
+    assert answer == NoPath(("gpu",), ("no mutation or discovery sets gpu to GOOD",))
+
+
+def test_a_missing_attribute_is_named_with_who_requires_it(power):
+    answer = why(power, {"phys_state": "POWER_OFF"}, {"slurmd": "RUNNING"}, attributes={})
+
+    assert answer.variables == ("slurmd",)
+    assert answer.reasons == ("slurmd=RUNNING: power_on requires bmc.protocol=ipmi, the node has none",)
+    assert answer.unmet == (Condition("bmc.protocol", ("ipmi",)),)
+
+
+def test_an_attribute_with_another_value_is_told_from_a_missing_one(power):
+    answer = why(power, {"phys_state": "POWER_OFF"}, {"phys_state": "POWER_ON"}, {"bmc.protocol": "redfish"})
+
+    assert answer.reasons[0].endswith("requires bmc.protocol=ipmi, the node has another value")
+
+
+def test_an_attribute_that_needs_only_to_be_there_is_named_alone(words):
+    words.variable("v", "A B")
+    words.mutation("go", {"bmc.address": "ANY"}, changes={"v": ("A", "B")})
+
+    answer = why(words, {"v": "A"}, {"v": "B"}, {})
+
+    assert answer.reasons == ("v=B: go requires bmc.address, the node has none",)
+
+
+def test_an_attribute_that_would_not_help_is_not_called_unmet(power):
+    power.variable("gpu", "BAD GOOD")
+    power.mutation("heal", {"vendor": "acme", "run_state": "NEVER"}, changes={"gpu": ("BAD", "GOOD")})
+
+    answer = why(power, {"gpu": "BAD"}, {"gpu": "GOOD"})
+
+    assert answer.unmet == ()
+
+
+def test_wishes_that_fail_for_one_attribute_share_its_reason(power):
+    answer = why(
+        power, {"phys_state": "POWER_OFF"}, {"run_state": "SYNC", "slurmd": "RUNNING"}, attributes={}
+    )
+
+    assert answer.variables == ("run_state", "slurmd")
+    assert [reason.split(": ")[1] for reason in answer.reasons] == [
+        "power_on requires bmc.protocol=ipmi, the node has none"
+    ] * 2
+
+
+def test_only_wishes_out_of_reach_are_named(power):
+    power.variable("gpu", "BAD GOOD")
+
+    answer = why(power, {"phys_state": "POWER_OFF", "gpu": "BAD"}, {"phys_state": "POWER_ON", "gpu": "GOOD"})
+
+    assert answer.variables == ("gpu",)
+
+
+def test_wishes_that_contradict_each_other_are_named_together(power):
+    answer = why(power, {"phys_state": "POWER_ON"}, {"phys_state": "POWER_OFF", "slurmd": "RUNNING"})
+
+    assert answer.variables == ("slurmd",)
+    assert answer.reasons == (
+        "slurmd=RUNNING cannot be had together with phys_state=POWER_OFF, though each can be had alone",
+    )
+    assert answer.unmet == ()
+
+
+def test_a_contradiction_leaves_out_wishes_that_have_no_part_in_it(power):
+    power.variable("led", "ON OFF")
+    power.mutation("light", changes={"led": (None, "ON")})
+
+    cfg = {"led": "ON", "phys_state": "POWER_OFF", "slurmd": "RUNNING"}
+
+    assert "led" not in why(power, {"phys_state": "POWER_ON"}, cfg).reasons[0]
+
+
+def test_the_reason_follows_the_nearest_mutation_to_what_is_missing(words):
+    words.variable("v", "A B")
+    words.variable("w", "A B")
+    words.mutation("go", {"w": "B"}, changes={"v": ("A", "B")})
+
+    answer = why(words, {"v": "A", "w": "A"}, {"v": "B"})
+
+    assert answer.reasons == (
+        "the nearest to v=B is go, which requires w=B, and no mutation or discovery sets w to B",
+    )
+
+
+def test_a_discovery_that_found_nothing_just_now_is_the_reason(power):
+    answer = why(power, {}, {"phys_state": "POWER_ON"}, blind=frozenset({"m.power_status"}))
+
+    assert answer.reasons == (
+        "phys_state=POWER_ON: m.power_status found nothing just now, and nothing else leads there",
+    )
+
+
+def test_disruption_of_the_unknown_is_refused_in_words(words):
+    words.variable("v", "A B")
+    words.mutation("cycle", changes={"v": (None, "B")}, disruptive=True)
+
+    answer = why(words, {}, {"v": "B"})
+
+    assert answer.reasons == (
+        "the nearest to v=B is cycle, which is disruptive and never starts while v is UNKNOWN",
+    )
+
+
+def test_a_way_that_loses_what_it_needs_is_no_way(words):
+    words.variable("key", "HELD SPENT")
+    words.variable("left", "SHUT OPEN")
+    words.variable("right", "SHUT OPEN")
+    words.variable("vault", "SHUT OPEN")
+    for side in ("left", "right"):
+        words.mutation(f"open_{side}", changes={side: ("SHUT", "OPEN"), "key": ("HELD", "SPENT")})
+    words.mutation("open_vault", {"left": "OPEN", "right": "OPEN"}, changes={"vault": ("SHUT", "OPEN")})
+
+    shut = {"key": "HELD", "left": "SHUT", "right": "SHUT", "vault": "SHUT"}
+
+    assert why(words, shut, {"vault": "OPEN"}).reasons == (
+        "no order of mutations leads to vault=OPEN from here: each way there loses what it needs",
+    )
+
+
+@pytest.mark.parametrize("attributes", [{}, {"gpu": "false"}])
+def test_a_variable_that_can_never_be_known_on_this_node_says_with_what_it_could(words, attributes):
+    words.variable("v", "A B", known_when={"gpu": "true"})
+    words.mutation("go", changes={"v": (None, "B")})
+
+    answer = why(words, {}, {"v": "B"}, attributes)
+
+    assert answer.unmet == (Condition("gpu", ("true",)),)
+    assert "v can be known only with gpu=true" in answer.reasons[0]
