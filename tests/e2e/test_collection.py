@@ -6,12 +6,14 @@ place. What the nodes are told is asked over HTTP, of whoever answers.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +31,42 @@ UP = {"phys_state": "POWER_ON", "run_state": "SYNC", "service": "RUNNING"}
 pytestmark = pytest.mark.e2e
 
 
+PAPER = {
+    "kraken_module": 1,
+    "name": "paper",
+    "summary": "States of machines that exist on paper only.",
+    "variables": {
+        "phys_state": {"values": ["POWER_OFF", "POWER_ON"]},
+        "service": {"values": ["STOPPED", "RUNNING"]},
+    },
+    "mutations": {
+        name: {
+            "mutates": {variable: ["ANY", value]},
+            "requires": requires,
+            "timeout": "60s",
+            "asserts": True,
+            "disruptive": False,
+            "tasks": [{"name": "Note it", "ansible.builtin.debug": {"msg": value}}],
+        }
+        for name, variable, value, requires in (
+            ("power_on", "phys_state", "POWER_ON", {}),
+            ("start", "service", "RUNNING", {"phys_state": "POWER_ON"}),
+        )
+    },
+}
+
+
 @dataclass
 class Head:
     """A Kraken with nodes n[1-4] in group compute and login1 in none; n4 is quarantined."""
 
     socket: str
 
+    def http(self) -> httpx.Client:
+        return httpx.Client(transport=httpx.HTTPTransport(uds=self.socket), base_url="http://kraken")
+
     def node(self, name: str) -> dict[str, Any]:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=self.socket), base_url="http://kraken") as http:
+        with self.http() as http:
             nodes = http.get("/v1/nodes", params={"nodeset": name, "view": "full"}).json()["nodes"]
         assert len(nodes) == 1
         return dict(nodes[0])
@@ -71,6 +101,36 @@ def head(tmp_path: Path) -> Iterator[Head]:
     kraken._set = set_and_converge
     with fake_api.serving(kraken, tmp_path / "kraken.sock") as path:
         yield Head(str(path))
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Head]:
+    """A real daemon that knows module `paper` and nodes n[1-3]."""
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "paper.yml").write_text(json.dumps(PAPER))
+    config = tmp_path / "kraken.yaml"
+    config.write_text(json.dumps({"module_dirs": [str(modules)]}))
+    head = Head(str(tmp_path / "kraken.sock"))
+    command = [BIN / "kraken", "daemon", "--config", config, "--state-dir", tmp_path / "state"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--socket", head.socket], cwd=tmp_path, stdout=log, stderr=log, env=environment()
+        )
+    try:
+        wait_for(process, head, tmp_path / "log")
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        with head.http() as http:
+            done = http.post("/v1/apply", json={"document": {"nodes": {"n[1-3]": {"attributes": local}}}})
+        assert done.is_success, done.text
+        yield head
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -276,6 +336,48 @@ def test_a_checkout_works_as_it_is(head: Head) -> None:
     assert "4 nodes: " in done.stdout
 
 
+def test_the_real_daemon_converges_what_a_playbook_declares(
+    tmp_path: Path, installed: Path, daemon: Head
+) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    site = Site(folder, installed, daemon)
+    wish = {"phys_state": "POWER_ON", "service": "RUNNING"}
+    choice = ("-e", "declare_nodes=n[1-3]", "-e", json.dumps({"declare_cfg": wish}))
+    playbook = ROOT / "playbooks" / "declare.yml"
+    checked = site.play(playbook, *choice, "--check", "--diff")
+    before = daemon.cfg("n1")
+    first = site.play(playbook, *choice)
+    second = site.play(playbook, *choice)
+    listed = site.run("ansible-inventory", "-i", str(site.inventory), "--list")
+
+    assert "+++ after: Cfg of n[1-3]" in checked.stdout
+    assert before == {}
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert (recap(first, "localhost")["changed"], recap(second, "localhost")["changed"]) == (1, 0)
+    assert daemon.node("n3")["dsc"] == wish
+    inventory = json.loads(listed.stdout, object_hook=unmarked)
+    assert inventory["kraken_cause_converged"]["hosts"] == ["n1", "n2", "n3"]
+    assert inventory["_meta"]["hostvars"]["n2"]["kraken_dsc"] == wish
+
+
+def test_what_the_real_daemon_refuses_is_told(tmp_path: Path, installed: Path, daemon: Head) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    site = Site(folder, installed, daemon)
+    unknown = site.state(nodes="n[1-9]", cfg={"phys_state": "POWER_ON"})
+    unreachable = site.state(nodes="n1", cfg={"phys_state": "POWER_OFF"})
+    hopeless = site.state(
+        nodes="n1", cfg={"phys_state": "POWER_OFF"}, allow_unreachable=True, wait=True, wait_timeout=120
+    )
+
+    assert squeezed("unknown nodes n[4-9]; nothing was done") in squeezed(unknown.stdout, unknown.stderr)
+    said = squeezed(unreachable.stdout, unreachable.stderr)
+    assert squeezed("(allow_unreachable: true declares it all the same)") in said
+    said = squeezed(hopeless.stdout, hopeless.stderr)
+    assert squeezed("cannot converge: 1 of 1 nodes remain: n1 NO_PATH") in said
+
+
 def test_ansible_lint_has_nothing_to_say_at_its_strictest() -> None:
     paths = ["playbooks", "inventory", "ansible_collections/kraken/hpc"]
     linted = ansible("ansible-lint", "--offline", "--nocolor", "--profile", "production", *paths, cwd=ROOT)
@@ -285,21 +387,32 @@ def test_ansible_lint_has_nothing_to_say_at_its_strictest() -> None:
 
 def ansible(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command of this Ansible in a directory; the environment says nothing but what is given."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "KRAKEN_", "PYTHON"))}
-    clean |= {
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "ANSIBLE_NOCOLOR": "1",
-        **env,
-    }
     return subprocess.run(
         [str(BIN / command[0]), *command[1:]],
         cwd=cwd,
-        env=clean,
+        env=environment(**env),
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+def environment(**env: str) -> dict[str, str]:
+    """This environment, with nothing in it about Ansible, Kraken or Python but what is given."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "KRAKEN_", "PYTHON"))}
+    return {**clean, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", **env}
+
+
+def wait_for(process: subprocess.Popen[bytes], head: Head, log: Path) -> None:
+    """Until the daemon answers; fails with its log when it ended or stays silent."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(httpx.TransportError), head.http() as http:
+            http.get("/v1/health").raise_for_status()
+            return
+        time.sleep(0.1)
+    pytest.fail(f"the daemon did not answer; exit {process.poll()}:\n{log.read_text()}")
 
 
 def recap(done: subprocess.CompletedProcess[str], host: str) -> dict[str, int]:

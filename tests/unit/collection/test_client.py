@@ -225,6 +225,12 @@ def test_a_problem_is_one_sentence_with_reasons_and_a_cure() -> None:
     assert problem.type == "unreachable"
 
 
+def test_a_problem_says_no_reason_twice() -> None:
+    problem = Problem(409, {"detail": "no path: n1: no bmc.address", "details": {"n1": "no bmc.address"}})
+
+    assert str(problem) == "no path: n1: no bmc.address"
+
+
 def test_a_problem_names_the_key_at_fault() -> None:
     problem = Problem(422, {"key": "set.phys_state", "detail": "no value ON; one of POWER_OFF, POWER_ON"})
 
@@ -243,6 +249,7 @@ def test_tls_is_trusted_through_ca_path_and_only_so(
         options = {"url": f"https://{host}:{port}", "token_file": token_file}
 
         assert Client({**options, "ca_path": str(certificate)}, {}).nodes(view="names") == ["n1"]
+        assert Client(options, {"KRAKEN_CACERT": str(certificate)}).nodes(view="names") == ["n1"]
         with pytest.raises(AwayError, match="CERTIFICATE_VERIFY_FAILED"):
             Client(options, {}).nodes()
 

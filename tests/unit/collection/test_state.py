@@ -185,6 +185,15 @@ def test_what_kraken_refuses_fails_with_its_reason_and_nothing_done(
     assert all(node["cfg"] == {} for node in kraken.nodes.values())
 
 
+def test_a_refusal_names_the_option_of_this_module_that_lifts_it(kraken: Any, run: Any) -> None:
+    kraken.add("n[1-40]")
+    kraken.unreachable["run_state", "INIT"] = "nothing leads to INIT"
+
+    assert run(nodes="n[1-40]", cfg=CFG)["msg"].endswith("(confirm_many: true says that so many are meant)")
+    unreachable = run(nodes="n1", cfg={"run_state": "INIT"})["msg"]
+    assert unreachable.endswith("(allow_unreachable: true declares it all the same)")
+
+
 def test_many_nodes_change_when_that_is_said_to_be_meant(kraken: Any, run: Any) -> None:
     kraken.add("n[1-40]")
 

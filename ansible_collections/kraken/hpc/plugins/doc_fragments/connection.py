@@ -30,7 +30,7 @@ options:
   ca_path:
     description:
       - File with the certificates (PEM) of the authorities that may vouch for Kraken, when O(url) begins with C(https).
-      - Without it the system's own authorities count.
+      - If it is not given, E(KRAKEN_CACERT) counts, then the system's own authorities.
     type: path
   timeout:
     description:
@@ -69,6 +69,8 @@ options:
       - File with the certificates (PEM) of the authorities that may vouch for Kraken, when O(url) begins with C(https).
       - Without it the system's own authorities count.
     type: path
+    env:
+      - name: KRAKEN_CACERT
   timeout:
     description:
       - Seconds one request may take before Kraken counts as away.

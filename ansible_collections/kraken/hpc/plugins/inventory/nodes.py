@@ -84,7 +84,8 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible_collections.kraken.hpc.plugins.module_utils.client import Client, KrakenError
 
 try:
-    from ansible.template import trust_as_template  # noqa: F401  its presence says: text is data unless trusted
+    # Its presence says: text is data unless it is trusted.
+    from ansible.template import trust_as_template  # noqa: F401 pylint: disable=unused-import
 except ImportError:  # ansible-core before 2.19 renders every text that is not marked
     from ansible.utils.unsafe_proxy import wrap_var as as_data
 else:

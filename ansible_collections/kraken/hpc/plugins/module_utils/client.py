@@ -52,7 +52,22 @@ class Problem(KrakenError):
         self.document = document
         kind = str(document.get("type") or "")
         self.type = kind[len(PROBLEM_PREFIX):] if kind.startswith(PROBLEM_PREFIX) else kind
-        super().__init__(_sentence(status, document))
+        super().__init__(self.sentence())
+
+    def sentence(self, hints=None):
+        """The problem in one sentence: what, where, why in detail, what to do.
+
+        Args:
+            hints: type -> what to do about it in the words of the caller's own options, where
+                Kraken's hint would speak of another tool's.
+        """
+        document = self.document
+        text = str(document.get("detail") or document.get("title") or "Kraken answered with status %s" % self.status)
+        if document.get("key") and str(document["key"]) not in text:
+            text = "%s: %s" % (document["key"], text)
+        text += _reasons(document.get("details"), text)
+        hint = (hints or {}).get(self.type) or document.get("hint")
+        return "%s (%s)" % (text, hint) if hint else text
 
     def as_result(self):
         """What a failed module returns about it, beside the message."""
@@ -65,7 +80,7 @@ class Client:
     Args:
         options: socket, url, token_file, ca_path, timeout, as the user wrote them (None: not
             given). What is written wins over the environment, whatever the kind of address.
-        environ: where KRAKEN_URL, KRAKEN_SOCKET and KRAKEN_TOKEN_FILE are looked up.
+        environ: where KRAKEN_URL, KRAKEN_SOCKET, KRAKEN_TOKEN_FILE and KRAKEN_CACERT are looked up.
 
     Attributes:
         address: where Kraken is, for messages and cache keys; never holds a secret.
@@ -80,7 +95,10 @@ class Client:
         self.socket, self.url = _where(options.get("socket"), options.get("url"), environ)
         self.address = self.socket or self.url
         if self.url:
-            self._over_tcp(options.get("token_file") or environ.get("KRAKEN_TOKEN_FILE"), options.get("ca_path"))
+            self._over_tcp(
+                options.get("token_file") or environ.get("KRAKEN_TOKEN_FILE"),
+                options.get("ca_path") or environ.get("KRAKEN_CACERT"),
+            )
 
     def nodes(self, **query):
         """The nodes a query selects; a value of None is left out of it."""
@@ -254,17 +272,13 @@ def _user():
         return "uid-%d" % os.getuid()
 
 
-def _sentence(status, document):
-    """The problem document as one sentence: what, where, why in detail, what to do."""
-    text = str(document.get("detail") or document.get("title") or "Kraken answered with status %s" % status)
-    if document.get("key") and str(document["key"]) not in text:
-        text = "%s: %s" % (document["key"], text)
-    details = document.get("details")
-    if isinstance(details, dict) and details:
-        shown = ["%s: %s" % pair for pair in sorted(details.items())[:DETAILS_MAX]]
-        if len(details) > DETAILS_MAX:
-            shown.append("and %d more" % (len(details) - DETAILS_MAX))
-        text += " [%s]" % "; ".join(shown)
-    if document.get("hint"):
-        text += " (%s)" % document["hint"]
-    return text
+
+def _reasons(details, said):
+    """The reasons of single nodes that were not said yet, in brackets; a few of them."""
+    if not isinstance(details, dict):
+        return ""
+    unsaid = ["%s: %s" % pair for pair in sorted(details.items()) if str(pair[1]) not in said]
+    shown = unsaid[:DETAILS_MAX]
+    if len(unsaid) > DETAILS_MAX:
+        shown.append("and %d more" % (len(unsaid) - DETAILS_MAX))
+    return " [%s]" % "; ".join(shown) if shown else ""

@@ -195,6 +195,11 @@ from ansible_collections.kraken.hpc.plugins.module_utils.client import (
 from ansible_collections.kraken.hpc.plugins.module_utils.convergence import Wish, wait
 from ansible_collections.kraken.hpc.plugins.module_utils.nodeset import fold
 
+HINTS = {
+    "unreachable": "allow_unreachable: true declares it all the same",
+    "needs-confirmation": "confirm_many: true says that so many are meant",
+}
+
 
 def main():
     spec = connection_spec()
@@ -218,7 +223,7 @@ def main():
     try:
         failure = declare(module, result)
     except Problem as problem:
-        module.fail_json(msg=str(problem), **dict(result, **problem.as_result()))
+        module.fail_json(msg=problem.sentence(HINTS), **dict(result, **problem.as_result()))
     except KrakenError as error:
         module.fail_json(msg=str(error), **result)
     if failure:
