@@ -1,0 +1,134 @@
+"""Is the one cause the engine names for a node the true one?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kraken.engine.cause import Cause
+from kraken.engine.progress import Phase
+from kraken.model.hold import EVERY_NODE
+from kraken.model.node import Node
+from kraken.planning.path import NoPath
+
+if TYPE_CHECKING:
+    from kraken.testing.simulation.simulation import Simulation
+    from kraken.testing.simulation.watch import Watch
+
+SKEW_S = 0.01
+
+
+def check(watch: Watch, simulation: Simulation, node: Node, now: float) -> None:
+    """Speak up when the cause is not true, or its explanation is none."""
+    collector = simulation.collector
+    assert collector is not None
+    cause = collector.engine.cause(node.name)
+    why = _untrue(watch, simulation, node, cause, now)
+    if why:
+        watch.broken(node.name, f"its cause is {cause}, but {why}")
+    explanation = collector.engine.explain(node.name, now)
+    if explanation.cause is not cause or not explanation.reason.strip():
+        watch.broken(node.name, f"{cause} is explained as {explanation}")
+    if explanation.next_at is not None and explanation.next_at < now - SKEW_S:
+        late = now - explanation.next_at
+        watch.broken(node.name, f"{cause}: what follows was due {late:.3f} s ago: {explanation}")
+
+
+def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now: float) -> str:
+    collector = simulation.collector
+    assert collector is not None
+    engine, catalog = collector.engine, simulation.catalog
+    progress = engine.progress(node.name)
+    cfg = node.cfg_values()
+    known = catalog.known(node.dsc_values(), node.attribute_values())
+    held = any(
+        hold.node in (node.name, EVERY_NODE) and (hold.until is None or now < hold.until)
+        for hold in simulation.durable.holds.values()
+    )
+    if held != (cause is Cause.HELD):
+        return "a hold stands" if held else "no hold stands"
+    subject = progress.verdict.subject
+    phases = {step.phase for step in progress.underway.values()}
+    differing = [name for name, wish in cfg.items() if known.get(name) != wish]
+    if cause is Cause.CONVERGED:
+        if differing:
+            return f"{differing} differ"
+        if phases:
+            return "a step is under way"
+        for name in cfg:
+            declared = catalog.variables.get(name)
+            if declared is None:
+                return f"no module declares {name}"
+            age = now - node.dsc[name].seen_at
+            if declared.fresh_for_s is not None and age > declared.fresh_for_s + SKEW_S:
+                return f"{name} was seen {age:.1f} s ago"
+            if watch.is_touched(node, name):
+                return f"{name} was not seen since a mutation of it"
+    elif cause is Cause.RUNNING:
+        step = progress.underway.get(subject)
+        if step is None or step.phase is Phase.WAITING:
+            return f"{subject} is not under way"
+        if step.phase is Phase.ISSUED and not watch.is_out(node.name, subject):
+            return f"no executor has {subject}"
+        if now > step.deadline + simulation.settings.grace_s + SKEW_S:
+            return f"{subject} is overdue"
+    elif cause is Cause.WAITING:
+        step = progress.underway.get(subject)
+        if step is None or step.phase is not Phase.WAITING or phases != {Phase.WAITING}:
+            return f"nothing waits for {subject}"
+    elif cause is not Cause.HELD and phases:
+        return f"steps are under way: {list(progress.underway)}"
+    elif cause is Cause.BACKOFF:
+        if not subject or not watch.failures_of(node.name).counts.get(subject):
+            return f"{subject} did not fail"
+        if progress.verdict.next_at is None or progress.verdict.next_at < now - SKEW_S:
+            return "its pause is over"
+    elif cause is Cause.QUARANTINED:
+        if not watch.is_quarantined(node.name):
+            return "nobody put it there"
+    elif cause is Cause.BUDGET:
+        if not engine.batches.place(subject, node.name)[0]:
+            return f"it does not wait for {subject}"
+    elif cause is Cause.STALE or cause is Cause.UNKNOWN:
+        return _known_well(watch, simulation, node, cause, subject, now)
+    elif cause is Cause.NO_PATH or cause is Cause.REQUIRES_UNMET:
+        return _reachable(simulation, node, cause)
+    return ""
+
+
+def _reachable(simulation: Simulation, node: Node, cause: Cause) -> str:
+    """Why there is a path after all, or what else is missing."""
+    cfg, catalog = node.cfg_values(), simulation.catalog
+    if not all(name in catalog.variables for name in cfg):
+        return ""
+    assert simulation.collector is not None
+    known = catalog.known(node.dsc_values(), node.attribute_values())
+    answer = simulation.collector.planner.find_path(node.attribute_values(), known, cfg)
+    if not isinstance(answer, NoPath):
+        return f"a path is there: {[step.operator.name for step in answer.steps]}"
+    if bool(answer.unmet) != (cause is Cause.REQUIRES_UNMET):
+        return f"unmet is {answer.unmet}"
+    return ""
+
+
+def _known_well(
+    watch: Watch, simulation: Simulation, node: Node, cause: Cause, subject: str, now: float
+) -> str:
+    """Why a value that is called stale or unknown is neither."""
+    record = node.dsc.get(subject)
+    known = simulation.catalog.known(node.dsc_values(), node.attribute_values())
+    collector = simulation.collector
+    assert collector is not None
+    if cause is Cause.UNKNOWN:
+        asserted = record is not None and record.source == "timeout"
+        return "" if subject not in known or asserted else f"{subject} is known"
+    if subject in collector.engine.progress(node.name).unsettled:
+        # The engine may doubt more than we can prove: it looks once more, and that is all it does.
+        return ""
+    declared = simulation.catalog.variables[subject]
+    if (
+        record is None
+        or declared.fresh_for_s is None
+        or now - record.seen_at <= declared.fresh_for_s - SKEW_S
+    ):
+        return f"{subject} is fresh"
+    return ""

@@ -1,0 +1,77 @@
+"""What a store would keep of a collector: the same records, without a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kraken.model.hold import Hold
+from kraken.model.node import NodeTable
+from kraken.model.update import StateUpdate
+from kraken.store.records import (
+    Change,
+    ClearTrouble,
+    DropHold,
+    EndRun,
+    Memory,
+    Note,
+    SaveHold,
+    SaveUpdates,
+    SetTrouble,
+    StartRun,
+    Touch,
+    UnfinishedRun,
+)
+
+
+@dataclass(slots=True)
+class Durable:
+    """Takes in what is committed; gives back what a starting collector finds.
+
+    Attributes:
+        out: (run, node) -> the run, while the journal has no end of it.
+    """
+
+    table: NodeTable = field(default_factory=NodeTable)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    troubles: dict[str, SetTrouble] = field(default_factory=dict)
+    out: dict[tuple[str, str], StartRun] = field(default_factory=dict)
+    touched: dict[tuple[str, str], float] = field(default_factory=dict)
+    incarnation: int = 0
+
+    def commit(self, changes: Iterable[Change]) -> None:
+        """Keep all of these."""
+        for change in changes:
+            match change:
+                case SaveUpdates(updates):
+                    self.table.merge(updates)
+                case SaveHold(hold):
+                    self.holds[hold.id] = hold
+                case DropHold(hold_id):
+                    self.holds.pop(hold_id, None)
+                case StartRun():
+                    for node in change.nodes:
+                        self.out[change.run_id, node] = change
+                        self.touched[node, change.operator] = change.issued_at
+                case EndRun():
+                    self.out.pop((change.run_id, change.node), None)
+                case SetTrouble():
+                    self.troubles[change.node] = change
+                case ClearTrouble(node):
+                    self.troubles.pop(node, None)
+                case Note():
+                    pass
+
+    def memory(self) -> Memory:
+        """Everything, as a starting daemon gets it."""
+        updates: list[StateUpdate] = list(self.table.records())
+        return Memory(
+            tuple(updates),
+            tuple(self.holds.values()),
+            tuple(self.troubles.values()),
+            tuple(
+                UnfinishedRun(run_id, start.operator, node, start.issued_at)
+                for (run_id, node), start in self.out.items()
+            ),
+            tuple(Touch(node, operator, at) for (node, operator), at in self.touched.items()),
+        )

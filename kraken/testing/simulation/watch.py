@@ -1,0 +1,452 @@
+"""The promises, checked after every step against what the simulation itself knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from kraken.daemon.collector import Arrival, Consequence, Declared, Released, Results
+from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
+from kraken.engine.retry import backoff_s
+from kraken.model.catalog import Catalog
+from kraken.model.hold import EVERY_NODE
+from kraken.model.module import Condition, Discovery, Mutation
+from kraken.model.node import Node, Record
+from kraken.model.run import NodeResult, Outcome, Run
+from kraken.model.update import PRESENCE, UNKNOWN, Side
+from kraken.testing.simulation import causes
+
+if TYPE_CHECKING:
+    from kraken.testing.simulation.simulation import Simulation
+
+SKEW_S = 0.01  # what rounding may do to a time
+
+
+class BrokenPromise(AssertionError):
+    """A promise of the engine was broken; the message says which, on what node, and how to see it again."""
+
+
+@dataclass(slots=True)
+class Issue:
+    """The last time a mutation was given to an executor for a node.
+
+    Attributes:
+        number: its place among all that happened; grows.
+        ended: number of its end: reported, given up, or lost with the collector.
+        reported: its executor said how it ended.
+        committed: its start is in the journal; if not, a crash undoes it.
+    """
+
+    run: Run
+    number: int
+    ended: int | None = None
+    reported: bool = False
+    committed: bool = False
+    before: Issue | None = None
+
+
+@dataclass(slots=True)
+class Failures:
+    """What failed on a node and may not be repeated yet. `retry_at`: not before, by mutation."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    retry_at: dict[str, float] = field(default_factory=dict)
+
+
+class Watch:
+    """Knows on its own what is held, out, seen, failed; speaks up when the collector does not act so."""
+
+    def __init__(self, simulation: Simulation, blame: str) -> None:
+        self._simulation = simulation
+        self._blame = blame
+        self._number = 0
+        self._out: dict[tuple[str, str], Run] = {}  # (run, node): an executor has it
+        self._issues: dict[tuple[str, str], Issue] = {}  # (node, mutation)
+        self._touched: dict[tuple[str, str], int] = {}  # (node, variable): a mutation of it ended
+        self._seen: dict[tuple[str, str, object], int] = {}  # (node, variable, stamp): how new the look was
+        self._run_numbers: dict[str, int] = {}
+        self._failures: dict[str, Failures] = {}
+        self._quarantined: set[str] = set()
+        self._causes: dict[str, str | None] = {}
+        self.checks = 0
+
+    def broken(self, node: str, promise: str) -> NoReturn:
+        """Say so."""
+        where = f"{node}: " if node else ""
+        at = self._simulation.time
+        blame = f"\n{self._blame}" if self._blame else ""
+        raise BrokenPromise(f"{where}{promise} (at {at - 1_700_000_000.0:.3f} s){blame}")
+
+    # -- what happens -----------------------------------------------------------------------------
+
+    def arriving(self, arrivals: Iterable[Arrival]) -> None:
+        """Before the collector hears of it."""
+        for arrival in arrivals:
+            if isinstance(arrival, Results):
+                self._results(arrival.results)
+            elif isinstance(arrival, Declared):
+                for update in arrival.updates:
+                    if update.side is Side.ATTRIBUTE and update.variable == PRESENCE and update.value is None:
+                        self._deleted(update.node)
+                    elif update.side is Side.CFG and update.node in self._failures:
+                        self._failures[update.node].retry_at.clear()
+            elif isinstance(arrival, Released):
+                self.released(arrival.nodes)
+
+    def follows(self, consequence: Consequence) -> None:
+        """After the collector decided, before it is performed."""
+        match consequence:
+            case Start(run):
+                self._starts(run)
+            case StepEnded():
+                self._step_ended(consequence)
+            case TroubleChanged(node, _, quarantined, _):
+                if quarantined is not None:
+                    self._quarantined.add(node)
+                elif node in self._quarantined:
+                    self.broken(node, "left quarantine though nobody released it")
+            case CauseChanged(node, was, cause, _):
+                if self._causes.get(node) not in (None, was):
+                    self.broken(node, f"its cause was {self._causes[node]}, is told to have been {was}")
+                if was == cause:
+                    self.broken(node, f"told that its cause became {cause}, which it was")
+                self._causes[node] = cause
+
+    def committed(self, run: Run) -> None:
+        """The start of a run is durable."""
+        for node in run.nodes:
+            issue = self._issues.get((node, run.operator.key))
+            if issue is not None and issue.run.id == run.id:
+                issue.committed = True
+
+    def crashed(self) -> None:
+        """What was out is lost; what was not committed never was."""
+        for (node, key), issue in list(self._issues.items()):
+            standing: Issue | None = issue
+            while standing is not None and not standing.committed:
+                standing = standing.before
+            if standing is None:
+                del self._issues[node, key]
+                continue
+            self._issues[node, key] = standing
+            if standing.ended is None:
+                self._touch(node, standing.run.operator)
+                standing.ended = self._number
+        self._out.clear()
+        self._failures.clear()
+        self._causes.clear()
+        self._quarantined.clear()
+
+    def restored(self) -> None:
+        """A collector has read its memory: it knows all that was acknowledged."""
+        simulation = self._simulation
+        collector, durable = simulation.collector, simulation.durable
+        assert collector is not None
+        for name, kept in durable.table.items():
+            node = collector.table.get(name)
+            if node is None:
+                self.broken(name, "a restart lost a declared node")
+            if node.cfg_values() != kept.cfg_values():
+                self.broken(name, f"a restart lost Cfg: {kept.cfg_values()}, now {node.cfg_values()}")
+            if node.attribute_values() != kept.attribute_values():
+                self.broken(name, "a restart lost attributes")
+        if {hold.id for hold in collector.holds} != set(durable.holds):
+            self.broken("", "a restart lost holds")
+        for name, trouble in durable.troubles.items():
+            if name in collector.table and trouble.quarantined is not None:
+                self._quarantined.add(name)
+            failures = self._failures.setdefault(name, Failures())
+            failures.counts = dict(trouble.failures)
+
+    def released(self, nodes: Sequence[str]) -> None:
+        """Somebody says: try again."""
+        for node in nodes:
+            self._quarantined.discard(node)
+            self._failures.pop(node, None)
+            for (name, _), issue in self._issues.items():
+                if name == node and issue.ended is not None:
+                    issue.reported = True  # where nothing can look, somebody has
+
+    def _deleted(self, node: str) -> None:
+        for name, key in list(self._issues):
+            if name == node:
+                del self._issues[name, key]
+        for name, variable in list(self._touched):
+            if name == node:
+                del self._touched[name, variable]
+        self._failures.pop(node, None)
+        self._quarantined.discard(node)
+        self._causes.pop(node, None)
+
+    def _results(self, results: Sequence[NodeResult]) -> None:
+        for result in results:
+            run = self._out.pop((result.run_id, result.node), None)
+            if run is None or not isinstance(run.operator, Mutation):
+                continue
+            self._touch(result.node, run.operator)
+            issue = self._issues.get((result.node, run.operator.key))
+            if issue is not None and issue.run.id == run.id and issue.ended is None:
+                issue.ended, issue.reported = self._number, True
+
+    def _step_ended(self, step: StepEnded) -> None:
+        key = step.mutation.key
+        run = self._out.pop((step.run_id or "", step.node), None)
+        if run is not None:  # given up
+            self._touch(step.node, run.operator)
+            issue = self._issues.get((step.node, key))
+            if issue is not None and issue.ended is None:
+                issue.ended = self._number
+        failures = self._failures.setdefault(step.node, Failures())
+        if step.outcome is Outcome.OK:
+            failures.counts.pop(key, None)
+            failures.retry_at.pop(key, None)
+        elif step.outcome in (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.TIMEOUT):
+            count = failures.counts[key] = failures.counts.get(key, 0) + 1
+            settings = self._simulation.settings
+            shortest = backoff_s(settings, count, "") / (1.0 + settings.backoff_jitter)
+            failures.retry_at[key] = step.ended_at + shortest * (1.0 - settings.backoff_jitter)
+
+    def _touch(self, node: str, operator: Mutation | Discovery) -> None:
+        self._number += 1
+        if isinstance(operator, Mutation):
+            for change in operator.changes:
+                self._touched[node, change.variable] = self._number
+
+    # -- what may start ---------------------------------------------------------------------------
+
+    def _starts(self, run: Run) -> None:
+        self._number += 1
+        self._run_numbers[run.id] = self._number
+        now = self._simulation.clock()
+        for node in run.nodes:
+            for (other_id, name), other in self._out.items():
+                if name != node:
+                    continue
+                if other.operator.key == run.operator.key:
+                    self.broken(node, f"{run.operator.key} starts while {other_id} of it is out")
+                if isinstance(run.operator, Mutation) and isinstance(other.operator, Mutation):
+                    self._need_peace(node, run.operator, other.operator)
+            self._out[run.id, node] = run
+            if isinstance(run.operator, Mutation):
+                self._need_freedom(node, run.operator, now)
+                self._need_knowledge(node, run.operator, now)
+                self._need_news(node, run.operator)
+                key = (node, run.operator.key)
+                self._issues[key] = Issue(run, self._number, before=self._issues.get(key))
+                before = self._issues[key].before
+                if before is not None:
+                    before.before = None
+
+    def _need_peace(self, node: str, ours: Mutation, theirs: Mutation) -> None:
+        catalog = self._simulation.catalog
+        touched = writes(catalog, ours) & (reads(catalog, theirs) | writes(catalog, theirs))
+        touched |= writes(catalog, theirs) & reads(catalog, ours)
+        if touched:
+            self.broken(node, f"{ours.key} starts while {theirs.key} is out: both touch {sorted(touched)}")
+
+    def _need_freedom(self, node: str, mutation: Mutation, now: float) -> None:
+        for hold in self._simulation.durable.holds.values():
+            if hold.node in (node, EVERY_NODE) and (hold.until is None or now < hold.until):
+                self.broken(node, f"{mutation.key} starts though it is held by {hold.id}")
+        if node in self._quarantined:
+            self.broken(node, f"{mutation.key} starts though it is quarantined")
+        failures = self._failures.get(node)
+        if failures is not None:
+            retry_at = failures.retry_at.get(mutation.key, 0.0)
+            if now < retry_at - SKEW_S:
+                self.broken(node, f"{mutation.key} failed, and starts {retry_at - now:.2f} s too early")
+
+    def _need_knowledge(self, node: str, mutation: Mutation, now: float) -> None:
+        """Nothing disruptive on a stale, unknown or asserted value."""
+        if not mutation.disruptive:
+            return
+        stands = self._node(node)
+        names = reads(self._simulation.catalog, mutation)
+        cfg = stands.cfg_values()
+        serves = any(
+            cfg.get(c.variable) is not None and c.target in (cfg[c.variable], "$cfg")
+            for c in mutation.changes
+        )
+        if not serves:
+            known = self._known(stands)
+            names |= {name for name, wish in cfg.items() if known.get(name) != wish}
+        for name in sorted(names):
+            why = self.doubt(stands, name, now)
+            if why:
+                self.broken(node, f"{mutation.key} is disruptive and starts although {why}")
+
+    def doubt(self, node: Node, variable: str, now: float) -> str:
+        """Why the value cannot be acted on; "" when it can."""
+        catalog = self._simulation.catalog
+        declared = catalog.variables.get(variable)
+        if declared is None:
+            return ""
+        record = node.dsc.get(variable)
+        if self.is_touched(node, variable):
+            return f"{variable} was not seen since a mutation of it"
+        known = self._known(node)
+        if variable not in known:
+            for condition in declared.known_when:
+                if not catalog.meets(condition, known, node.attribute_values()):
+                    return (
+                        self.doubt(node, condition.name, now) if condition.name in catalog.variables else ""
+                    )
+            return f"{variable} is not known"
+        assert record is not None
+        if declared.fresh_for_s is not None and now - record.seen_at > declared.fresh_for_s + SKEW_S:
+            return f"{variable} was seen {now - record.seen_at:.1f} s ago"
+        if record.source == "timeout":
+            return f"{variable} was asserted, not seen"
+        return ""
+
+    def is_touched(self, node: Node, variable: str) -> bool:
+        """Whether a mutation of it ended and nobody looked since, though somebody could."""
+        touched = self._touched.get((node.name, variable))
+        if touched is None or not self.is_observable(node, variable):
+            return False
+        record = node.dsc.get(variable)
+        return self._known(node).get(variable) is not None and self._newness(node, variable, record) < touched
+
+    def _need_news(self, node: str, mutation: Mutation) -> None:
+        """Nothing is issued twice without a look between."""
+        stands = self._node(node)
+        issue = self._issues.get((node, mutation.key))
+        if issue is None:
+            return
+        if issue.ended is None:
+            self.broken(node, f"{mutation.key} is issued again, and {issue.run.id} of it has not ended")
+        for change in mutation.changes:
+            if not self.is_observable(stands, change.variable):
+                if not issue.reported:
+                    what = f"{mutation.key} is issued again; nothing observes {change.variable}"
+                    self.broken(node, f"{what}, and {issue.run.id} never reported its end")
+                continue
+            record = stands.dsc.get(change.variable)
+            if self._newness(stands, change.variable, record) < issue.ended:
+                what = f"{mutation.key} is issued again ({issue.run.id} before)"
+                self.broken(node, f"{what}, and {change.variable} was not looked at since")
+
+    def is_observable(self, node: Node, variable: str) -> bool:
+        """Whether any discovery fits the node's attributes and sees the variable."""
+        catalog = self._simulation.catalog
+        attributes = node.attribute_values()
+
+        def fits(conditions: Iterable[Condition], wanted: bool) -> bool:
+            return all(
+                catalog.meets(c, {}, attributes) is wanted
+                for c in conditions
+                if c.name not in catalog.variables
+            )
+
+        return any(
+            any(o.variable == variable for o in discovery.observes)
+            and fits(discovery.requires, True)
+            and fits(discovery.excludes, False)
+            for discovery in catalog.discoveries.values()
+        )
+
+    def _newness(self, node: Node, variable: str, record: Record | None) -> int:
+        if record is None:
+            return -1
+        return self._seen.get((node.name, variable, record.stamp), 0)
+
+    # -- after every step -------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Everything that must hold at every instant."""
+        simulation = self._simulation
+        collector = simulation.collector
+        assert collector is not None
+        self.checks += 1
+        now = simulation.clock()
+        for node in collector.table.values():
+            self._check_dsc(node, now)
+            causes.check(self, simulation, node, now)
+        if set(simulation.durable.table) != set(collector.table):
+            self.broken("", "the collector's table and the declared nodes differ")
+
+    def _check_dsc(self, node: Node, now: float) -> None:
+        """What stands as seen was true; and remember how new it is."""
+        simulation = self._simulation
+        for variable, record in node.dsc.items():
+            place = (node.name, variable, record.stamp)
+            if place in self._seen:
+                continue
+            if record.source in ("timeout", "forgotten"):
+                self._seen[place] = self._number
+                continue
+            runs = [
+                run
+                for run in simulation.recent
+                if run.operator.key == record.source and node.name in run.nodes
+            ]
+            operator = runs[-1].operator if runs else None
+            if operator is None:
+                self.broken(
+                    node.name, f"{variable}={record.value} comes from {record.source}, which never ran"
+                )
+            own = isinstance(operator, Mutation)
+            self._seen[place] = self._number if own else self._run_numbers[runs[-1].id]
+            values = {
+                self._as_seen(operator, variable, value)
+                for value in simulation.world.was(
+                    node.name, variable, runs[-1].issued_at - SKEW_S, record.seen_at + SKEW_S
+                )
+            }
+            if record.value not in values and not (isinstance(operator, Mutation) and operator.asserts):
+                self.broken(
+                    node.name, f"{variable}={record.value} was seen by {record.source}; true was {values}"
+                )
+
+    def _as_seen(self, operator: Mutation | Discovery, variable: str, truth: str) -> str | None:
+        if isinstance(operator, Mutation) or truth == UNKNOWN:
+            return truth
+        if all(observes.variable != variable for observes in operator.observes):
+            return None
+        return self._simulation.domain.reported(operator, variable, truth)
+
+    # -- helpers ----------------------------------------------------------------------------------
+
+    def is_out(self, node: str, key: str) -> bool:
+        """Whether an executor has this mutation for the node."""
+        return any(n == node and run.operator.key == key for (_, n), run in self._out.items())
+
+    def is_quarantined(self, node: str) -> bool:
+        """Whether the engine said so and nobody released it."""
+        return node in self._quarantined
+
+    def failures_of(self, node: str) -> Failures:
+        """What failed lately."""
+        return self._failures.get(node, Failures())
+
+    def _node(self, name: str) -> Node:
+        collector = self._simulation.collector
+        assert collector is not None
+        if name not in collector.table:
+            self.broken(name, "a run starts on a node that is not declared")
+        return collector.table[name]
+
+    def _known(self, node: Node) -> dict[str, str]:
+        return self._simulation.catalog.known(node.dsc_values(), node.attribute_values())
+
+
+def reads(catalog: Catalog, mutation: Mutation) -> set[str]:
+    """The variables that decide whether it may be done."""
+    conditions = (*mutation.requires, *mutation.excludes)
+    names = {c.variable for c in mutation.changes} | {c.name for c in conditions}
+    return names & set(catalog.variables)
+
+
+def writes(catalog: Catalog, mutation: Mutation) -> set[str]:
+    """The variables it changes, and all that a change of those can make forgotten."""
+    found = {c.variable for c in mutation.changes}
+    while True:
+        more = {
+            variable.name
+            for variable in catalog.variables.values()
+            if variable.name not in found and any(c.name in found for c in variable.known_when)
+        }
+        if not more:
+            return found
+        found |= more
