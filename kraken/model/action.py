@@ -23,7 +23,8 @@ TCP_KEYS = ("port", "attribute", "expect", "sees")
 
 # What a BMC can be asked; the same words for IPMI and Redfish.
 BMC_OBSERVATION = "power_status"
-BMC_POWER_VALUES = ("POWER_ON", "POWER_OFF")  # what it reports
+BMC_VARIABLE = "phys_state"  # what it sees,
+BMC_VALUES = ("POWER_ON", "POWER_OFF")  # and as what
 BMC_REQUESTS: dict[str, tuple[str, ...]] = {
     "power": ("on", "off", "cycle", "soft", "reset"),
     "boot_device": ("pxe", "disk", "cdrom", "setup", "default"),

@@ -80,12 +80,6 @@ MISTAKES = [
     ("[INIT, SYNC]}\n", "[[INIT, START], SYNC]}\n", "run_state[0]", "run_state cannot be 'START'"),
     ("fails_to: {run_state: INIT}", "fails_to: {state: INIT}", "fails_to.state", "no module declares"),
     ("fails_to: {run_state: INIT}", "fails_to: {run_state: LOST}", "fails_to.run_state", "cannot be 'LOST'"),
-    (
-        "tcp: {port: 22, sees: {run_state: INIT}}",
-        "ipmi: power_status",
-        "observes[0]",
-        "run_state cannot be 'POWER_ON'",
-    ),
     ("sees: {run_state: INIT}", "sees: {run_state: HELLO}", "observes", "run_state cannot be 'HELLO'"),
     (
         "known_when: {phys_state: POWER_ON}",
@@ -166,6 +160,21 @@ def test_conditions_may_name_unknown_any_and_attributes(linked: Linked) -> None:
     _, errors = linked(power=POWER, boot=BOOT.replace("timeout: 60s\n", "timeout: 60s\n" + extra))
 
     assert errors == []
+
+
+def test_what_a_bmc_reports_must_be_in_the_domain(linked: Linked) -> None:
+    look = "discoveries:\n  look: {observes: [phys_state], ipmi: power_status}\n"
+
+    _, errors = linked(power=POWER.replace("mutations:\n", f"{look}mutations:\n"))
+    assert errors == []
+
+    _, errors = linked(
+        power=POWER.replace("POWER_OFF", "OFFLINE").replace("mutations:\n", f"{look}mutations:\n")
+    )
+    assert (errors[0].key, errors[0].message) == (
+        "discoveries.look.observes[0]",
+        "phys_state cannot be 'POWER_OFF'",
+    )
 
 
 def test_a_closed_variable_may_be_brought_to_whatever_cfg_names(linked: Linked) -> None:
