@@ -24,8 +24,8 @@ def mutation_graph(
 
     Vertices are `variable=value`, with `variable` and `value`; `wished` marks those Cfg names. Edges
     carry `name`, `operator` (`module.name`), `kind` (mutation, discovery or forgets), `cost`,
-    `disruptive`, and `requires` and `excludes` as text. An edge of kind `forgets` is a mutation that ends another variable's
-    `known_when`.
+    `disruptive`, and `requires` and `excludes` as text. An edge of kind `forgets` is a mutation that
+    ends another variable's `known_when`.
 
     Args:
         attributes: None shows the mutations of every kind of node.

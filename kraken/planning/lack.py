@@ -13,6 +13,8 @@ from kraken.planning.reach import reachable
 Lack = tuple[str, Condition | None]
 """What keeps an operator from ever being applicable: words, and the condition a reader can follow."""
 
+LINKS_MAX = 2  # links of a chain of requirements that are told; of a longer one only the last
+
 
 class Lacks:
     """What can be reached from one state, asked about what cannot."""
@@ -64,7 +66,10 @@ class Lacks:
         asked |= {name}
         if lacking is None or lacking.name in asked or lacking.name not in self._catalog.variables:
             return sentence
-        return f"{sentence}, and {self.why(lacking.name, lacking.values, asked)}"
+        below = self.why(lacking.name, lacking.values, asked)
+        if len(asked) > LINKS_MAX:
+            return below
+        return f"{sentence}, and {'in the end ' if len(asked) == LINKS_MAX else ''}{below}"
 
     def _lacks(self, operator: Mutation | Discovery) -> list[Lack]:
         lacks: list[Lack] = []

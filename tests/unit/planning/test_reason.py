@@ -114,6 +114,21 @@ def test_the_reason_follows_the_nearest_mutation_to_what_is_missing(words):
     )
 
 
+def test_of_a_long_chain_of_requirements_only_the_first_links_and_the_cause_are_told(words):
+    for i in range(6):
+        words.variable(f"v{i}", "A B")
+        needs = {f"v{i - 1}": "B"} if i else {"v9": "B"}
+        words.mutation(f"go{i}", needs, changes={f"v{i}": ("A", "B")})
+    words.variable("v9", "A B")
+
+    answer = why(words, {f"v{i}": "A" for i in (0, 1, 2, 3, 4, 5, 9)}, {"v5": "B"})
+
+    assert answer.reasons == (
+        "the nearest to v5=B is go5, which requires v4=B, and the nearest to v4=B is go4, "
+        "which requires v3=B, and in the end no mutation or discovery sets v9 to B",
+    )
+
+
 def test_a_discovery_that_found_nothing_just_now_is_the_reason(power):
     answer = why(power, {}, {"phys_state": "POWER_ON"}, blind=frozenset({"m.power_status"}))
 
