@@ -1,0 +1,107 @@
+"""What `wait` and `watch` believe of nodes follows from answers and events alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kraken.cli.client import Event
+from kraken.cli.scene import Scene
+
+
+def node(name: str, cause: str, reason: str = "", **state: Any) -> dict[str, Any]:
+    return {"name": name, "cause": cause, "reason": reason, "cfg": {}, "dsc": {}, **state}
+
+
+def caused(name: str, cause: str, reason: str = "") -> Event:
+    return Event("1-1", "cause", {"node": name, "cause": cause, "reason": reason, "at": 1.0})
+
+
+def test_events_move_nodes_between_causes() -> None:
+    scene = Scene()
+    scene.load([node("n1", "RUNNING"), node("n2", "CONVERGED")])
+    assert (scene.converged, scene.total) == (1, 2)
+
+    scene.take(caused("n1", "CONVERGED"))
+
+    assert scene.all_converged()
+
+
+def test_an_event_about_nodes_we_do_not_look_at_changes_nothing() -> None:
+    scene = Scene()
+    scene.load([node("n1", "CONVERGED")])
+    scene.take(caused("n9", "RUNNING"))
+
+    assert scene.total == 1
+    assert scene.all_converged()
+
+
+def test_a_cause_of_an_earlier_cfg_does_not_count_as_converged() -> None:
+    scene = Scene()
+    scene.load([node("n1", "CONVERGED", cfg={"a": "B"}, dsc={"a": "OLD"})])
+
+    assert not scene.all_converged()
+
+
+def test_nodes_are_stuck_only_when_no_waiting_helps_any_of_them() -> None:
+    scene = Scene()
+    scene.load([node("n1", "HELD"), node("n2", "BACKOFF"), node("n3", "CONVERGED")])
+    assert not scene.is_stuck()
+
+    scene.take(caused("n2", "QUARANTINED"))
+    assert scene.is_stuck()
+
+    scene.load([node("n3", "CONVERGED")])
+    assert not scene.is_stuck()
+
+
+def test_nobody_to_wait_for_has_converged() -> None:
+    assert Scene().all_converged()
+
+
+def test_what_happens_to_many_nodes_at_once_is_one_line() -> None:
+    scene = Scene()
+    for name, at in (("n1", 1.0), ("n2", 1.5), ("n3", 60.0)):
+        data = {"node": name, "variable": "a", "was": "X", "value": "Y", "source": "look", "at": at}
+        scene.take(Event("1-1", "dsc", data))
+
+    assert [(happening.text, happening.nodes) for happening in scene.recent] == [
+        ("a: X -> Y (look)", {"n1", "n2"}),
+        ("a: X -> Y (look)", {"n3"}),
+    ]
+
+
+def test_runs_come_and_go() -> None:
+    scene = Scene()
+    started = {
+        "run": "7",
+        "name": "power_on",
+        "kind": "mutation",
+        "nodeset": "n1",
+        "timeout_s": 60,
+        "at": 1.0,
+    }
+    scene.take(Event("1-1", "run-started", started))
+    assert scene.runs["7"]["issued_at"] == 1.0
+
+    scene.take(
+        Event("1-2", "run-ended", {"run": "7", "name": "power_on", "outcomes": {"OK": "n1"}, "at": 2.0})
+    )
+
+    assert scene.runs == {}
+
+
+def test_an_unknown_kind_of_event_is_shown_and_harms_nothing() -> None:
+    happening = Scene().take(Event("1-1", "eclipse", {"of": "sun", "at": 1.0}))
+
+    assert happening is not None
+    assert happening.text == "eclipse of=sun"
+
+
+def test_folding_puts_equal_nodes_together_most_first() -> None:
+    scene = Scene()
+    scene.load([node("n1", "HELD", "x"), node("n2", "WAITING", "y"), node("n3", "WAITING", "y")])
+
+    assert scene.folded() == [
+        {"cause": "WAITING", "count": 2, "nodeset": "n[2-3]", "reason": "y"},
+        {"cause": "HELD", "count": 1, "nodeset": "n1", "reason": "x"},
+    ]
