@@ -68,7 +68,7 @@ def test_bad_bmcs_are_explained_truly_and_cost_only_themselves(make_site: Make) 
     site = make_site(5)
     mute, locked, liar, *good = site.demo.cluster.nodes
     mute.bmc.pause()
-    locked.bmc.set_password("another-one")
+    locked.bmc.set_password("another1")
     liar.bmc.ignore_commands(True)
     site.apply({"phys_state": "POWER_ON"})
 
