@@ -71,8 +71,8 @@ class Batches:
         return runs
 
     def next_at(self, now: float) -> float | None:
-        """When a batch that gathers may leave although nothing else happens; None: never."""
-        times: list[float] = []
+        """When a batch that gathers may leave, or a run is given up, though nothing else happens."""
+        times = [self._gives_up_at(active.run) for active in self.active.values()]
         for key, waiting in self._waiting.items():
             if waiting:
                 times += [self._lingers_until(key), self._gathers_until(key)]
@@ -87,6 +87,15 @@ class Batches:
         if not active.out:
             del self.active[run_id]
         return active.run
+
+    def overdue(self, now: float) -> list[tuple[Run, list[str]]]:
+        """Give up runs whose executor said nothing in time; gives back the nodes it owed a word on."""
+        given_up: list[tuple[Run, list[str]]] = []
+        for active in list(self.active.values()):
+            if now >= self._gives_up_at(active.run):
+                del self.active[active.run.id]
+                given_up.append((active.run, [node for node in active.run.nodes if node in active.out]))
+        return given_up
 
     def place(self, key: str, node: str) -> tuple[int, int]:
         """Position (from 1) of a waiting node, and how many wait."""
@@ -105,6 +114,9 @@ class Batches:
             and isinstance(active.run.operator, Mutation) == isinstance(operator, Mutation)
         )
         return counted, self._settings.runs_max.get(kind, 1)
+
+    def _gives_up_at(self, run: Run) -> float:
+        return run.issued_at + run.timeout_s + self._settings.grace_s
 
     def _may_leave(self, key: str, now: float) -> bool:
         waiting = self._waiting[key]

@@ -19,7 +19,7 @@ from kraken.model.catalog import Catalog
 from kraken.model.hold import HoldTable
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import NodeTable
-from kraken.model.run import NodeResult, Run
+from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import Side
 from kraken.planning.path import NoPath, Path, Step
 from kraken.planning.planner import Planner
@@ -80,6 +80,8 @@ class Engine:
                 self._changed(item, now)
             else:
                 self._reported(item.result, now, effects)
+        for run, nodes in self.batches.overdue(now):
+            self._given_up(run, nodes)
         while self._wakes and self._wakes[0][0] <= now:
             at, name = heapq.heappop(self._wakes)
             progress = self._progress.get(name)
@@ -255,6 +257,18 @@ class Engine:
         step = progress.underway.get(run.operator.key)
         if step is not None and step.run_id == run.id and step.phase is Phase.ISSUED:
             self._steps.reported(progress, step, result, now, effects)
+
+    def _given_up(self, run: Run, nodes: Iterable[str]) -> None:
+        """Its executor never reported; what it says from now on is not heard."""
+        for name in nodes:
+            progress = self._progress.get(name)
+            if progress is None:
+                continue
+            self._dirty[name] = None  # a mutation is over: settling it sees that it is late
+            look = progress.looks.get(run.operator.key)
+            if look is not None and look.run_id == run.id:
+                message = f"no word from its executor within {run.timeout_s:g} s"
+                self._looks.ended(progress, look, NodeResult(run.id, name, Outcome.TIMEOUT, {}, message))
 
     # -- decisions ----------------------------------------------------------------------------
 
