@@ -388,6 +388,38 @@ async def test_closing_stops_what_is_under_way_and_says_so(directory: Path) -> N
         await executor.run(run, {"n1": node("n1")}, told)
 
 
+DAEMON = """
+import asyncio, sys
+from pathlib import Path
+from kraken.executors.ansible import AnsibleExecutor
+from kraken.model.module import Action, Change, Mutation
+from kraken.model.run import NodeFacts, Run
+
+action = Action("ansible", [{"ansible.builtin.command": "sleep 618"}], Path("/nowhere"))
+run = Run("r1", Mutation("web", "start", (Change("v", None, "A"),), action=action), ("n1",), 0.0, 60.0)
+attributes = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+executor = AnsibleExecutor(work_directory=Path(sys.argv[1]))
+asyncio.run(executor.run(run, {"n1": NodeFacts("n1", attributes)}, print))
+"""
+
+
+async def test_a_killed_daemon_leaves_no_process_and_the_next_one_sweeps_its_files(
+    executor: AnsibleExecutor, directory: Path
+) -> None:
+    daemon = await asyncio.create_subprocess_exec(sys.executable, "-c", DAEMON, str(directory))
+    await until(lambda: any(s.startswith("sleep 618") for s in processes_below(directory).values()))
+    (left,) = below(directory)
+    daemon.kill()
+    await daemon.wait()
+    await until(lambda: not processes_below(directory, "sleep 618"))
+
+    assert below(directory) == [left]
+
+    await perform(executor, [], node("n1"))
+
+    assert left not in below(directory)
+
+
 @pytest.fixture
 def secret_in_the_daemon() -> Iterator[str]:
     os.environ["KRAKEN_TOKEN"] = "token-of-the-daemon"
