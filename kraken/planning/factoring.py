@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kraken.planning.problem import Edge, Problem
 
-LEAF_STATES_MAX = 64  # measured: larger leaves cost more to price than the centre saves by them
+LEAF_STATES_MAX = 64  # three variables of four values; the benchmark tells no difference from 16 to 256
 
 
 @dataclass(frozen=True, slots=True)
