@@ -407,10 +407,12 @@ async def test_a_killed_daemon_leaves_no_process_and_the_next_one_sweeps_its_fil
     executor: AnsibleExecutor, directory: Path
 ) -> None:
     daemon = await asyncio.create_subprocess_exec(sys.executable, "-c", DAEMON, str(directory))
-    await until(lambda: any(s.startswith("sleep 618") for s in processes_below(directory).values()))
-    (left,) = below(directory)
-    daemon.kill()
-    await daemon.wait()
+    try:
+        await until(lambda: any(s.startswith("sleep 618") for s in processes_below(directory).values()))
+        (left,) = below(directory)
+    finally:
+        daemon.kill()
+        await daemon.wait()
     await until(lambda: not processes_below(directory, "sleep 618"))
 
     assert below(directory) == [left]
