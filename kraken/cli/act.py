@@ -19,9 +19,10 @@ reason_option = click.option("--reason", required=True, metavar="TEXT", help="Wh
 @output_option("table", "json", "yaml", "name")
 @pass_session
 def discover(session: Session, nodeset: str | None, everything: bool, form: str) -> None:
-    """Look at nodes now, instead of when the next look is due.
+    """Look at nodes now.
 
-    Returns at once; what is seen shows in `kraken show` and `kraken watch`.
+    Not only when the next look is due. Returns at once; what is seen shows in `kraken show` and
+    `kraken watch`.
     """
     answer = session.change("POST", "/v1/discover", select(nodeset, everything))
     show_change(session.output, form, answer, done="looked at")
@@ -33,7 +34,10 @@ def discover(session: Session, nodeset: str | None, everything: bool, form: str)
 @output_option("table", "json", "yaml", "name")
 @pass_session
 def retry(session: Session, nodeset: str | None, everything: bool, form: str) -> None:
-    """Try nodes again: ends quarantine and back-off, and forgets their failures."""
+    """Try nodes again: ends quarantine and back-off.
+
+    Their failures are forgotten; do it when their reason is gone.
+    """
     answer = session.change("POST", "/v1/retry", select(nodeset, everything))
     show_change(session.output, form, answer, done="tried again")
 
@@ -55,10 +59,10 @@ def hold(
     yes: bool,
     form: str,
 ) -> None:
-    """Leave nodes alone: no mutation starts on them, whatever is declared.
+    """Leave nodes alone until released.
 
-    Discovery goes on, and what is under way ends by itself. Holds stack: a node is free when its
-    last one is gone.
+    No mutation starts on them, whatever is declared. Discovery goes on, and what is under way ends
+    by itself. Holds stack: a node is free when its last one is gone.
 
     \b
     kraken hold n0017 --reason "memory exchange, ticket 4711" --for 4h
@@ -84,7 +88,10 @@ def release(
     owner: str | None,
     form: str,
 ) -> None:
-    """Lift holds of nodes: every one, or only those named. `kraken status` lists them."""
+    """Lift holds of nodes.
+
+    Every hold of theirs, or only those that --id or --owner name. `kraken status` lists them.
+    """
     body = {**select(nodeset, everything), "id": hold_id, "owner": owner}
     answer = session.change("POST", "/v1/holds/release", body)
     show_change(session.output, form, answer, done="released")
@@ -95,9 +102,10 @@ def release(
 @output_option("table", "json", "yaml")
 @pass_session
 def freeze(session: Session, reason: str, form: str) -> None:
-    """Start no mutation anywhere until `kraken thaw`. Discovery goes on.
+    """Start no mutation anywhere.
 
-    What is under way ends by itself; nothing is stopped half done.
+    Until `kraken thaw`; discovery goes on. What is under way ends by itself; nothing is stopped
+    half done.
     """
     if not reason.strip():
         raise click.UsageError("the reason is empty; whoever finds the freeze will want to know")
@@ -110,7 +118,10 @@ def freeze(session: Session, reason: str, form: str) -> None:
 @output_option("table", "json", "yaml")
 @pass_session
 def thaw(session: Session, form: str) -> None:
-    """Lift the freeze. Holds of nodes stay."""
+    """Lift the freeze.
+
+    Holds of nodes stay.
+    """
     answer = session.change("POST", "/v1/thaw", {})
     output = session.output
     output.show(form, answer, table=lambda: output.line("Thawed: mutations start again."))

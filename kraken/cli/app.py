@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
 
 import click
 
@@ -31,7 +30,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Declare": {
         "apply": ("declare:apply", "Declare what files say: nodes, groups, desired state."),
         "set": ("declare:set_", "Declare the desired state of nodes."),
-        "unset": ("declare:unset", "Withdraw desired state; Kraken leaves it alone then."),
+        "unset": ("declare:unset", "Withdraw desired state."),
         "plan": ("plan:plan", "Show what would be done, and do nothing."),
         "wait": ("wait:wait", "Wait until nodes have converged."),
         "delete": ("declare:delete", "Forget nodes."),
@@ -164,7 +163,7 @@ def cli(ctx: click.Context, socket: str | None, url: str | None, cacert: str | N
 def run(arguments: Sequence[str]) -> int:
     """Run one call of `kraken`; the exit code. Every expected error ends here, as one line."""
     try:
-        code = _call(lambda: cli.main(list(arguments), prog_name="kraken", standalone_mode=False))
+        code = _call(list(arguments))
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -173,9 +172,16 @@ def run(arguments: Sequence[str]) -> int:
         return Exit.PIPE
 
 
-def _call(command: Callable[[], Any]) -> int:
+def _call(arguments: list[str]) -> int:
+    # click's own `main` would swallow a broken pipe and keep exit codes of its own
     try:
-        result = command()
+        instruction = os.environ.get("_KRAKEN_COMPLETE")
+        if instruction:
+            return _complete(instruction)
+        with cli.make_context("kraken", arguments) as context:
+            result = cli.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except click.UsageError as error:
         complain(_usage(error))
         return Exit.USAGE
@@ -199,6 +205,12 @@ def _call(command: Callable[[], Any]) -> int:
         )
         return Exit.ERROR
     return result if isinstance(result, int) else Exit.DONE
+
+
+def _complete(instruction: str) -> int:
+    from click.shell_completion import shell_complete
+
+    return shell_complete(cli, {}, "kraken", "_KRAKEN_COMPLETE", instruction)
 
 
 def _usage(error: click.UsageError) -> str:

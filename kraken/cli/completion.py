@@ -10,7 +10,9 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Completion for your shell; load what it prints.
+    """Completion for your shell.
+
+    Prints a script for the shell to load:
 
     \b
     bash: kraken completion bash >/etc/bash_completion.d/kraken

@@ -16,10 +16,11 @@ from kraken.cli.errors import Exit
 @click.option("--socket", metavar="PATH", help="Where it listens. [default: /run/kraken/kraken.sock]")
 @click.pass_context
 def daemon(ctx: click.Context, config: str | None, state_dir: str | None, socket: str | None) -> int:
-    """Run the daemon, in the foreground, until SIGTERM or Ctrl-C.
+    """Run the daemon.
 
-    The packaged unit `kraken.service` does this at boot. A daemon killed at any moment loses
-    nothing it has acknowledged; started again, it goes on where it was.
+    In the foreground, until SIGTERM or Ctrl-C; SIGHUP reads the Kraken modules again. The packaged
+    unit `kraken.service` does this at boot. A daemon killed at any moment loses nothing it has
+    acknowledged; started again, it goes on where it was.
     """
     from kraken.api.server import serve
     from kraken.daemon.config import load_config

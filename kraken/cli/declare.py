@@ -52,7 +52,9 @@ def apply(
     timeout: float,
     form: str,
 ) -> int:
-    """Declare what files say: nodes, groups, desired state. `-` reads stdin.
+    """Declare what files say: nodes, groups, desired state.
+
+    `-` reads stdin. A file is YAML:
 
     \b
     groups:
@@ -137,7 +139,9 @@ def set_(
     yes: bool,
     form: str,
 ) -> int:
-    """Declare the desired state of nodes; Kraken finds the way there.
+    """Declare the desired state of nodes.
+
+    Kraken finds the way there, and keeps them there.
 
     \b
     kraken set n[0001-0008] phys_state=POWER_ON service=RUNNING
@@ -175,10 +179,10 @@ def unset(
     yes: bool,
     form: str,
 ) -> int:
-    """Withdraw desired state: Kraken does not care about these variables any more.
+    """Withdraw desired state.
 
-    Nothing is undone on the nodes. What a file or group declared is withdrawn alike; applying the
-    file again declares it again.
+    Kraken does not care about these variables any more. Nothing is undone on the nodes. What a file
+    or group declared is withdrawn alike; applying the file again declares it again.
     """
     nodeset, rest = split_words(words, everything)
     body = {**select(nodeset, everything), "dry_run": dry_run}
@@ -224,9 +228,10 @@ def _patch(
 @output_option("table", "json", "yaml", "name")
 @pass_session
 def delete(session: Session, nodeset: str | None, everything: bool, yes: bool, form: str) -> None:
-    """Forget nodes: what was declared of them, what was seen, their holds.
+    """Forget nodes.
 
-    Nothing is done to the machines themselves. The journal keeps its entries.
+    What was declared of them, what was seen and their holds are gone. Nothing is done to the
+    machines themselves. The journal keeps its entries.
     """
     answer = session.change("POST", "/v1/nodes/delete", select(nodeset, everything), yes=yes)
     show_change(session.output, form, answer, done="forgotten")

@@ -17,9 +17,9 @@ from kraken.cli.session import Session, pass_session
 @click.option("--node", metavar="NODE", help="Only what applies to this node, with its path marked.")
 @pass_session
 def graph(session: Session, form: str, causal: bool, node: str | None) -> None:
-    """Picture of the mutations: states as vertices, mutations as edges.
+    """Picture of the mutations.
 
-    svg needs Graphviz on the head; dot does not.
+    States are vertices, mutations edges. svg needs Graphviz on the head; dot does not.
 
     \b
     kraken graph --format svg >mutations.svg

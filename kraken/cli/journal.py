@@ -43,7 +43,10 @@ TOGETHER_S = 2.0  # one declaration or run writes its entries within this time
 @output_option("table", "json", "yaml", "name")
 @pass_session
 def runs(session: Session, run: str | None, active: bool, limit: int, form: str) -> None:
-    """What runs now and what ran lately, newest first; with RUN, what it came to on each node."""
+    """What runs now and what ran lately.
+
+    Newest first. With RUN, the name of one of them, what it came to on each node.
+    """
     client, output = session.client, session.output
     if run is not None:
         one = client.get(f"/v1/runs/{quote(run, safe='')}")
@@ -113,9 +116,10 @@ def _show_run(output: Output, run: dict[str, Any]) -> None:
 def history(
     session: Session, nodeset: str | None, limit: int, before: str | None, each: bool, form: str
 ) -> None:
-    """What changed, newest first: declarations, observations, runs, holds, and who did it.
+    """What changed, newest first.
 
-    The same thing happening to several nodes at the same time is one line.
+    Declarations, observations, runs and holds, and who did it. The same thing happening to several
+    nodes at the same time is one line.
     """
     answer = session.client.get("/v1/history", nodeset=nodeset, limit=limit, before=before)
     entries, output = answer.get("entries", []), session.output

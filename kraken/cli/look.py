@@ -18,7 +18,12 @@ from kraken.cli.table import Cell, Column
 
 @click.command()
 @click.argument("nodeset", required=False)
-@click.option("--cause", type=click.Choice(TROUBLE, case_sensitive=False), help="Only nodes with this cause.")
+@click.option(
+    "--cause",
+    type=click.Choice(TROUBLE, case_sensitive=False),
+    metavar="CAUSE",
+    help="Only nodes with this cause, like STALE; `kraken status --help` lists them.",
+)
 @click.option("--group", metavar="GROUP", help="Only nodes of this group.")
 @click.option("--each", is_flag=True, help="One line per node, instead of folding equal ones.")
 @output_option("table", "json", "yaml", "name")

@@ -30,7 +30,7 @@ MODULES = (
 
 @click.group()
 def module() -> None:
-    """Kraken modules: what the daemon loaded, and what is in files.
+    """Kraken modules: list, show, check, find paths.
 
     A Kraken module is a YAML file in an Ansible collection, at extensions/kraken/NAME.yml. `check`
     and `path` read files and need no daemon.

@@ -111,7 +111,7 @@ EACH = (
 @output_option("table", "json", "yaml")
 @pass_session
 def explain(session: Session, nodeset: str | None, everything: bool, each: bool, form: str) -> None:
-    """Why nodes are as they are: exactly one cause each, from a closed list.
+    """Why nodes are as they are: one cause each.
 
     `kraken status --help` says what each cause means. For one node also the observation the cause
     rests on, and what happens next.

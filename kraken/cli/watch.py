@@ -32,11 +32,11 @@ BEAT_S = 0.5  # how often the picture is drawn; events of one beat share lines
 @output_option("table", "json")
 @pass_session
 def watch(session: Session, nodeset: str | None, ends: bool, form: str) -> int:
-    """See nodes converge, live. Ctrl-C ends it; nothing else does without --exit.
+    """See nodes converge, live.
 
-    On a terminal: how many have converged, why the others have not, what runs now and what
-    happened lately. Elsewhere a line for each thing that happens; with -o json the daemon's events
-    as they come, one per line.
+    Ctrl-C ends it; nothing else does without --exit. On a terminal: how many have converged, why
+    the others have not, what runs now and what happened lately. Elsewhere a line for each thing
+    that happens; with -o json the daemon's events as they come, one per line.
     """
     scene = Scene()
     with Feed(session.client, nodeset) as feed:

@@ -1,0 +1,279 @@
+"""Each call of `kraken` ends with the exit code it promises, and says why in one line on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from kraken.cli.app import COMMANDS, cli
+from kraken.cli.errors import Exit, describe, exit_code
+from kraken.errors import (
+    CredentialError,
+    KrakenError,
+    ModuleError,
+    NodeSetError,
+    RefusedError,
+    UnreachableError,
+)
+
+Call = Callable[..., Any]
+
+
+def problem(kind: str, status: int, **more: Any) -> dict[str, Any]:
+    """A rule that refuses a change of Cfg."""
+    document = {"type": f"urn:kraken:problem:{kind}", "detail": f"a case of {kind}", **more}
+    return {"call": "PATCH /v1/cfg", "status": status, "answer": document}
+
+
+def plan_rule(*groups: dict[str, Any], changes: bool) -> dict[str, Any]:
+    return {"call": "POST /v1/plan", "answer": {"changes": changes, "groups": list(groups)}}
+
+
+DONE = {"nodeset": "n1", "count": 1, "cost": 0, "steps": []}
+STEP = {"name": "power_on", "module": "power", "kind": "mutation", "effects": {}, "cost": 5, "after": []}
+TODO = {"nodeset": "n2", "count": 1, "cost": 5, "steps": [STEP]}
+STUCK = {"nodeset": "n3", "count": 1, "no_path": {"variables": ["a"], "reasons": ["no"], "unmet": []}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        ("nodeset", 400, Exit.USAGE),
+        ("malformed", 400, Exit.ERROR),
+        ("unauthorized", 401, Exit.ERROR),
+        ("unknown-node", 404, Exit.ERROR),
+        ("not-found", 404, Exit.ERROR),
+        ("needs-confirmation", 409, Exit.REFUSED),
+        ("unreachable", 409, Exit.REFUSED),
+        ("refused", 409, Exit.REFUSED),
+        ("too-large", 413, Exit.ERROR),
+        ("document", 422, Exit.ERROR),
+        ("store", 507, Exit.ERROR),
+        ("internal", 500, Exit.ERROR),
+    ],
+)
+def test_every_problem_has_its_exit_code_and_one_line(
+    daemon: Call, kraken: Call, kind: str, status: int, code: Exit
+) -> None:
+    daemon(problem(kind, status, nodes=99))
+    result = kraken("set", "n1", "a=B")
+
+    assert result.code == code
+    assert result.out == ""
+    assert result.err.startswith("kraken: ")
+    assert result.err.count("\n") == 1
+
+
+def test_details_of_a_refusal_fold_nodes_of_equal_reason(daemon: Call, kraken: Call) -> None:
+    daemon(problem("unreachable", 409, details={"n1": "no BMC", "n3": "held", "n2": "no BMC"}))
+    lines = kraken("set", "n[1-3]", "a=B").err.splitlines()
+
+    assert lines[1:] == ["  n[1-2]: no BMC", "  n3: held"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "changes", "words", "code"),
+    [
+        ([DONE], False, [], Exit.DONE),
+        ([DONE], False, ["--detailed-exitcode"], Exit.DONE),
+        ([DONE, TODO], True, [], Exit.DONE),
+        ([DONE, TODO], True, ["--detailed-exitcode"], Exit.CHANGES),
+        ([TODO, STUCK], True, ["--detailed-exitcode"], Exit.PARTIAL),
+        ([STUCK], True, [], Exit.REFUSED),
+        ([], False, ["--detailed-exitcode"], Exit.DONE),
+    ],
+)
+def test_a_plan_tells_scripts_what_lies_ahead(
+    daemon: Call, kraken: Call, groups: list[dict[str, Any]], changes: bool, words: list[str], code: Exit
+) -> None:
+    daemon(plan_rule(*groups, changes=changes))
+
+    assert kraken("plan", *words).code == code
+
+
+def test_a_plan_counts_the_nodes_a_disruptive_step_touches(daemon: Call, kraken: Call) -> None:
+    cut = {**STEP, "name": "power_off", "disruptive": True}
+    first = {"nodeset": "n[1-8]", "count": 8, "cost": 5, "steps": [cut, STEP]}
+    second = {"nodeset": "n[9-12]", "count": 4, "cost": 5, "steps": [cut]}
+    daemon(plan_rule(first, second, changes=True))
+
+    assert "DISRUPTIVE: power_off on 12 nodes." in kraken("plan").out
+
+
+def test_attributes_stand_when_the_cfg_after_them_is_refused(daemon: Call, kraken: Call) -> None:
+    server = daemon(
+        {"call": "PATCH /v1/attributes", "answer": {"changed": 1, "items": []}}, problem("refused", 409)
+    )
+    result = kraken("set", "n1", "a=B", "--attr", "x=y")
+
+    assert result.code == Exit.PARTIAL
+    assert "attributes stand already" in result.err
+    assert [call["body"]["set"] for call in server.calls] == [{"x": "y"}, {"a": "B"}]
+
+
+def test_nothing_is_sent_when_the_second_of_two_files_is_wrong(
+    daemon: Call, kraken: Call, tmp_path: Path
+) -> None:
+    server = daemon({"call": "POST /v1/apply", "answer": {"changed": 0, "items": []}})
+    (tmp_path / "good.yml").write_text("nodes: {n1: {}}")
+    (tmp_path / "bad.yml").write_text("nodes: [")
+
+    assert kraken("apply", str(tmp_path / "good.yml"), str(tmp_path / "bad.yml")).code == Exit.ERROR
+    assert server.calls == []
+
+
+def test_yes_is_said_only_by_who_says_yes(daemon: Call, kraken: Call) -> None:
+    server = daemon({"call": "PATCH /v1/cfg", "answer": {"changed": 0, "items": []}})
+    kraken("set", "n1", "a=B")
+    kraken("set", "n1", "a=B", "--yes")
+
+    assert [call["body"].get("yes") for call in server.calls] == [None, True]
+
+
+def test_all_is_said_only_by_who_says_all(daemon: Call, kraken: Call) -> None:
+    server = daemon({"call": "POST /v1/retry", "answer": {"changed": 0, "items": []}})
+
+    assert kraken("retry").code == Exit.USAGE
+    assert server.calls == []
+    assert kraken("retry", "--all").code == Exit.DONE
+    assert server.calls[0]["body"] == {"all": True}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nodes",),
+        ("show", "n0113"),
+        ("explain", "--all"),
+        ("plan", "n0001"),
+        ("runs",),
+        ("history",),
+        ("module", "list"),
+        ("set", "n0003", "a=B"),
+        ("discover", "n0003"),
+    ],
+)
+def test_json_and_yaml_show_what_the_daemon_gave(
+    daemon: Call, kraken: Call, lab_rules: list[dict[str, Any]], words: tuple[str, ...]
+) -> None:
+    server = daemon(*lab_rules)
+    server.now = lambda: 1_790_000_000.0
+    shown = json.loads(kraken(*words, "-o", "json").out)
+    method, path = (server.calls[-1][key] for key in ("method", "path"))
+    given = server.timed(server.answer(server.calls[-1])["answer"])
+
+    assert shown == given, f"of {method} {path}"
+    assert yaml.safe_load(kraken(*words, "-o", "yaml").out) == given
+
+
+def test_a_socket_typed_wins_over_an_address_in_the_environment(
+    daemon: Call, kraken: Call, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = daemon({"call": "GET /v1/nodes", "answer": {"nodes": []}})
+    monkeypatch.setenv("KRAKEN_URL", "http://127.0.0.1:9")
+
+    assert kraken("--socket", str(socket), "nodes").code == Exit.DONE
+    assert len(server.calls) == 1
+
+
+def test_an_address_and_its_token_come_from_the_environment(
+    daemon: Call, kraken: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = daemon({"call": "GET /v1/nodes", "answer": {"nodes": []}}, tcp=True, token="s3cret")
+    file = tmp_path / "token"
+    file.write_text("s3cret\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("KRAKEN_URL", server.url)
+    monkeypatch.setenv("KRAKEN_TOKEN_FILE", str(file))
+
+    assert kraken("nodes").code == Exit.DONE
+
+    file.write_text("wrong\n")
+    result = kraken("nodes")
+
+    assert result.code == Exit.ERROR
+    assert "KRAKEN_TOKEN_FILE" in result.err
+    assert "wrong" not in result.err
+
+
+def test_nodes_that_are_alike_share_a_line_however_many(daemon: Call, kraken: Call) -> None:
+    state = {"cfg": {"a": "B"}, "dsc": {"a": "B"}, "cause": "CONVERGED", "reason": "", "since": 0.0}
+    nodes = [{"name": f"n{i:05}", **state} for i in range(1, 10_001)]
+    nodes[4999] |= {"dsc": {}, "cause": "UNKNOWN"}
+    daemon({"call": "GET /v1/nodes", "answer": {"nodes": nodes}})
+    lines = kraken("nodes").out.splitlines()
+
+    assert [line.split() for line in lines[1:]] == [
+        ["n[00001-04999,05001-10000]", "9,999", "CONVERGED", "a=B"],
+        ["n05000", "1", "UNKNOWN", "nothing", "yet", "a=B"],
+    ]
+
+
+def test_a_fault_of_our_own_shows_no_traceback(
+    daemon: Call, kraken: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon({"call": "GET /v1/nodes", "answer": {"nodes": [5]}})
+    result = kraken("nodes")
+
+    assert result.code == Exit.ERROR
+    assert "a fault of Kraken's own: AttributeError" in result.err
+    assert "Traceback" not in result.err
+    monkeypatch.setenv("KRAKEN_DEBUG", "1")
+    with pytest.raises(AttributeError):
+        kraken("nodes")
+
+
+def test_every_error_of_kraken_has_an_exit_code_and_says_where() -> None:
+    wrong = ModuleError("no such key", file="a.yml", line=3, key="x.y", hint="drop it")
+
+    assert exit_code(wrong) == Exit.ERROR
+    assert describe(wrong) == "a.yml:3: x.y: no such key; drop it"
+    assert exit_code(RefusedError("no")) == Exit.REFUSED
+    assert exit_code(NodeSetError("what?")) == Exit.USAGE
+    assert exit_code(CredentialError("no")) == Exit.ERROR
+    assert describe(UnreachableError("no", details={"n1": "far"})) == "no\n  n1: far"
+    assert describe(KrakenError("said \x1b[2J", hint="b")) == "said \\x1b[2J; b"
+
+
+def test_the_summaries_of_help_are_those_of_the_commands() -> None:
+    context = click.Context(cli)
+    for commands in COMMANDS.values():
+        for name, (_, summary) in commands.items():
+            command = cli.get_command(context, name)
+            assert command is not None
+
+            assert str(command.help).split("\n\n")[0].strip() == summary, name
+
+
+def test_every_command_has_a_page_of_help_that_fits_eighty_columns(kraken: Call) -> None:
+    def pages(command: click.Command, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+        if not isinstance(command, click.Group):
+            return [words]
+        context = click.Context(command)
+        inner = [
+            page
+            for name in command.list_commands(context)
+            for page in pages(command.get_command(context, name) or command, (*words, name))
+        ]
+        return [words, *inner]
+
+    for words in pages(cli, ()):
+        result = kraken(*words, "--help")
+
+        assert result.code == Exit.DONE
+        assert max(map(len, result.out.splitlines())) <= 80, words
+        assert "--help" in result.out
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_is_a_script_for_the_shell(kraken: Call, shell: str) -> None:
+    result = kraken("completion", shell)
+
+    assert result.code == Exit.DONE
+    assert "_KRAKEN_COMPLETE" in result.out
