@@ -243,6 +243,12 @@ def test_a_killed_service_is_dead_and_a_stopped_one_is_stopped(up: VirtualNode) 
     assert not up.service_running()
 
 
+def test_commands_over_ssh_do_not_read_the_bashrc_of_the_home_directory(up: VirtualNode) -> None:
+    ssh(up, "echo 'echo noise' > ~/.bashrc")
+
+    assert ssh(up, "true") == ""
+
+
 def test_ansible_starts_stops_and_discovers_the_service(
     cluster: Cluster, up: VirtualNode, tmp_path: Path
 ) -> None:

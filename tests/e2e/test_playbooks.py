@@ -25,9 +25,8 @@ def test_a_playbook_declares_and_the_inventory_shows_what_came_of_it(
     site.apply({})
     nodeset = ",".join(site.nodes)
 
-    check = _ansible(
-        site, "ansible-playbook", "playbooks/declare.yml", "-e", f"declare_nodes={nodeset}", "--check"
-    )
+    declare = ("ansible-playbook", "playbooks/declare.yml", "-e", f"declare_nodes={nodeset}")
+    check = _ansible(site, *declare, "--check")
     assert "changed=1" in check
     assert all(node.power() == "off" for node in site.demo.cluster.nodes)
 

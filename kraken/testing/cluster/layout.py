@@ -194,7 +194,9 @@ def _write_node(directory: Path, plan: ClusterPlan, node: NodePlan, password: st
 def _sshd_config(files: Path, light: bool, node: NodePlan) -> str:
     place = "/etc/ssh" if light else str(files)
     path = MODULE_PATH if light else f"{files}/bin:{MODULE_PATH}"
-    environment = [f"PATH={path}", f"KRAKEN_NODE={files}"]
+    # Bash reads ~/.bashrc for ssh unless it is a shell within a shell, which SHLVL says. Nodes see the
+    # machine's home directories, and what people keep in there can cost seconds for each command.
+    environment = [f"PATH={path}", f"KRAKEN_NODE={files}", "SHLVL=1"]
     if not light:
         environment.append(f"HOME={files}/home")
     sftp = Path("/usr/lib/openssh/sftp-server")

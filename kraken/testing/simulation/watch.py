@@ -218,10 +218,10 @@ class Watch:
     def _starts(self, run: Run) -> None:
         self._number += 1
         self._run_numbers[run.id] = self._number
-        now = self._simulation.clock()
+        now, grace_s = self._simulation.clock(), self._simulation.settings.grace_s
         for node in run.nodes:
             for (other_id, name), other in self._out.items():
-                if name != node:
+                if name != node or now >= other.issued_at + other.timeout_s + grace_s:
                     continue
                 if other.operator.key == run.operator.key:
                     self.broken(node, f"{run.operator.key} starts while {other_id} of it is out")
