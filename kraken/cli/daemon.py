@@ -18,9 +18,9 @@ from kraken.cli.errors import Exit
 def daemon(ctx: click.Context, config: str | None, state_dir: str | None, socket: str | None) -> int:
     """Run the daemon.
 
-    In the foreground, until SIGTERM or Ctrl-C; SIGHUP reads the Kraken modules again. The packaged
-    unit `kraken.service` does this at boot. A daemon killed at any moment loses nothing it has
-    acknowledged; started again, it goes on where it was.
+    In the foreground, until SIGTERM or Ctrl-C; SIGHUP reads the Kraken modules again. Tells systemd
+    when it is ready (Type=notify). A daemon killed at any moment loses nothing it has acknowledged;
+    started again, it goes on where it was.
     """
     from kraken.api.server import serve
     from kraken.daemon.config import load_config

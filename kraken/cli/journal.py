@@ -38,7 +38,12 @@ TOGETHER_S = 2.0  # one declaration or run writes its entries within this time
 @click.argument("run", required=False)
 @click.option("--active", is_flag=True, help="Only those under way.")
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most so many."
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="At most so many.",
 )
 @output_option("table", "json", "yaml", "name")
 @pass_session
@@ -107,7 +112,12 @@ def _show_run(output: Output, run: dict[str, Any]) -> None:
 @click.command()
 @click.argument("nodeset", required=False)
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many."
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="At most so many.",
 )
 @click.option("--before", metavar="CURSOR", help="Older than this; the last line says which comes next.")
 @click.option("--each", is_flag=True, help="One line per entry, instead of folding equal ones.")
