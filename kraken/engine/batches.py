@@ -14,9 +14,14 @@ Operator = Mutation | Discovery
 
 @dataclass(slots=True)
 class Active:
-    """A run under way, and the nodes that have not reported."""
+    """A run under way, and the nodes that have not reported.
+
+    Attributes:
+        number: its place among all runs of this collector; grows with each.
+    """
 
     run: Run
+    number: int
     out: set[str] = field(default_factory=set)
 
     @property
@@ -31,7 +36,7 @@ class Batches:
     def __init__(self, settings: Settings, incarnation: int) -> None:
         self._settings = settings
         self._incarnation = incarnation
-        self._sequence = 0
+        self.last_number = 0  # of the run that left last
         self._operators: dict[str, Operator] = {}
         self._waiting: dict[str, dict[str, None]] = {}
         self._issued_at: dict[str, float] = {}
@@ -87,6 +92,10 @@ class Batches:
         if not active.out:
             del self.active[run_id]
         return active.run
+
+    def out_on(self, node: str) -> list[Run]:
+        """Runs whose executors owe a word on this node."""
+        return [active.run for active in self.active.values() if node in active.out]
 
     def overdue(self, now: float) -> list[tuple[Run, list[str]]]:
         """Give up runs whose executor said nothing in time; gives back the nodes it owed a word on."""
@@ -153,10 +162,10 @@ class Batches:
             del waiting[node]
         self._arrivals[key] = (now, now)
         operator = self._operators[key]
-        self._sequence += 1
-        run = Run(f"{self._incarnation}-{self._sequence}", operator, nodes, now, operator.timeout_s)
+        self.last_number += 1
+        run = Run(f"{self._incarnation}-{self.last_number}", operator, nodes, now, operator.timeout_s)
         self._issued_at[key] = now
-        self.active[run.id] = Active(run, set(nodes))
+        self.active[run.id] = Active(run, self.last_number, set(nodes))
         return run
 
 

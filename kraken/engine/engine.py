@@ -63,7 +63,7 @@ class Engine:
         self.catalog = catalog
         self.planner = planner
         self._looks = Looks(catalog, self.settings)
-        self._steps = Steps(catalog, self._looks, self.settings, self._seed)
+        self._steps = Steps(catalog, self._looks, self.batches, self.settings, self._seed)
         for progress in self._progress.values():
             progress.looks = {key: look for key, look in progress.looks.items() if key in catalog.discoveries}
             self._read(progress, None)
@@ -109,23 +109,22 @@ class Engine:
 
     def admit(self, result: NodeResult) -> dict[str, str]:
         """What a result may add to Dsc: of declared variables, values of their domain, and nothing
-        that was looked at before a mutation touched it. To be asked before `reconcile` hears of it.
+        that was looked at before a mutation touched it or the node was declared. To be asked before
+        `reconcile` hears of it.
         """
         active = self.batches.active.get(result.run_id)
         progress = self._progress.get(result.node)
         if active is None or progress is None or result.node not in active.out:
             return {}
-        run = active.run
+        own = _changed_by(active.run, progress)
         admitted: dict[str, str] = {}
         for variable, value in result.observed.items():
             declared = self.catalog.variables.get(variable)
             if declared is None or not declared.accepts(value):
                 continue
-            touched_at = progress.unsettled.get(variable)
-            if touched_at is not None:
-                if isinstance(run.operator, Discovery) and run.issued_at < touched_at:
-                    continue
-                del progress.unsettled[variable]
+            if variable not in own and active.number <= progress.touched.get(variable, progress.born):
+                continue
+            progress.unsettled.discard(variable)
             admitted[variable] = value
         return admitted
 
@@ -194,8 +193,7 @@ class Engine:
         """
         progress = self._progress[node]
         self._dirty[node] = None
-        for change in mutation.changes:
-            self._steps.unsettle(progress, change.variable, now)
+        self._steps.touch(progress, mutation)
         hidden = [c.variable for c in mutation.changes if c.variable not in progress.unsettled]
         if not hidden or not unfinished:
             return []
@@ -220,11 +218,21 @@ class Engine:
         if progress is None or progress.node is not node:
             if progress is not None:
                 self.batches.forget(name)
-            progress = self._progress[name] = Progress(node, now)
+            progress = self._progress[name] = Progress(node, now, self.batches.last_number)
             self._read(progress, None)
+            self._inherit(progress)
         else:
             self._read(progress, news.side)
         self._dirty[name] = None
+
+    def _inherit(self, progress: Progress) -> None:
+        """What is still out on a node of this name that was deleted: waited for, and no more."""
+        for run in self.batches.out_on(progress.node.name):
+            if isinstance(run.operator, Discovery):
+                look = self._looks.look(progress, run.operator)
+                look.run_id, look.asked_at = run.id, run.issued_at
+            else:
+                self._steps.disown(progress, run, run.operator)
 
     def _read(self, progress: Progress, side: Side | None) -> None:
         node = progress.node
@@ -498,3 +506,11 @@ class Engine:
         if at is not None and (progress.wake_at is None or at < progress.wake_at):
             progress.wake_at = at
             heapq.heappush(self._wakes, (at, progress.node.name))
+
+
+def _changed_by(run: Run, progress: Progress) -> frozenset[str]:
+    """The variables that this run changes on the node: of them its executor has the last word."""
+    step = progress.underway.get(run.operator.key)
+    if step is None or step.run_id != run.id or step.disowned:
+        return frozenset()
+    return frozenset(change.variable for change in step.mutation.changes)

@@ -28,6 +28,8 @@ class Underway:
         writes: every variable it changes, forgetting included, with the value expected.
         acknowledged_at: when its executor said that it is done; 0.0 before.
         looks: how many times its effect was looked for since then.
+        disowned: it was begun on a node of this name that was deleted since; nothing follows from it,
+            but while it is out nothing that conflicts may start.
     """
 
     mutation: Mutation
@@ -38,6 +40,7 @@ class Underway:
     run_id: str | None = None
     acknowledged_at: float = 0.0
     looks: int = 0
+    disowned: bool = False
 
 
 @dataclass(slots=True)
@@ -78,14 +81,18 @@ class Progress:
 
     Attributes:
         state: what is known now (`Catalog.known`); UNKNOWN variables absent.
-        unsettled: variable -> time before which an observation of it does not count, because a
-            mutation that touches it ended (or was lost) then.
+        born: number of the last run that left before the node was declared; what earlier ones saw
+            was another machine.
+        touched: variable -> number of the last run that had left when a mutation that changes it
+            ended, or when it was forgotten; what earlier runs saw does not count.
+        unsettled: variables that nobody has seen since a mutation of them ended (or was lost).
         gathered: keys of mutations that wait for their turn, with what each would write.
         wake_at: the earliest time at which the engine's alarm for the node goes off; None: never.
     """
 
     __slots__ = (
         "attributes",
+        "born",
         "cfg",
         "class_",
         "gathered",
@@ -93,6 +100,7 @@ class Progress:
         "node",
         "since",
         "state",
+        "touched",
         "trouble",
         "underway",
         "unsettled",
@@ -100,8 +108,9 @@ class Progress:
         "wake_at",
     )
 
-    def __init__(self, node: Node, now: float) -> None:
+    def __init__(self, node: Node, now: float, born: int = 0) -> None:
         self.node = node
+        self.born = born
         self.attributes: dict[str, Value] = {}
         self.class_: Hashable = None
         self.cfg: dict[str, str] = {}
@@ -109,7 +118,8 @@ class Progress:
         self.underway: dict[str, Underway] = {}
         self.gathered: dict[str, Mapping[str, str]] = {}
         self.looks: dict[str, Look] = {}
-        self.unsettled: dict[str, float] = {}
+        self.touched: dict[str, int] = {}
+        self.unsettled: set[str] = set()
         self.trouble = Trouble()
         self.verdict = Verdict(Cause.UNKNOWN)
         self.since = now

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 
+from kraken.engine.batches import Batches
 from kraken.engine.doubt import TIMEOUT_SOURCE
 from kraken.engine.effects import Assert, Effect, StepEnded, TroubleChanged
 from kraken.engine.looks import Looks
@@ -19,9 +20,12 @@ from kraken.model.update import UNKNOWN
 class Steps:
     """Starts and ends mutations in a node's progress; appends effects to a list of the caller's."""
 
-    def __init__(self, catalog: Catalog, looks: Looks, settings: Settings, seed: int) -> None:
+    def __init__(
+        self, catalog: Catalog, looks: Looks, batches: Batches, settings: Settings, seed: int
+    ) -> None:
         self._catalog = catalog
         self._looks = looks
+        self._batches = batches
         self._settings = settings
         self._seed = seed
         self._reads: dict[str, tuple[str, ...]] = {}
@@ -60,6 +64,14 @@ class Steps:
             mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id
         )
 
+    def disown(self, progress: Progress, run: Run, mutation: Mutation) -> None:
+        """An executor does it on a node of this name that was deleted since."""
+        deadline = run.issued_at + run.timeout_s
+        writes = {change.variable: UNKNOWN for change in mutation.changes}
+        progress.underway[mutation.key] = Underway(
+            mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id, disowned=True
+        )
+
     def wait(self, progress: Progress, mutation: Mutation, writes: Mapping[str, str], now: float) -> None:
         """Nobody performs it: the world does, and discovery sees it."""
         deadline = now + mutation.timeout_s
@@ -69,10 +81,10 @@ class Steps:
         self, progress: Progress, step: Underway, result: NodeResult, now: float, effects: list[Effect]
     ) -> None:
         """Take in the executor's word on a step that was issued."""
-        for change in step.mutation.changes:
-            if change.variable not in result.observed:
-                self.unsettle(progress, change.variable, now)
-        if result.outcome is Outcome.OK:
+        self.touch(progress, step.mutation, seen=result.observed)
+        if step.disowned:
+            self._end_disowned(progress, step, now, effects)
+        elif result.outcome is Outcome.OK:
             other = self._seen_elsewhere(step, result.observed)
             if other is None:
                 step.phase, step.acknowledged_at = Phase.CONFIRMING, now
@@ -95,6 +107,9 @@ class Steps:
             late = now >= step.deadline + (self._settings.grace_s if step.phase is Phase.ISSUED else 0.0)
             if step.phase is not Phase.ISSUED and self._seen(progress, step):
                 self._succeed(progress, step, now, effects)
+            elif late and step.disowned:
+                self.touch(progress, step.mutation)
+                self._end_disowned(progress, step, now, effects)
             elif late:
                 self.fail(progress, step, Outcome.TIMEOUT, self._late(progress, step), now, effects)
                 asserted = asserted or bool(step.mutation.fails_to)
@@ -136,19 +151,33 @@ class Steps:
         effects.append(_ended(progress, step, outcome, now, message))
         effects.append(_trouble(progress))
         if outcome is Outcome.TIMEOUT:
-            for change in mutation.changes:
-                self.unsettle(progress, change.variable, now)
+            self.touch(progress, mutation)
             if mutation.fails_to:
                 effects.append(Assert(progress.node.name, mutation.fails_to, TIMEOUT_SOURCE))
 
-    def unsettle(self, progress: Progress, variable: str, now: float) -> None:
-        """Only what is seen from now on counts, if anything can see the variable at all."""
+    def touch(self, progress: Progress, mutation: Mutation, seen: Collection[str] = ()) -> None:
+        """The mutation is over, or lost: of what it changes only what is seen from now on counts.
+
+        Args:
+            seen: variables that its executor itself observed at the end.
+        """
+        for change in mutation.changes:
+            progress.touched[change.variable] = self._batches.last_number
+            if change.variable not in seen and self.observable(progress, change.variable):
+                progress.unsettled.add(change.variable)
+
+    def observable(self, progress: Progress, variable: str) -> bool:
+        """Whether anything can see the variable on such a node at all."""
         key = (progress.class_, variable)
         observable = self._observable.get(key)
         if observable is None:
             observable = self._observable[key] = bool(self._looks.observers(progress, variable))
-        if observable:
-            progress.unsettled[variable] = now
+        return observable
+
+    def _end_disowned(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
+        del progress.underway[step.mutation.key]
+        message = "the node was deleted and declared again meanwhile"
+        effects.append(_ended(progress, step, Outcome.INTERRUPTED, now, message))
 
     def _succeed(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
         del progress.underway[step.mutation.key]
