@@ -37,9 +37,11 @@ def load_modules(config: Config, environ: Mapping[str, str]) -> tuple[Catalog, l
 def build_executors(config: Config, environ: Mapping[str, str]) -> dict[str, Executor]:
     """One hand for each kind of action."""
     credentials = Credentials(config.credentials_file, vault_password_file=config.vault_password_file)
-    vault = None
-    if config.vault_password_file is not None:
-        vault = VaultSettings(identities=(f"default@{config.vault_password_file}",))
+    password = config.vault_password_file
+    vault = VaultSettings(
+        identities=() if password is None else (f"default@{password}",),
+        files=tuple(config.ansible.vault_files),
+    )
     ipmi = config.ipmi
     return {
         "ansible": AnsibleExecutor(

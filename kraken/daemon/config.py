@@ -79,6 +79,12 @@ class Ansible(Struct, frozen=True, forbid_unknown_fields=True):
     ssh_args: Annotated[
         str | None, Meta(description="More arguments for ssh, as in `ansible_ssh_common_args`")
     ] = None
+    vault_files: Annotated[
+        list[Path],
+        Meta(
+            description="Files of variables, encrypted with Vault, that every run reads: passwords of nodes"
+        ),
+    ] = []
 
 
 class Ipmi(Struct, frozen=True, forbid_unknown_fields=True):

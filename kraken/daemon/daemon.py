@@ -12,6 +12,7 @@ from kraken.daemon.collector import (
     Collector,
     Consequence,
     Declared,
+    HoldLifted,
     LookAt,
     Released,
     Results,
@@ -25,17 +26,19 @@ from kraken.engine.settings import Settings
 from kraken.errors import ModuleError, StoreError
 from kraken.executors import Executor
 from kraken.model.catalog import Catalog
+from kraken.model.hold import EVERY_NODE
 from kraken.model.nodeset import fold
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import Side
 from kraken.store.group import GroupCommit
-from kraken.store.records import Change, EndRun, Memory, SaveUpdates
+from kraken.store.records import Change, DropHold, EndRun, Memory, Note, SaveUpdates
 
 log = logging.getLogger("kraken.daemon")
 
 FLUSH_S = 2.0  # how long a changed Dsc value may wait to be kept
 PRUNE_S = 3600.0
 REFRESH_S = 60.0  # how much younger than remembered a value seen again may be
+RECOVER_S = 1.0  # between two tries to decide, when deciding itself has failed
 
 
 class Daemon:
@@ -71,19 +74,28 @@ class Daemon:
         self.events = EventLog(incarnation)
         self.started_at = clock()
         self.declaring = asyncio.Lock()  # one declaration is checked, kept and merged at a time
+        self._loading = asyncio.Lock()
         self._load_modules = load_modules
         self._keep_s = keep_s
         self._rows_max = rows_max
-        self._performing = Performing(executors, journal, self._reported, self._run_ended)
+        self._performing = Performing(executors, journal, self._reported, self._run_ended, self._not_sent)
+        self._unsent: dict[str, None] = {}  # nodes of runs that could not be journaled, so were not begun
+        self._unwritten: list[Change] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False
 
+    @property
+    def is_degraded(self) -> bool:
+        """Whether runs wait because the state could not be written."""
+        return bool(self._unsent)
+
     async def start(self, memory: Memory) -> None:
         """Take back what a former life knew, and begin."""
         now = self.clock()
         collector = self.collector
+        self._tell_of_refused()
         collector.restore(memory.updates, memory.holds, now)
         consequences, changes = remembered(collector, memory, now)
         await self.journal.write(changes)
@@ -120,7 +132,8 @@ class Daemon:
             await self._flush(everything=True)
         except StoreError as error:
             log.error("last seen state not kept", extra={"error": str(error)})
-        await self.journal.close()
+        finally:
+            await self.journal.close()
         log.info("ended", extra={"incarnation": self.collector.incarnation})
 
     def accept(self, *arrivals: Arrival) -> None:
@@ -153,11 +166,15 @@ class Daemon:
         """Read the Kraken modules again; what is under way finishes as it began."""
         if self._load_modules is None:
             return
-        catalog, problems = await asyncio.to_thread(self._load_modules)
-        self.problems = problems
-        self.collector.adopt(catalog)
-        self.events.add("module", {"loaded": list(catalog.modules), "at": self.clock()})
+        async with self._loading:
+            catalog, problems = await asyncio.to_thread(self._load_modules)
+            self.problems = problems
+            self.collector.adopt(catalog)
+        refused = [{"file": problem.file, "error": str(problem)} for problem in problems]
+        data = {"loaded": list(catalog.modules), "refused": refused, "at": self.clock()}
+        self.events.add("module", data)
         log.info("modules loaded", extra={"loaded": len(catalog.modules), "refused": len(problems)})
+        self._tell_of_refused()
         self.accept()
 
     # -- the door out -------------------------------------------------------------------------
@@ -182,11 +199,13 @@ class Daemon:
                 log.debug("no neighbour to tell", extra={"what": repr(consequence)})
 
     def _started(self, run: Run, now: float) -> None:
+        if self._closing:  # the end of another run led here; nothing begins any more
+            return
         level = logging.INFO if run.is_mutation else logging.DEBUG
         extra = {"run": run.id, "operator": run.operator.key, "nodes": fold(run.nodes)}
         log.log(level, "run started", extra=extra)
-        data = {**_about(run), "nodeset": fold(run.nodes), "timeout_s": run.timeout_s, "at": now}
-        self.events.add("run-started", data)
+        data = {**_about(run), "nodeset": extra["nodes"], "timeout_s": run.timeout_s, "at": now}
+        self.events.add("run-started", data, run.nodes)
         facts = {name: self.collector.facts(name) for name in run.nodes}
         self._performing.start(run, facts)
 
@@ -215,8 +234,8 @@ class Daemon:
         changes: list[Change] = [note_of_step(step)]
         # One that was cancelled stays open in the journal: what it did is looked for at the start.
         if step.run_id is not None and step.outcome is not Outcome.CANCELLED:
-            end = EndRun(step.run_id, step.node, step.outcome, step.message, {}, step.ended_at)
-            changes.append(end)
+            seen = self._seen_of(step)
+            changes.append(EndRun(step.run_id, step.node, step.outcome, step.message, seen, step.ended_at))
         self._write(changes)
 
     # -- runs ---------------------------------------------------------------------------------
@@ -235,10 +254,40 @@ class Daemon:
         for result in results.values():
             outcomes.setdefault(result.outcome, []).append(result.node)
         folded = {outcome: fold(names) for outcome, names in outcomes.items()}
-        self.events.add("run-ended", {**_about(run), "outcomes": folded, "at": now})
-        gone = [result for result in results.values() if result.node not in self.collector.table]
-        if run.is_mutation and gone:
-            self._write([EndRun(run.id, r.node, r.outcome, r.message, {}, now) for r in gone])
+        self.events.add("run-ended", {**_about(run), "outcomes": folded, "at": now}, run.nodes)
+        if run.is_mutation:
+            gone = [result for result in results.values() if self._is_nobodys(run, result)]
+            self._write([EndRun(run.id, r.node, r.outcome, r.message, r.observed, now) for r in gone])
+
+    def _is_nobodys(self, run: Run, result: NodeResult) -> bool:
+        """Whether the engine will never end this run for the node, so that its word is the last."""
+        if result.node not in self.collector.table:
+            return True
+        if result.outcome is Outcome.CANCELLED:  # stays open: the next start looks for what it did
+            return False
+        step = self.collector.engine.progress(result.node).underway.get(run.operator.key)
+        return step is None or step.run_id != run.id
+
+    def _seen_of(self, step: StepEnded) -> dict[str, str]:
+        """What is known, when a mutation is over, of the variables it changes."""
+        if step.node not in self.collector.table:
+            return {}
+        progress = self.collector.engine.progress(step.node)
+        names = [c.variable for c in step.mutation.changes if c.variable not in progress.unsettled]
+        return {name: progress.state[name] for name in names if name in progress.state}
+
+    def _not_sent(self, run: Run) -> None:
+        self._unsent.update(dict.fromkeys(run.nodes))
+
+    async def _send_again(self) -> None:
+        """A full disk is no fault of the nodes: when it takes words again, their runs are tried again."""
+        names = [name for name in self._unsent if name in self.collector.table]
+        text = f"the state can be written again; {len(names)} nodes whose runs were not begun are tried again"
+        note = Note(self.clock(), EVERY_NODE, "run", text, "daemon", {"nodes": names})
+        await self.journal.write([note])
+        self._unsent.clear()
+        log.info("state written again", extra={"nodes": len(names)})
+        self.release([name for name in names if name in self.collector.table])
 
     # -- time and memory ----------------------------------------------------------------------
 
@@ -249,18 +298,29 @@ class Daemon:
         deadline = self.collector.engine.next_deadline(now)
         if deadline is not None and not self._closing:
             pause = min(max(deadline - now, 0.0), 3600.0)
-            self._alarm = asyncio.get_running_loop().call_later(pause, self.accept)
+            self._alarm = asyncio.get_running_loop().call_later(pause, self._ring)
+
+    def _ring(self) -> None:
+        try:
+            self.accept()
+        except Exception:  # a fault of ours at one node must not stop the others for good
+            log.exception("deciding failed")
+            self._alarm = asyncio.get_running_loop().call_later(RECOVER_S, self._ring)
 
     def _write(self, changes: Sequence[Change]) -> None:
         """Have it kept soon; a failure is logged, and repaired by what is seen next."""
-        if changes:
-            self._spawn(self._write_logged(changes))
+        if changes and not self._unwritten:
+            self._spawn(self._write_gathered())
+        self._unwritten.extend(changes)
 
-    async def _write_logged(self, changes: Sequence[Change]) -> None:
+    async def _write_gathered(self) -> None:
+        changes, self._unwritten = self._unwritten, []
         try:
             await self.journal.write(changes)
         except StoreError as error:
             log.error("journal not written", extra={"error": str(error), "changes": len(changes)})
+        except Exception:
+            log.exception("journal not written", extra={"changes": len(changes)})
 
     async def _flush_now_and_then(self) -> None:
         last_refresh = self.clock()
@@ -271,16 +331,27 @@ class Daemon:
                 last_refresh = self.clock()
             try:
                 await self._flush(everything=everything)
+                if self._unsent:
+                    await self._send_again()
             except StoreError as error:
                 log.error("seen state not kept", extra={"error": str(error)})
 
     async def _prune_now_and_then(self) -> None:
         while True:
             try:
+                await self._drop_expired()
                 await self.journal.prune(now=self.clock(), keep_s=self._keep_s, rows_max=self._rows_max)
             except StoreError as error:
                 log.error("journal not pruned", extra={"error": str(error)})
             await asyncio.sleep(PRUNE_S)
+
+    async def _drop_expired(self) -> None:
+        """Holds whose time is over hold nobody; they need not be remembered either."""
+        async with self.declaring:
+            now = self.clock()
+            expired = [hold for hold in self.collector.holds if not hold.stands(now)]
+            await self.journal.write(DropHold(hold.id) for hold in expired)
+            self.accept(*(HoldLifted(hold) for hold in expired))
 
     async def _flush(self, *, everything: bool) -> None:
         names = self.collector.unsaved if everything else self.collector.changed
@@ -293,6 +364,10 @@ class Daemon:
         except StoreError:
             self.collector.unsaved |= names
             raise
+
+    def _tell_of_refused(self) -> None:
+        for problem in self.problems:
+            log.warning("Kraken module refused", extra={"error": str(problem)})
 
     def _spawn(self, work: Awaitable[None]) -> None:
         background = asyncio.ensure_future(work)

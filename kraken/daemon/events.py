@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kraken.model.hold import EVERY_NODE
+
 KEPT = 10_000
+KINDS = (
+    *("cfg", "attribute", "dsc", "cause", "run-started", "run-result", "run-ended"),
+    *("hold", "freeze", "module", "lost"),
+)
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. `kind` and `data` as docs/api.md lists them."""
+    """One thing that happened. `kind` and `data` as docs/api.md lists them.
+
+    Attributes:
+        nodes: those it is about; empty: all of them, or none in particular.
+    """
 
     sequence: int
     kind: str
     data: Mapping[str, Any]
+    nodes: tuple[str, ...] = ()
 
 
 class EventLog:
@@ -34,10 +47,13 @@ class EventLog:
         self._news = asyncio.Event()
         self._closed = False
 
-    def add(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Tell those who watch."""
+    def add(self, kind: str, data: Mapping[str, Any], nodes: tuple[str, ...] = ()) -> None:
+        """Tell those who watch; an event of one node names it in its data."""
         self._sequence += 1
-        self._events.append(Event(self._sequence, kind, data))
+        node = data.get("node")
+        if node is not None and node != EVERY_NODE:
+            nodes = (node,)
+        self._events.append(Event(self._sequence, kind, data, nodes))
         self._news.set()
 
     def close(self) -> None:
@@ -50,30 +66,39 @@ class EventLog:
         return f"{self._incarnation}-{sequence}"
 
     async def follow(
-        self, cursor: str | None, *, kinds: Set[str] = frozenset(), idle_s: float = 15.0
-    ) -> AsyncIterator[Event | None]:
-        """Events after the cursor (None: from now on), as they come.
+        self,
+        cursor: str | None,
+        wanted: Callable[[Event], bool] = lambda _: True,
+        *,
+        idle_s: float = 15.0,
+    ) -> AsyncGenerator[Event | None, None]:
+        """Events after the cursor (None: from now on), as they come, and only those wanted.
 
         A cursor that is too old, unreadable or of another incarnation yields an Event of kind
-        "lost" first. None is yielded when nothing came for `idle_s` seconds.
+        "lost" first, and so does reading so slowly that events are gone. None is yielded when
+        nothing was for `idle_s` seconds, whatever else happened meanwhile.
         """
         last, lost = self._resume(cursor)
-        if lost:
-            yield Event(self._sequence, "lost", {})
+        idle_at = _now() + idle_s
         while not self._closed:
-            if self._events and self._events[0].sequence > last + 1 and last < self._sequence:
-                last = self._sequence
+            lost = lost or (last < self._sequence and self._events[0].sequence > last + 1)
+            found = [] if lost else self._newer(last)
+            last = self._sequence
+            if lost:
                 yield Event(last, "lost", {})
-            for event in self._newer(last):
-                last = event.sequence
-                if not kinds or event.kind in kinds:
+                lost, idle_at = False, _now() + idle_s
+            for event in found:
+                if wanted(event):
                     yield event
-            if last == self._sequence and not self._closed:
-                try:
-                    async with asyncio.timeout(idle_s):
-                        await self._wait(last)
-                except TimeoutError:
-                    yield None
+                    idle_at = _now() + idle_s
+            if _now() >= idle_at:
+                yield None
+                idle_at = _now() + idle_s
+            try:
+                async with asyncio.timeout_at(idle_at):
+                    await self._wait(last)
+            except TimeoutError:
+                continue
 
     def _newer(self, last: int) -> list[Event]:
         found: list[Event] = []
@@ -92,10 +117,11 @@ class EventLog:
         if cursor is None:
             return self._sequence, False
         incarnation, _, sequence = cursor.partition("-")
-        if incarnation != str(self._incarnation) or not sequence.isdigit():
+        if incarnation != str(self._incarnation) or not _NUMBER.fullmatch(sequence):
             return self._sequence, True
         last = int(sequence)
-        oldest = self._events[0].sequence if self._events else self._sequence + 1
-        if last > self._sequence or last + 1 < oldest:
-            return self._sequence, True
-        return last, False
+        return (self._sequence, True) if last > self._sequence else (last, False)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kraken.daemon.collector import Declared, HoldLifted, HoldSet
+from kraken.daemon.collector import Collector, Declared, HoldLifted, HoldSet
 from kraken.daemon.daemon import Daemon
-from kraken.daemon.declare import (
-    Item,
-    Wish,
-    check,
-    confirm,
-    plan_items,
-    read_attributes,
-    read_cfg,
-    read_document,
-    updates_of,
-)
-from kraken.daemon.remembering import notes_of_items
+from kraken.daemon.declare import Item, check, confirm, plan_items, updates_of
+from kraken.daemon.ours import is_ours
+from kraken.daemon.remembering import abandoned, notes_of_items
+from kraken.daemon.wishes import Wish, read_attributes, read_cfg, read_document
 from kraken.engine.cause import Explanation
-from kraken.errors import DocumentError, NodeSetError, RefusedError
+from kraken.errors import DocumentError, KrakenError, NodeSetError
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.node import Node
-from kraken.model.nodeset import expand
+from kraken.model.nodeset import expand, fold
 from kraken.model.update import PRESENCE, Side, StateUpdate
 from kraken.planning.path import NoPath, Path
 from kraken.store.records import Change, DropHold, EntryKind, Note, SaveHold
+
+HOLD_S_MAX = 100 * 365.25 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +49,10 @@ class PlanGroup:
     answer: Path | NoPath
 
 
+class UnknownHoldError(KrakenError, LookupError):
+    """None of the nodes has the hold that was named."""
+
+
 class Operations:
     """The requests of docs/api.md, over one daemon. All raise KrakenErrors and then changed nothing."""
 
@@ -74,9 +73,17 @@ class Operations:
             if nodeset:
                 raise NodeSetError("both a nodeset and all were given", part=nodeset, hint="give one")
             return list(table)
-        names = expand(nodeset or "", table.groups())
+        names = self.named(nodeset or "")
         table.require(names)
         return names
+
+    def named(self, nodeset: str) -> list[str]:
+        """The nodes that are meant, declared or not.
+
+        Raises:
+            NodeSetError: none, or unreadable.
+        """
+        return expand(nodeset, self.daemon.collector.table.groups() if "@" in nodeset else None)
 
     # -- declaring ----------------------------------------------------------------------------
 
@@ -91,35 +98,36 @@ class Operations:
         self, names: Sequence[str], values: Mapping[str, Any], unset: Sequence[str], request: Request
     ) -> list[Item]:
         """Set and withdraw variables of Cfg."""
-        cfg = read_cfg({**dict.fromkeys(unset), **values}, self.daemon.collector.catalog)
-        return await self._change({name: Wish(cfg=dict(cfg)) for name in names}, request)
+        async with self._declared(names) as collector:
+            cfg = read_cfg({**dict.fromkeys(unset), **values}, collector.catalog)
+            return await self._declare({name: Wish(cfg=dict(cfg)) for name in names}, request)
 
     async def change_attributes(
         self, names: Sequence[str], values: Mapping[str, Any], unset: Sequence[str], request: Request
     ) -> list[Item]:
         """Set and withdraw attributes."""
-        merged = {**dict.fromkeys(unset), **values}
-        attributes = read_attributes(merged, self.daemon.collector.catalog, "set")
-        return await self._change({name: Wish(attributes=dict(attributes)) for name in names}, request)
+        async with self._declared(names) as collector:
+            attributes = read_attributes({**dict.fromkeys(unset), **values}, collector.catalog)
+            return await self._declare({name: Wish(attributes=dict(attributes)) for name in names}, request)
 
     async def delete(self, names: Sequence[str], request: Request) -> list[Item]:
         """Forget nodes, with all that was declared and seen of them."""
-        async with self.daemon.declaring:
-            collector = self.daemon.collector
-            collector.table.require(names)
+        async with self._declared(names) as collector:
             items = [Item(name, message="forgotten") for name in names]
-            confirm(items, yes=request.yes)
             if request.dry_run:
                 return items
+            confirm(items, yes=request.yes)
             now = self.daemon.clock()
             updates = [
                 StateUpdate(n, Side.ATTRIBUTE, PRESENCE, None, collector.stamp(), now, request.who)
                 for n in names
             ]
-            notes = [Note(now, name, "node", "forgotten", request.who) for name in names]
+            changes: list[Change] = [Note(now, name, "node", "forgotten", request.who) for name in names]
             holds = [hold for name in names for hold in collector.holds.of(name)]
-            drops = [DropHold(hold.id) for hold in holds]
-            await self.daemon.declare(Declared(updates), [*notes, *drops])
+            changes += [DropHold(hold.id) for hold in holds]
+            for name in names:
+                changes += abandoned(collector, name, now)
+            await self.daemon.declare(Declared(updates), changes)
             self.daemon.accept(*(HoldLifted(hold) for hold in holds))
             return items
 
@@ -129,42 +137,64 @@ class Operations:
         self, names: Sequence[str], reason: str, for_s: float | None, request: Request
     ) -> list[Item]:
         """Have these nodes left alone."""
-        items = [Item(name, message=f"held: {reason}") for name in names]
-        confirm(items, yes=request.yes)
-        await self._set_holds(names, reason, for_s, request.who)
-        return items
+        async with self._declared(names):
+            items = [Item(name, message=f"held: {reason.strip()}") for name in names]
+            confirm(items, yes=request.yes)
+            await self._set_holds(names, reason, for_s, request.who)
+            return items
 
     async def freeze(self, reason: str, request: Request) -> Hold:
         """Have every node left alone."""
-        return (await self._set_holds([EVERY_NODE], reason, None, request.who))[0]
+        async with self.daemon.declaring:
+            return (await self._set_holds([EVERY_NODE], reason, None, request.who))[0]
 
     async def release(
         self, names: Sequence[str], request: Request, *, hold_id: str | None = None, owner: str | None = None
     ) -> list[Item]:
-        """Lift the holds of these nodes, or only that of this id, or this owner's."""
-        items: list[Item] = []
-        for name in names:
-            lifted = await self._lift(name, request.who, hold_id, owner)
-            items.append(Item(name, message="; ".join(f"released: {hold.reason}" for hold in lifted)))
-        if hold_id is not None and not any(item.changed for item in items):
-            raise RefusedError(f"no hold {hold_id!r} there", part=hold_id, hint="`kraken show` lists them")
-        return items
+        """Lift the holds of these nodes, or only that of this id, or this owner's.
+
+        Raises:
+            UnknownHoldError: none of the nodes has the hold of this id.
+        """
+        async with self._declared(names) as collector:
+            now = self.daemon.clock()
+            lifted = {
+                name: [
+                    hold
+                    for hold in collector.holds.of(name)
+                    if hold_id in (None, hold.id) and owner in (None, hold.owner) and hold.stands(now)
+                ]
+                for name in names
+            }
+            if hold_id is not None and not any(lifted.values()):
+                raise UnknownHoldError(
+                    f"{fold(names)} has no hold {hold_id!r}" + (f" of {owner}" if owner else ""),
+                    part=hold_id,
+                    hint="`kraken show` lists them",
+                )
+            await self._lift([hold for holds in lifted.values() for hold in holds], request.who, now)
+            return [
+                Item(name, message="; ".join(f"released: {hold.reason}" for hold in holds))
+                for name, holds in lifted.items()
+            ]
 
     async def thaw(self, request: Request) -> list[Hold]:
         """Lift the freeze; the holds of single nodes stay."""
-        return await self._lift(EVERY_NODE, request.who, None, None)
+        async with self.daemon.declaring:
+            holds = self.daemon.collector.holds.of(EVERY_NODE)
+            await self._lift(holds, request.who, self.daemon.clock())
+            return holds
 
     async def retry(self, names: Sequence[str], request: Request) -> list[Item]:
         """End quarantine and pauses."""
-        engine = self.daemon.collector.engine
-        items = [Item(n, message="released" if engine.progress(n).trouble else "") for n in names]
-        now = self.daemon.clock()
-        notes = [
-            Note(now, item.node, "quarantine", "released", request.who) for item in items if item.changed
-        ]
-        await self.daemon.journal.write(notes)
-        self.daemon.release(names)
-        return items
+        async with self._declared(names) as collector:
+            troubled = [name for name in names if collector.engine.progress(name).trouble]
+            now = self.daemon.clock()
+            await self.daemon.journal.write(
+                Note(now, name, "quarantine", "released", request.who) for name in troubled
+            )
+            self.daemon.release(names)
+            return [Item(name, message="released" if name in set(troubled) else "") for name in names]
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -181,12 +211,15 @@ class Operations:
         """
         collector = self.daemon.collector
         change = read_cfg({**dict.fromkeys(unset), **values}, collector.catalog)
-        groups: dict[tuple[Any, ...], tuple[list[str], Path | NoPath]] = {}
+        same: dict[int, tuple[list[str], Path | NoPath]] = {}  # the planner gives equal nodes one answer
         for name in names:
             cfg = {**collector.table[name].cfg_values(), **change}
             wanted = {variable: value for variable, value in cfg.items() if value is not None}
             answer = collector.engine.path(name, wanted)
-            groups.setdefault(_shape(answer), ([], answer))[0].append(name)
+            same.setdefault(id(answer), ([], answer))[0].append(name)
+        groups: dict[tuple[Any, ...], tuple[list[str], Path | NoPath]] = {}
+        for found, answer in same.values():
+            groups.setdefault(_shape(answer), ([], answer))[0].extend(found)
         return [PlanGroup(tuple(found), answer) for found, answer in groups.values()]
 
     def node(self, name: str) -> Node:
@@ -199,10 +232,16 @@ class Operations:
 
     # -- helpers ------------------------------------------------------------------------------
 
-    async def _change(self, wishes: dict[str, Wish], request: Request) -> list[Item]:
+    @contextlib.asynccontextmanager
+    async def _declared(self, names: Sequence[str]) -> AsyncIterator[Collector]:
+        """The one who declares now; the nodes stay declared until it is done.
+
+        Raises:
+            UnknownNodeError: somebody has deleted one of them meanwhile.
+        """
         async with self.daemon.declaring:
-            self.daemon.collector.table.require(wishes)
-            return await self._declare(wishes, request)
+            self.daemon.collector.table.require(names)
+            yield self.daemon.collector
 
     async def _declare(self, wishes: dict[str, Wish], request: Request) -> list[Item]:
         """Check everything, then make it durable, then let it in; the caller holds `declaring`."""
@@ -214,6 +253,7 @@ class Operations:
             collector.catalog,
             collector.planner,
             allow_unreachable=request.allow_unreachable,
+            is_ours=is_ours,
         )
         if request.dry_run:
             return items
@@ -229,8 +269,10 @@ class Operations:
     ) -> list[Hold]:
         if not reason.strip():
             raise DocumentError("a hold needs a reason", key="reason", hint="say why, for whoever finds it")
-        if for_s is not None and for_s <= 0:
-            raise DocumentError(f"a hold cannot last {for_s:g} s", key="for_s")
+        if for_s is not None and not 0 < for_s <= HOLD_S_MAX:
+            raise DocumentError(
+                f"a hold cannot last {for_s:g} s", key="for_s", hint="null: until it is released"
+            )
         now = self.daemon.clock()
         until = None if for_s is None else now + for_s
         holds = [Hold(secrets.token_hex(4), name, who, reason.strip(), now, until) for name in names]
@@ -242,24 +284,13 @@ class Operations:
         self._tell_of_holds(holds, "set", now)
         return holds
 
-    async def _lift(self, name: str, who: str, hold_id: str | None, owner: str | None) -> list[Hold]:
-        holds = [
-            hold
-            for hold in self.daemon.collector.holds.of(name)
-            if hold_id in (None, hold.id) and owner in (None, hold.owner)
-        ]
-        if hold_id is not None and not holds:
-            raise RefusedError(
-                f"{name} has no hold {hold_id!r}", part=hold_id, hint="`kraken show` lists them"
-            )
-        now = self.daemon.clock()
+    async def _lift(self, holds: Sequence[Hold], who: str, now: float) -> None:
         changes: list[Change] = []
         for hold in holds:
             changes += [DropHold(hold.id), _note_of_hold(hold, f"released: {hold.reason}", now, who)]
         await self.daemon.journal.write(changes)
         self.daemon.accept(*(HoldLifted(hold) for hold in holds))
         self._tell_of_holds(holds, "lifted", now)
-        return holds
 
     def _tell_of_holds(self, holds: Sequence[Hold], what: str, now: float) -> None:
         for hold in holds:

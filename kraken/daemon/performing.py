@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from kraken.errors import KrakenError, StoreError
+from kraken.errors import ExecutorError, KrakenError, StoreError
 from kraken.executors import Executor
 from kraken.model.nodeset import fold
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
@@ -16,6 +16,7 @@ from kraken.store.records import StartRun
 log = logging.getLogger("kraken.runs")
 
 PATIENCE_S = 5.0  # beyond a run's own time-out, before its executor is given up
+STOPPING_S = 10.0  # for an executor that was told to stop, before the daemon goes on without it
 
 
 class Performing:
@@ -25,6 +26,8 @@ class Performing:
         executors: kind of action -> who does it.
         report: where results go.
         ended: called when a run is over, with what each node came to.
+        not_sent: called when a run was not begun because it could not be journaled; its nodes are
+            reported FAILED all the same.
     """
 
     def __init__(
@@ -33,11 +36,13 @@ class Performing:
         journal: GroupCommit,
         report: Callable[[Run, Sequence[NodeResult]], None],
         ended: Callable[[Run, Mapping[str, NodeResult]], None],
+        not_sent: Callable[[Run], None],
     ) -> None:
         self._executors = executors
         self._journal = journal
         self._report = report
         self._ended = ended
+        self._not_sent = not_sent
         self._flying: dict[str, asyncio.Task[None]] = {}
 
     def start(self, run: Run, facts: Mapping[str, NodeFacts]) -> None:
@@ -52,8 +57,12 @@ class Performing:
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
-        for executor in {id(e): e for e in self._executors.values()}.values():
-            await executor.close()
+        for kind, executor in {id(e): (k, e) for k, e in self._executors.items()}.values():
+            try:
+                async with asyncio.timeout(STOPPING_S):
+                    await executor.close()
+            except Exception:
+                log.exception("executor not closed", extra={"kind": kind})
 
     async def _fly(self, run: Run, facts: Mapping[str, NodeFacts]) -> None:
         results: dict[str, NodeResult] = {}
@@ -68,14 +77,14 @@ class Performing:
         try:
             if run.is_mutation:
                 await self._journal.write([_start(run)])
-            await self._perform(run, facts, report)
+            if not await self._perform(run, facts, report):
+                outcome, message = Outcome.TIMEOUT, f"its executor did not end within {run.timeout_s:g} s"
         except asyncio.CancelledError:
             outcome, message = Outcome.CANCELLED, "stopped by the daemon; what it did is not known"
-        except TimeoutError:
-            outcome, message = Outcome.TIMEOUT, f"its executor did not end within {run.timeout_s:g} s"
         except StoreError as error:
             message = f"nothing was sent, because the run could not be journaled: {error}"
             log.error("run not journaled", extra={"run": run.id, "error": str(error)})
+            self._not_sent(run)
         except KrakenError as error:
             message = str(error)
             log.error("executor broken", extra={"run": run.id, "error": str(error)})
@@ -85,27 +94,45 @@ class Performing:
         left = [node for node in run.nodes if node not in results]
         if left:
             log.warning("nodes not reported", extra={"run": run.id, "nodes": fold(left), "reason": message})
-        report([NodeResult(run.id, node, outcome, message=message) for node in left])
-        self._ended(run, results)
+        try:
+            report([NodeResult(run.id, node, outcome, message=message) for node in left])
+            self._ended(run, results)
+        except Exception:
+            log.exception("results not taken in", extra={"run": run.id, "operator": run.operator.key})
 
     async def _perform(
         self,
         run: Run,
         facts: Mapping[str, NodeFacts],
         report: Callable[[Sequence[NodeResult]], None],
-    ) -> None:
+    ) -> bool:
+        """Have it done; False when it had to be given up, long after its time was over."""
         action = run.operator.action
         assert action is not None, "a mutation that waits is not run"
         executor = self._executors.get(action.kind)
         if executor is None:
             told = f"this collector has no hand for {action.kind!r} actions"
             report([NodeResult(run.id, node, Outcome.FAILED, message=told) for node in run.nodes])
-            return
-        async with asyncio.timeout(run.timeout_s + PATIENCE_S):
-            if run.is_mutation:
-                await executor.run(run, facts, report)
-            else:
-                await executor.discover(run, facts, report)
+            return True
+        doing = executor.run if run.is_mutation else executor.discover
+        # In a task of its own: one that does not even stop when told so is left behind.
+        hand = asyncio.ensure_future(doing(run, facts, report))
+        try:
+            await asyncio.wait([hand], timeout=run.timeout_s + PATIENCE_S)
+            in_time = hand.done()
+        finally:
+            if not hand.done():
+                hand.cancel()
+                await asyncio.wait([hand], timeout=STOPPING_S)
+                if not hand.done():
+                    log.error("executor does not stop", extra={"run": run.id, "kind": action.kind})
+                elif not hand.cancelled() and hand.exception() is not None:
+                    log.error("executor failed", extra={"run": run.id}, exc_info=hand.exception())
+        if hand.cancelled() and in_time:
+            raise ExecutorError("its executor stopped by itself", part=action.kind)
+        if in_time:
+            hand.result()
+        return in_time
 
 
 def _start(run: Run) -> StartRun:

@@ -79,12 +79,22 @@ def trouble_of(change: TroubleChanged, now: float) -> list[Change]:
     return kept
 
 
+def abandoned(collector: Collector, node: str, now: float) -> list[Change]:
+    """The ends of a node's runs when it is forgotten: nobody will see what comes of them."""
+    return [
+        EndRun(step.run_id, node, Outcome.CANCELLED, "the node was forgotten while it was under way", {}, now)
+        for step in collector.engine.progress(node).underway.values()
+        if step.run_id is not None
+    ]
+
+
 def notes_of_items(items: Iterable[Item], now: float, who: str) -> list[Change]:
-    """What was declared, node by node."""
+    """What was declared, node by node: a new node in one line, later changes each in its own."""
     notes: list[Change] = []
     for item in items:
         if item.created:
-            notes.append(Note(now, item.node, "node", "declared", who))
+            notes.append(_created(item, now, who))
+            continue
         for name, (was, value) in item.diff.items():
             notes.append(_declared(now, item.node, "cfg", name, was, value, who))
         for name, (was, value) in item.attributes.items():
@@ -93,6 +103,21 @@ def notes_of_items(items: Iterable[Item], now: float, who: str) -> list[Change]:
             was_in, now_in = (", ".join(groups) or "none" for groups in item.groups)
             notes.append(Note(now, item.node, "node", f"groups: {was_in} -> {now_in}", who))
     return notes
+
+
+def _created(item: Item, now: float, who: str) -> Note:
+    attributes = {name: value for name, (_, value) in item.attributes.items()}
+    cfg = {name: value for name, (_, value) in item.diff.items()}
+    groups = list(item.groups[1]) if item.groups else []
+    told = [f"groups {', '.join(groups)}"] if groups else []
+    told += [_count(len(attributes), "attribute")] if attributes else []
+    told += [", ".join(f"{name}={value}" for name, value in cfg.items())] if cfg else []
+    text = "declared" + (f": {'; '.join(told)}" if told else "")
+    return Note(now, item.node, "node", text, who, {"attributes": attributes, "cfg": cfg, "groups": groups})
+
+
+def _count(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
 def _declared(now: float, node: str, kind: str, name: str, was: Value, value: Value, who: str) -> Note:
