@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
+import copy
+
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.enums import HttpMethod, MediaType, ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 import kraken
-from kraken.api import problems, routes, stream
+from kraken.api import archive, problems, routes, stream
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.errors import KrakenError
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
+ENDLESS = "/v1/events"  # a stream has no end to measure
 
 
 def build_app(daemon: Daemon) -> Litestar:
     """The application; the daemon stays the caller's."""
     operations = Operations(daemon)
     return Litestar(
-        route_handlers=[*routes.HANDLERS, stream.events, stream.metrics],
+        route_handlers=[*routes.HANDLERS, *archive.HANDLERS, stream.events, stream.metrics],
         dependencies={"operations": Provide(lambda: operations, sync_to_thread=False)},
         exception_handlers={
             KrakenError: problems.of_kraken,
             HTTPException: problems.of_http,
+            RecursionError: problems.of_depth,
             Exception: problems.of_fault,
         },
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=OpenAPIConfig(
             title="Kraken",
             version=kraken.__version__,
-            path="/v1",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            description="Desired and discovered state of the nodes of a cluster. See docs/api.md.",
+            path="/v1/openapi.json",
+            render_plugins=[JsonRenderPlugin(path="/", media_type=MediaType.JSON)],
         ),
         signature_types=[Operations],
         logging_config=None,
     )
+
+
+def with_head(app: ASGIApp) -> ASGIApp:
+    """The app, answering HEAD as GET; the server leaves the body out."""
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            if scope["method"] == HttpMethod.HEAD and scope["path"] != ENDLESS:
+                scope = copy.copy(scope)  # the server must still know that it is HEAD
+                scope["method"] = HttpMethod.GET
+        await app(scope, receive, send)
+
+    return asked

@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 
-from kraken.model.update import Value
-
 
 class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What every body refuses: keys nobody knows."""
@@ -33,7 +31,7 @@ class Application(Body, kw_only=True):
 class Change(Selection, kw_only=True):
     """Values to set and to withdraw."""
 
-    set: dict[str, Value] = {}
+    set: dict[str, Any] = {}
     unset: list[str] = []
     dry_run: bool = False
     allow_unreachable: bool = False
@@ -42,7 +40,7 @@ class Change(Selection, kw_only=True):
 class PlanQuestion(Selection, kw_only=True):
     """What would be done if these values were declared."""
 
-    set: dict[str, Value] = {}
+    set: dict[str, Any] = {}
     unset: list[str] = []
 
 

@@ -10,8 +10,12 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
 
+from kraken.api import answers
+from kraken.api.words import said_plainly
 from kraken.daemon.declare import NeedsConfirmationError
+from kraken.daemon.operations import UnknownHoldError
 from kraken.errors import (
     KrakenError,
     LocatedError,
@@ -25,11 +29,24 @@ from kraken.errors import (
 log = logging.getLogger("kraken.api")
 
 MEDIA_TYPE = "application/problem+json"
+Asked = Request[Any, Any, Any]
+
+
+class NotFoundError(KrakenError, LookupError):
+    """No such run, module or address."""
+
+
+class NotAvailableError(KrakenError):
+    """This head lacks what the answer needs; the hint says what to install."""
+
 
 # The first class that fits names the problem: subclasses stand before their parents.
 _KINDS: tuple[tuple[type[Exception], str, int, str], ...] = (
     (NodeSetError, "nodeset", 400, "Unreadable nodeset"),
     (UnknownNodeError, "unknown-node", 404, "Unknown node"),
+    (UnknownHoldError, "not-found", 404, "Not found"),
+    (NotFoundError, "not-found", 404, "Not found"),
+    (NotAvailableError, "refused", 501, "Not available here"),
     (NeedsConfirmationError, "needs-confirmation", 409, "Many nodes"),
     (UnreachableError, "unreachable", 409, "No path"),
     (RefusedError, "refused", 409, "Refused"),
@@ -43,31 +60,39 @@ _BY_STATUS = {
     404: ("not-found", "Not found"),
     405: ("method", "Method not allowed"),
     413: ("too-large", "Too large"),
-    501: ("refused", "Not available here"),
+}
+_MEANING = {
+    400: "The body is not JSON, or the nodeset cannot be read or is missing.",
+    404: "A node nobody declared, or no such run, module or hold.",
+    409: "Many nodes want a yes, no path leads there, or safety forbids it; nothing was done.",
+    413: "The body is larger than 64 MiB.",
+    422: "A wrong key, variable or value; nothing was done.",
+    501: "This head lacks a program.",
+    507: "The state could not be written; nothing was changed.",
 }
 
 
-class NotFoundError(KrakenError, LookupError):
-    """No such run, module or address."""
+def fails(*statuses: int) -> dict[int, ResponseSpec]:
+    """What a call answers when it does not do what was asked, for the OpenAPI document."""
+    return {
+        status: ResponseSpec(
+            answers.Problem, generate_examples=False, description=_MEANING[status], media_type=MEDIA_TYPE
+        )
+        for status in statuses
+    }
 
 
-class NotAvailableError(KrakenError):
-    """This head lacks what the answer needs; the hint says what to install."""
-
-
-def problem(kind: str, status: int, title: str, detail: str, **more: Any) -> Response[bytes]:
+def problem(
+    kind: str, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, **more: Any
+) -> Response[bytes]:
     """A problem document; members without a value are left out."""
     body = {"type": f"urn:kraken:problem:{kind}", "title": title, "status": status, "detail": detail}
     body |= {name: value for name, value in more.items() if value is not None}
-    return Response(msgspec.json.encode(body), status_code=status, media_type=MEDIA_TYPE)
+    return Response(msgspec.json.encode(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def of_kraken(_: Request[Any, Any, Any], error: KrakenError) -> Response[bytes]:
+def of_kraken(_: Asked, error: KrakenError) -> Response[bytes]:
     """An error Kraken raised on purpose."""
-    if isinstance(error, NotFoundError):
-        return problem("not-found", 404, "Not found", error.message, hint=error.hint, part=error.part)
-    if isinstance(error, NotAvailableError):
-        return problem("refused", 501, "Not available here", error.message, hint=error.hint)
     kind, status, title = next(row[1:] for row in _KINDS if isinstance(error, row[0]))
     more: dict[str, Any] = {"hint": error.hint, "part": error.part}
     if isinstance(error, NeedsConfirmationError):
@@ -79,38 +104,83 @@ def of_kraken(_: Request[Any, Any, Any], error: KrakenError) -> Response[bytes]:
     return problem(kind, status, title, error.message, **more)
 
 
-def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def of_http(request: Asked, error: HTTPException) -> Response[bytes]:
     """An error of the web framework: a wrong address, method, body or header."""
-    if isinstance(error, ValidationException):
-        return _of_validation(error)
     status = error.status_code
-    kind, title = _BY_STATUS.get(status, ("malformed", "Malformed request"))
-    if status >= 500 and status != 501:
+    if isinstance(error, ValidationException):
+        return _of_validation(request, error)
+    if status == 404:
+        detail = f"there is nothing at {request.url.path}"
+        return problem("not-found", 404, "Not found", detail, hint="GET /v1/openapi.json lists what there is")
+    if status == 405:
+        allowed = ", ".join(allowed_methods(request))
+        detail = f"{request.method} is not for {request.url.path}"
+        headers = {"Allow": allowed}
+        return problem("method", 405, "Method not allowed", detail, headers, hint=f"use {allowed}")
+    if status == 413:
+        return problem(
+            "too-large", 413, "Too large", "the body is larger than 64 MiB", hint="send it in parts"
+        )
+    if "disconnected" in error.detail:  # nobody reads this, but it is no fault of ours
+        return _malformed("the connection ended before the whole body came")
+    if status >= 500:
         return of_fault(request, error)
-    detail = error.detail
-    if status in (404, 405):
-        detail = f"{request.method} {request.url.path} is not part of this interface"
-    elif status == 413:
-        detail = "the body is larger than this daemon takes (64 MiB)"
-    return problem(kind, status, title, detail)
+    if status == 400:
+        return _malformed(_unreadable(error.detail))
+    kind, title = _BY_STATUS.get(status, ("malformed", "Malformed request"))
+    return problem(kind, status, title, error.detail)
 
 
-def of_fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def of_depth(_: Asked, error: RecursionError) -> Response[bytes]:
+    """JSON nested deeper than anything that means something (or a fault of ours)."""
+    if "deserializing" not in str(error):
+        raise error
+    return _malformed("the body is nested too deeply")
+
+
+def of_fault(request: Asked, error: Exception) -> Response[bytes]:
     """A fault of Kraken's own."""
     extra = {"method": request.method, "path": request.url.path}
     log.error("request failed", extra=extra, exc_info=error)
-    detail = "a fault of Kraken's; the daemon's log has it"
-    return problem("internal", 500, "Internal error", detail)
+    return problem("internal", 500, "Internal error", "a fault of Kraken's; the daemon's log has it")
 
 
-def _of_validation(error: ValidationException) -> Response[bytes]:
+def allowed_methods(request: Asked) -> list[str]:
+    """The methods of the address that was asked for."""
+    path = request.url.path.rstrip("/")
+    return sorted(
+        {
+            method
+            for route in request.app.routes
+            if re.fullmatch(re.sub(r"\\{[^}]*\\}|\{[^}]*\}", "[^/]+", route.path_format), path)
+            for method in getattr(route, "methods", ())
+        }
+    )
+
+
+def _malformed(detail: str) -> Response[bytes]:
+    return problem("malformed", 400, "Malformed request", detail, hint="send one whole JSON object")
+
+
+def _unreadable(detail: str) -> str:
+    if "truncated" in detail:
+        return "the JSON of the body is cut off"
+    what = detail.removeprefix("JSON is malformed: ")
+    return f"the body is not JSON: {what[:1].lower()}{what[1:]}"
+
+
+def _of_validation(request: Asked, error: ValidationException) -> Response[bytes]:
     extra = error.extra if isinstance(error.extra, list) else []
     first: Mapping[str, Any] = extra[0] if extra and isinstance(extra[0], Mapping) else {}
     message = str(first.get("message") or error.detail)
-    if not first and "malformed" in error.detail.lower():
-        return problem("malformed", 400, "Malformed request", f"the body cannot be read: {message}")
     key = str(first.get("key") or "")
-    unknown = re.search(r"unknown field `([^`]+)`", message)
-    if unknown:
-        key = unknown.group(1)
-    return problem("document", 422, "Wrong document", message, key=key or None)
+    if key == "data":
+        key = ""
+        if message == "'data'" or "got `null`" in message:
+            return _malformed("the request has no body")
+    known = ()
+    field = request.route_handler.parsed_data_field
+    if field is not None and first.get("source") == "body":
+        known = tuple(getattr(field.annotation, "__struct_fields__", ()))
+    key, message, hint = said_plainly(key, message, known)
+    return problem("document", 422, "Wrong document", message, hint=hint, part=key or None, key=key or None)

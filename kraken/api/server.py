@@ -10,13 +10,15 @@ import logging
 import os
 import signal
 import socket
+import ssl
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from kraken.api.app import build_app
+from kraken.api.app import build_app, with_head
 from kraken.api.security import Tokens, bearer_only
 from kraken.daemon import logs, notify
 from kraken.daemon.assembly import start_daemon
@@ -28,6 +30,7 @@ log = logging.getLogger("kraken.daemon")
 
 BACKLOG = 1024
 GRACE_S = 5  # for answers under way when the daemon ends
+PROBE_S = 2.0  # for a daemon that has our socket to take a connection
 
 
 def serve(config: Config) -> int:
@@ -44,49 +47,37 @@ def serve(config: Config) -> int:
 
 
 async def _serve(config: Config) -> int:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     tokens = None if config.api.tokens_file is None else Tokens(config.api.tokens_file)
+    tls = tls_context(config)
     with contextlib.ExitStack() as doors:
         local = doors.enter_context(unix_socket(config))
         remote = None if config.api.address is None else doors.enter_context(tcp_socket(config))
         daemon = await start_daemon(config)
         try:
-            await _answer(daemon, config, local, remote, tokens)
+            app = with_head(build_app(daemon))
+            servers = [(_Server(_uvicorn_config(app)), local)]
+            if remote is not None:
+                assert tokens is not None, "the configuration wants tokens for TCP"
+                guarded = _uvicorn_config(bearer_only(app, tokens))
+                guarded.load()
+                guarded.ssl = tls
+                servers.append((_Server(guarded), remote))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, daemon)
+            async with _serving(servers):
+                notify.sd_notify("READY=1")
+                extra = {"socket": str(config.api.socket), "listen": config.api.listen or "nowhere"}
+                log.info("ready", extra=extra)
+                async with _watchdog():
+                    await ended.wait()
+                log.info("ending")
+                notify.sd_notify("STOPPING=1")
+                daemon.events.close()  # or streams would keep the servers waiting
         finally:
-            notify.sd_notify("STOPPING=1")
             await daemon.close()
     return 0
-
-
-async def _answer(
-    daemon: Daemon,
-    config: Config,
-    local: socket.socket,
-    remote: socket.socket | None,
-    tokens: Tokens | None,
-) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: _reload(daemon))
-    app = build_app(daemon)
-    servers = [(_Server(_uvicorn_config(app)), local)]
-    if remote is not None:
-        assert tokens is not None, "the configuration wants tokens for TCP"
-        tls = config.api.tls
-        guarded = _uvicorn_config(
-            bearer_only(app, tokens),
-            ssl_certfile=None if tls.certificate is None else str(tls.certificate),
-            ssl_keyfile=None if tls.key is None else str(tls.key),
-        )
-        servers.append((_Server(guarded), remote))
-    async with _serving(servers):
-        notify.sd_notify("READY=1")
-        extra = {"socket": str(config.api.socket), "listen": config.api.listen or "nowhere"}
-        log.info("ready", extra=extra)
-        async with _watchdog():
-            await ended.wait()
-        daemon.events.close()  # or streams would keep the servers waiting
 
 
 @contextlib.asynccontextmanager
@@ -122,6 +113,34 @@ async def _watchdog() -> AsyncIterator[None]:
         yield
     finally:
         barking.cancel()
+
+
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """What TCP is encrypted with; None: nothing.
+
+    Raises:
+        ConfigError: certificate or key cannot be read, or do not belong together.
+    """
+    tls = config.api.tls
+    if tls.certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for file, key in ((tls.certificate, "api.tls.certificate"), (tls.key, "api.tls.key")):
+        try:
+            if file is not None:
+                file.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"cannot read {file}: {error.strerror}", key=key) from error
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, password="")  # never asked for at a terminal
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or "the key is encrypted"
+        raise ConfigError(
+            f"{tls.certificate} and {tls.key} are no certificate and its key: {reason}",
+            key="api.tls.certificate",
+            hint="both are PEM files, the key without a passphrase",
+        ) from error
+    return context
 
 
 @contextlib.contextmanager
@@ -193,11 +212,19 @@ def _make_room(path: Path) -> None:
     if not path.is_socket():
         raise ConfigError(f"{path} is there and is no socket", key="api.socket", hint="move it away")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        code = probe.connect_ex(str(path))
-    if code == errno.ECONNREFUSED:
-        path.unlink()
-    else:
+        probe.settimeout(PROBE_S)
+        try:
+            code = probe.connect_ex(str(path))
+        except TimeoutError:  # somebody has it and is busy
+            code = 0
+    if code in (errno.EACCES, errno.EPERM):
+        raise ConfigError(f"{path} belongs to somebody else", key="api.socket", hint="name another")
+    if code not in (errno.ECONNREFUSED, errno.ENOENT):
         raise ConfigError(f"a daemon answers at {path} already", key="api.socket", hint="stop it first")
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot remove the old {path}: {error.strerror}", key="api.socket") from error
 
 
 def _give_to(path: Path, group: str) -> None:
@@ -208,12 +235,19 @@ def _give_to(path: Path, group: str) -> None:
 
 
 def _reload(daemon: Daemon) -> None:
-    notify.sd_notify("RELOADING=1")
+    now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000  # sd_notify(3) wants it with RELOADING
+    notify.sd_notify(f"RELOADING=1\nMONOTONIC_USEC={now_us}")
     loading = asyncio.ensure_future(daemon.reload())
-    loading.add_done_callback(lambda _: notify.sd_notify("READY=1"))
+    loading.add_done_callback(_reloaded)
 
 
-def _uvicorn_config(app: Any, **more: Any) -> uvicorn.Config:
+def _reloaded(loading: asyncio.Future[None]) -> None:
+    notify.sd_notify("READY=1")
+    if not loading.cancelled() and loading.exception() is not None:
+        log.error("modules not loaded", exc_info=loading.exception())
+
+
+def _uvicorn_config(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,
@@ -222,7 +256,6 @@ def _uvicorn_config(app: Any, **more: Any) -> uvicorn.Config:
         server_header=False,
         ws="none",
         timeout_graceful_shutdown=GRACE_S,
-        **more,
     )
 
 

@@ -2,41 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
 from litestar.response import Stream
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector as MetricSource
 
+from kraken.api.problems import fails
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.events import KINDS, Event, EventLog
 from kraken.daemon.operations import Operations
 from kraken.engine.cause import Cause
+from kraken.errors import DocumentError
+from kraken.model.document import nearest
+
+EVENT_STREAM = "text/event-stream"
 
 
-@get("/v1/events")
+@get(
+    "/v1/events",
+    summary="What happens, as it happens",
+    responses={
+        200: ResponseSpec(
+            str, generate_examples=False, description="Server-sent events.", media_type=EVENT_STREAM
+        ),
+        **fails(400, 404, 422),
+    },
+)
 async def events(
     request: Request[Any, Any, Any],
     operations: Operations,
-    nodeset: str | None = None,
-    kinds: str | None = None,
+    nodeset: Annotated[str | None, Parameter(description="only events of these nodes")] = None,
+    kinds: Annotated[str | None, Parameter(description="only these kinds, with commas between")] = None,
 ) -> Stream:
     """What happens, as it happens; `Last-Event-ID` resumes."""
     names = None if nodeset is None else frozenset(operations.select(nodeset))
-    wanted = frozenset(kinds.split(",")) | {"lost"} if kinds else frozenset()
-    cursor = request.headers.get("last-event-id")
+    wanted = None if kinds is None else _kinds(kinds)
+
+    def fits(event: Event) -> bool:
+        if wanted is not None and event.kind not in wanted:
+            return False
+        return names is None or not event.nodes or not names.isdisjoint(event.nodes)
+
     return Stream(
-        _lines(operations.daemon, cursor, names, wanted),
-        media_type="text/event-stream",
+        _lines(operations.daemon.events, request.headers.get("last-event-id"), fits),
+        media_type=EVENT_STREAM,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-@get("/metrics", sync_to_thread=False)
+@get(
+    "/metrics",
+    sync_to_thread=False,
+    summary="Numbers for Prometheus",
+    responses={
+        200: ResponseSpec(
+            str, generate_examples=False, description="Prometheus text.", media_type="text/plain"
+        )
+    },
+)
 def metrics(operations: Operations) -> Response[bytes]:
     """Prometheus text."""
     registry = CollectorRegistry(auto_describe=False)
@@ -44,20 +76,22 @@ def metrics(operations: Operations) -> Response[bytes]:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _lines(
-    daemon: Daemon, cursor: str | None, names: frozenset[str] | None, kinds: frozenset[str]
-) -> AsyncIterator[bytes]:
+async def _lines(log: EventLog, cursor: str | None, fits: Callable[[Event], bool]) -> AsyncIterator[bytes]:
     yield b": kraken\n\n"
-    async for event in daemon.events.follow(cursor, kinds=kinds):
-        if event is None:
-            yield b": still here\n\n"
-            continue
-        node = event.data.get("node")
-        if names is not None and node is not None and node not in names:
-            continue
-        data = msgspec.json.encode(dict(event.data)).decode()
-        head = f"id: {daemon.events.cursor(event.sequence)}\nevent: {event.kind}\n"
-        yield f"{head}data: {data}\n\n".encode()
+    async with contextlib.aclosing(log.follow(cursor, fits)) as followed:
+        async for event in followed:
+            if event is None:
+                yield b": still here\n\n"
+                continue
+            head = f"id: {log.cursor(event.sequence)}\nevent: {event.kind}\ndata: ".encode()
+            yield head + msgspec.json.encode(dict(event.data)) + b"\n\n"
+
+
+def _kinds(text: str) -> frozenset[str]:
+    named = frozenset(name.strip() for name in text.split(","))
+    for name in sorted(named - frozenset(KINDS)):
+        raise DocumentError(f"there is no kind of events {name!r}", key="kinds", hint=nearest(name, KINDS))
+    return named
 
 
 class _State(MetricSource):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
+import kraken
+from kraken.api import answers
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item
 from kraken.daemon.operations import PlanGroup
@@ -19,40 +20,60 @@ from kraken.model.nodeset import fold
 from kraken.planning.path import NoPath, Path, Step
 from kraken.store.records import Entry, RunEntry
 
-Json = dict[str, Any]
 
-
-def brief(daemon: Daemon, name: str) -> Json:
-    """A node in a list."""
-    engine = daemon.collector.engine
-    progress = engine.progress(name)
-    explanation = engine.explain(name, daemon.clock())
+def health(daemon: Daemon) -> answers.Health:
+    """How the daemon is, and what it sees, in numbers."""
+    collector, now = daemon.collector, daemon.clock()
+    causes: dict[str, int] = {}
+    for name in collector.table:
+        cause = collector.engine.cause(name)
+        causes[cause] = causes.get(cause, 0) + 1
+    cache = collector.planner.stats()
     return {
-        "name": name,
-        "groups": list(progress.node.groups),
-        "cfg": progress.cfg,
-        "dsc": progress.state,
-        "cause": explanation.cause,
-        "reason": explanation.reason,
-        "since": explanation.since,
+        "status": "degraded" if daemon.is_degraded else "ok",
+        "version": kraken.__version__,
+        "incarnation": collector.incarnation,
+        "uptime_s": now - daemon.started_at,
+        "nodes": len(collector.table),
+        "causes": causes,
+        "frozen": frozen(daemon)["frozen"],
+        "modules": {
+            "loaded": len(collector.catalog.modules),
+            "refused": [{"file": p.file, "error": str(p)} for p in daemon.problems],
+        },
+        "runs": len(collector.engine.batches.active),
+        "planner": {"entries": cache.entries, "hits": cache.hits, "misses": cache.misses},
     }
 
 
-def full(daemon: Daemon, name: str) -> Json:
+def frozen(daemon: Daemon) -> answers.Frozen:
+    """The freeze, if there is one."""
+    found = holds(daemon.collector.holds.on(EVERY_NODE, daemon.clock()))
+    return {"frozen": found[0] if found else None}
+
+
+def brief(daemon: Daemon, name: str) -> answers.BriefNode:
+    """A node in a list."""
+    engine = daemon.collector.engine
+    return _brief(engine.progress(name), engine.explain(name, daemon.clock()))
+
+
+def full(daemon: Daemon, name: str) -> answers.FullNode:
     """Everything about a node."""
     now = daemon.clock()
     collector = daemon.collector
     progress = collector.engine.progress(name)
+    explanation = collector.engine.explain(name, now)
     node = progress.node
     answer = collector.engine.path(name)
     return {
-        **brief(daemon, name),
+        **_brief(progress, explanation),
         "attributes": node.attribute_values(),
         "records": {
             "cfg": {variable: _record(record) for variable, record in node.cfg.items()},
             "dsc": {variable: _seen(daemon, variable, record, now) for variable, record in node.dsc.items()},
         },
-        "explanation": explained(collector.engine.explain(name, now)),
+        "explanation": explained(explanation),
         "path": [] if isinstance(answer, NoPath) else [step(s) for s in answer.steps],
         "no_path": no_path(answer) if isinstance(answer, NoPath) else None,
         "running": _running(progress),
@@ -62,7 +83,19 @@ def full(daemon: Daemon, name: str) -> Json:
     }
 
 
-def explained(explanation: Explanation) -> Json:
+def _brief(progress: Progress, explanation: Explanation) -> answers.BriefNode:
+    return {
+        "name": explanation.node,
+        "groups": list(progress.node.groups),
+        "cfg": progress.cfg,
+        "dsc": progress.state,
+        "cause": explanation.cause,
+        "reason": explanation.reason,
+        "since": explanation.since,
+    }
+
+
+def explained(explanation: Explanation) -> answers.Explanation:
     """One node's explanation."""
     fact = explanation.fact
     return {
@@ -84,21 +117,21 @@ def explained(explanation: Explanation) -> Json:
     }
 
 
-def folded(explanations: Iterable[Explanation]) -> list[Json]:
+def folded(explanations: Iterable[Explanation]) -> list[answers.FoldedExplanation]:
     """Nodes of equal cause and topic together, most nodes first; one node keeps its whole reason."""
     groups: dict[tuple[str, str], list[Explanation]] = {}
     for explanation in explanations:
         groups.setdefault((explanation.cause, explanation.topic), []).append(explanation)
-    rows = []
+    rows: list[answers.FoldedExplanation] = []
     for (cause, topic), members in groups.items():
         reasons = {member.reason for member in members}
         reason = reasons.pop() if len(reasons) == 1 else topic
         nodeset = fold(member.node for member in members)
         rows.append({"cause": cause, "count": len(members), "nodeset": nodeset, "reason": reason})
-    return sorted(rows, key=lambda row: -int(row["count"]))
+    return sorted(rows, key=lambda row: -row["count"])
 
 
-def changes(items: Sequence[Item]) -> Json:
+def changes(items: Sequence[Item]) -> answers.Changes:
     """What a declaration changed, or would."""
     return {
         "changed": sum(1 for item in items if item.changed),
@@ -117,23 +150,32 @@ def changes(items: Sequence[Item]) -> Json:
     }
 
 
-def plan(groups: Sequence[PlanGroup]) -> Json:
+def asked(discoveries: Mapping[str, list[str]]) -> answers.Asked:
+    """Which discoveries look at which node now."""
+    items: list[answers.AskedNode] = [
+        {"node": name, "changed": bool(keys), "diff": {}, "message": ", ".join(keys), "discoveries": keys}
+        for name, keys in discoveries.items()
+    ]
+    return {"changed": sum(item["changed"] for item in items), "items": items}
+
+
+def plan(groups: Sequence[PlanGroup]) -> answers.Plan:
     """Plans, nodes folded."""
-    rows: list[Json] = []
+    rows: list[answers.PlanGroup] = []
     for group in groups:
-        row: Json = {"nodeset": fold(group.nodes), "count": len(group.nodes)}
+        row: answers.PlanGroup = {"nodeset": fold(group.nodes), "count": len(group.nodes)}
         if isinstance(group.answer, NoPath):
             row["no_path"] = no_path(group.answer)
         else:
             row["cost"] = group.answer.cost
             row["steps"] = [step(s) for s in group.answer.steps]
         rows.append(row)
-    rows.sort(key=lambda row: -int(row["count"]))
+    rows.sort(key=lambda row: -row["count"])
     changed = any(not isinstance(g.answer, Path) or g.answer.steps for g in groups)
     return {"changes": changed, "groups": rows}
 
 
-def step(planned: Step) -> Json:
+def step(planned: Step) -> answers.Step:
     """One step of a path."""
     operator = planned.operator
     mutation = isinstance(operator, Mutation)
@@ -149,7 +191,7 @@ def step(planned: Step) -> Json:
     }
 
 
-def no_path(answer: NoPath) -> Json:
+def no_path(answer: NoPath) -> answers.NoPath:
     """Why no path leads there."""
     return {
         "variables": list(answer.variables),
@@ -158,7 +200,7 @@ def no_path(answer: NoPath) -> Json:
     }
 
 
-def holds(found: Iterable[Hold]) -> list[Json]:
+def holds(found: Iterable[Hold]) -> list[answers.FoldedHold]:
     """Holds that were set together, folded; the freeze has nodeset `*`."""
     groups: dict[tuple[str, str, float, float | None], list[Hold]] = {}
     for hold in found:
@@ -176,9 +218,9 @@ def holds(found: Iterable[Hold]) -> list[Json]:
     ]
 
 
-def run(entry: RunEntry, *, results: bool = False) -> Json:
+def run(entry: RunEntry) -> answers.Run:
     """A run as the journal has it."""
-    row: Json = {
+    return {
         "id": entry.run_id,
         "name": entry.name,
         "module": entry.module,
@@ -187,23 +229,26 @@ def run(entry: RunEntry, *, results: bool = False) -> Json:
         "issued_at": entry.issued_at,
         "timeout_s": entry.timeout_s,
         "ended_at": entry.ended_at,
-        "outcomes": {outcome: fold(names) for outcome, names in entry.outcomes().items()},
+        "outcomes": {outcome.value: fold(names) for outcome, names in entry.outcomes().items()},
     }
-    if results:
-        row["results"] = [
-            {
-                "node": end.node,
-                "outcome": end.outcome,
-                "message": end.message,
-                "observed": dict(end.observed),
-                "at": end.at,
-            }
-            for end in entry.results
-        ]
-    return row
 
 
-def journal_entry(entry: Entry) -> Json:
+def run_with_results(entry: RunEntry) -> answers.RunWithResults:
+    """The same, with what each node came to."""
+    results: list[answers.RunResult] = [
+        {
+            "node": end.node,
+            "outcome": None if end.outcome is None else end.outcome.value,
+            "message": end.message,
+            "observed": dict(end.observed),
+            "at": end.at,
+        }
+        for end in entry.results
+    ]
+    return {**run(entry), "results": results}
+
+
+def journal_entry(entry: Entry) -> answers.Entry:
     """A line of the history."""
     return {
         "id": entry.id,
@@ -216,7 +261,7 @@ def journal_entry(entry: Entry) -> Json:
     }
 
 
-def modules(loaded: Iterable[KrakenModule], refused: Iterable[ModuleError]) -> Json:
+def modules(loaded: Iterable[KrakenModule], refused: Iterable[ModuleError]) -> answers.Modules:
     """Every module in short, and those refused."""
     return {
         "modules": [
@@ -238,7 +283,7 @@ def modules(loaded: Iterable[KrakenModule], refused: Iterable[ModuleError]) -> J
     }
 
 
-def module(found: KrakenModule) -> Json:
+def module(found: KrakenModule) -> answers.Module:
     """One module, whole."""
     return {
         "name": found.name,
@@ -251,7 +296,7 @@ def module(found: KrakenModule) -> Json:
     }
 
 
-def _variable(variable: Variable) -> Json:
+def _variable(variable: Variable) -> answers.Variable:
     return {
         "summary": variable.summary,
         "values": "any" if variable.values is None else list(variable.values),
@@ -260,7 +305,7 @@ def _variable(variable: Variable) -> Json:
     }
 
 
-def _mutation(mutation: Mutation) -> Json:
+def _mutation(mutation: Mutation) -> answers.Mutation:
     return {
         "summary": mutation.summary,
         "mutates": {
@@ -278,7 +323,7 @@ def _mutation(mutation: Mutation) -> Json:
     }
 
 
-def _discovery(discovery: Discovery) -> Json:
+def _discovery(discovery: Discovery) -> answers.Discovery:
     return {
         "summary": discovery.summary,
         "observes": {o.variable: None if o.values is None else list(o.values) for o in discovery.observes},
@@ -295,7 +340,7 @@ def _conditions(conditions: Iterable[Condition]) -> dict[str, list[str]]:
     return {condition.name: list(condition.values) for condition in conditions}
 
 
-def _record(record: Record) -> Json:
+def _record(record: Record) -> answers.Record:
     return {
         "value": record.value,
         "since": record.since,
@@ -304,7 +349,7 @@ def _record(record: Record) -> Json:
     }
 
 
-def _seen(daemon: Daemon, variable: str, record: Record, now: float) -> Json:
+def _seen(daemon: Daemon, variable: str, record: Record, now: float) -> answers.SeenRecord:
     declared = daemon.collector.catalog.variables.get(variable)
     fresh_for_s = None if declared is None else declared.fresh_for_s
     return {
@@ -314,7 +359,7 @@ def _seen(daemon: Daemon, variable: str, record: Record, now: float) -> Json:
     }
 
 
-def _running(progress: Progress) -> list[Json]:
+def _running(progress: Progress) -> list[answers.Running]:
     return [
         {
             "name": key,
@@ -327,7 +372,7 @@ def _running(progress: Progress) -> list[Json]:
     ]
 
 
-def _hold_of_node(hold: Hold) -> Json:
+def _hold_of_node(hold: Hold) -> answers.NodeHold:
     return {
         "id": hold.id,
         "owner": hold.owner,

@@ -1,0 +1,350 @@
+"""The answers of docs/api.md as types: what `views` builds and the OpenAPI document shows."""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+from kraken.model.update import Value
+
+Pair = list[Value]
+"""Before and after; null: not declared."""
+
+
+class Problem(TypedDict):
+    """RFC 9457, and what helps to act on it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    hint: NotRequired[str]
+    part: NotRequired[str]
+    key: NotRequired[str]
+    file: NotRequired[str]
+    line: NotRequired[int]
+    nodes: NotRequired[int]
+    details: NotRequired[dict[str, str]]
+
+
+class NodeHold(TypedDict):
+    """A hold as its node shows it."""
+
+    id: str
+    owner: str
+    reason: str
+    created_at: float
+    until: float | None
+
+
+class FoldedHold(TypedDict):
+    """Holds set together; `id` null when they are several, nodeset `*`: the freeze."""
+
+    id: str | None
+    nodeset: str
+    owner: str
+    reason: str
+    created_at: float
+    until: float | None
+
+
+class Holds(TypedDict):
+    holds: list[FoldedHold]
+
+
+class Frozen(TypedDict):
+    frozen: FoldedHold | None
+
+
+class RefusedFile(TypedDict):
+    file: str | None
+    error: str
+
+
+class ModuleCounts(TypedDict):
+    loaded: int
+    refused: list[RefusedFile]
+
+
+class PlannerCache(TypedDict):
+    entries: int
+    hits: int
+    misses: int
+
+
+class Health(TypedDict):
+    """`status` is `ok`, or `degraded` while the state cannot be written."""
+
+    status: str
+    version: str
+    incarnation: int
+    uptime_s: float
+    nodes: int
+    causes: dict[str, int]
+    frozen: FoldedHold | None
+    modules: ModuleCounts
+    runs: int
+    planner: PlannerCache
+
+
+class BriefNode(TypedDict):
+    """A node in a list; `dsc` holds what is known."""
+
+    name: str
+    groups: list[str]
+    cfg: dict[str, str]
+    dsc: dict[str, str]
+    cause: str
+    reason: str
+    since: float
+
+
+class Record(TypedDict):
+    value: Value
+    since: float
+    seen_at: float
+    source: str
+
+
+class SeenRecord(Record):
+    age_s: float
+    stale: bool
+
+
+class Records(TypedDict):
+    cfg: dict[str, Record]
+    dsc: dict[str, SeenRecord]
+
+
+class Fact(TypedDict):
+    variable: str
+    value: str
+    wanted: str
+    source: str
+    age_s: float | None
+
+
+class Explanation(TypedDict):
+    node: str
+    cause: str
+    reason: str
+    fact: Fact | None
+    since: float
+    next: str
+    next_at: float | None
+
+
+class Step(TypedDict):
+    """`after`: positions of the steps this one waits for."""
+
+    name: str
+    module: str
+    kind: str
+    summary: str
+    effects: dict[str, str]
+    disruptive: bool
+    cost: float
+    after: list[int]
+
+
+class NoPath(TypedDict):
+    variables: list[str]
+    reasons: list[str]
+    unmet: list[str]
+
+
+class Running(TypedDict):
+    name: str
+    phase: str
+    run: str | None
+    since: float
+    deadline: float
+
+
+class FullNode(BriefNode):
+    attributes: dict[str, Value]
+    records: Records
+    explanation: Explanation
+    path: list[Step]
+    no_path: NoPath | None
+    running: list[Running]
+    holds: list[NodeHold]
+    failures: int
+    quarantined: str | None
+
+
+class NodeList(TypedDict):
+    """Names, brief or full nodes, as `view` says."""
+
+    nodes: list[str | BriefNode | FullNode]
+
+
+class FoldedExplanation(TypedDict):
+    cause: str
+    count: int
+    nodeset: str
+    reason: str
+
+
+class Explanations(TypedDict):
+    nodes: list[Explanation]
+    folded: list[FoldedExplanation]
+
+
+class ChangedNode(TypedDict):
+    node: str
+    changed: bool
+    created: bool
+    diff: dict[str, Pair]
+    attributes: dict[str, Pair]
+    groups: list[list[str]] | None
+    message: str
+
+
+class Changes(TypedDict):
+    changed: int
+    items: list[ChangedNode]
+
+
+class AskedNode(TypedDict):
+    node: str
+    changed: bool
+    diff: dict[str, Pair]
+    message: str
+    discoveries: list[str]
+
+
+class Asked(TypedDict):
+    changed: int
+    items: list[AskedNode]
+
+
+class PlanGroup(TypedDict):
+    """Either `cost` and `steps`, or `no_path`."""
+
+    nodeset: str
+    count: int
+    cost: NotRequired[float]
+    steps: NotRequired[list[Step]]
+    no_path: NotRequired[NoPath]
+
+
+class Plan(TypedDict):
+    changes: bool
+    groups: list[PlanGroup]
+
+
+class RunResult(TypedDict):
+    """`outcome` and `at` are null while it is under way."""
+
+    node: str
+    outcome: str | None
+    message: str
+    observed: dict[str, str]
+    at: float | None
+
+
+class Run(TypedDict):
+    id: str
+    name: str
+    module: str
+    kind: str
+    nodeset: str
+    issued_at: float
+    timeout_s: float
+    ended_at: float | None
+    outcomes: dict[str, str]
+
+
+class RunWithResults(Run):
+    results: list[RunResult]
+
+
+class Runs(TypedDict):
+    runs: list[Run]
+
+
+class Entry(TypedDict):
+    id: int
+    at: float
+    node: str
+    kind: str
+    text: str
+    source: str
+    data: dict[str, Any]
+
+
+class History(TypedDict):
+    """`next` is what to give as `before` for older entries."""
+
+    entries: list[Entry]
+    next: int | None
+
+
+class BriefModule(TypedDict):
+    name: str
+    summary: str
+    collection: str
+    file: str
+    variables: list[str]
+    mutations: list[str]
+    discoveries: list[str]
+
+
+class RefusedModule(TypedDict):
+    file: str | None
+    line: int | None
+    key: str
+    error: str
+
+
+class Modules(TypedDict):
+    modules: list[BriefModule]
+    refused: list[RefusedModule]
+
+
+class Variable(TypedDict):
+    """`values`: the domain, or `any`."""
+
+    summary: str
+    values: list[str] | str
+    fresh_for_s: float | None
+    known_when: dict[str, list[str]]
+
+
+class Mutation(TypedDict):
+    """`mutates`: variable -> [from, to]."""
+
+    summary: str
+    mutates: dict[str, list[str | list[str]]]
+    requires: dict[str, list[str]]
+    excludes: dict[str, list[str]]
+    runs_on: str
+    timeout_s: float
+    cost: float
+    disruptive: bool
+    fails_to: dict[str, str]
+    asserts: bool
+    done_by: str
+
+
+class Discovery(TypedDict):
+    """`observes`: variable -> the values it can see, null for all."""
+
+    summary: str
+    observes: dict[str, list[str] | None]
+    requires: dict[str, list[str]]
+    excludes: dict[str, list[str]]
+    every_s: float | None
+    timeout_s: float
+    cost: float
+    done_by: str
+
+
+class Module(TypedDict):
+    name: str
+    summary: str
+    collection: str
+    file: str
+    variables: dict[str, Variable]
+    mutations: dict[str, Mutation]
+    discoveries: dict[str, Discovery]
