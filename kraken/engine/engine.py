@@ -357,24 +357,24 @@ class Engine:
             return self._look_first(progress, Doubt(Cause.UNKNOWN, variable, detail), now)
         if operator.key in progress.underway:
             return None
-        if self._steps.conflicts(progress, operator, step.effects):
+        if self._steps.conflicts(progress, operator):
             return None if progress.underway else Verdict(Cause.BUDGET, operator.key)
         retry_at = progress.trouble.retry_at.get(operator.key)
         if retry_at is not None and now < retry_at:
             message = progress.trouble.messages.get(operator.key, "")
             return Verdict(Cause.BACKOFF, operator.key, message, retry_at)
-        doubted = self._doubt(progress, step, operator, differing, now)
+        doubted = self._doubt(progress, operator, differing, now)
         if doubted is not None:
             return self._look_first(progress, doubted, now)
         if operator.action is None:
-            self._steps.wait(progress, operator, step.effects, now)
+            self._steps.wait(progress, operator, now)
             return None
         self.batches.add(operator, progress.node.name, now)
-        progress.gathered[operator.key] = step.effects
+        progress.gathered[operator.key] = self._steps.targets(progress, operator)
         return Verdict(Cause.BUDGET, operator.key)
 
     def _doubt(
-        self, progress: Progress, step: Step, mutation: Mutation, differing: list[str], now: float
+        self, progress: Progress, mutation: Mutation, differing: list[str], now: float
     ) -> Doubt | None:
         """What must be looked at before this step is taken.
 
@@ -382,7 +382,8 @@ class Engine:
         stands on every difference it is made for, so all of those must be known well, too.
         """
         names = list(self._steps.reads(mutation))
-        serves = any(progress.cfg.get(c.variable) == step.effects.get(c.variable) for c in mutation.changes)
+        targets = self._steps.targets(progress, mutation)
+        serves = any(progress.cfg.get(variable) == value for variable, value in targets.items())
         if mutation.disruptive and not serves:
             names += [variable for variable in differing if variable not in names]
         for variable in names:

@@ -25,7 +25,7 @@ class Underway:
     """A mutation in flight on one node.
 
     Attributes:
-        writes: every variable it changes, forgetting included, with the value expected.
+        writes: every variable it changes, with the value expected.
         acknowledged_at: when its executor said that it is done; 0.0 before.
         looks: how many times its effect was looked for since then.
         disowned: it was begun on a node of this name that was deleted since; nothing follows from it,

@@ -12,7 +12,7 @@ from kraken.engine.progress import Phase, Progress, Underway
 from kraken.engine.retry import note_failure, note_success
 from kraken.engine.settings import Settings
 from kraken.model.catalog import Catalog
-from kraken.model.module import Mutation
+from kraken.model.module import CFG_VALUE, Mutation
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import UNKNOWN
 
@@ -29,6 +29,8 @@ class Steps:
         self._settings = settings
         self._seed = seed
         self._reads: dict[str, tuple[str, ...]] = {}
+        self._disturbs: dict[str, frozenset[str]] = {}
+        self._targets: dict[str, Mapping[str, str]] = {}
         self._observable: dict[tuple[Hashable, str], bool] = {}
 
     def reads(self, mutation: Mutation) -> tuple[str, ...]:
@@ -41,20 +43,48 @@ class Steps:
             self._reads[mutation.key] = found
         return found
 
-    def conflicts(self, progress: Progress, mutation: Mutation, writes: Mapping[str, str]) -> bool:
+    def disturbs(self, mutation: Mutation) -> frozenset[str]:
+        """The variables it changes, and all that can be forgotten when those change."""
+        found = self._disturbs.get(mutation.key)
+        if found is None:
+            todo = [change.variable for change in mutation.changes]
+            names: set[str] = set()
+            while todo:
+                name = todo.pop()
+                names.add(name)
+                todo += [
+                    variable.name
+                    for variable in self._catalog.variables.values()
+                    if variable.name not in names and any(c.name == name for c in variable.known_when)
+                ]
+            found = self._disturbs[mutation.key] = frozenset(names)
+        return found
+
+    def targets(self, progress: Progress, mutation: Mutation) -> Mapping[str, str]:
+        """What it makes of each variable it changes on this node."""
+        found = self._targets.get(mutation.key)
+        if found is None:
+            found = {c.variable: c.target for c in mutation.changes}
+            if CFG_VALUE not in found.values():
+                self._targets[mutation.key] = found
+                return found
+            found = {v: progress.cfg.get(v, UNKNOWN) if t == CFG_VALUE else t for v, t in found.items()}
+        return found
+
+    def conflicts(self, progress: Progress, mutation: Mutation) -> bool:
         """Whether doing it now would disturb, or be disturbed by, what is under way or gathered."""
-        others = [(self.reads(u.mutation), u.writes) for u in progress.underway.values()]
+        others = [step.mutation for step in progress.underway.values()]
         others += [
-            (self.reads(self._catalog.mutations[key]), gathered)
-            for key, gathered in progress.gathered.items()
+            self._catalog.mutations[key]
+            for key in progress.gathered
             if key != mutation.key and key in self._catalog.mutations
         ]
-        reads = self.reads(mutation)
+        if not others:
+            return False
+        reads, disturbs = self.reads(mutation), self.disturbs(mutation)
         return any(
-            any(name in other_writes for name in reads)
-            or any(name in writes for name in other_reads)
-            or any(name in writes for name in other_writes)
-            for other_reads, other_writes in others
+            not disturbs.isdisjoint(self.reads(other)) or not self.disturbs(other).isdisjoint(reads)
+            for other in others
         )
 
     def issue(self, progress: Progress, run: Run, mutation: Mutation, writes: Mapping[str, str]) -> None:
@@ -72,9 +102,10 @@ class Steps:
             mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id, disowned=True
         )
 
-    def wait(self, progress: Progress, mutation: Mutation, writes: Mapping[str, str], now: float) -> None:
+    def wait(self, progress: Progress, mutation: Mutation, now: float) -> None:
         """Nobody performs it: the world does, and discovery sees it."""
         deadline = now + mutation.timeout_s
+        writes = self.targets(progress, mutation)
         progress.underway[mutation.key] = Underway(mutation, Phase.WAITING, writes, now, deadline)
 
     def reported(
@@ -187,7 +218,7 @@ class Steps:
 
     def _seen(self, progress: Progress, step: Underway) -> bool:
         return all(
-            progress.state.get(change.variable) == step.writes.get(change.variable)
+            progress.value(change.variable) == step.writes.get(change.variable)
             and change.variable not in progress.unsettled
             for change in step.mutation.changes
         )
