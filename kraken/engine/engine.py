@@ -24,6 +24,9 @@ from kraken.model.update import Side
 from kraken.planning.path import NoPath, Path, Step
 from kraken.planning.planner import Planner
 
+STALE_MARGIN_S = 0.001
+"""Keeps an alarm from falling a rounding error before the value is too old."""
+
 
 class Engine:
     """Decides for every node of a table, one at a time, from its state alone.
@@ -96,8 +99,11 @@ class Engine:
         for run in self.batches.leave(now):
             self._started(run, now, effects)
         for progress, verdict in self._queued:
-            if progress.gathered:
+            if not progress.gathered:
+                continue
+            if not progress.underway:
                 self._judge(progress, verdict, now, effects)
+            self._wake(progress, self._stale_at(progress))
         self._queued.clear()
         return effects
 
@@ -302,8 +308,10 @@ class Engine:
     def _decide(self, progress: Progress, now: float, effects: list[Effect]) -> Verdict:
         holds = self.holds.on(progress.node.name, now)
         if holds:
-            until = min((hold.until for hold in holds if hold.until is not None), default=None)
-            return Verdict(Cause.HELD, "", "; ".join(hold_text(hold) for hold in holds), until)
+            ends = [hold.until for hold in holds if hold.until is not None]
+            self._wake(progress, *ends)  # to drop from the reasons those that are over
+            free_at = max(ends) if len(ends) == len(holds) else None
+            return Verdict(Cause.HELD, "", "; ".join(hold_text(hold) for hold in holds), free_at)
         differing = progress.differing()
         if not differing:
             return self._converged(progress, now, effects)
@@ -335,13 +343,12 @@ class Engine:
         for variable in progress.cfg:
             declared = self.catalog.variables.get(variable)
             if declared is None:
-                continue
+                return Verdict(Cause.NO_PATH, variable, f"no loaded module declares the variable {variable}")
             doubted = doubt(self.catalog, progress, variable, now, disruptive=False)
             if doubted is not None:
                 return self._look_first(progress, doubted, now)
             if declared.fresh_for_s is not None:
-                # The margin keeps the wake-up from falling a rounding error before the limit.
-                at = progress.node.dsc[variable].seen_at + declared.fresh_for_s + 0.001
+                at = progress.node.dsc[variable].seen_at + declared.fresh_for_s + STALE_MARGIN_S
                 stale_at = at if stale_at is None else min(stale_at, at)
         if progress.trouble:
             progress.trouble = Trouble()
@@ -392,6 +399,16 @@ class Engine:
                 return found
         return None
 
+    def _stale_at(self, progress: Progress) -> float | None:
+        """When what the node's place in a queue rests on becomes too old."""
+        ends: list[float] = []
+        for key in progress.gathered:
+            for variable in self._steps.reads(self.catalog.mutations[key]):
+                fresh_for_s = self.catalog.variables[variable].fresh_for_s
+                if fresh_for_s is not None and variable in progress.state:
+                    ends.append(progress.node.dsc[variable].seen_at + fresh_for_s + STALE_MARGIN_S)
+        return min(ends, default=None)
+
     def _look_first(self, progress: Progress, doubted: Doubt, now: float) -> Verdict:
         looks, again_at = self._looks.wanted(progress, doubted.variable, now)
         for look in looks:
@@ -413,9 +430,10 @@ class Engine:
     def _under_way(self, progress: Progress) -> Verdict | None:
         waiting: Verdict | None = None
         for key, step in progress.underway.items():
+            ends_by = self._steps.ends_by(step)
             if step.phase is not Phase.WAITING:
-                return Verdict(Cause.RUNNING, key)
-            waiting = waiting or Verdict(Cause.WAITING, key)
+                return Verdict(Cause.RUNNING, key, "", ends_by)
+            waiting = waiting or Verdict(Cause.WAITING, key, "", ends_by)
         return waiting
 
     def _blind(self, progress: Progress) -> frozenset[str]:
@@ -449,10 +467,8 @@ class Engine:
         wake_at: float | None = None
         pauses = self.settings.confirm_s
         for step in progress.underway.values():
-            at = step.deadline
-            if step.phase is Phase.ISSUED:
-                at += self.settings.grace_s
-            elif step.phase is Phase.CONFIRMING:
+            at = self._steps.ends_by(step)
+            if step.phase is Phase.CONFIRMING:
                 pause = pauses[min(step.looks, len(pauses) - 1)]
                 for change in step.mutation.changes:
                     for look in self._confirming(progress, change.variable):
@@ -490,8 +506,9 @@ class Engine:
             else:
                 writes = progress.gathered.pop(operator.key)
                 self._steps.issue(progress, run, operator, writes)
-                self._judge(progress, Verdict(Cause.RUNNING, operator.key), now, effects)
-                self._wake(progress, now + run.timeout_s + self.settings.grace_s)
+                ends_by = self._steps.ends_by(progress.underway[operator.key])
+                self._judge(progress, Verdict(Cause.RUNNING, operator.key, "", ends_by), now, effects)
+                self._wake(progress, ends_by)
         effects.append(Start(run))
 
     def _judge(self, progress: Progress, verdict: Verdict, now: float, effects: list[Effect]) -> None:

@@ -20,7 +20,7 @@ def explain(catalog: Catalog, progress: Progress, batches: Batches, now: float) 
             topic = wishes or "nothing is wished of it"
             next_at = None
         case Cause.RUNNING | Cause.WAITING:
-            topic, following, next_at = _under_way(progress, subject)
+            topic, following = _under_way(progress, subject)
         case Cause.HELD:
             following = "is free again" if next_at is not None else "`kraken release` lifts the hold"
         case Cause.BACKOFF:
@@ -35,7 +35,7 @@ def explain(catalog: Catalog, progress: Progress, batches: Batches, now: float) 
             topic, following = f"{subject} waits for its turn", "starts when a place is free"
             particulars = _queue(catalog, progress, batches, subject)
         case Cause.STALE | Cause.UNKNOWN:
-            particulars, following, next_at = _looking(progress, subject, next_at)
+            particulars, following, next_at = _looking(progress, subject, next_at, now)
         case Cause.NO_PATH | Cause.REQUIRES_UNMET:
             following = "another Cfg, attribute or Kraken module would open a way"
     reason = f"{topic}: {particulars}" if particulars else topic
@@ -50,10 +50,10 @@ def hold_text(hold: Hold) -> str:
     return f"{hold.reason} ({hold.owner})"
 
 
-def _under_way(progress: Progress, key: str) -> tuple[str, str, float | None]:
+def _under_way(progress: Progress, key: str) -> tuple[str, str]:
     step = progress.underway.get(key)
     if step is None:
-        return f"{key} is under way", "", None
+        return f"{key} is under way", ""
     wanted = _wanted(step)
     what = {
         Phase.ISSUED: f"{key} is being done",
@@ -65,7 +65,7 @@ def _under_way(progress: Progress, key: str) -> tuple[str, str, float | None]:
         what += f" (with it: {', '.join(others)})"
     fails_to = ", ".join(f"{variable}={value}" for variable, value in step.mutation.fails_to.items())
     following = f"gives up and takes it for {fails_to}" if fails_to else "gives up"
-    return what, following, step.deadline
+    return what, following
 
 
 def _wanted(step: Underway) -> str:
@@ -83,7 +83,9 @@ def _queue(catalog: Catalog, progress: Progress, batches: Batches, key: str) -> 
     return f"{position} of {waiting}; {busy} of {places} {kind} runs under way"
 
 
-def _looking(progress: Progress, variable: str, next_at: float | None) -> tuple[str, str, float | None]:
+def _looking(
+    progress: Progress, variable: str, next_at: float | None, now: float
+) -> tuple[str, str, float | None]:
     """What those who look at the variable have to say."""
     told: list[str] = []
     running = False
@@ -92,7 +94,7 @@ def _looking(progress: Progress, variable: str, next_at: float | None) -> tuple[
             running = running or look.run_id is not None or look.queued
             if look.message:
                 told.append(f"{key}: {look.message}")
-            if look.next_at is not None and not running:
+            if look.next_at is not None and look.next_at > now:  # if not: nobody can look so now
                 next_at = look.next_at if next_at is None else min(next_at, look.next_at)
     if running:
         return "; ".join(told), "is being looked at now", None

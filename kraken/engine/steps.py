@@ -127,6 +127,10 @@ class Steps:
         else:
             self.fail(progress, step, result.outcome, result.message, now, effects)
 
+    def ends_by(self, step: Underway) -> float:
+        """When it is given up, if nothing is heard or seen until then."""
+        return step.deadline + (self._settings.grace_s if step.phase is Phase.ISSUED else 0.0)
+
     def settle(self, progress: Progress, now: float, effects: list[Effect]) -> bool:
         """End the steps whose effect is seen, or can no longer come.
 
@@ -135,7 +139,7 @@ class Steps:
         """
         asserted = False
         for step in list(progress.underway.values()):
-            late = now >= step.deadline + (self._settings.grace_s if step.phase is Phase.ISSUED else 0.0)
+            late = now >= self.ends_by(step)
             if step.phase is not Phase.ISSUED and self._seen(progress, step):
                 self._succeed(progress, step, now, effects)
             elif late and step.disowned:
