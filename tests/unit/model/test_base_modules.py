@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
 
-from kraken.model.loading import find_modules, load_all, load_file
+from kraken.model.loading import find_modules, link, load_all, load_file
 from kraken.model.update import Value
 from kraken.planning.path import NoPath
 from kraken.planning.path import Path as Answer
@@ -109,6 +110,21 @@ def test_without_an_attribute_it_needs_there_is_no_path(planner: Planner, missin
 
     assert isinstance(answer, NoPath)
     assert missing in [condition.name for condition in answer.unmet]
+
+
+def test_the_worked_example_of_the_manual_fits_and_leads_where_it_says(tmp_path: Path) -> None:
+    manual = (ROOT / "docs" / "modules.md").read_text()
+    start = manual.index("    kraken_module: 1\n")
+    example = tmp_path / "motd.yml"
+    example.write_text(textwrap.dedent(manual[start : manual.index("\nCheck it, without a daemon")]))
+    base, _ = load_all([ROOT])
+
+    catalog, errors = link([*base.modules.values(), load_file(example)])
+
+    assert errors == []
+    cold, wish = {"phys_state": "POWER_OFF"}, {"motd": "MAINTENANCE"}
+    path = steps(Planner(catalog).find_path(ATTRIBUTES, cold, wish))
+    assert path == ["power_on", "ssh_answers", "fit", "motd_status"]
 
 
 def test_everything_that_can_end_somebodys_work_says_so(planner: Planner) -> None:
