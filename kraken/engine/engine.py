@@ -58,6 +58,7 @@ class Engine:
         self._progress: dict[str, Progress] = {}
         self._wakes: list[tuple[float, str]] = []
         self._dirty: dict[str, None] = {}
+        self._asserting: set[str] = set()  # what a time-out says of them will come back as news
         self._queued: list[tuple[Progress, Verdict]] = []
         self.adopt(catalog, planner)
 
@@ -105,6 +106,7 @@ class Engine:
                 self._judge(progress, verdict, now, effects)
             self._wake(progress, self._stale_at(progress))
         self._queued.clear()
+        self._asserting.clear()
         return effects
 
     def next_deadline(self, now: float) -> float | None:
@@ -200,16 +202,8 @@ class Engine:
         progress = self._progress[node]
         self._dirty[node] = None
         self._steps.touch(progress, mutation)
-        hidden = [c.variable for c in mutation.changes if c.variable not in progress.unsettled]
-        if not hidden or not unfinished:
-            return []
-        trouble = progress.trouble
-        trouble.since = now
-        trouble.quarantined = (
-            f"{mutation.key} was under way when the daemon ended, and nothing observes "
-            f"{', '.join(hidden)}: look at the node, then `kraken retry {node}`"
-        )
-        return [TroubleChanged(node, dict(trouble.failures), trouble.quarantined, trouble.since)]
+        how = "was under way when the daemon ended"
+        return self._steps.lose(progress, mutation, how, now) if unfinished else []
 
     # -- news ---------------------------------------------------------------------------------
 
@@ -269,8 +263,10 @@ class Engine:
                 self._looks.ended(progress, look, result)
             return
         step = progress.underway.get(run.operator.key)
-        if step is not None and step.run_id == run.id and step.phase is Phase.ISSUED:
-            self._steps.reported(progress, step, result, now, effects)
+        if step is None or step.run_id != run.id or step.phase is not Phase.ISSUED:
+            return
+        if self._steps.reported(progress, step, result, now, effects):
+            self._asserting.add(result.node)
 
     def _given_up(self, run: Run, nodes: Iterable[str]) -> None:
         """Its executor never reported; what it says from now on is not heard."""
@@ -288,7 +284,7 @@ class Engine:
 
     def _evaluate(self, progress: Progress, now: float, effects: list[Effect]) -> None:
         gathered, progress.gathered = progress.gathered, {}
-        asserted = self._steps.settle(progress, now, effects)
+        asserted = self._steps.settle(progress, now, effects) or progress.node.name in self._asserting
         looks, wake_at = self._looks.due(progress, now)
         for look in looks:
             self._queue(progress, look, now)

@@ -110,8 +110,12 @@ class Steps:
 
     def reported(
         self, progress: Progress, step: Underway, result: NodeResult, now: float, effects: list[Effect]
-    ) -> None:
-        """Take in the executor's word on a step that was issued."""
+    ) -> bool:
+        """Take in the executor's word on a step that was issued.
+
+        Returns:
+            As `settle`.
+        """
         self.touch(progress, step.mutation, seen=result.observed)
         if step.disowned:
             self._end_disowned(progress, step, now, effects)
@@ -119,13 +123,16 @@ class Steps:
             other = self._seen_elsewhere(step, result.observed)
             if other is None:
                 step.phase, step.acknowledged_at = Phase.CONFIRMING, now
-                return
+                return False
             self.fail(progress, step, Outcome.FAILED, result.message or other, now, effects)
         elif result.outcome in (Outcome.CANCELLED, Outcome.INTERRUPTED):
             del progress.underway[step.mutation.key]
             effects.append(_ended(progress, step, result.outcome, now, result.message))
+            effects += self.lose(progress, step.mutation, "was stopped under way", now)
         else:
-            self.fail(progress, step, result.outcome, result.message, now, effects)
+            seen = result.observed
+            return self.fail(progress, step, result.outcome, result.message, now, effects, seen)
+        return False
 
     def ends_by(self, step: Underway) -> float:
         """When it is given up, if nothing is heard or seen until then."""
@@ -146,8 +153,11 @@ class Steps:
                 self.touch(progress, step.mutation)
                 self._end_disowned(progress, step, now, effects)
             elif late:
-                self.fail(progress, step, Outcome.TIMEOUT, self._late(progress, step), now, effects)
-                asserted = asserted or bool(step.mutation.fails_to)
+                silent = step.phase is Phase.ISSUED
+                message = self._late(progress, step)
+                asserted |= self.fail(progress, step, Outcome.TIMEOUT, message, now, effects)
+                if silent:
+                    effects += self.lose(progress, step.mutation, "had no end its executor told of", now)
             elif step.phase is Phase.CONFIRMING and (elsewhere := self._went_elsewhere(progress, step)):
                 self.fail(progress, step, Outcome.FAILED, elsewhere, now, effects)
             elif step.phase is Phase.WAITING and not self.may_wait(progress, step.mutation):
@@ -177,18 +187,42 @@ class Steps:
         message: str,
         now: float,
         effects: list[Effect],
-    ) -> None:
-        """End the step as failed: count it, pause, and after a time-out assert `fails_to`."""
+        seen: Collection[str] = (),
+    ) -> bool:
+        """End the step as failed: count it, pause, and after a time-out assert `fails_to`.
+
+        Args:
+            seen: variables that its executor itself observed at the end; of them nothing is asserted.
+
+        Returns:
+            As `settle`.
+        """
         mutation = step.mutation
         del progress.underway[mutation.key]
         seed = f"{self._seed}/{progress.node.name}"
         note_failure(progress.trouble, self._settings, mutation.key, message, now, seed)
         effects.append(_ended(progress, step, outcome, now, message))
         effects.append(_trouble(progress))
-        if outcome is Outcome.TIMEOUT:
-            self.touch(progress, mutation)
-            if mutation.fails_to:
-                effects.append(Assert(progress.node.name, mutation.fails_to, TIMEOUT_SOURCE))
+        if outcome is not Outcome.TIMEOUT:
+            return False
+        self.touch(progress, mutation, seen)
+        asserted = {variable: value for variable, value in mutation.fails_to.items() if variable not in seen}
+        if asserted:
+            effects.append(Assert(progress.node.name, asserted, TIMEOUT_SOURCE))
+        return bool(asserted)
+
+    def lose(self, progress: Progress, mutation: Mutation, how: str, now: float) -> list[Effect]:
+        """What became of it is not known: it is looked for, and where nothing can look, a person must."""
+        hidden = [c.variable for c in mutation.changes if not self.observable(progress, c.variable)]
+        if not hidden:
+            return []
+        node, trouble = progress.node.name, progress.trouble
+        trouble.since = now
+        trouble.quarantined = (
+            f"{mutation.key} {how}, and nothing observes {', '.join(hidden)}: "
+            f"look at the node, then `kraken retry {node}`"
+        )
+        return [_trouble(progress)]
 
     def touch(self, progress: Progress, mutation: Mutation, seen: Collection[str] = ()) -> None:
         """The mutation is over, or lost: of what it changes only what is seen from now on counts.
