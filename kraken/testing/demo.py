@@ -132,6 +132,16 @@ class Demo:
             daemon.kill()
             daemon.wait()
 
+    def daemon_pid(self) -> int:
+        """The daemon's process.
+
+        Raises:
+            DemoError: there is none now.
+        """
+        if self._daemon is None:
+            raise DemoError("the daemon does not run")
+        return self._daemon.pid
+
     def answers(self) -> bool:
         """Whether somebody listens at the socket."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
