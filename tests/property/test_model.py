@@ -21,6 +21,14 @@ from kraken.model.schema import parse_module
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate, Value, newer
 
 ROOT = Path(__file__).parents[2]
+
+
+def tried(times: int) -> settings:
+    """How many examples; without a deadline, as a test must not fail because a machine is busy."""
+    checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    return settings(max_examples=times, deadline=None, suppress_health_check=checks)
+
+
 STAYS, COMES_AND_GOES = "n1", "n2"
 
 stamps = st.builds(Stamp, st.integers(1, 3), st.integers(1, 4))
@@ -71,7 +79,7 @@ def shown(nodes: NodeTable) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=500)
+@tried(500)
 @given(histories, st.data())
 def test_the_order_of_records_does_not_matter(history: list[StateUpdate], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(history))
@@ -79,7 +87,7 @@ def test_the_order_of_records_does_not_matter(history: list[StateUpdate], data: 
     assert shown(table(shuffled)) == shown(table(history))
 
 
-@settings(max_examples=300)
+@tried(300)
 @given(histories, st.data())
 def test_how_often_a_record_comes_does_not_matter(history: list[StateUpdate], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(history), max_size=8)) if history else []
@@ -87,7 +95,7 @@ def test_how_often_a_record_comes_does_not_matter(history: list[StateUpdate], da
     assert shown(table([*history, *again])) == shown(table(history))
 
 
-@settings(max_examples=500)
+@tried(500)
 @given(histories, histories)
 def test_two_copies_that_offer_each_other_everything_become_equal(
     ours: list[StateUpdate], theirs: list[StateUpdate]
@@ -99,7 +107,7 @@ def test_two_copies_that_offer_each_other_everything_become_equal(
     assert shown(a) == shown(b) == shown(table([*ours, *theirs]))
 
 
-@settings(max_examples=300)
+@tried(300)
 @given(histories)
 def test_what_merge_gives_back_is_all_that_a_follower_needs(history: list[StateUpdate]) -> None:
     leader, follower = table([]), table([])
@@ -109,7 +117,7 @@ def test_what_merge_gives_back_is_all_that_a_follower_needs(history: list[StateU
     assert shown(follower) == shown(leader)
 
 
-@settings(max_examples=300)
+@tried(300)
 @given(histories)
 def test_merging_what_is_known_gives_nothing_back(history: list[StateUpdate]) -> None:
     nodes = table(history)
@@ -117,6 +125,7 @@ def test_merging_what_is_known_gives_nothing_back(history: list[StateUpdate]) ->
     assert nodes.merge(history) == []
 
 
+@tried(100)
 @given(of_one_thing, of_one_thing, of_one_thing)
 def test_newer_is_a_choice_that_does_not_depend_on_grouping(
     a: StateUpdate, b: StateUpdate, c: StateUpdate
@@ -126,6 +135,7 @@ def test_newer_is_a_choice_that_does_not_depend_on_grouping(
     assert newer(a, a) is a
 
 
+@tried(100)
 @given(of_one_thing, stamps)
 def test_an_older_stamp_never_replaces_a_newer(record: StateUpdate, stamp: Stamp) -> None:
     other = StateUpdate(record.node, record.side, record.variable, "OTHER", stamp, 9.0, "z")
@@ -135,6 +145,7 @@ def test_an_older_stamp_never_replaces_a_newer(record: StateUpdate, stamp: Stamp
     assert winner.stamp == max(record.stamp, stamp)
 
 
+@tried(100)
 @given(st.integers(1, 9), st.integers(0, 10**9), st.integers(0, 10**9))
 def test_a_restarted_writer_wins_over_its_former_self(incarnation: int, before: int, after: int) -> None:
     def record(value: str, stamp: Stamp) -> StateUpdate:
@@ -150,11 +161,13 @@ def test_a_restarted_writer_wins_over_its_former_self(incarnation: int, before: 
 names = st.from_regex(r"[a-z]{1,3}(-[a-z]{1,2})?[0-9]{0,4}(-ib[0-9])?", fullmatch=True)
 
 
+@tried(100)
 @given(st.sets(names, min_size=1, max_size=30))
 def test_a_folded_nodeset_names_the_same_nodes(nodes: set[str]) -> None:
     assert set(expand(fold(nodes))) == nodes
 
 
+@tried(100)
 @given(st.one_of(st.integers(1, 10_000), st.integers(1, 366 * 86_400_000)))
 def test_a_duration_that_was_written_is_read_back(milliseconds: int) -> None:
     seconds = milliseconds / 1000
@@ -162,6 +175,7 @@ def test_a_duration_that_was_written_is_read_back(milliseconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
 
 
+@tried(100)
 @given(st.one_of(st.text(max_size=12), st.floats(), st.integers(), st.from_regex(r"[0-9.]{1,5}[dhms]{1,3}")))
 def test_anything_is_a_duration_above_zero_or_a_value_error(written: str | float) -> None:
     try:
@@ -191,7 +205,7 @@ def read(text: str) -> ModuleError | None:
     return None
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@tried(600)
 @given(st.sampled_from(TEXTS), st.data())
 def test_a_damaged_module_is_read_or_refused_with_a_module_error(text: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
@@ -224,7 +238,7 @@ def spots(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     ]
 
 
-@settings(max_examples=400, deadline=None)
+@tried(400)
 @given(st.sampled_from(TEXTS), st.data())
 def test_a_module_with_any_value_replaced_is_read_or_refused(text: str, data: st.DataObject) -> None:
     document = yaml.safe_load(text)
@@ -239,7 +253,7 @@ def test_a_module_with_any_value_replaced_is_read_or_refused(text: str, data: st
     assert error is None or error.message
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tried(200)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_module_or_a_module_error(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "m.yml"
