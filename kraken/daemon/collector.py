@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from kraken.engine.doubt import FORGOTTEN_SOURCE
 from kraken.engine.effects import Assert, Effect
 from kraken.engine.engine import Engine
 from kraken.engine.news import Changed, News, Reported
@@ -242,7 +243,7 @@ class Collector:
         dsc = node.dsc_values()
         known = self.catalog.known(dsc, node.attribute_values())
         return [
-            StateUpdate(node.name, Side.DSC, variable, UNKNOWN, self.stamp(), now, "forgotten")
+            StateUpdate(node.name, Side.DSC, variable, UNKNOWN, self.stamp(), now, FORGOTTEN_SOURCE)
             for variable, value in dsc.items()
             if value != UNKNOWN and variable not in known
         ]

@@ -83,7 +83,7 @@ class Batches:
                 times += [self._lingers_until(key), self._gathers_until(key)]
         return min((time for time in times if time > now), default=None)
 
-    def reported(self, run_id: str, node: str) -> Run | None:
+    def reported(self, run_id: str, node: str) -> Active | None:
         """Note the node's result; None when the run is not under way or the node reported before."""
         active = self.active.get(run_id)
         if active is None or node not in active.out:
@@ -91,7 +91,7 @@ class Batches:
         active.out.discard(node)
         if not active.out:
             del self.active[run_id]
-        return active.run
+        return active
 
     def out_on(self, node: str) -> list[Run]:
         """Runs whose executors owe a word on this node."""

@@ -12,6 +12,9 @@ from kraken.model.update import UNKNOWN
 TIMEOUT_SOURCE = "timeout"
 """The source of values that were asserted, not seen."""
 
+FORGOTTEN_SOURCE = "forgotten"
+"""The source of UNKNOWN where there was a value that no longer counts."""
+
 CLOCK_SKEW_S = 5.0
 """An observation from further in the future than this has an age nobody knows."""
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Verdict
-from kraken.engine.doubt import Doubt, doubt
-from kraken.engine.effects import CauseChanged, Effect, Start, TroubleChanged
+from kraken.engine.doubt import FORGOTTEN_SOURCE, Doubt, doubt
+from kraken.engine.effects import Assert, CauseChanged, Effect, Start, TroubleChanged
 from kraken.engine.explain import explain, hold_text
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
@@ -20,7 +20,7 @@ from kraken.model.hold import HoldTable
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import NodeTable
 from kraken.model.run import NodeResult, Outcome, Run
-from kraken.model.update import Side
+from kraken.model.update import UNKNOWN, Side
 from kraken.planning.path import NoPath, Path, Step
 from kraken.planning.planner import Planner
 
@@ -247,26 +247,57 @@ class Engine:
         if side is not Side.CFG:
             state = self.catalog.known(node.dsc_values(), progress.attributes)
             if state != progress.state:
+                self._forget(progress, state)
                 progress.state = state
                 for look in progress.looks.values():
                     look.blind = False
+                for variable in [v for v in progress.unsettled if not self._looks.knowable(progress, v)]:
+                    progress.unsettled.discard(variable)
+
+    def _forget(self, progress: Progress, state: Mapping[str, str]) -> None:
+        """What is UNKNOWN from now on may be seen again only by looks yet to come."""
+        for variable in progress.state:
+            if variable not in state:
+                progress.touched[variable] = self.batches.last_number
 
     def _reported(self, result: NodeResult, now: float, effects: list[Effect]) -> None:
-        run = self.batches.reported(result.run_id, result.node)
         progress = self._progress.get(result.node)
-        if run is None or progress is None:
+        active = self.batches.reported(result.run_id, result.node)
+        if active is None or progress is None:
             return
+        run, number = active.run, active.number
         self._dirty[result.node] = None
         if isinstance(run.operator, Discovery):
             look = progress.looks.get(run.operator.key)
             if look is not None and look.run_id == run.id:
                 self._looks.ended(progress, look, result)
+                self._seen_nothing(progress, run, number, result, effects)
             return
         step = progress.underway.get(run.operator.key)
         if step is None or step.run_id != run.id or step.phase is not Phase.ISSUED:
             return
         if self._steps.reported(progress, step, result, now, effects):
             self._asserting.add(result.node)
+
+    def _seen_nothing(
+        self, progress: Progress, run: Run, number: int, result: NodeResult, effects: list[Effect]
+    ) -> None:
+        """A look that answered saw no value of what a mutation had touched: nobody knows it now."""
+        if result.outcome is not Outcome.OK or not isinstance(run.operator, Discovery):
+            return
+        for observes in run.operator.observes:
+            variable = observes.variable
+            if variable not in progress.unsettled or variable in result.observed:
+                continue
+            value = progress.value(variable)
+            if number <= progress.touched.get(variable, progress.born):
+                continue
+            if value == UNKNOWN:
+                progress.unsettled.discard(variable)
+            elif observes.values is None or value in observes.values:
+                progress.unsettled.discard(variable)
+                effects.append(Assert(progress.node.name, {variable: UNKNOWN}, FORGOTTEN_SOURCE))
+                self._asserting.add(progress.node.name)
 
     def _given_up(self, run: Run, nodes: Iterable[str]) -> None:
         """Its executor never reported; what it says from now on is not heard."""
@@ -316,6 +347,8 @@ class Engine:
         blind = self._blind(progress)
         path = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, blind)
         self._drop_unwanted(progress, path, now, effects)
+        if isinstance(path, NoPath):
+            path = self._partial(progress, path, blind) or path
         if isinstance(path, NoPath):
             return self._under_way(progress) or self._no_path(progress, path, blind, now)
         verdict: Verdict | None = None
@@ -411,6 +444,21 @@ class Engine:
             self._queue(progress, look, now)
         return Verdict(doubted.cause, doubted.variable, doubted.detail, again_at)
 
+    def _partial(self, progress: Progress, no_path: NoPath, blind: frozenset[str]) -> Path | None:
+        """A path to what can be had first, when the rest cannot even be looked at before that is there.
+
+        A look that found nothing in vain is no way forward for what it looked for, but may well be for
+        what had no value to be seen.
+        """
+        if not blind or any(self._looks.knowable(progress, variable) for variable in no_path.variables):
+            return None
+        cfg = {v: wish for v, wish in progress.cfg.items() if v not in no_path.variables}
+        path = self.planner.find_path_in(progress.class_, progress.state, cfg, blind)
+        if isinstance(path, NoPath) or not path.steps:
+            return None
+        hoped = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, frozenset())
+        return path if isinstance(hoped, Path) else None
+
     def _no_path(self, progress: Progress, no_path: NoPath, blind: frozenset[str], now: float) -> Verdict:
         if blind:
             hoped = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, frozenset())
@@ -459,16 +507,21 @@ class Engine:
     # -- bookkeeping --------------------------------------------------------------------------
 
     def _confirm(self, progress: Progress, now: float) -> float | None:
-        """Look for the effects of acknowledged steps; gives back when to look next."""
+        """Look for the effects of steps that were acknowledged, or wait for the world; gives back when
+        to look next. Discoveries with an interval of their own are enough for a wait.
+        """
         wake_at: float | None = None
         pauses = self.settings.confirm_s
         for step in progress.underway.values():
             at = self._steps.ends_by(step)
-            if step.phase is Phase.CONFIRMING:
+            if step.phase is not Phase.ISSUED:
+                began_at = step.acknowledged_at or step.started_at
                 pause = pauses[min(step.looks, len(pauses) - 1)]
                 for change in step.mutation.changes:
                     for look in self._confirming(progress, change.variable):
-                        since = max(step.acknowledged_at, look.asked_at or 0.0)
+                        if step.phase is Phase.WAITING and look.discovery.every_s is not None:
+                            continue
+                        since = max(began_at, look.asked_at or 0.0)
                         due = since + max(pause, look.discovery.cost if step.looks else 0.0)
                         if due <= now:
                             step.looks += 1

@@ -123,12 +123,21 @@ class Looks:
         """Note the result of a look; what it observed is in the node's Dsc already."""
         look.run_id = None
         look.message = result.message
-        found = any(observes.variable in progress.state for observes in look.discovery.observes)
         answered = result.outcome is Outcome.OK
         look.failures = 0 if answered and result.observed else look.failures + 1
-        look.blind = not found
+        look.blind = any(
+            o.variable not in progress.state and self.knowable(progress, o.variable)
+            for o in look.discovery.observes
+        )
         every = look.discovery.every_s
         look.next_at = None if every is None or look.asked_at is None else look.asked_at + every
+
+    def knowable(self, progress: Progress, variable: str) -> bool:
+        """Whether the variable can have a value now."""
+        declared = self._catalog.variables.get(variable)
+        return declared is None or self._catalog.holds(
+            declared.known_when, progress.state, progress.attributes
+        )
 
     def _watch(self, discovery: Discovery, progress: Progress) -> Watch:
         variables = self._catalog.variables

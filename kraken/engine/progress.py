@@ -49,7 +49,7 @@ class Look:
 
     Attributes:
         next_at: when it is due; None: only when asked.
-        blind: it ended, and told nothing of a variable that nobody knows.
+        blind: it ended, and told nothing of a variable that has a value and that nobody knows.
     """
 
     discovery: Discovery

@@ -160,9 +160,8 @@ class Steps:
                     effects += self.lose(progress, step.mutation, "had no end its executor told of", now)
             elif step.phase is Phase.CONFIRMING and (elsewhere := self._went_elsewhere(progress, step)):
                 self.fail(progress, step, Outcome.FAILED, elsewhere, now, effects)
-            elif step.phase is Phase.WAITING and not self.may_wait(progress, step.mutation):
-                del progress.underway[step.mutation.key]
-                effects.append(_ended(progress, step, Outcome.CANCELLED, now, "no longer possible"))
+            elif step.phase is Phase.WAITING:
+                self._settle_wait(progress, step, now, effects)
         return asserted
 
     def drop_wait(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
@@ -170,14 +169,20 @@ class Steps:
         del progress.underway[step.mutation.key]
         effects.append(_ended(progress, step, Outcome.CANCELLED, now, "no longer wanted"))
 
-    def may_wait(self, progress: Progress, mutation: Mutation) -> bool:
-        """Whether the world may still do this: its conditions hold, its variables are at `from`."""
+    def _settle_wait(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
+        """End a wait for what the world can no longer do.
+
+        When what it requires was lost meanwhile, it failed: a node that dies in every boot must not be
+        switched on for ever.
+        """
+        mutation = step.mutation
         if not self._catalog.applies(mutation, progress.state, progress.attributes):
-            return False
-        return all(
-            change.sources is None or progress.value(change.variable) in change.sources
-            for change in mutation.changes
-        )
+            self.fail(progress, step, Outcome.FAILED, "what it requires was lost meanwhile", now, effects)
+        elif any(
+            c.sources is not None and progress.value(c.variable) not in c.sources for c in mutation.changes
+        ):
+            del progress.underway[mutation.key]
+            effects.append(_ended(progress, step, Outcome.CANCELLED, now, "no longer possible"))
 
     def fail(
         self,
