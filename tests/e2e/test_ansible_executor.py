@@ -110,11 +110,27 @@ def nodes(tmp_path: Path) -> Iterator[dict[str, Sshd]]:
 async def executor(tmp_path: Path) -> AsyncIterator[AnsibleExecutor]:
     work = tmp_path / "work"
     work.mkdir()
-    executor = AnsibleExecutor(work_directory=work, ssh=SshSettings(connect_timeout_s=3))
+    executor = AnsibleExecutor(
+        work_directory=work, ssh=SshSettings(connect_timeout_s=10, persist_s=300, alive_s=600)
+    )
     yield executor
     control = executor.workspace.control
     await executor.close()
     await until(lambda: not masters_in(control))
+
+
+@pytest.fixture
+async def let_pass() -> AsyncIterator[Callable[[float], None]]:
+    """Seconds that pass at once for the loop: no test waits for a time to be over."""
+    loop = asyncio.get_running_loop()
+    real, ahead = loop.time, [0.0]
+    loop.time = lambda: real() + ahead[0]  # type: ignore[method-assign]
+
+    def let_pass(seconds: float) -> None:
+        ahead[0] += seconds
+
+    yield let_pass
+    loop.time = real  # type: ignore[method-assign]
 
 
 def masters(executor: AnsibleExecutor) -> list[str]:
@@ -133,21 +149,21 @@ def masters_in(control: Path | None) -> list[str]:
 
 
 async def until(happens: Callable[[], Any]) -> None:
-    for _ in range(3000):
+    for _ in range(12000):
         if happens():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen within 30 s")
+    raise AssertionError("it did not happen within two minutes")
 
 
-def a_run(tasks: list[Any], *names: str, timeout_s: float = 60.0) -> Run:
+def a_run(tasks: list[Any], *names: str, timeout_s: float = 600.0) -> Run:
     action = Action("ansible", tasks, Path("/nowhere"))
     mutation = Mutation("web", "start", (Change("service", None, "RUNNING"),), action=action)
     return Run("r1", mutation, names, time.time(), timeout_s)
 
 
 async def perform(
-    executor: AnsibleExecutor, tasks: list[Any], *nodes: NodeFacts, timeout_s: float = 60.0
+    executor: AnsibleExecutor, tasks: list[Any], *nodes: NodeFacts, timeout_s: float = 600.0
 ) -> dict[str, NodeResult]:
     told: list[NodeResult] = []
     run = a_run(tasks, *(facts.name for facts in nodes), timeout_s=timeout_s)
@@ -206,21 +222,29 @@ async def test_a_frozen_node_costs_only_itself(
 
 
 async def test_a_node_that_freezes_under_way_times_out_and_is_reached_again_when_it_thaws(
-    nodes: dict[str, Sshd], executor: AnsibleExecutor, tmp_path: Path
+    nodes: dict[str, Sshd], executor: AnsibleExecutor, tmp_path: Path, let_pass: Callable[[float], None]
 ) -> None:
-    facts = [sshd.facts(tmp_path / "known_hosts") for sshd in nodes.values()]
-    await perform(executor, LOOK, *facts)
+    facts = {name: sshd.facts(tmp_path / "known_hosts") for name, sshd in nodes.items()}
+    await perform(executor, LOOK, *facts.values())
+    kept = masters(executor)
     nodes["n2"].signal_all(signal.SIGSTOP)
-    results = await perform(executor, LOOK, *facts, timeout_s=8.0)
+    told: dict[str, NodeResult] = {}
+    run = a_run(LOOK, *facts)
+    flying = asyncio.create_task(executor.run(run, facts, lambda rs: told.update({r.node: r for r in rs})))
+    await until(lambda: {"n1", "n3"} <= set(told))
+    let_pass(run.timeout_s)
+    await flying
     await until(lambda: len(masters(executor)) == 2)
+    left = masters(executor)
     nodes["n2"].signal_all(signal.SIGCONT)
-    after = await perform(executor, LOOK, *facts)
+    after = await perform(executor, LOOK, *facts.values())
 
-    assert {n: r.outcome for n, r in results.items()} == {
+    assert {n: r.outcome for n, r in told.items()} == {
         "n1": Outcome.OK,
         "n2": Outcome.TIMEOUT,
         "n3": Outcome.OK,
     }
+    assert set(left) < set(kept), "the connections of the others were kept"
     assert {result.outcome for result in after.values()} == {Outcome.OK}
 
 
@@ -230,23 +254,26 @@ async def test_cancel_ends_the_ssh_clients_too(
     facts = {name: sshd.facts(tmp_path / "known_hosts") for name, sshd in nodes.items()}
     run = a_run([{"ansible.builtin.command": "sleep 621"}], *facts)
     flying = asyncio.create_task(executor.run(run, facts, lambda results: None))
-    mine = os.getpid()
-    await until(
-        lambda: (
-            sum(
-                b"sleep\x00621" in cmdline(pid)
-                for sshd in nodes.values()
-                for pid in descendants(sshd.process.pid)
-            )
-            >= 3
-        )
-    )
-    flying.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await flying
-    await until(lambda: not masters(executor))
+    sleeping: set[int] = set()  # on the nodes, where they outlive their run: with pipelining nobody ends them
 
-    assert [cmdline(pid) for pid in descendants(mine) if b"ssh\x00" in cmdline(pid)] == []
+    def all_sleep() -> bool:
+        for sshd in nodes.values():
+            sleeping.update(p for p in descendants(sshd.process.pid) if cmdline(p) == b"sleep\x00621\x00")
+        return len(sleeping) == len(nodes)
+
+    try:
+        await until(all_sleep)
+        flying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await flying
+        clients = [cmdline(pid) for pid in descendants(os.getpid()) if cmdline(pid).startswith(b"ssh\x00")]
+        await until(lambda: not masters(executor))
+    finally:
+        for pid in sleeping:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    assert clients == []
 
 
 def cmdline(pid: int) -> bytes:

@@ -32,6 +32,7 @@ class Kept:
     def wait_for(self, count: int) -> None:
         """Until so many processes live below the keeper; remembers them."""
         while len(self.pids) < count:
+            assert self.process.poll() is None, "the keeper ended before its command had begun"
             self.pids = set(descendants(self.process.pid))
             time.sleep(0.01)
 
