@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Verdict
@@ -26,6 +27,8 @@ from kraken.planning.planner import Planner
 
 STALE_MARGIN_S = 0.001
 """Keeps an alarm from falling a rounding error before the value is too old."""
+
+WAITING_LOOKS = 5
 
 
 class Engine:
@@ -126,15 +129,17 @@ class Engine:
             return {}
         own = _changed_by(active.run, progress)
         admitted: dict[str, str] = {}
-        for variable, value in result.observed.items():
-            declared = self.catalog.variables.get(variable)
-            if declared is None or not declared.accepts(value):
-                continue
+        for variable, value in self._sound(result.observed).items():
             if variable not in own and active.number <= progress.touched.get(variable, progress.born):
                 continue
             progress.unsettled.discard(variable)
             admitted[variable] = value
         return admitted
+
+    def _sound(self, observed: Mapping[str, str]) -> Mapping[str, str]:
+        """What of it is about declared variables, and within their domains."""
+        variables = self.catalog.variables
+        return {v: value for v, value in observed.items() if v in variables and variables[v].accepts(value)}
 
     def explain(self, node: str, now: float) -> Explanation:
         """The node's one cause, with the fact that blocks and what happens next."""
@@ -276,6 +281,7 @@ class Engine:
         step = progress.underway.get(run.operator.key)
         if step is None or step.run_id != run.id or step.phase is not Phase.ISSUED:
             return
+        result = replace(result, observed=self._sound(result.observed))
         if self._steps.reported(progress, step, result, now, effects):
             self._asserting.add(result.node)
 
@@ -508,7 +514,8 @@ class Engine:
 
     def _confirm(self, progress: Progress, now: float) -> float | None:
         """Look for the effects of steps that were acknowledged, or wait for the world; gives back when
-        to look next. Discoveries with an interval of their own are enough for a wait.
+        to look next. While the world is waited for, a discovery looks up to WAITING_LOOKS times as
+        often as it does by itself.
         """
         wake_at: float | None = None
         pauses = self.settings.confirm_s
@@ -519,10 +526,11 @@ class Engine:
                 pause = pauses[min(step.looks, len(pauses) - 1)]
                 for change in step.mutation.changes:
                     for look in self._confirming(progress, change.variable):
-                        if step.phase is Phase.WAITING and look.discovery.every_s is not None:
-                            continue
                         since = max(began_at, look.asked_at or 0.0)
-                        due = since + max(pause, look.discovery.cost if step.looks else 0.0)
+                        least = look.discovery.cost if step.looks else 0.0
+                        if step.phase is Phase.WAITING and look.discovery.every_s is not None:
+                            least = look.discovery.every_s / WAITING_LOOKS
+                        due = since + max(pause, least)
                         if due <= now:
                             step.looks += 1
                             self._queue(progress, look, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
+from kraken.engine.doubt import TIMEOUT_SOURCE
 from kraken.engine.progress import Look, Progress
 from kraken.engine.settings import Settings
 from kraken.model.catalog import Catalog
@@ -73,11 +74,26 @@ class Looks:
                 continue
             if not self.applicable(watch, progress):
                 continue
-            if look.next_at <= now:
+            at = max(look.next_at, self._seen_until(watch.discovery, progress))
+            if at <= now:
                 ready.append(look)
-            elif next_at is None or look.next_at < next_at:
-                next_at = look.next_at
+            elif next_at is None or at < next_at:
+                next_at = at
         return ready, next_at
+
+    def _seen_until(self, discovery: Discovery, progress: Progress) -> float:
+        """Until when it need not look, because all it could see was seen otherwise lately."""
+        if discovery.every_s is None:
+            return float("-inf")
+        oldest = float("inf")
+        for observes in discovery.observes:
+            record = progress.node.dsc.get(observes.variable)
+            if record is None or observes.variable not in progress.state:
+                return float("-inf")
+            if observes.variable in progress.unsettled or record.source == TIMEOUT_SOURCE:
+                return float("-inf")
+            oldest = min(oldest, record.seen_at)
+        return oldest + discovery.every_s
 
     def wanted(self, progress: Progress, variable: str, now: float) -> tuple[list[Look], float | None]:
         """The looks to start now because somebody waits for this variable, and when to try again.

@@ -33,7 +33,7 @@ class Settings:
     grace_s: float = 10.0
     batch_max: int = 512
     linger_s: Mapping[str, float] = field(
-        default_factory=lambda: {"ansible": 0.2, "ipmi": 0.05, "redfish": 0.05}
+        default_factory=lambda: {"ansible": 0.5, "ipmi": 0.05, "redfish": 0.05}
     )
     gather_s: Mapping[str, float] = field(
         default_factory=lambda: {"ansible": 2.0, "ipmi": 0.1, "redfish": 0.1, "tcp": 0.1}
