@@ -385,7 +385,7 @@ class Engine:
             if declared.fresh_for_s is not None:
                 at = progress.node.dsc[variable].seen_at + declared.fresh_for_s + STALE_MARGIN_S
                 stale_at = at if stale_at is None else min(stale_at, at)
-        if progress.trouble:
+        if progress.trouble and progress.trouble.quarantined is None:  # that, a person must end
             progress.trouble = Trouble()
             effects.append(TroubleChanged(progress.node.name, {}, None, 0.0))
         return Verdict(Cause.CONVERGED, "", "", stale_at)

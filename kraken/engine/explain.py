@@ -19,6 +19,9 @@ def explain(catalog: Catalog, progress: Progress, batches: Batches, now: float) 
             wishes = ", ".join(f"{variable}={value}" for variable, value in progress.cfg.items())
             topic = wishes or "nothing is wished of it"
             next_at = None
+            if progress.trouble.quarantined is not None:
+                particulars = f"still in quarantine: {progress.trouble.quarantined}"
+                following = "`kraken retry` releases it"
         case Cause.RUNNING | Cause.WAITING:
             topic, following = _under_way(progress, subject)
         case Cause.HELD:
