@@ -51,10 +51,10 @@ def with_head(app: ASGIApp) -> ASGIApp:
     """The app, answering HEAD as GET; the server leaves the body out."""
 
     async def asked(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP:
-            if scope["method"] == HttpMethod.HEAD and scope["path"] != ENDLESS:
-                scope = copy.copy(scope)  # the server must still know that it is HEAD
-                scope["method"] = HttpMethod.GET
+        http = scope if scope["type"] == ScopeType.HTTP else None
+        if http is not None and http["method"] == HttpMethod.HEAD and http["path"] != ENDLESS:
+            scope = copy.copy(http)  # the server must still know that it is HEAD
+            scope["method"] = HttpMethod.GET
         await app(scope, receive, send)
 
     return asked
