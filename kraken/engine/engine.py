@@ -11,6 +11,7 @@ from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.doubt import FORGOTTEN_SOURCE, Doubt, doubt
 from kraken.engine.effects import Assert, CauseChanged, Effect, Start, TroubleChanged
 from kraken.engine.explain import explain, hold_text
+from kraken.engine.honest import find_honest_path
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
 from kraken.engine.progress import Look, Phase, Progress, Trouble
@@ -157,7 +158,7 @@ class Engine:
         """The path from what is known of the node to its Cfg (or to this one)."""
         progress = self._progress[node]
         wanted = progress.cfg if cfg is None else cfg
-        return self.planner.find_path_in(progress.class_, progress.state, wanted, frozenset())
+        return find_honest_path(self.planner, progress.class_, progress.state, wanted, frozenset())
 
     def look(self, nodes: Iterable[str], now: float) -> dict[str, list[str]]:
         """Have these nodes looked at as soon as possible; gives back which discoveries will."""
@@ -351,7 +352,7 @@ class Engine:
         if progress.trouble.quarantined is not None:
             return self._under_way(progress) or Verdict(Cause.QUARANTINED, "", progress.trouble.quarantined)
         blind = self._blind(progress)
-        path = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, blind)
+        path = find_honest_path(self.planner, progress.class_, progress.state, progress.cfg, blind)
         self._drop_unwanted(progress, path, now, effects)
         if isinstance(path, NoPath):
             path = self._partial(progress, path, blind) or path
@@ -459,15 +460,15 @@ class Engine:
         if not blind or any(self._looks.knowable(progress, variable) for variable in no_path.variables):
             return None
         cfg = {v: wish for v, wish in progress.cfg.items() if v not in no_path.variables}
-        path = self.planner.find_path_in(progress.class_, progress.state, cfg, blind)
+        path = find_honest_path(self.planner, progress.class_, progress.state, cfg, blind)
         if isinstance(path, NoPath) or not path.steps:
             return None
-        hoped = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, frozenset())
+        hoped = find_honest_path(self.planner, progress.class_, progress.state, progress.cfg, frozenset())
         return path if isinstance(hoped, Path) else None
 
     def _no_path(self, progress: Progress, no_path: NoPath, blind: frozenset[str], now: float) -> Verdict:
         if blind:
-            hoped = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, frozenset())
+            hoped = find_honest_path(self.planner, progress.class_, progress.state, progress.cfg, frozenset())
             if isinstance(hoped, Path):
                 step = next(s for s in hoped.steps if s.operator.key in blind)
                 variable = next(iter(step.effects))
@@ -502,7 +503,7 @@ class Engine:
         if not waits:
             return
         if isinstance(path, NoPath):
-            path = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, frozenset())
+            path = find_honest_path(self.planner, progress.class_, progress.state, progress.cfg, frozenset())
             if isinstance(path, Path):
                 return  # only what we do not look at meanwhile is missing
         wanted = {step.operator.key for step in path.steps} if isinstance(path, Path) else set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kraken.engine.cause import Cause
+from kraken.engine.honest import find_honest_path
 from kraken.engine.progress import Phase
 from kraken.model.hold import EVERY_NODE
 from kraken.model.node import Node
@@ -102,7 +103,8 @@ def _reachable(simulation: Simulation, node: Node, cause: Cause) -> str:
         return ""
     assert simulation.collector is not None
     known = catalog.known(node.dsc_values(), node.attribute_values())
-    answer = simulation.collector.planner.find_path(node.attribute_values(), known, cfg)
+    planner = simulation.collector.planner
+    answer = find_honest_path(planner, planner.class_of(node.attribute_values()), known, cfg)
     if not isinstance(answer, NoPath):
         return f"a path is there: {[step.operator.name for step in answer.steps]}"
     if bool(answer.unmet) != (cause is Cause.REQUIRES_UNMET):

@@ -65,6 +65,7 @@ class Watch:
         self._issues: dict[tuple[str, str], Issue] = {}  # (node, mutation)
         self._touched: dict[tuple[str, str], int] = {}  # (node, variable): a mutation of it ended
         self._seen: dict[tuple[str, str, object], int] = {}  # (node, variable, stamp): how new the look was
+        self._vain: dict[tuple[str, str], int] = {}  # (node, variable): a look that saw no value of it
         self._run_numbers: dict[str, int] = {}
         self._failures: dict[str, Failures] = {}
         self._quarantined: set[str] = set()
@@ -182,7 +183,12 @@ class Watch:
     def _results(self, results: Sequence[NodeResult]) -> None:
         for result in results:
             run = self._out.pop((result.run_id, result.node), None)
-            if run is None or not isinstance(run.operator, Mutation):
+            if run is None:
+                continue
+            if isinstance(run.operator, Discovery):
+                if result.outcome is Outcome.OK:
+                    for observes in run.operator.observes:
+                        self._vain[result.node, observes.variable] = self._run_numbers[run.id]
                 continue
             self._touch(result.node, run.operator)
             issue = self._issues.get((result.node, run.operator.key))
@@ -229,6 +235,7 @@ class Watch:
                     self._need_peace(node, run.operator, other.operator)
             self._out[run.id, node] = run
             if isinstance(run.operator, Mutation):
+                self._check_dsc(self._node(node))
                 self._need_freedom(node, run.operator, now)
                 self._need_knowledge(node, run.operator, now)
                 self._need_news(node, run.operator)
@@ -347,9 +354,10 @@ class Watch:
         )
 
     def _newness(self, node: Node, variable: str, record: Record | None) -> int:
-        if record is None:
-            return -1
-        return self._seen.get((node.name, variable, record.stamp), 0)
+        seen = -1 if record is None else self._seen.get((node.name, variable, record.stamp), 0)
+        if variable in self._known(node):
+            return seen
+        return max(seen, self._vain.get((node.name, variable), -1))
 
     # -- after every step -------------------------------------------------------------------------
 
@@ -361,12 +369,12 @@ class Watch:
         self.checks += 1
         now = simulation.clock()
         for node in collector.table.values():
-            self._check_dsc(node, now)
+            self._check_dsc(node)
             causes.check(self, simulation, node, now)
         if set(simulation.durable.table) != set(collector.table):
             self.broken("", "the collector's table and the declared nodes differ")
 
-    def _check_dsc(self, node: Node, now: float) -> None:
+    def _check_dsc(self, node: Node) -> None:
         """What stands as seen was true; and remember how new it is."""
         simulation = self._simulation
         for variable, record in node.dsc.items():
