@@ -57,7 +57,11 @@ def converge(nodes: int) -> int:
     while True:
         runs = [effect.run for effect in effects if isinstance(effect, Start)]
         if not runs:
-            break
+            now = collector.engine.next_deadline(now) or 0.0
+            if not now:
+                break
+            effects = collector.accept([], now)
+            continue
         now += 0.001
         results = []
         for run in runs:
