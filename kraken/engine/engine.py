@@ -447,6 +447,10 @@ class Engine:
 
     def _look_first(self, progress: Progress, doubted: Doubt, now: float) -> Verdict:
         looks, again_at = self._looks.wanted(progress, doubted.variable, now)
+        for name in self._looks.grounds(progress, doubted.variable):
+            ground = doubt(self.catalog, progress, name, now, disruptive=False)
+            if ground is not None:  # perhaps nobody can see the one because the other is not so any more
+                looks += self._looks.wanted(progress, ground.variable, now)[0]
         for look in looks:
             self._queue(progress, look, now)
         return Verdict(doubted.cause, doubted.variable, doubted.detail, again_at)

@@ -117,6 +117,15 @@ class Looks:
                 again_at = at
         return ready, again_at
 
+    def grounds(self, progress: Progress, variable: str) -> set[str]:
+        """The variables that must be so for anybody to see this one."""
+        declared = self._catalog.variables.get(variable)
+        conditions = list(declared.known_when) if declared is not None else []
+        for watch in self.watches(progress):
+            if any(o.variable == variable for o in watch.discovery.observes):
+                conditions += (*watch.requires, *watch.excludes)
+        return {c.name for c in conditions if c.name in self._catalog.variables} - {variable}
+
     def look(self, progress: Progress, discovery: Discovery) -> Look:
         """The node's record of this discovery, made when it is new."""
         look = progress.looks.get(discovery.key)

@@ -306,7 +306,7 @@ class Chaos:
                 return
         engine = simulation.collector.engine
         for name in simulation.collector.table:
-            if engine.cause(name) not in AT_REST:
+            if not self._rests(name):
                 told = engine.explain(name, simulation.clock())
                 simulation.watch.broken(
                     name, f"{CALM_S:g} s after the last fault it is {told.cause}: {told.reason}"
@@ -314,8 +314,18 @@ class Chaos:
 
     def _resting(self) -> bool:
         assert self.simulation.collector is not None
-        engine = self.simulation.collector.engine
-        return all(engine.cause(name) in AT_REST for name in self.simulation.collector.table)
+        return all(self._rests(name) for name in self.simulation.collector.table)
+
+    def _rests(self, name: str) -> bool:
+        """Whether it is as wished, or nothing but somebody's act can bring it there."""
+        simulation = self.simulation
+        assert simulation.collector is not None
+        told = simulation.collector.engine.progress(name).verdict
+        if told.cause is Cause.UNKNOWN and told.subject not in simulation.world.truth.get(name, {}):
+            return True  # it has no value that could be seen
+        if told.cause is Cause.STALE:
+            return not simulation.watch.is_observable(simulation.collector.table[name], told.subject)
+        return told.cause in AT_REST
 
     def _must_be_quiet(self) -> None:
         """Nothing but periodic looks, and no more of them than were declared."""
