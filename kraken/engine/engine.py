@@ -479,6 +479,7 @@ class Engine:
                 return self._look_first(
                     progress, Doubt(Cause.UNKNOWN, variable, f"{variable} cannot be seen"), now
                 )
+            no_path = hoped  # why there is none whatever a look may find
         cause = Cause.REQUIRES_UNMET if no_path.unmet else Cause.NO_PATH
         return Verdict(cause, ", ".join(no_path.variables), "; ".join(no_path.reasons))
 

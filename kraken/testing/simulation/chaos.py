@@ -18,6 +18,7 @@ from kraken.testing.simulation.simulation import Delivery, Simulation, obedient
 
 CALM_S = 7200.0  # by then every node must have arrived
 QUIET_S = 600.0  # and then nothing but looks happens
+LATE_S = 500.0  # how long after the last fault a slow executor may still do something
 STEP_S = 60.0
 AT_REST = {Cause.CONVERGED, Cause.NO_PATH, Cause.REQUIRES_UNMET, Cause.HELD}
 
@@ -296,6 +297,7 @@ class Chaos:
         simulation = self.simulation
         assert simulation.collector is not None
         end = simulation.time + CALM_S
+        simulation.run_for(LATE_S)
         while simulation.time < end:
             simulation.run_for(STEP_S)
             engine = simulation.collector.engine

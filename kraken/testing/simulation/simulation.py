@@ -131,7 +131,9 @@ class Simulation:
         self.say(f"start, incarnation {collector.incarnation}")
         self.watch.restored()
         consequences, changes = remembered(collector, memory, now)
-        self.durable.commit(changes)
+        troubles = [c for c in consequences if isinstance(c, TroubleChanged)]
+        # In one commit: a start that forgets what was under way must not forget whom it put in quarantine.
+        self.durable.commit([*changes, *(kept for c in troubles for kept in trouble_of(c, now))])
         self._perform(consequences)
         self._refreshed_at = now
         self._at(FLUSH_S, self._flush, mortal=True)
