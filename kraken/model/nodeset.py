@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -29,6 +30,7 @@ def expand(text: str, groups: Mapping[str, Sequence[str]] | None = None) -> list
             "no nodes selected", part=text, hint="name a nodeset like n[0001-0008] or @group, or say --all"
         )
     known = dict(groups or {})
+    _check_size(text)
     _check_groups(text, known)
     try:
         selected = NodeSet(text, resolver=_resolver(known))
@@ -39,8 +41,6 @@ def expand(text: str, groups: Mapping[str, Sequence[str]] | None = None) -> list
             part=text,
             hint="write it like n[0001-0008],login1 or @group",
         ) from error
-    if len(selected) > EXPAND_MAX:
-        raise NodeSetError(f"nodeset {text!r} names {len(selected)} nodes, more than {EXPAND_MAX}", part=text)
     if not selected:
         raise NodeSetError(f"nodeset {text!r} selects no node", part=text)
     return [str(name) for name in selected]
@@ -64,6 +64,28 @@ def check_name(name: str) -> str:
             hint="use letters, digits, dots, dashes and underscores",
         )
     return name
+
+
+def _check_size(text: str) -> None:
+    """Count what the ranges would give before ClusterShell makes every name of it."""
+    total = 0
+    for pattern in re.split(r"[,!&^](?![^\[\]]*\])", text):
+        total += math.prod(_width(ranges) for ranges in re.findall(r"\[([^\[\]]*)\]", pattern))
+    if total > EXPAND_MAX:
+        raise NodeSetError(f"nodeset {text!r} names {total} nodes, more than {EXPAND_MAX}", part=text)
+
+
+def _width(ranges: str) -> int:
+    """How many numbers `1-8/2,12` stands for; what is no range counts as one."""
+    total = 0
+    for part in ranges.split(","):
+        found = re.fullmatch(r"\s*(\d+)-(\d+)(?:/(\d+))?\s*", part)
+        if found is None:
+            total += 1
+            continue
+        first, last, step = int(found[1]), int(found[2]), int(found[3] or 1)
+        total += max(0, last - first) // max(step, 1) + 1
+    return total
 
 
 def _resolver(groups: dict[str, Sequence[str]]) -> GroupResolver:

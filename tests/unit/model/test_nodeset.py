@@ -37,6 +37,8 @@ def test_a_nodeset_selects_these_nodes(text: str, names: list[str]) -> None:
         ("n1,@nobody", "names the unknown group @nobody"),
         ("n1!n1", "selects no node"),
         ("n[1-99999999]", "names 99999999 nodes, more than 1000000"),
+        ("r[1-2000]n[1-2000]", "names 4000000 nodes, more than 1000000"),
+        ("a,n[1-900000],n[1-900000]", "names 1800001 nodes, more than 1000000"),
     ],
 )
 def test_what_selects_nobody_is_an_error_that_says_why(text: str, reason: str) -> None:
@@ -44,6 +46,10 @@ def test_what_selects_nobody_is_an_error_that_says_why(text: str, reason: str) -
         expand(text, GROUPS)
 
     assert reason in str(caught.value)
+
+
+def test_a_large_nodeset_below_the_limit_is_expanded() -> None:
+    assert len(expand("r[1-10]n[0000-9999/10]")) == 10_000
 
 
 def test_without_groups_a_group_is_unknown() -> None:
