@@ -44,7 +44,7 @@ async def run(operations: Operations, run_id: str) -> answers.RunWithResults:
     return views.run_with_results(entry)
 
 
-@get("/v1/history", summary="What changed, and by whom", responses=fails(400, 404, 422, 507))
+@get("/v1/history", summary="What changed, and by whom", responses=fails(404, 422, 507))
 async def history(
     operations: Operations,
     nodeset: Annotated[str | None, Parameter(description="only entries of these nodes")] = None,

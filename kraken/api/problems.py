@@ -62,7 +62,7 @@ _BY_STATUS = {
     413: ("too-large", "Too large"),
 }
 _MEANING = {
-    400: "The body is not JSON, or the nodeset cannot be read or is missing.",
+    400: "The request is malformed, or its nodeset cannot be read or is missing.",
     404: "A node nobody declared, or no such run, module or hold.",
     409: "Many nodes want a yes, no path leads there, or safety forbids it; nothing was done.",
     413: "The body is larger than 64 MiB.",
@@ -78,7 +78,7 @@ def fails(*statuses: int) -> dict[int, ResponseSpec]:
         status: ResponseSpec(
             answers.Problem, generate_examples=False, description=_MEANING[status], media_type=MEDIA_TYPE
         )
-        for status in statuses
+        for status in sorted({400, *statuses})
     }
 
 

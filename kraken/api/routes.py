@@ -26,8 +26,8 @@ from kraken.model.document import nearest
 Http = Request[Any, Any, Any]
 Nodeset = Annotated[str | None, Parameter(description="ClusterShell syntax: n[0001-0128],login1, @group")]
 
-_SELECTS = fails(400, 404, 422)
-_CHANGES = fails(400, 404, 409, 413, 422, 507)
+_SELECTS = fails(404, 422)
+_CHANGES = fails(404, 409, 413, 422, 507)
 
 
 @get("/v1/health", sync_to_thread=False, summary="How the daemon is, in numbers")
@@ -106,7 +106,7 @@ async def change_attributes(request: Http, operations: Operations, data: bodies.
     return await _change(request, operations, data, operations.change_attributes)
 
 
-@post("/v1/plan", status_code=200, summary="What would be done", responses=fails(400, 404, 413, 422))
+@post("/v1/plan", status_code=200, summary="What would be done", responses=fails(404, 413, 422))
 async def plan(operations: Operations, data: bodies.PlanQuestion) -> answers.Plan:
     """What would be done if these values were declared, nodes folded by equal plans."""
     names = operations.select(data.nodeset, data.all)
@@ -125,10 +125,10 @@ async def plan(operations: Operations, data: bodies.PlanQuestion) -> answers.Pla
 async def explain(
     operations: Operations,
     nodeset: Nodeset = None,
-    everything: Annotated[bool, Parameter(query="all", description="every node")] = False,
+    all: Annotated[bool, Parameter(description="every node")] = False,
 ) -> Response[bytes]:
     """One cause per node, and folded: equal cause and equal reason together, most nodes first."""
-    names = operations.select(nodeset, everything)
+    names = operations.select(nodeset, all)
     table = operations.daemon.collector.table
     found = await in_slices(names, lambda name: operations.explain([name]) if name in table else [])
     explanations = [explanation for one in found for explanation in one]
@@ -138,9 +138,7 @@ async def explain(
     return Response(body, media_type="application/json")
 
 
-@post(
-    "/v1/discover", status_code=200, sync_to_thread=False, summary="Look now", responses=fails(400, 404, 422)
-)
+@post("/v1/discover", status_code=200, sync_to_thread=False, summary="Look now", responses=fails(404, 422))
 def discover(operations: Operations, data: bodies.Selection) -> answers.Asked:
     """Look at these nodes now."""
     return views.asked(operations.daemon.look(operations.select(data.nodeset, data.all)))
@@ -161,7 +159,7 @@ async def hold(request: Http, operations: Operations, data: bodies.NewHold) -> a
     return views.changes(await operations.hold(names, data.reason, data.for_s, asked))
 
 
-@post("/v1/holds/release", status_code=200, summary="Lift holds", responses=fails(400, 404, 413, 422, 507))
+@post("/v1/holds/release", status_code=200, summary="Lift holds", responses=fails(404, 413, 422, 507))
 async def release(request: Http, operations: Operations, data: bodies.Release) -> answers.Changes:
     """Lift every hold of the nodes, or only that of this id, or this owner's."""
     names = operations.select(data.nodeset, data.all)
@@ -169,7 +167,7 @@ async def release(request: Http, operations: Operations, data: bodies.Release) -
     return views.changes(await operations.release(names, asked, hold_id=data.id, owner=data.owner))
 
 
-@post("/v1/freeze", status_code=200, summary="Leave every node alone", responses=fails(400, 413, 422, 507))
+@post("/v1/freeze", status_code=200, summary="Leave every node alone", responses=fails(413, 422, 507))
 async def freeze(request: Http, operations: Operations, data: bodies.Freeze) -> answers.Frozen:
     """No mutation starts anywhere; discovery goes on."""
     await operations.freeze(data.reason, Asked(who(request)))
@@ -187,7 +185,7 @@ async def thaw(request: Http, operations: Operations) -> answers.Frozen:
     "/v1/retry",
     status_code=200,
     summary="End quarantine and pauses",
-    responses=fails(400, 404, 413, 422, 507),
+    responses=fails(404, 413, 422, 507),
 )
 async def retry(request: Http, operations: Operations, data: bodies.Selection) -> answers.Changes:
     """End quarantine and pauses."""

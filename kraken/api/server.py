@@ -57,16 +57,8 @@ async def _serve(config: Config) -> int:
         remote = None if config.api.address is None else doors.enter_context(tcp_socket(config))
         daemon = await start_daemon(config)
         try:
-            app = with_head(build_app(daemon))
-            servers = [(_Server(_uvicorn_config(app)), local)]
-            if remote is not None:
-                assert tokens is not None, "the configuration wants tokens for TCP"
-                guarded = _uvicorn_config(bearer_only(app, tokens))
-                guarded.load()
-                guarded.ssl = tls
-                servers.append((_Server(guarded), remote))
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, daemon)
-            async with _serving(servers):
+            async with answering(daemon, local, remote, tokens, tls):
                 notify.sd_notify("READY=1")
                 extra = {"socket": str(config.api.socket), "listen": config.api.listen or "nowhere"}
                 log.info("ready", extra=extra)
@@ -74,14 +66,32 @@ async def _serve(config: Config) -> int:
                     await ended.wait()
                 log.info("ending")
                 notify.sd_notify("STOPPING=1")
-                daemon.events.close()  # or streams would keep the servers waiting
         finally:
             await daemon.close()
     return 0
 
 
 @contextlib.asynccontextmanager
-async def _serving(servers: list[tuple[_Server, socket.socket]]) -> AsyncIterator[None]:
+async def answering(
+    daemon: Daemon,
+    local: socket.socket,
+    remote: socket.socket | None = None,
+    tokens: Tokens | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[None]:
+    """Serve the daemon on these listening sockets; on the way out, streams end and answers are finished.
+
+    Args:
+        tokens: who may ask over `remote`.
+    """
+    app = with_head(build_app(daemon))
+    servers = [(_Server(_uvicorn_config(app)), local)]
+    if remote is not None:
+        assert tokens is not None, "nobody is served over TCP without a token"
+        guarded = _uvicorn_config(bearer_only(app, tokens))
+        guarded.load()
+        guarded.ssl = tls
+        servers.append((_Server(guarded), remote))
     running = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
     try:
         while not all(server.started for server, _ in servers):
@@ -91,6 +101,7 @@ async def _serving(servers: list[tuple[_Server, socket.socket]]) -> AsyncIterato
             await asyncio.sleep(0.01)
         yield
     finally:
+        daemon.events.close()  # or streams would keep the servers waiting
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*running, return_exceptions=True)
@@ -163,11 +174,11 @@ def unix_socket(config: Config) -> Iterator[socket.socket]:
         finally:
             os.umask(old_umask)
         made = path.stat().st_ino
-        if config.api.socket_group is not None:
-            _give_to(path, config.api.socket_group)
-        path.chmod(int(config.api.socket_mode, 8))
-        sock.listen(BACKLOG)
         try:
+            if config.api.socket_group is not None:
+                _give_to(path, config.api.socket_group)
+            path.chmod(int(config.api.socket_mode, 8))
+            sock.listen(BACKLOG)
             yield sock
         finally:
             with contextlib.suppress(OSError):

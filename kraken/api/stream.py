@@ -34,7 +34,7 @@ EVENT_STREAM = "text/event-stream"
         200: ResponseSpec(
             str, generate_examples=False, description="Server-sent events.", media_type=EVENT_STREAM
         ),
-        **fails(400, 404, 422),
+        **fails(404, 422),
     },
 )
 async def events(

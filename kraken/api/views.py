@@ -13,7 +13,7 @@ from kraken.engine.cause import Explanation
 from kraken.engine.doubt import is_stale
 from kraken.engine.progress import Progress
 from kraken.errors import ModuleError
-from kraken.model.hold import EVERY_NODE, Hold
+from kraken.model.hold import EVERY_NODE, Hold, standing
 from kraken.model.module import Condition, Discovery, KrakenModule, Mutation, Variable
 from kraken.model.node import Record
 from kraken.model.nodeset import fold
@@ -48,7 +48,7 @@ def health(daemon: Daemon) -> answers.Health:
 
 def frozen(daemon: Daemon) -> answers.Frozen:
     """The freeze, if there is one."""
-    found = holds(daemon.collector.holds.on(EVERY_NODE, daemon.clock()))
+    found = holds(standing(daemon.collector.holds.of(EVERY_NODE), daemon.clock()))
     return {"frozen": found[0] if found else None}
 
 

@@ -1,0 +1,384 @@
+"""The calls of docs/api.md, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kraken.daemon.daemon import Daemon
+from kraken.engine.cause import Cause
+
+CONVERGING = {
+    "groups": {"lab": {"nodes": "n[1-2]", "attributes": {"service.unit": "d"}}},
+    "nodes": {"n[1-3]": {"cfg": {"power": "ON"}}, "n1": {"cfg": {"service": "RUNNING"}}},
+}
+
+
+@pytest.fixture
+async def settled(caller: Any) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """Waits until every node is converged."""
+
+    async def wait() -> dict[str, Any]:
+        async with asyncio.timeout(60):
+            while True:
+                health: dict[str, Any] = await caller.get("/v1/health")
+                if list(health["causes"]) == ["CONVERGED"]:
+                    return health
+                await asyncio.sleep(0.02)
+
+    return wait
+
+
+async def test_nodes_in_three_views(caller: Any, settled: Any) -> None:
+    await caller.apply(CONVERGING)
+    await settled()
+    names = await caller.get("/v1/nodes?view=names")
+    brief = (await caller.get("/v1/nodes"))["nodes"]
+    full = (await caller.get("/v1/nodes?view=full&nodeset=n1"))["nodes"]
+
+    assert names == {"nodes": ["n1", "n2", "n3"]}
+    assert {**brief[0], "since": 0} == {
+        "name": "n1", "groups": ["lab"], "cfg": {"power": "ON", "service": "RUNNING"},
+        "dsc": {"power": "ON", "service": "RUNNING"}, "cause": "CONVERGED",
+        "reason": "power=ON, service=RUNNING", "since": 0,
+    }  # fmt: skip
+    assert [node["name"] for node in brief] == ["n1", "n2", "n3"]
+    alone = await caller.get("/v1/nodes/n1")
+    assert {**full[0], "records": 0, "explanation": 0} == {**alone, "records": 0, "explanation": 0}
+    assert full[0]["attributes"] == {"service.unit": "d"}
+    assert full[0]["records"]["cfg"]["power"]["source"] == "api"
+    seen = full[0]["records"]["dsc"]["power"]
+    assert (seen["value"], seen["stale"], seen["source"]) == ("ON", False, "lab.look_power")
+    assert seen["age_s"] >= 0
+    assert (full[0]["path"], full[0]["no_path"], full[0]["running"], full[0]["failures"]) == ([], None, [], 0)
+
+
+async def test_nodes_are_chosen_by_nodeset_cause_and_group(caller: Any, settled: Any) -> None:
+    await caller.apply(CONVERGING)
+    await settled()
+    await caller.post("/v1/holds", {"nodeset": "n3", "reason": "x"})
+
+    async def names(query: str) -> Any:
+        return (await caller.get(f"/v1/nodes?view=names&{query}"))["nodes"]
+
+    assert await names("nodeset=@lab") == ["n1", "n2"]
+    assert await names("cause=held") == ["n3"]
+    assert await names("group=lab&cause=CONVERGED") == ["n1", "n2"]
+    assert await names("cause=RUNNING") == []
+
+
+async def test_who_has_the_list_already_is_told_so(caller: Any) -> None:
+    await caller.apply({"nodes": {"x": {}}})
+    first = await caller.ask("GET", "/v1/nodes?view=names")
+    tag = first.headers["etag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}'):
+        same = await caller.ask("GET", "/v1/nodes?view=names", headers={"If-None-Match": known})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    await caller.apply({"nodes": {"y": {}}})
+    other = await caller.ask("GET", "/v1/nodes?view=names", headers={"If-None-Match": tag})
+
+    assert (other.status_code, other.json()) == (200, {"nodes": ["x", "y"]})
+
+
+async def test_a_change_answers_with_every_node_named(caller: Any) -> None:
+    applied = await caller.apply(CONVERGING, dry_run=True)
+    assert applied["changed"] == 3
+    assert await caller.get("/v1/nodes") == {"nodes": []}
+    await caller.apply(CONVERGING)
+    await caller.post("/v1/freeze", {"reason": "so that nothing moves"})
+    answer = await caller.patch(
+        "/v1/cfg", {"nodeset": "n[1,3]", "set": {"power": "ON"}, "unset": ["service"]}
+    )
+    attributes = await caller.patch("/v1/attributes", {"all": True, "set": {"rack": 1}})
+
+    assert answer["changed"] == 1
+    assert answer["items"][0] == {
+        "node": "n1", "changed": True, "created": False, "diff": {"service": ["RUNNING", None]},
+        "attributes": {}, "groups": None, "message": "",
+    }  # fmt: skip
+    assert [item["changed"] for item in answer["items"]] == [True, False]
+    assert [item["attributes"] for item in attributes["items"]] == [{"rack": [None, 1]}] * 3
+
+
+async def test_an_explanation_for_each_and_folded(caller: Any, settled: Any) -> None:
+    await caller.apply(CONVERGING)
+    await settled()
+    await caller.post("/v1/holds", {"nodeset": "n2", "reason": "broken fan"}, headers={"Kraken-User": "ann"})
+    answer = await caller.get("/v1/explain?all=true")
+
+    assert [explanation["cause"] for explanation in answer["nodes"]] == ["CONVERGED", "HELD", "CONVERGED"]
+    assert {row["nodeset"]: (row["cause"], row["count"], row["reason"]) for row in answer["folded"]} == {
+        "n1": ("CONVERGED", 1, "power=ON, service=RUNNING"),
+        "n2": ("HELD", 1, "broken fan (ann)"),
+        "n3": ("CONVERGED", 1, "power=ON"),
+    }
+    assert set(answer["nodes"][0]) == {"node", "cause", "reason", "fact", "since", "next", "next_at"}
+
+
+async def test_a_plan_is_folded(caller: Any, settled: Any) -> None:
+    await caller.apply(CONVERGING)
+    await settled()
+    answer = await caller.post("/v1/plan", {"all": True, "set": {"power": "OFF"}, "unset": ["service"]})
+    nothing = await caller.post("/v1/plan", {"nodeset": "n3"})
+    impossible = await caller.post("/v1/plan", {"nodeset": "n3", "set": {"image": "a"}})
+    (group,) = answer["groups"]
+
+    assert (answer["changes"], group["nodeset"], group["count"]) == (True, "n[1-3]", 3)
+    assert [(step["name"], step["kind"], step["disruptive"], step["after"]) for step in group["steps"]] == [
+        ("switch_off", "mutation", True, [])
+    ]
+    assert nothing == {"changes": False, "groups": [{"nodeset": "n3", "count": 1, "cost": 0, "steps": []}]}
+    assert impossible["changes"] is True
+    assert "image.store" in impossible["groups"][0]["no_path"]["reasons"][0]
+
+
+async def test_looking_now(caller: Any) -> None:
+    await caller.apply({"nodes": {"n[1-2]": {}}})
+    answer = await caller.post("/v1/discover", {"nodeset": "n1"})
+
+    assert (answer["changed"], answer["items"][0]["discoveries"]) == (1, ["lab.look_power"])
+
+
+async def test_holds_are_folded_and_lifted(caller: Any) -> None:
+    await caller.apply({"nodes": {"n[1-3]": {}}})
+    user = {"Kraken-User": "ann@site"}
+    await caller.post("/v1/holds", {"nodeset": "n[1-2]", "reason": "fan", "for_s": 60}, headers=user)
+    await caller.post("/v1/holds", {"nodeset": "n3", "reason": "disk"}, headers={"Kraken-User": "a b"})
+    two, one = (await caller.get("/v1/holds"))["holds"]
+
+    assert (two["id"], two["nodeset"], two["owner"], two["reason"]) == (None, "n[1-2]", "ann@site", "fan")
+    assert two["until"] == pytest.approx(two["created_at"] + 60)
+    assert (one["nodeset"], one["owner"], one["until"]) == ("n3", "api", None)  # no name: who knows
+    released = await caller.post("/v1/holds/release", {"all": True, "owner": "ann@site"})
+    assert [item["changed"] for item in released["items"]] == [True, True, False]
+    await caller.post("/v1/holds/release", {"nodeset": "n[1-3]", "id": one["id"]})
+    assert await caller.get("/v1/holds") == {"holds": []}
+
+
+async def test_frozen_and_thawed(caller: Any) -> None:
+    frozen = await caller.post("/v1/freeze", {"reason": "moving"}, headers={"Kraken-User": "ann"})
+    assert (frozen["frozen"]["nodeset"], frozen["frozen"]["owner"]) == ("*", "ann")
+    assert (await caller.get("/v1/health"))["frozen"] == frozen["frozen"]
+    assert (await caller.get("/v1/holds"))["holds"] == [frozen["frozen"]]
+    assert await caller.post("/v1/thaw") == {"frozen": None}
+
+
+async def test_runs_and_one_run(caller: Any, settled: Any) -> None:
+    await caller.apply(CONVERGING)
+    await settled()
+    service, power = (await caller.get("/v1/runs"))["runs"]
+    one = await caller.get(f"/v1/runs/{power['id']}")
+
+    assert (power["name"], power["module"], power["kind"]) == ("switch_on", "lab", "mutation")
+    assert (power["nodeset"], power["outcomes"], power["timeout_s"]) == ("n[1-3]", {"OK": "n[1-3]"}, 60)
+    assert service["nodeset"] == "n1"
+    assert {**one, "results": 0} == {**power, "results": 0}
+    assert [(r["node"], r["outcome"], r["observed"]) for r in one["results"]] == [
+        (f"n{i}", "OK", {"power": "ON"}) for i in (1, 2, 3)
+    ]
+    assert (await caller.get("/v1/runs?limit=1"))["runs"] == [service]
+    assert (await caller.get("/v1/runs?active=true"))["runs"] == []
+    assert (await caller.get("/v1/runs?active=false"))["runs"] == [service, power]
+
+
+async def test_history_page_by_page(caller: Any) -> None:
+    await caller.post("/v1/freeze", {"reason": "so that nothing moves"})
+    for i in range(5):
+        await caller.apply({"nodes": {f"x{i}": {}}}, user="ann")
+    pages: list[list[str]] = []
+    before = ""
+    while True:
+        page = await caller.get(f"/v1/history?limit=2{before}")
+        pages.append([f"{entry['node']} {entry['text']}" for entry in page["entries"]])
+        if page["next"] is None:
+            break
+        before = f"&before={page['next']}"
+
+    assert [len(page) for page in pages] == [2, 2, 2, 0]
+    assert [text for page in pages for text in page] == [
+        *(f"x{i} declared" for i in (4, 3, 2, 1, 0)), "* held: so that nothing moves",
+    ]  # fmt: skip
+
+
+async def test_the_history_of_a_node_outlives_it(caller: Any) -> None:
+    await caller.apply({"nodes": {"gone": {}, "x": {}}})
+    await caller.post("/v1/nodes/delete", {"nodeset": "gone"})
+    told = [entry["text"] for entry in (await caller.get("/v1/history?nodeset=gone"))["entries"]]
+
+    assert told == ["forgotten", "declared"]
+    assert (await caller.problem("GET", "/v1/history?nodeset=gone,never"))["part"] == "never"
+
+
+async def test_modules(caller: Any, tmp_path: Path) -> None:
+    (tmp_path / "modules" / "bad.yml").write_text("kraken_module: 1\nname: bad\nvariabels: {}\n")
+    reloaded = await caller.post("/v1/modules/reload")
+    listed = await caller.get("/v1/modules")
+    one = await caller.get("/v1/modules/lab")
+    (refused,) = listed["refused"]
+
+    assert reloaded == listed
+    assert [module["name"] for module in listed["modules"]] == ["lab"]
+    assert (Path(refused["file"]).name, refused["line"], refused["key"]) == ("bad.yml", 3, "variabels")
+    assert one["variables"]["power"]["values"] == ["OFF", "ON", "HUNG"]
+    assert one["variables"]["image"]["values"] == "any"
+    assert one["mutations"]["switch_on"]["mutates"] == {"power": [["OFF"], "ON"]}
+    assert one["mutations"]["switch_on"]["done_by"] == "ipmi"
+    assert one["discoveries"]["look_power"]["observes"] == {"power": ["OFF", "ON"]}
+    assert (await caller.get("/v1/health"))["modules"]["refused"][0]["file"] == refused["file"]
+
+
+async def test_graphs(caller: Any) -> None:
+    await caller.apply({"nodes": {"n1": {}}})
+    for kind in ("mutation", "causal"):
+        dot = await caller.ask("GET", f"/v1/graph?kind={kind}&node=n1")
+        assert dot.text.startswith("digraph")
+        assert json.loads((await caller.ask("GET", f"/v1/graph?kind={kind}&format=json")).content)
+    svg = await caller.ask("GET", "/v1/graph?format=svg")
+    if shutil.which("dot"):
+        assert b"<svg" in svg.content
+    else:
+        problem = caller.problem_of(svg)
+        assert (problem["type"], problem["status"]) == ("refused", 501)
+        assert "apt-get install graphviz" in problem["hint"]
+
+
+async def test_metrics_count_every_node_once(caller: Any, settled: Any) -> None:
+    await caller.apply(CONVERGING)
+    await settled()
+    response = await caller.ask("GET", "/metrics")
+    rows = dict(line.rsplit(" ", 1) for line in response.text.splitlines() if not line.startswith("#"))
+
+    assert response.headers["content-type"].startswith("text/plain")
+    assert {name: float(rows[f'kraken_nodes{{cause="{name}"}}']) for name in Cause} == {
+        name: 3.0 if name == "CONVERGED" else 0.0 for name in Cause
+    }
+
+
+# -- events -------------------------------------------------------------------------------------
+
+
+async def follow(caller: Any, query: str, count: int, **headers: str) -> list[dict[str, Any]]:
+    """The next events of the stream."""
+    found: list[dict[str, Any]] = []
+    async with (
+        asyncio.timeout(60),
+        caller.client.stream("GET", f"/v1/events{query}", headers=headers) as stream,
+    ):
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        event: dict[str, Any] = {}
+        async for line in stream.aiter_lines():
+            name, _, value = line.partition(": ")
+            if line.startswith(":"):
+                continue
+            if line:
+                event[name] = value
+            elif event:
+                found.append({**event, "data": json.loads(event["data"])})
+                event = {}
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_events_as_they_happen_and_resumed(caller: Any, daemon: Daemon) -> None:
+    start = f"{daemon.collector.incarnation}-0"
+    await caller.post("/v1/freeze", {"reason": "x"})
+    await caller.apply({"nodes": {"n1": {"attributes": {"a": 1}}}})
+    first = await follow(caller, "?kinds=freeze,attribute", 2, **{"Last-Event-ID": start})
+    rest = await follow(caller, "?kinds=freeze,attribute", 1, **{"Last-Event-ID": first[-1]["id"]})
+
+    assert [event["event"] for event in first] == ["freeze", "attribute"]
+    assert (rest[0]["data"]["variable"], rest[0]["data"]["value"], rest[0]["data"]["was"]) == ("a", 1, None)
+    assert rest[0]["data"]["source"] == "api"
+
+
+async def test_events_of_some_nodes_only(caller: Any, daemon: Daemon, settled: Any) -> None:
+    await caller.apply(CONVERGING)
+    await settled()
+    start = {"Last-Event-ID": f"{daemon.collector.incarnation}-0"}
+    runs = await follow(caller, "?nodeset=n1&kinds=run-started", 3, **start)
+    seen = await follow(caller, "?nodeset=n2&kinds=dsc", 2, **start)
+
+    assert all("n1" in event["data"]["nodeset"] or "n[1" in event["data"]["nodeset"] for event in runs)
+    assert {event["data"]["node"] for event in seen} == {"n2"}
+
+
+async def test_a_cursor_of_another_life_is_lost(caller: Any) -> None:
+    (event,) = await follow(caller, "?kinds=dsc", 1, **{"Last-Event-ID": "1-1"})
+
+    assert event["event"] == "lost"
+
+
+async def test_who_leaves_is_forgotten(caller: Any, daemon: Daemon) -> None:
+    before = len(asyncio.all_tasks())
+    for _ in range(5):
+        async with caller.client.stream("GET", "/v1/events") as stream:
+            await anext(stream.aiter_raw())
+    async with asyncio.timeout(60):
+        while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - nobody tells when one ends
+            await asyncio.sleep(0.01)
+
+
+# -- the shape of it ----------------------------------------------------------------------------
+
+
+async def test_head_and_options(caller: Any) -> None:
+    for address in ("/v1/health", "/v1/nodes", "/metrics"):
+        answer = await caller.ask("HEAD", address)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert int(answer.headers["content-length"]) > 0
+    options = await caller.ask("OPTIONS", "/v1/cfg")
+    assert (options.status_code, options.headers["allow"]) == (204, "OPTIONS, PATCH")
+
+
+async def test_nothing_changes_state_by_get(caller: Any, daemon: Daemon, settled: Any) -> None:
+    await caller.apply(CONVERGING)
+    await settled()
+    await caller.post("/v1/freeze", {"reason": "so that nothing moves"})
+    run = (await caller.get("/v1/runs"))["runs"][0]["id"]
+    schema = await caller.get("/v1/openapi.json")
+
+    async def state() -> Any:
+        entries = (await caller.get("/v1/history?limit=10000"))["entries"]
+        nodes = await caller.get("/v1/nodes?view=names")
+        full = [node["records"]["cfg"] for node in (await caller.get("/v1/nodes?view=full"))["nodes"]]
+        return entries, nodes, full, await caller.get("/v1/holds")
+
+    before = await state()
+    for path, calls in schema["paths"].items():
+        if "get" in calls and path != "/v1/events":
+            known = {"run_id": run, "name": "lab" if "modules" in path else "n1"}
+            response = await caller.ask("GET", path.format(**known) + "?all=true")
+            assert response.status_code == 200, path
+    assert await state() == before
+
+
+async def test_the_openapi_document_has_every_call_and_every_answer(caller: Any) -> None:
+    schema = await caller.get("/v1/openapi.json")
+    documented = set()
+    for line in (Path(__file__).parents[3] / "docs" / "api.md").read_text().splitlines():
+        if line.startswith(("| `GET ", "| `POST ", "| `PATCH ")):
+            method, path = line.split("`")[1].split("?")[0].split()
+            documented.add((method, path))
+    calls = {
+        (method.upper(), path.replace("{name}", "NAME").replace("{run_id}", "ID")): call
+        for path, methods in schema["paths"].items()
+        for method, call in methods.items()
+    }
+
+    assert documented == set(calls)
+    for call in calls.values():
+        assert call["summary"]
+        for status, response in call["responses"].items():
+            (kind, content), *_ = response.get("content", {"": {"schema": True}}).items()
+            assert content["schema"], (call["operationId"], status)
+            if status != "200" and status != "304":
+                assert kind == "application/problem+json", (call["operationId"], status)
+    brief = schema["components"]["schemas"]["BriefNode"]
+    assert set(brief["required"]) == {"name", "groups", "cfg", "dsc", "cause", "reason", "since"}
