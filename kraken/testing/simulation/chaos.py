@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kraken.engine.cause import Cause
@@ -89,6 +89,7 @@ class Chaos:
         self._acts: list[tuple[int, Callable[[str], None]]] = [
             (10, self._wish),
             (4, self._oppose),
+            (4, self._waver),
             (2, self._wish_nothing),
             (8, self._drift),
             (4, self._hold),
@@ -190,6 +191,12 @@ class Chaos:
         for name in self.names:
             if self._declared(name):
                 self.simulation.declare(name, {variable: value})
+
+    def _waver(self, node: str) -> None:
+        """Change one's mind while the first wish is being fulfilled."""
+        for _ in range(self._rng.choice((2, 2, 3))):
+            self._oppose(node)
+            self.simulation.run_for(self._rng.choice((0.1, 1.0, 2.5, 5.0)))
 
     def _wish_nothing(self, node: str) -> None:
         if self._declared(node):
@@ -341,6 +348,7 @@ class Chaos:
             simulation.watch.broken(run.nodes[0], f"all had arrived, and {run.operator.key} was issued")
         if not self._resting():
             simulation.watch.broken("", "all had arrived, and one has left")
+        self._must_keep_looking(before)
         for key, count in simulation.looks.items():
             every = self.domain.catalog.discoveries[key].every_s
             most = 12 if every is None else 3 + QUIET_S / every
@@ -348,3 +356,20 @@ class Chaos:
                 simulation.watch.broken(
                     "", f"{key} looked {count - before.get(key, 0)} times in {QUIET_S:g} s"
                 )
+
+    def _must_keep_looking(self, before: Mapping[str, int]) -> None:
+        """What may be looked at always is looked at by its own interval."""
+        simulation, catalog = self.simulation, self.domain.catalog
+        assert simulation.collector is not None
+        for discovery in catalog.discoveries.values():
+            conditions = (*discovery.requires, *discovery.excludes)
+            if discovery.every_s is None or any(c.name in catalog.variables for c in conditions):
+                continue
+            nodes = [
+                node
+                for node in simulation.collector.table.values()
+                if catalog.applies(discovery, {}, node.attribute_values())
+            ]
+            count = simulation.looks[discovery.key] - before.get(discovery.key, 0)
+            if count < len(nodes) * (QUIET_S / (discovery.every_s + discovery.timeout_s) - 1):
+                simulation.watch.broken("", f"{discovery.key} looked only {count} times in {QUIET_S:g} s")

@@ -30,13 +30,15 @@ class Durable:
 
     Attributes:
         out: (run, node) -> the run, while the journal has no end of it.
+        touched: (node, mutation) -> the last run of it, and when that ended: what was seen before then,
+            though it was seen after the start, is no news of its outcome.
     """
 
     table: NodeTable = field(default_factory=NodeTable)
     holds: dict[str, Hold] = field(default_factory=dict)
     troubles: dict[str, SetTrouble] = field(default_factory=dict)
     out: dict[tuple[str, str], StartRun] = field(default_factory=dict)
-    touched: dict[tuple[str, str], float] = field(default_factory=dict)
+    touched: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
     incarnation: int = 0
 
     def commit(self, changes: Iterable[Change]) -> None:
@@ -52,9 +54,11 @@ class Durable:
                 case StartRun():
                     for node in change.nodes:
                         self.out[change.run_id, node] = change
-                        self.touched[node, change.operator] = change.issued_at
+                        self.touched[node, change.operator] = (change.run_id, float("inf"))
                 case EndRun():
-                    self.out.pop((change.run_id, change.node), None)
+                    start = self.out.pop((change.run_id, change.node), None)
+                    if start is not None and self.touched[change.node, start.operator][0] == change.run_id:
+                        self.touched[change.node, start.operator] = (change.run_id, change.at)
                 case SetTrouble():
                     self.troubles[change.node] = change
                 case ClearTrouble(node):
@@ -73,5 +77,5 @@ class Durable:
                 UnfinishedRun(run_id, start.operator, node, start.issued_at)
                 for (run_id, node), start in self.out.items()
             ),
-            tuple(Touch(node, operator, at) for (node, operator), at in self.touched.items()),
+            tuple(Touch(node, operator, at) for (node, operator), (_, at) in self.touched.items()),
         )

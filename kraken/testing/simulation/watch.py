@@ -65,6 +65,8 @@ class Watch:
         self._issues: dict[tuple[str, str], Issue] = {}  # (node, mutation)
         self._touched: dict[tuple[str, str], int] = {}  # (node, variable): a mutation of it ended
         self._seen: dict[tuple[str, str, object], int] = {}  # (node, variable, stamp): how new the look was
+        self._was_known: set[tuple[str, str]] = set()  # (node, variable)
+        self._unknowable: dict[tuple[str, str], int] = {}  # when it was last forgotten
         self._vain: dict[tuple[str, str], int] = {}  # (node, variable): a look that saw no value of it
         self._run_numbers: dict[str, int] = {}
         self._failures: dict[str, Failures] = {}
@@ -138,6 +140,8 @@ class Watch:
         self._failures.clear()
         self._causes.clear()
         self._quarantined.clear()
+        self._unknowable.clear()
+        self._was_known.clear()
 
     def restored(self) -> None:
         """A collector has read its memory: it knows all that was acknowledged."""
@@ -176,6 +180,8 @@ class Watch:
         for name, variable in list(self._touched):
             if name == node:
                 del self._touched[name, variable]
+        for place in [place for place in self._was_known if place[0] == node]:
+            self._was_known.discard(place)
         self._failures.pop(node, None)
         self._quarantined.discard(node)
         self._causes.pop(node, None)
@@ -370,6 +376,7 @@ class Watch:
         now = simulation.clock()
         for node in collector.table.values():
             self._check_dsc(node)
+            self._check_forgotten(node)
             causes.check(self, simulation, node, now)
         if set(simulation.durable.table) != set(collector.table):
             self.broken("", "the collector's table and the declared nodes differ")
@@ -406,6 +413,22 @@ class Watch:
                 self.broken(
                     node.name, f"{variable}={record.value} was seen by {record.source}; true was {values}"
                 )
+
+    def _check_forgotten(self, node: Node) -> None:
+        """What could have no value is known again only when it was seen since."""
+        catalog, known = self._simulation.catalog, self._known(node)
+        for variable in catalog.variables.values():
+            if not variable.known_when:
+                continue
+            place = (node.name, variable.name)
+            if variable.name not in known:
+                if place in self._was_known:
+                    self._was_known.discard(place)
+                    self._unknowable[place] = self._number
+                continue
+            self._was_known.add(place)
+            if self._newness(node, variable.name, node.dsc[variable.name]) < self._unknowable.get(place, -1):
+                self.broken(node.name, f"{variable.name} is known again, and nobody saw it since")
 
     def _as_seen(self, operator: Mutation | Discovery, variable: str, truth: str) -> str | None:
         if isinstance(operator, Mutation) or truth == UNKNOWN:

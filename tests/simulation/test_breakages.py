@@ -1,0 +1,79 @@
+"""The simulation itself: each promise, broken on purpose, is noticed by some seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kraken.daemon.collector import Collector
+from kraken.engine import engine as engine_module
+from kraken.engine import steps as steps_module
+from kraken.engine.engine import Engine
+from kraken.engine.looks import Looks
+from kraken.engine.steps import Steps
+from kraken.model.hold import HoldTable
+from kraken.model.run import NodeResult
+from kraken.testing.simulation import simulation as simulation_module
+from kraken.testing.simulation.chaos import Chaos
+
+SEEDS = 60
+
+Breaks = Callable[[pytest.MonkeyPatch], None]
+
+
+def replaces(owner: Any, name: str, does: Callable[..., Any]) -> Breaks:
+    return lambda monkeypatch: monkeypatch.setattr(owner, name, does)
+
+
+def admits_everything(engine: Engine, result: NodeResult) -> dict[str, str]:
+    return dict(result.observed)
+
+
+def forgets_what_is_due(looks: Looks, progress: Any, now: float) -> tuple[list[Any], None]:
+    return [], None
+
+
+BREAKAGES: dict[str, Breaks] = {
+    "values are never doubted": replaces(engine_module, "doubt", lambda *args, **kwargs: None),
+    "holds are ignored": replaces(HoldTable, "on", lambda *args: []),
+    "what was touched counts as seen": replaces(Steps, "touch", lambda *args, **kwargs: None),
+    "conflicts are not seen": replaces(Steps, "conflicts", lambda *args: False),
+    "no pause after a failure": replaces(
+        steps_module,
+        "note_failure",
+        lambda trouble, settings, key, *rest: trouble.failures.update(
+            {key: trouble.failures.get(key, 0) + 1}
+        ),
+    ),
+    "a restart remembers no runs": replaces(simulation_module, "remembered", lambda *args: ([], [])),
+    "executors are believed everything": replaces(Engine, "admit", admits_everything),
+    "nothing is forgotten": replaces(Collector, "_forgotten", lambda *args: []),
+    "silent executors are waited for": replaces(engine_module.Batches, "overdue", lambda *args: []),
+    "nobody looks by himself": replaces(Looks, "due", forgets_what_is_due),
+    "hopes for the better by forgetting": replaces(
+        engine_module,
+        "find_honest_path",
+        lambda planner, *args: planner.find_path_in(*args),
+    ),
+    "news of Cfg is not read": replaces(Collector, "_held", lambda *args: []),
+    "waits never end": replaces(Steps, "ends_by", lambda *args: float("inf")),
+}
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_a_broken_promise_is_noticed(breakage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    BREAKAGES[breakage](monkeypatch)
+
+    assert any(breaks(seed) for seed in range(SEEDS)), f"{breakage}, and nobody noticed"
+
+
+def breaks(seed: int) -> bool:
+    """Whether this life goes wrong; a crash of the engine is noticed, too."""
+    try:
+        Chaos(seed).run()
+    except (AssertionError, KeyError):
+        return True
+    return False

@@ -1,0 +1,36 @@
+"""Five hundred lives of a collector, each from one seed: whatever happens, the promises hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from kraken.testing.simulation.chaos import Chaos
+from kraken.testing.simulation.watch import BrokenPromise
+
+SEEDS = 500
+CHUNK = 10
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_every_promise_holds_in_every_life(first: int) -> None:
+    broken = []
+    for seed in range(first, first + CHUNK):
+        try:
+            Chaos(seed).run()
+        except BrokenPromise as error:
+            broken.append(str(error))
+
+    assert not broken, "\n\n".join(broken)
+
+
+@pytest.mark.simulation
+def test_a_seed_gives_the_same_life_every_time() -> None:
+    lives = []
+    for _ in range(2):
+        told: list[str] = []
+        Chaos(3, told.append).run()
+        lives.append(told)
+
+    assert lives[0] == lives[1]
+    assert len(lives[0]) > 100
