@@ -332,9 +332,16 @@ class Chaos:
         told = simulation.collector.engine.progress(name).verdict
         if told.cause is Cause.UNKNOWN and told.subject not in simulation.world.truth.get(name, {}):
             return True  # it has no value that could be seen
-        if told.cause is Cause.STALE:
-            return not simulation.watch.is_observable(simulation.collector.table[name], told.subject)
+        if told.cause in (Cause.STALE, Cause.UNKNOWN):
+            node = simulation.collector.table[name]
+            return not all(simulation.watch.is_observable(node, v) for v in self._ground(told.subject))
         return told.cause in AT_REST
+
+    def _ground(self, variable: str) -> list[str]:
+        """The variable, and all that must be so for it to have a value."""
+        variables = self.domain.catalog.variables
+        below = [c.name for c in variables[variable].known_when if c.name in variables]
+        return [variable, *(ground for name in below for ground in self._ground(name))]
 
     def _must_be_quiet(self) -> None:
         """Nothing but periodic looks, and no more of them than were declared."""
