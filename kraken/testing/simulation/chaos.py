@@ -358,7 +358,7 @@ class Chaos:
         self._must_keep_looking(before)
         for key, count in simulation.looks.items():
             every = self.domain.catalog.discoveries[key].every_s
-            most = 12 if every is None else 3 + QUIET_S / every
+            most = 3 + QUIET_S / min(every or 60.0, 60.0)  # somebody may wait for it
             if count - before.get(key, 0) > most * len(self.names):
                 simulation.watch.broken(
                     "", f"{key} looked {count - before.get(key, 0)} times in {QUIET_S:g} s"
