@@ -25,7 +25,7 @@ def discover(session: Session, nodeset: str | None, everything: bool, form: str)
     `kraken watch`.
     """
     answer = session.change("POST", "/v1/discover", select(nodeset, everything))
-    show_change(session.output, form, answer, done="looked at")
+    show_change(session.output, form, answer, done="being looked at")
 
 
 @click.command()
@@ -39,7 +39,7 @@ def retry(session: Session, nodeset: str | None, everything: bool, form: str) ->
     Their failures are forgotten; do it when their reason is gone.
     """
     answer = session.change("POST", "/v1/retry", select(nodeset, everything))
-    show_change(session.output, form, answer, done="tried again")
+    show_change(session.output, form, answer, done="tried again", none="none was in quarantine or back-off")
 
 
 @click.command()
@@ -94,7 +94,7 @@ def release(
     """
     body = {**select(nodeset, everything), "id": hold_id, "owner": owner}
     answer = session.change("POST", "/v1/holds/release", body)
-    show_change(session.output, form, answer, done="released")
+    show_change(session.output, form, answer, done="released", none="no such hold")
 
 
 @click.command()

@@ -225,10 +225,18 @@ def _usage(error: click.UsageError) -> str:
     elif isinstance(error, click.MissingParameter):
         text = f"{_label(error.param)} is missing"
     elif isinstance(error, click.BadParameter):
-        text = f"{_label(error.param)}: {error.message.rstrip('.')}"
+        text = f"{_label(error.param)}: {_of_choices(error.message, error.param).rstrip('.')}"
     else:
         text = error.message.rstrip(".")
     return text if text.endswith("?") else f"{text}; see `{path} --help`"
+
+
+def _of_choices(message: str, parameter: click.Parameter | None) -> str:
+    """The message, with choices as they are written: click folds the case of those that ignore it."""
+    what, sign, _ = message.partition(" is not one of ")
+    if not sign or parameter is None or not isinstance(parameter.type, click.Choice):
+        return message
+    return f"{what}{sign}{', '.join(map(str, parameter.type.choices))}"
 
 
 def _label(parameter: click.Parameter | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -88,7 +89,7 @@ def apply(
                 hint="mend it and apply again, what stands does no harm",
             ) from error
     answer = answers[0] if len(answers) == 1 else _joined(answers)
-    show_change(session.output, form, answer, dry_run)
+    show_change(session.output, form, answer, dry_run, none="declared so already")
     if not waits or dry_run:
         return Exit.DONE
     from kraken.cli.nodes import fold
@@ -105,7 +106,7 @@ def _apply_one(
     try:
         return session.change("POST", "/v1/apply", body, yes=yes, subject=document.file)
     except ProblemError as problem:
-        if problem.kind != "document":
+        if problem.kind not in ("document", "unknown-node"):
             raise
         key = str(problem.document.get("key") or "")
         raise DocumentError(
@@ -123,6 +124,7 @@ def _joined(answers: list[dict[str, Any]]) -> dict[str, Any]:
 @click.command(name="set")
 @click.argument("words", nargs=-1, metavar="NODESET VAR=VALUE...")
 @click.option("--attr", "attributes", multiple=True, metavar="NAME=VALUE", help="An attribute to declare.")
+@click.option("--unset", "dropped", multiple=True, metavar="VAR", help="A variable to withdraw meanwhile.")
 @all_option
 @dry_run_option
 @unreachable_option
@@ -133,6 +135,7 @@ def set_(
     session: Session,
     words: tuple[str, ...],
     attributes: tuple[str, ...],
+    dropped: tuple[str, ...],
     everything: bool,
     dry_run: bool,
     allow_unreachable: bool,
@@ -147,19 +150,23 @@ def set_(
     kraken set n[0001-0008] phys_state=POWER_ON service=RUNNING
     kraken set @compute run_state=SYNC --dry-run
     kraken set n0003 --attr bmc.address=10.1.0.3
-    kraken set --all phys_state=POWER_OFF
+    kraken set n0003 phys_state=POWER_OFF --unset run_state --unset service
 
     A variable, value or node that nobody declared is refused and nothing is done, as is a state no
-    path leads to. Attributes are declared before variables.
+    path leads to. What one command says is declared whole or not at all.
     """
     nodeset, rest = split_words(words, everything)
-    body = {**select(nodeset, everything), "dry_run": dry_run, "allow_unreachable": allow_unreachable}
+    chosen = select(nodeset, everything)
     cfg, facts = pairs(rest), pairs(attributes, what="NAME=VALUE")
+    both = [name for name in dropped if name in cfg]
+    if both:
+        raise click.UsageError(f"{both[0]} is set and unset at once")
     if not cfg and not facts:
         raise click.UsageError("nothing to set; say VAR=VALUE or --attr NAME=VALUE")
-    changes = [("/v1/attributes", {"set": facts})] if facts else []
-    changes += [("/v1/cfg", {"set": cfg})] if cfg else []
-    return _patch(session, body, changes, dry_run, yes, form)
+    flags = {"dry_run": dry_run, "allow_unreachable": allow_unreachable}
+    answer = _declare(session, chosen, facts, {**dict.fromkeys(dropped), **cfg}, flags, yes)
+    show_change(session.output, form, answer, dry_run, none="declared so already")
+    return Exit.DONE
 
 
 @click.command()
@@ -185,40 +192,49 @@ def unset(
     or group declared is withdrawn alike; applying the file again declares it again.
     """
     nodeset, rest = split_words(words, everything)
-    body = {**select(nodeset, everything), "dry_run": dry_run}
+    chosen = select(nodeset, everything)
     if any("=" in word for word in (*rest, *attributes)):
         raise click.UsageError("unset takes names of variables without =VALUE")
     if not rest and not attributes:
         raise click.UsageError("nothing to unset; say which variables, or --attr NAME")
-    changes: list[tuple[str, dict[str, Any]]] = []
-    changes += [("/v1/cfg", {"unset": list(rest)})] if rest else []
-    changes += [("/v1/attributes", {"unset": list(attributes)})] if attributes else []
-    return _patch(session, body, changes, dry_run, yes, form)
-
-
-def _patch(
-    session: Session,
-    body: dict[str, Any],
-    changes: list[tuple[str, dict[str, Any]]],
-    dry_run: bool,
-    yes: bool,
-    form: str,
-) -> int:
-    """Send each change in order; the second after the first stands, so its refusal is partial."""
-    answers: list[dict[str, Any]] = []
-    for path, change in changes:
-        try:
-            answers.append(session.change("PATCH", path, {**body, **change}, yes=yes))
-        except KrakenError as error:
-            if not answers or dry_run:
-                raise
-            complain(describe(error))
-            raise CommandError(
-                f"{path.rpartition('/')[2]} unchanged; {changes[0][0].rpartition('/')[2]} stand already",
-                code=Exit.PARTIAL,
-            ) from error
-    show_change(session.output, form, answers[0] if len(answers) == 1 else _joined(answers), dry_run)
+    cfg, facts = dict.fromkeys(rest), dict.fromkeys(attributes)
+    answer = _declare(session, chosen, facts, cfg, {"dry_run": dry_run}, yes)
+    show_change(session.output, form, answer, dry_run, none="none of these was declared")
     return Exit.DONE
+
+
+def _declare(
+    session: Session,
+    chosen: dict[str, Any],
+    facts: Mapping[str, str | None],
+    cfg: Mapping[str, str | None],
+    flags: dict[str, bool],
+    yes: bool,
+) -> dict[str, Any]:
+    """Declare attributes and Cfg of nodes that are declared already, all or nothing; None withdraws."""
+    if facts and cfg:
+        from kraken.cli.nodes import fold
+
+        # one document, because two calls could stop between the attributes and the Cfg
+        names = session.client.get("/v1/nodes", nodeset=chosen.get("nodeset"), view="names").get("nodes", [])
+        wish = {"attributes": dict(facts), "cfg": dict(cfg)}
+        document = {"nodes": {fold(names): wish} if names else {}}
+        method, path, body = "POST", "/v1/apply", {"document": document, **flags}
+    else:
+        changes = facts or cfg
+        body = {
+            **chosen,
+            **flags,
+            "set": {name: value for name, value in changes.items() if value is not None},
+            "unset": [name for name, value in changes.items() if value is None],
+        }
+        method, path = "PATCH", "/v1/attributes" if facts else "/v1/cfg"
+    try:
+        return session.change(method, path, body, yes=yes, subject=str(chosen.get("nodeset") or "every node"))
+    except ProblemError as problem:
+        if _CONFLICT in json.dumps(problem.document) and "allow_unreachable" in flags:
+            problem.hint = "--unset VAR withdraws the other, --allow-unreachable declares it all the same"
+        raise
 
 
 @click.command()
@@ -237,13 +253,26 @@ def delete(session: Session, nodeset: str | None, everything: bool, yes: bool, f
     show_change(session.output, form, answer, done="forgotten")
 
 
+_CONFLICT = "cannot be had together"  # the planner's words of wishes that exclude each other
+
+
 DIFF = (Column("NODESET", wraps=True, lines_max=3), Column("NODES", right=True), Column("CHANGE", wraps=True))
 
 
 def show_change(
-    output: Output, form: str, answer: dict[str, Any], dry_run: bool = False, done: str = "changed"
+    output: Output,
+    form: str,
+    answer: dict[str, Any],
+    dry_run: bool = False,
+    done: str = "changed",
+    none: str = "",
 ) -> None:
-    """Show the results of a change: nodes that changed alike share a line."""
+    """Show the results of a change: nodes that changed alike share a line.
+
+    Args:
+        done: what became of the nodes.
+        none: why nothing became of any, when that is so.
+    """
     items = answer.get("items", [])
     changed = [item for item in items if item.get("changed")]
 
@@ -257,7 +286,8 @@ def show_change(
         would = "would be " if dry_run else ""
         nodes = {item.get("node") for item in items}
         touched = {item.get("node") for item in changed}
-        output.line(f"{len(touched):,} of {count(len(nodes), 'node')} {would}{done}.")
+        why = f": {none}" if none and nodes and not touched else ""
+        output.line(f"{len(touched):,} of {count(len(nodes), 'node')} {would}{done}{why}.")
 
     output.show(form, answer, table=table, names=names)
 
@@ -284,5 +314,6 @@ def _changes(item: dict[str, Any]) -> list[str]:
     pairs_of = [*(item.get("diff") or {}).items(), *(item.get("attributes") or {}).items()]
     if item.get("groups"):
         pairs_of.append(("groups", item["groups"]))
-    lines = [f"{name}: {value_text(was)} -> {value_text(now)}" for name, (was, now) in pairs_of]
+    lines = ["declared: new"] if item.get("created") else []
+    lines += [f"{name}: {value_text(was)} -> {value_text(now)}" for name, (was, now) in pairs_of]
     return [*lines, str(item["message"])] if item.get("message") else lines

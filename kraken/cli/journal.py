@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +32,8 @@ ENTRIES = (
 )
 _GOOD = "OK"
 EVERY_NODE = "*"  # whose the entries of a freeze are
+_SECONDS = re.compile(r" after [0-9.]+( to [0-9.]+)? s$")  # how long a run took; each node has its own
+_NUMBERS = re.compile(r"[0-9.]+")
 TOGETHER_S = 2.0  # one declaration or run writes its entries within this time
 
 
@@ -117,14 +120,19 @@ def _show_run(output: Output, run: dict[str, Any]) -> None:
     type=click.IntRange(1, 10_000),
     default=50,
     show_default=True,
-    help="At most so many.",
+    help="At most so many entries, before equal ones are folded.",
 )
-@click.option("--before", metavar="CURSOR", help="Older than this; the last line says which comes next.")
+@click.option(
+    "--before",
+    metavar="CURSOR",
+    type=click.IntRange(min=0),
+    help="Older than this; the last line says which comes next.",
+)
 @click.option("--each", is_flag=True, help="One line per entry, instead of folding equal ones.")
 @output_option("table", "json", "yaml")
 @pass_session
 def history(
-    session: Session, nodeset: str | None, limit: int, before: str | None, each: bool, form: str
+    session: Session, nodeset: str | None, limit: int, before: int | None, each: bool, form: str
 ) -> None:
     """What changed, newest first.
 
@@ -152,14 +160,32 @@ def _alike(entries: list[dict[str, Any]], together_s: float) -> list[tuple[dict[
     found: list[tuple[dict[str, Any], list[str]]] = []
     newest: dict[tuple[Any, ...], tuple[dict[str, Any], list[str]]] = {}
     for entry in entries:
-        key = tuple(str(entry.get(part)) for part in ("kind", "text", "source"))
+        key = (
+            _SECONDS.sub("", str(entry.get("text"))),
+            *(str(entry.get(part)) for part in ("kind", "source")),
+        )
         row = newest.get(key)
         if row is not None and row[0].get("at", 0.0) - entry.get("at", 0.0) < together_s:
             row[1].append(str(entry.get("node") or ""))
+            row[0]["text"] = _with_both(str(row[0].get("text")), str(entry.get("text")))
             continue
+        entry = dict(entry)
         newest[key] = (entry, [str(entry.get("node") or "")])
         found.append(newest[key])
     return found
+
+
+def _with_both(text: str, other: str) -> str:
+    """A text whose seconds reach from the least to the most of both."""
+    seconds = [float(number) for found in (text, other) for number in _NUMBERS.findall(_tail(found))]
+    if not seconds or min(seconds) == max(seconds):
+        return text
+    return _SECONDS.sub(f" after {min(seconds):.1f} to {max(seconds):.1f} s", text)
+
+
+def _tail(text: str) -> str:
+    found = _SECONDS.search(text)
+    return found.group() if found else ""
 
 
 def _entry_row(entry: dict[str, Any], nodes: list[str]) -> list[str | Cell]:

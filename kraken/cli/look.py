@@ -53,13 +53,20 @@ def nodes(
 
     def table() -> None:
         if not found:
-            output.line("No such node." if nodeset or cause or group else "No node is declared yet.")
+            output.line(_nobody(nodeset, cause, group))
         elif each:
             output.table(EACH, [_each_row(node) for node in found])
         else:
             output.table(ALIKE, _alike_rows(found))
 
     output.show(form, answer, table=table, names=names)
+
+
+def _nobody(nodeset: str | None, cause: str | None, group: str | None) -> str:
+    if not (nodeset or cause or group):
+        return "No node is declared yet: `kraken apply FILE` declares some."
+    among = " and ".join(part for part in (nodeset, group and f"the group {group}") if part)
+    return printable(f"No node{f' of {among}' if among else ''}{f' is {cause}' if cause else ''}.")
 
 
 ALIKE = (

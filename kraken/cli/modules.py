@@ -28,13 +28,17 @@ MODULES = (
 )
 
 
-@click.group()
-def module() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def module(ctx: click.Context) -> None:
     """Kraken modules: list, show, check, find paths.
 
     A Kraken module is a YAML file in an Ansible collection, at extensions/kraken/NAME.yml. `check`
     and `path` read files and need no daemon.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(Exit.USAGE)
 
 
 @module.command(name="list")

@@ -155,9 +155,11 @@ def _show_explanation(output: Output, explanation: dict[str, Any]) -> None:
     if fact:
         seen = f"{fact.get('variable')} is {fact.get('value')}"
         wanted = f", wanted {fact['wanted']}" if fact.get("wanted") else ""
-        age = f", seen {span(fact['age_s'])} ago" if fact.get("age_s") is not None else ""
+        age = f"{span(fact['age_s'])} ago" if fact.get("age_s") is not None else ""
         source = f" by {fact['source']}" if fact.get("source") and age else ""
-        output.line(printable(f"  fact     {seen}{wanted}{age}{source}"))
+        # "forgotten" is who says so of a value that what it stood on has taken away (docs/modules.md)
+        age = f", forgotten {age}" if source == " by forgotten" else f", seen {age}{source}" if age else ""
+        output.line(printable(f"  fact     {seen}{wanted}{age}"))
     following = next_text(explanation)
     if following:
         output.line(printable(f"  next     {following}"))

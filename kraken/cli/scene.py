@@ -140,7 +140,8 @@ def _tell_value(kind: str, data: Mapping[str, Any]) -> Told:
 def _tell_cause(kind: str, data: Mapping[str, Any]) -> Told:
     cause = str(data.get("cause"))
     if cause in ("CONVERGED", *STUCK, "BACKOFF"):
-        return f"{cause}: {data.get('reason', '')}", cause
+        reason = data.get("reason")
+        return f"{cause}: {reason}" if reason else cause, cause
     return None
 
 

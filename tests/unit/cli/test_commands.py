@@ -106,15 +106,96 @@ def test_a_plan_counts_the_nodes_a_disruptive_step_touches(daemon: Call, kraken:
     assert "DISRUPTIVE: power_off on 12 nodes." in kraken("plan").out
 
 
-def test_attributes_stand_when_the_cfg_after_them_is_refused(daemon: Call, kraken: Call) -> None:
+def test_attributes_and_cfg_of_one_command_are_one_declaration(daemon: Call, kraken: Call) -> None:
     server = daemon(
-        {"call": "PATCH /v1/attributes", "answer": {"changed": 1, "items": []}}, problem("refused", 409)
+        {"call": "GET /v1/nodes", "answer": {"nodes": ["n1", "n2"]}},
+        {"call": "POST /v1/apply", "answer": {"changed": 2, "items": []}},
     )
-    result = kraken("set", "n1", "a=B", "--attr", "x=y")
+    assert kraken("set", "n[1-2]", "a=B", "--unset", "c", "--attr", "x=y").code == Exit.DONE
 
-    assert result.code == Exit.PARTIAL
-    assert "attributes stand already" in result.err
-    assert [call["body"]["set"] for call in server.calls] == [{"x": "y"}, {"a": "B"}]
+    (call,) = [call for call in server.calls if call["method"] == "POST"]
+    wish = {"attributes": {"x": "y"}, "cfg": {"a": "B", "c": None}}
+    assert call["body"]["document"] == {"nodes": {"n[1-2]": wish}}
+
+
+def test_a_variable_is_withdrawn_in_the_call_that_sets_another(daemon: Call, kraken: Call) -> None:
+    server = daemon({"call": "PATCH /v1/cfg", "answer": {"changed": 1, "items": []}})
+
+    assert kraken("set", "n1", "a=B", "--unset", "c").code == Exit.DONE
+    assert [(call["body"]["set"], call["body"]["unset"]) for call in server.calls] == [({"a": "B"}, ["c"])]
+    assert kraken("set", "n1", "a=B", "--unset", "a").code == Exit.USAGE
+
+
+def test_who_wishes_what_excludes_another_wish_learns_how_to_withdraw(daemon: Call, kraken: Call) -> None:
+    daemon(
+        problem("unreachable", 409, details={"n1": "a=B cannot be had together with c=D"})
+        | {"body": {"nodeset": "n1"}},
+        problem("unreachable", 409, details={"n2": "a=B: build requires gpu, the node has none"}),
+    )
+
+    assert "--unset VAR" in kraken("set", "n1", "a=B").err
+    assert "--unset" not in kraken("set", "n2", "a=B").err
+
+
+def test_who_changes_nothing_learns_why(daemon: Call, kraken: Call) -> None:
+    nothing = {"changed": 0, "items": [{"node": "n1", "changed": False}]}
+    daemon(
+        {"call": "PATCH /v1/cfg", "answer": nothing},
+        {"call": "POST /v1/holds/release", "answer": nothing},
+        {"call": "POST /v1/retry", "answer": nothing},
+    )
+
+    assert kraken("set", "n1", "a=B").out == "0 of 1 node changed: declared so already.\n"
+    assert kraken("release", "n1").out == "0 of 1 node released: no such hold.\n"
+    assert kraken("retry", "n1").out == "0 of 1 node tried again: none was in quarantine or back-off.\n"
+
+
+def test_nodes_that_are_new_are_told(daemon: Call, kraken: Call, tmp_path: Path) -> None:
+    items = [{"node": f"n{i}", "changed": True, "created": True} for i in (1, 2)]
+    daemon({"call": "POST /v1/apply", "answer": {"changed": 2, "items": items}})
+    (tmp_path / "new.yml").write_text("nodes: {'n[1-2]': {}}")
+
+    assert "n[1-2]       2  declared: new" in kraken("apply", str(tmp_path / "new.yml")).out
+
+
+def test_a_refusal_of_a_file_names_the_file(daemon: Call, kraken: Call, tmp_path: Path) -> None:
+    answer = {"type": "urn:kraken:problem:unknown-node", "detail": "unknown node n9", "part": "n9"}
+    daemon({"call": "POST /v1/apply", "status": 404, "answer": answer})
+    file = tmp_path / "wrong.yml"
+    file.write_text("cfg: {n9: {a: B}}")
+    result = kraken("apply", str(file))
+
+    assert result.code == Exit.ERROR
+    assert result.err.startswith(f"kraken: {file}: unknown node n9")
+
+
+def test_runs_of_different_length_are_one_line_of_history(daemon: Call, kraken: Call) -> None:
+    def entry(number: int, seconds: float) -> dict[str, Any]:
+        text = f"power_on: seen after {seconds} s"
+        return {"id": number, "at": 50.0, "node": f"n{number}", "kind": "run", "text": text, "source": "p.on"}
+
+    daemon({"call": "GET /v1/history", "answer": {"entries": [entry(3, 5.2), entry(2, 4.9), entry(1, 5.4)]}})
+    folded, each = kraken("history").out, kraken("history", "--each").out
+
+    assert "n[1-3]" in folded
+    assert "power_on: seen after 4.9 to 5.4 s" in folded
+    assert [line.split()[-3] for line in each.splitlines()[1:]] == ["5.2", "4.9", "5.4"]
+
+
+def test_no_node_found_says_what_was_looked_for(daemon: Call, kraken: Call) -> None:
+    daemon({"call": "GET /v1/nodes", "answer": {"nodes": []}})
+
+    assert kraken("nodes", "--cause", "STALE").out == "No node is STALE.\n"
+    assert kraken("nodes", "@gpu", "--cause", "stale").out == "No node of @gpu is STALE.\n"
+    assert kraken("nodes").out.startswith("No node is declared yet")
+    assert "QUARANTINED, NO_PATH" in kraken("nodes", "--cause", "BAD").err
+
+
+def test_a_group_of_commands_without_one_shows_its_help(kraken: Call) -> None:
+    result = kraken("module")
+
+    assert result.code == Exit.USAGE
+    assert result.err.startswith("Usage: kraken module")
 
 
 def test_nothing_is_sent_when_the_second_of_two_files_is_wrong(
