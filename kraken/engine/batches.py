@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -48,8 +49,8 @@ class Batches:
         key = operator.key
         waiting = self._waiting.get(key)
         if waiting is None:
-            self._operators[key] = operator
             waiting = self._waiting[key] = {}
+        self._operators[key] = operator  # modules may have been loaded anew
         if node not in waiting:
             first = self._arrivals[key][0] if waiting else now
             waiting[node] = None
@@ -61,6 +62,15 @@ class Batches:
         if waiting is not None:
             waiting.pop(node, None)
 
+    def adopt(self, operators: Iterable[Operator]) -> None:
+        """Other modules: of what waits, what they do not declare waits no longer."""
+        declared = {operator.key: operator for operator in operators}
+        for key in list(self._waiting):
+            if key in declared:
+                self._operators[key] = declared[key]
+            else:
+                del self._waiting[key], self._operators[key]
+
     def forget(self, node: str) -> None:
         """The node is gone: it waits for nothing."""
         for waiting in self._waiting.values():
@@ -70,10 +80,14 @@ class Batches:
         """The runs that may leave now; mutations before discoveries."""
         runs: list[Run] = []
         keys = [key for key, waiting in self._waiting.items() if waiting]
-        for key in sorted(keys, key=lambda key: isinstance(self._operators[key], Discovery)):
+        for key in sorted(keys, key=self._rank):
             while self._may_leave(key, now):
                 runs.append(self._take(key, now))
         return runs
+
+    def _rank(self, key: str) -> tuple[bool, float]:
+        """Mutations first; among equals whose turn was longest ago, so that nobody starves."""
+        return isinstance(self._operators[key], Discovery), self._issued_at.get(key, float("-inf"))
 
     def next_at(self, now: float) -> float | None:
         """When a batch that gathers may leave, or a run is given up, though nothing else happens."""

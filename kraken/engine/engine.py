@@ -72,8 +72,9 @@ class Engine:
         self.planner = planner
         self._looks = Looks(catalog, self.settings)
         self._steps = Steps(catalog, self._looks, self.batches, self.settings, self._seed)
+        self.batches.adopt((*catalog.mutations.values(), *catalog.discoveries.values()))
         for progress in self._progress.values():
-            progress.looks = {key: look for key, look in progress.looks.items() if key in catalog.discoveries}
+            self._looks.adopt(progress)
             self._read(progress, None)
             self._dirty[progress.node.name] = None
 
@@ -164,7 +165,9 @@ class Engine:
         """Have these nodes looked at as soon as possible; gives back which discoveries will."""
         asked: dict[str, list[str]] = {}
         for name in nodes:
-            progress = self._progress[name]
+            progress = self._progress.get(name)
+            if progress is None:
+                continue  # declared just now, or gone; the new are looked at anyway
             asked[name] = []
             for watch in self._looks.watches(progress):
                 if self._looks.applicable(watch, progress):
@@ -178,7 +181,9 @@ class Engine:
         """End quarantine and pauses of these nodes; they are tried again at once."""
         effects: list[Effect] = []
         for name in nodes:
-            progress = self._progress[name]
+            progress = self._progress.get(name)
+            if progress is None:
+                continue
             self._dirty[name] = None
             for look in progress.looks.values():
                 look.blind, look.failures = False, 0
@@ -197,6 +202,7 @@ class Engine:
         """Remember what a former life of the daemon knew of this node's failures."""
         progress = self._progress[node]
         progress.trouble = Trouble(failures=dict(failures), quarantined=quarantined, since=since)
+        self._steps.pause_again(progress)
         self._dirty[node] = None
 
     def interrupted(self, node: str, mutation: Mutation, now: float, *, unfinished: bool) -> list[Effect]:

@@ -69,7 +69,7 @@ class Looks:
             if look is None:
                 if watch.discovery.every_s is None:
                     continue
-                look = progress.looks[key] = Look(watch.discovery, next_at=now)
+                look = self.look(progress, watch.discovery)
             if look.run_id is not None or look.queued or look.next_at is None:
                 continue
             if not self.applicable(watch, progress):
@@ -130,8 +130,18 @@ class Looks:
         """The node's record of this discovery, made when it is new."""
         look = progress.looks.get(discovery.key)
         if look is None:
-            look = progress.looks[discovery.key] = Look(discovery, next_at=None)
+            next_at = None if discovery.every_s is None else float("-inf")
+            look = progress.looks[discovery.key] = Look(discovery, next_at)
         return look
+
+    def adopt(self, progress: Progress) -> None:
+        """The modules are others: what is still declared is looked at as they say now."""
+        discoveries = self._catalog.discoveries
+        progress.looks = {key: look for key, look in progress.looks.items() if key in discoveries}
+        for key, look in progress.looks.items():
+            look.discovery = discoveries[key]
+            every = look.discovery.every_s
+            look.next_at = None if every is None else (look.asked_at or float("-inf")) + every
 
     def retry_at(self, look: Look) -> float:
         """Earliest time at which a look that is waited for may be repeated."""

@@ -64,7 +64,7 @@ class Look:
 
 @dataclass(slots=True)
 class Trouble:
-    """Failures of one node. `retry_at`: seconds since the epoch, per mutation key."""
+    """Failures of one node. `retry_at`: per mutation key; `since`: of the last failure, or loss."""
 
     failures: dict[str, int] = field(default_factory=dict)
     retry_at: dict[str, float] = field(default_factory=dict)

@@ -24,12 +24,19 @@ def note_failure(trouble: Trouble, settings: Settings, key: str, message: str, n
     failures = trouble.failures.get(key, 0) + 1
     trouble.failures[key] = failures
     trouble.messages[key] = message
+    trouble.since = now
     if failures >= settings.quarantine_after:
         trouble.quarantined = f"{key} failed {failures} times in a row; last: {message or 'no reason given'}"
-        trouble.since = now
         trouble.retry_at.pop(key, None)
     else:
-        trouble.retry_at[key] = now + backoff_s(settings, failures, f"{seed}/{key}/{failures}")
+        trouble.retry_at[key] = now + backoff_s(settings, failures, _jitter_seed(seed, key, failures))
+
+
+def pause_again(trouble: Trouble, settings: Settings, seed: str) -> None:
+    """Set the pauses of a trouble that was remembered: as if each mutation had failed last of all."""
+    for key, failures in trouble.failures.items():
+        pause = backoff_s(settings, failures, _jitter_seed(seed, key, failures))
+        trouble.retry_at[key] = trouble.since + pause
 
 
 def note_success(trouble: Trouble, key: str) -> bool:
@@ -37,3 +44,7 @@ def note_success(trouble: Trouble, key: str) -> bool:
     trouble.retry_at.pop(key, None)
     trouble.messages.pop(key, None)
     return trouble.failures.pop(key, None) is not None
+
+
+def _jitter_seed(seed: str, key: str, failures: int) -> str:
+    return f"{seed}/{key}/{failures}"

@@ -9,7 +9,7 @@ from kraken.engine.doubt import TIMEOUT_SOURCE
 from kraken.engine.effects import Assert, Effect, StepEnded, TroubleChanged
 from kraken.engine.looks import Looks
 from kraken.engine.progress import Phase, Progress, Underway
-from kraken.engine.retry import note_failure, note_success
+from kraken.engine.retry import note_failure, note_success, pause_again
 from kraken.engine.settings import Settings
 from kraken.model.catalog import Catalog
 from kraken.model.module import CFG_VALUE, Mutation
@@ -204,8 +204,7 @@ class Steps:
         """
         mutation = step.mutation
         del progress.underway[mutation.key]
-        seed = f"{self._seed}/{progress.node.name}"
-        note_failure(progress.trouble, self._settings, mutation.key, message, now, seed)
+        note_failure(progress.trouble, self._settings, mutation.key, message, now, self._seed_of(progress))
         effects.append(_ended(progress, step, outcome, now, message))
         effects.append(_trouble(progress))
         if outcome is not Outcome.TIMEOUT:
@@ -215,6 +214,10 @@ class Steps:
         if asserted:
             effects.append(Assert(progress.node.name, asserted, TIMEOUT_SOURCE))
         return bool(asserted)
+
+    def pause_again(self, progress: Progress) -> None:
+        """After a restart: what had failed pauses as long as if it had failed last of all."""
+        pause_again(progress.trouble, self._settings, self._seed_of(progress))
 
     def lose(self, progress: Progress, mutation: Mutation, how: str, now: float) -> list[Effect]:
         """What became of it is not known: it is looked for, and where nothing can look, a person must."""
@@ -252,6 +255,9 @@ class Steps:
         del progress.underway[step.mutation.key]
         message = "the node was deleted and declared again meanwhile"
         effects.append(_ended(progress, step, Outcome.INTERRUPTED, now, message))
+
+    def _seed_of(self, progress: Progress) -> str:
+        return f"{self._seed}/{progress.node.name}"
 
     def _succeed(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
         del progress.underway[step.mutation.key]

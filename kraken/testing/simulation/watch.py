@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from kraken.daemon.collector import Arrival, Consequence, Declared, Released, Results
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
-from kraken.engine.retry import backoff_s
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE
 from kraken.model.module import Condition, Discovery, Mutation
@@ -163,6 +162,8 @@ class Watch:
                 self._quarantined.add(name)
             failures = self._failures.setdefault(name, Failures())
             failures.counts = dict(trouble.failures)
+            for key, count in trouble.failures.items():
+                failures.retry_at[key] = self._retry_at(trouble.since, count)
 
     def released(self, nodes: Sequence[str]) -> None:
         """Somebody says: try again."""
@@ -215,9 +216,13 @@ class Watch:
             failures.retry_at.pop(key, None)
         elif step.outcome in (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.TIMEOUT):
             count = failures.counts[key] = failures.counts.get(key, 0) + 1
-            settings = self._simulation.settings
-            shortest = backoff_s(settings, count, "") / (1.0 + settings.backoff_jitter)
-            failures.retry_at[key] = step.ended_at + shortest * (1.0 - settings.backoff_jitter)
+            failures.retry_at[key] = self._retry_at(step.ended_at, count)
+
+    def _retry_at(self, failed_at: float, count: int) -> float:
+        """The earliest time the longest jitter allows."""
+        settings = self._simulation.settings
+        pause = min(settings.backoff_s * 2.0 ** (count - 1), settings.backoff_s_max)
+        return failed_at + pause * (1.0 - settings.backoff_jitter)
 
     def _touch(self, node: str, operator: Mutation | Discovery) -> None:
         self._number += 1
