@@ -20,6 +20,7 @@ CALM_S = 7200.0  # by then every node must have arrived
 QUIET_S = 600.0  # and then nothing but looks happens
 LATE_S = 500.0  # how long after the last fault a slow executor may still do something
 STEP_S = 60.0
+REST_STEPS = 3  # a node may rest for a moment
 AT_REST = {Cause.CONVERGED, Cause.NO_PATH, Cause.REQUIRES_UNMET, Cause.HELD}
 
 
@@ -305,13 +306,15 @@ class Chaos:
         assert simulation.collector is not None
         end = simulation.time + CALM_S
         simulation.run_for(LATE_S)
+        rested = 0
         while simulation.time < end:
             simulation.run_for(STEP_S)
             engine = simulation.collector.engine
             for name in simulation.collector.table:
                 if engine.cause(name) is Cause.QUARANTINED:
                     simulation.retry(name)
-            if self._resting():
+            rested = rested + 1 if self._resting() else 0
+            if rested == REST_STEPS:
                 return
         engine = simulation.collector.engine
         for name in simulation.collector.table:
