@@ -1,6 +1,7 @@
-"""The answers of docs/api.md as types: what `views` builds and the OpenAPI document shows."""
+"""The answers of docs/api.md as types: what `views` builds and the OpenAPI document shows.
 
-from __future__ import annotations
+Annotations are evaluated here: Litestar sees NotRequired only so.
+"""
 
 from typing import Any, NotRequired, TypedDict
 
