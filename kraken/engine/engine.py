@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Verdict
-from kraken.engine.doubt import FORGOTTEN_SOURCE, Doubt, doubt
+from kraken.engine.deciding import Decider
+from kraken.engine.doubt import FORGOTTEN_SOURCE
 from kraken.engine.effects import Assert, CauseChanged, Effect, Start, TroubleChanged
-from kraken.engine.explain import explain, hold_text
+from kraken.engine.explain import explain
 from kraken.engine.honest import find_honest_path
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
-from kraken.engine.progress import Look, Phase, Progress, Trouble
+from kraken.engine.progress import Phase, Progress, Trouble
 from kraken.engine.settings import Settings
 from kraken.engine.steps import Steps
 from kraken.model.catalog import Catalog
@@ -23,13 +24,8 @@ from kraken.model.module import Discovery, Mutation
 from kraken.model.node import NodeTable
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import UNKNOWN, Side
-from kraken.planning.path import NoPath, Path, Step
+from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
-
-STALE_MARGIN_S = 0.001
-"""Keeps an alarm from falling a rounding error before the value is too old."""
-
-WAITING_LOOKS = 5
 
 
 class Engine:
@@ -72,6 +68,9 @@ class Engine:
         self.planner = planner
         self._looks = Looks(catalog, self.settings)
         self._steps = Steps(catalog, self._looks, self.batches, self.settings, self._seed)
+        self._decider = Decider(
+            catalog, planner, self.holds, self.batches, self._looks, self._steps, self.settings
+        )
         self.batches.adopt((*catalog.mutations.values(), *catalog.discoveries.values()))
         for progress in self._progress.values():
             self._looks.adopt(progress)
@@ -109,7 +108,7 @@ class Engine:
                 continue
             if not progress.underway:
                 self._judge(progress, verdict, now, effects)
-            self._wake(progress, self._stale_at(progress))
+            self._wake(progress, self._decider.stale_at(progress))
         self._queued.clear()
         self._asserting.clear()
         return effects
@@ -172,7 +171,7 @@ class Engine:
             for watch in self._looks.watches(progress):
                 if self._looks.applicable(watch, progress):
                     look = self._looks.look(progress, watch.discovery)
-                    self._queue(progress, look, now)
+                    self._decider.queue(progress, look, now)
                     asked[name].append(watch.discovery.key)
             self._dirty[name] = None
         return asked
@@ -331,11 +330,11 @@ class Engine:
         asserted = self._steps.settle(progress, now, effects) or progress.node.name in self._asserting
         looks, wake_at = self._looks.due(progress, now)
         for look in looks:
-            self._queue(progress, look, now)
+            self._decider.queue(progress, look, now)
         if asserted:
             verdict = Verdict(Cause.BACKOFF, "", "a step timed out just now", now)
         else:
-            verdict = self._decide(progress, now, effects)
+            verdict = self._decider.decide(progress, now, effects)
         for key in gathered:
             if key not in progress.gathered:
                 self.batches.drop(key, progress.node.name)
@@ -343,227 +342,11 @@ class Engine:
             self._queued.append((progress, verdict))  # it may leave before anybody can ask
         else:
             self._judge(progress, verdict, now, effects)
-        self._wake(progress, self._confirm(progress, now), wake_at, verdict.next_at)
-
-    def _decide(self, progress: Progress, now: float, effects: list[Effect]) -> Verdict:
-        holds = self.holds.on(progress.node.name, now)
-        if holds:
-            ends = [hold.until for hold in holds if hold.until is not None]
-            self._wake(progress, *ends)  # to drop from the reasons those that are over
-            free_at = max(ends) if len(ends) == len(holds) else None
-            return Verdict(Cause.HELD, "", "; ".join(hold_text(hold) for hold in holds), free_at)
-        differing = progress.differing()
-        if not differing:
-            return self._converged(progress, now, effects)
-        if progress.trouble.quarantined is not None:
-            return self._under_way(progress) or Verdict(Cause.QUARANTINED, "", progress.trouble.quarantined)
-        blind = self._blind(progress)
-        path = find_honest_path(self.planner, progress.class_, progress.state, progress.cfg, blind)
-        self._drop_unwanted(progress, path, now, effects)
-        if isinstance(path, NoPath):
-            path = self._partial(progress, path, blind) or path
-        if isinstance(path, NoPath):
-            return self._under_way(progress) or self._no_path(progress, path, blind, now)
-        verdict: Verdict | None = None
-        for step in path.next_steps:
-            candidate = self._take_up(progress, step, differing, now)
-            verdict = verdict or candidate
-        under_way = self._under_way(progress)
-        if under_way is not None:
-            return under_way
-        assert verdict is not None, "a path that is not empty has a next step"
-        return verdict
-
-    def _converged(self, progress: Progress, now: float, effects: list[Effect]) -> Verdict:
-        for step in list(progress.underway.values()):
-            if step.phase is Phase.WAITING:
-                self._steps.drop_wait(progress, step, now, effects)
-        under_way = self._under_way(progress)
-        if under_way is not None:
-            return under_way
-        stale_at: float | None = None
-        for variable in progress.cfg:
-            declared = self.catalog.variables.get(variable)
-            if declared is None:
-                return Verdict(Cause.NO_PATH, variable, f"no loaded module declares the variable {variable}")
-            doubted = doubt(self.catalog, progress, variable, now, disruptive=False)
-            if doubted is not None:
-                return self._look_first(progress, doubted, now)
-            if declared.fresh_for_s is not None:
-                at = progress.node.dsc[variable].seen_at + declared.fresh_for_s + STALE_MARGIN_S
-                stale_at = at if stale_at is None else min(stale_at, at)
-        if progress.trouble and progress.trouble.quarantined is None:  # that, a person must end
-            progress.trouble = Trouble()
-            effects.append(TroubleChanged(progress.node.name, {}, None, 0.0))
-        return Verdict(Cause.CONVERGED, "", "", stale_at)
-
-    def _take_up(self, progress: Progress, step: Step, differing: list[str], now: float) -> Verdict | None:
-        """Start the step, or say why not; None when it is under way already."""
-        operator = step.operator
-        if isinstance(operator, Discovery):
-            variable = next(iter(step.effects))
-            detail = f"{variable} is not known yet"
-            return self._look_first(progress, Doubt(Cause.UNKNOWN, variable, detail), now)
-        if operator.key in progress.underway:
-            return None
-        if self._steps.conflicts(progress, operator):
-            return None if progress.underway else Verdict(Cause.BUDGET, operator.key)
-        retry_at = progress.trouble.retry_at.get(operator.key)
-        if retry_at is not None and now < retry_at:
-            message = progress.trouble.messages.get(operator.key, "")
-            return Verdict(Cause.BACKOFF, operator.key, message, retry_at)
-        doubted = self._doubt(progress, operator, differing, now)
-        if doubted is not None:
-            return self._look_first(progress, doubted, now)
-        if operator.action is None:
-            self._steps.wait(progress, operator, now)
-            return None
-        self.batches.add(operator, progress.node.name, now)
-        progress.gathered[operator.key] = self._steps.targets(progress, operator)
-        return Verdict(Cause.BUDGET, operator.key)
-
-    def _doubt(
-        self, progress: Progress, mutation: Mutation, differing: list[str], now: float
-    ) -> Doubt | None:
-        """What must be looked at before this step is taken.
-
-        A disruptive step that is only a detour (it does not itself bring a variable to its wish)
-        stands on every difference it is made for, so all of those must be known well, too.
-        """
-        names = list(self._steps.reads(mutation))
-        targets = self._steps.targets(progress, mutation)
-        serves = any(progress.cfg.get(variable) == value for variable, value in targets.items())
-        if mutation.disruptive and not serves:
-            names += [variable for variable in differing if variable not in names]
-        for variable in names:
-            found = doubt(self.catalog, progress, variable, now, disruptive=mutation.disruptive)
-            if found is not None:
-                return found
-        return None
-
-    def _stale_at(self, progress: Progress) -> float | None:
-        """When what the node's place in a queue rests on becomes too old."""
-        ends: list[float] = []
-        for key in progress.gathered:
-            for variable in self._steps.reads(self.catalog.mutations[key]):
-                fresh_for_s = self.catalog.variables[variable].fresh_for_s
-                if fresh_for_s is not None and variable in progress.state:
-                    ends.append(progress.node.dsc[variable].seen_at + fresh_for_s + STALE_MARGIN_S)
-        return min(ends, default=None)
-
-    def _look_first(self, progress: Progress, doubted: Doubt, now: float) -> Verdict:
-        looks, again_at = self._looks.wanted(progress, doubted.variable, now)
-        for name in self._looks.grounds(progress, doubted.variable):
-            ground = doubt(self.catalog, progress, name, now, disruptive=False)
-            if ground is not None:  # perhaps nobody can see the one because the other is not so any more
-                looks += self._looks.wanted(progress, ground.variable, now)[0]
-        for look in looks:
-            self._queue(progress, look, now)
-        return Verdict(doubted.cause, doubted.variable, doubted.detail, again_at)
-
-    def _partial(self, progress: Progress, no_path: NoPath, blind: frozenset[str]) -> Path | None:
-        """A path to what can be had first, when the rest cannot even be looked at before that is there.
-
-        A look that found nothing in vain is no way forward for what it looked for, but may well be for
-        what had no value to be seen.
-        """
-        if not blind or any(self._looks.knowable(progress, variable) for variable in no_path.variables):
-            return None
-        cfg = {v: wish for v, wish in progress.cfg.items() if v not in no_path.variables}
-        path = find_honest_path(self.planner, progress.class_, progress.state, cfg, blind)
-        if isinstance(path, NoPath) or not path.steps:
-            return None
-        hoped = find_honest_path(self.planner, progress.class_, progress.state, progress.cfg, frozenset())
-        return path if isinstance(hoped, Path) else None
-
-    def _no_path(self, progress: Progress, no_path: NoPath, blind: frozenset[str], now: float) -> Verdict:
-        if blind:
-            hoped = find_honest_path(self.planner, progress.class_, progress.state, progress.cfg, frozenset())
-            if isinstance(hoped, Path):
-                step = next(s for s in hoped.steps if s.operator.key in blind)
-                variable = next(iter(step.effects))
-                return self._look_first(
-                    progress, Doubt(Cause.UNKNOWN, variable, f"{variable} cannot be seen"), now
-                )
-            no_path = hoped  # why there is none whatever a look may find
-        cause = Cause.REQUIRES_UNMET if no_path.unmet else Cause.NO_PATH
-        return Verdict(cause, ", ".join(no_path.variables), "; ".join(no_path.reasons))
-
-    def _under_way(self, progress: Progress) -> Verdict | None:
-        waiting: Verdict | None = None
-        for key, step in progress.underway.items():
-            ends_by = self._steps.ends_by(step)
-            if step.phase is not Phase.WAITING:
-                return Verdict(Cause.RUNNING, key, "", ends_by)
-            waiting = waiting or Verdict(Cause.WAITING, key, "", ends_by)
-        return waiting
-
-    def _blind(self, progress: Progress) -> frozenset[str]:
-        """Discoveries that are no way forward now: tried in vain, or watching what we wait for."""
-        keys = [key for key, look in progress.looks.items() if look.blind]
-        for step in progress.underway.values():
-            for change in step.mutation.changes:
-                keys += [d.key for d in self._looks.observers(progress, change.variable)]
-        return frozenset(keys)
-
-    def _drop_unwanted(
-        self, progress: Progress, path: Path | NoPath, now: float, effects: list[Effect]
-    ) -> None:
-        """End waits that lead nowhere any more; what an executor has is never dropped."""
-        waits = [step for step in progress.underway.values() if step.phase is Phase.WAITING]
-        if not waits:
-            return
-        if isinstance(path, NoPath):
-            path = find_honest_path(self.planner, progress.class_, progress.state, progress.cfg, frozenset())
-            if isinstance(path, Path):
-                return  # only what we do not look at meanwhile is missing
-        wanted = {step.operator.key for step in path.steps} if isinstance(path, Path) else set()
-        for step in waits:
-            if step.mutation.key not in wanted:
-                self._steps.drop_wait(progress, step, now, effects)
+        self._wake(progress, self._decider.confirm(progress, now), wake_at, verdict.next_at)
+        if verdict.cause is Cause.HELD:  # its reasons change whenever one of several holds ends
+            self._wake(progress, *(hold.until for hold in self.holds.on(progress.node.name, now)))
 
     # -- bookkeeping --------------------------------------------------------------------------
-
-    def _confirm(self, progress: Progress, now: float) -> float | None:
-        """Look for the effects of steps that were acknowledged, or wait for the world; gives back when
-        to look next. While the world is waited for, a discovery looks up to WAITING_LOOKS times as
-        often as it does by itself.
-        """
-        wake_at: float | None = None
-        pauses = self.settings.confirm_s
-        for step in progress.underway.values():
-            at = self._steps.ends_by(step)
-            if step.phase is not Phase.ISSUED:
-                began_at = step.acknowledged_at or step.started_at
-                pause = pauses[min(step.looks, len(pauses) - 1)]
-                for change in step.mutation.changes:
-                    for look in self._confirming(progress, change.variable):
-                        since = max(began_at, look.asked_at or 0.0)
-                        least = look.discovery.cost if step.looks else 0.0
-                        if step.phase is Phase.WAITING and look.discovery.every_s is not None:
-                            least = look.discovery.every_s / WAITING_LOOKS
-                        due = since + max(pause, least)
-                        if due <= now:
-                            step.looks += 1
-                            self._queue(progress, look, now)
-                        else:
-                            at = min(at, due)
-            wake_at = at if wake_at is None else min(wake_at, at)
-        return wake_at
-
-    def _confirming(self, progress: Progress, variable: str) -> list[Look]:
-        looks: list[Look] = []
-        for watch in self._looks.watches(progress):
-            if any(o.variable == variable for o in watch.discovery.observes):
-                look = self._looks.look(progress, watch.discovery)
-                if look.run_id is None and not look.queued and self._looks.applicable(watch, progress):
-                    looks.append(look)
-        return looks
-
-    def _queue(self, progress: Progress, look: Look, now: float) -> None:
-        if not look.queued and look.run_id is None:
-            look.queued = True
-            self.batches.add(look.discovery, progress.node.name, now)
 
     def _started(self, run: Run, now: float, effects: list[Effect]) -> None:
         operator = run.operator

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kraken.daemon.collector import Collector
+from kraken.engine import deciding as deciding_module
 from kraken.engine import engine as engine_module
 from kraken.engine import steps as steps_module
 from kraken.engine.engine import Engine
@@ -36,7 +37,7 @@ def forgets_what_is_due(looks: Looks, progress: Any, now: float) -> tuple[list[A
 
 
 BREAKAGES: dict[str, Breaks] = {
-    "values are never doubted": replaces(engine_module, "doubt", lambda *args, **kwargs: None),
+    "values are never doubted": replaces(deciding_module, "doubt", lambda *args, **kwargs: None),
     "holds are ignored": replaces(HoldTable, "on", lambda *args: []),
     "what was touched counts as seen": replaces(Steps, "touch", lambda *args, **kwargs: None),
     "conflicts are not seen": replaces(Steps, "conflicts", lambda *args: False),
@@ -53,7 +54,7 @@ BREAKAGES: dict[str, Breaks] = {
     "silent executors are waited for": replaces(engine_module.Batches, "overdue", lambda *args: []),
     "nobody looks by himself": replaces(Looks, "due", forgets_what_is_due),
     "hopes for the better by forgetting": replaces(
-        engine_module,
+        deciding_module,
         "find_honest_path",
         lambda planner, *args: planner.find_path_in(*args),
     ),
