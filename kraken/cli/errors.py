@@ -57,7 +57,9 @@ class ProblemError(CommandError):
         super().__init__(
             message,
             code=_EXIT_OF_PROBLEM.get(self.kind, Exit.ERROR),
-            hint=_text(document.get("hint")) or _HINT_OF_PROBLEM.get(self.kind),
+            hint=_HINT_INSTEAD.get(self.kind)
+            or _text(document.get("hint"))
+            or _HINT_OF_PROBLEM.get(self.kind),
             part=_text(document.get("part")),
             lines=tuple(
                 printable(f"  {name}: {reason}")
@@ -73,8 +75,9 @@ _EXIT_OF_PROBLEM = {
     "refused": Exit.REFUSED,
     "nodeset": Exit.USAGE,
 }
+# The daemon's own hint speaks of headers; who types a command has a file.
+_HINT_INSTEAD = {"unauthorized": "check the token in KRAKEN_TOKEN_FILE against the daemon's"}
 _HINT_OF_PROBLEM = {
-    "unauthorized": "check the token in KRAKEN_TOKEN_FILE against the daemon's",
     "store": "free some space where the daemon keeps its state; nothing was changed",
 }
 

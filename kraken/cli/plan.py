@@ -66,6 +66,9 @@ def _show_plan(output: Output, groups: list[dict[str, Any]]) -> None:
             show_steps(output, group["steps"])
         output.line()
     touched = sum(group.get("count", 0) for group in changing)
+    if not total:
+        output.line("No node is declared yet: `kraken apply FILE` declares some.")
+        return
     if not touched and not stuck:
         output.line(f"Nothing to do: {count(total, 'node')} as declared.")
         return

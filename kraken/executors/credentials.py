@@ -135,7 +135,8 @@ class Credentials:
     def _read(self) -> Mapping[str, Credential]:
         if self.file is None:
             raise CredentialError(
-                "no file of credentials is configured", hint="set credentials.file in the configuration"
+                "no file of credentials is configured",
+                hint="name one with the key credentials_file of the configuration",
             )
         content, found = _content(self.file)
         if content.startswith(_VAULT_MARK):
@@ -175,7 +176,7 @@ class Credentials:
             raise CredentialError(
                 f"{file} cannot be decrypted: {_last_line(done.stderr)}",
                 part=str(file),
-                hint=f"try {' '.join(command)} {file}; credentials.vault_password_file names the password",
+                hint=f"try {' '.join(command)} {file}; the key vault_password_file names the password",
             )
         return done.stdout
 
@@ -267,7 +268,7 @@ def _content(file: Path) -> tuple[bytes, os.stat_result]:
         raise CredentialError(
             f"{file} cannot be read: {exc.strerror}",
             part=str(file),
-            hint="credentials.file in the configuration names it",
+            hint="the key credentials_file of the configuration names it",
         ) from exc
     with os.fdopen(descriptor, "rb") as opened:
         found = os.fstat(descriptor)
@@ -300,7 +301,7 @@ def _check_vault_password_file(file: Path) -> None:
         raise CredentialError(
             f"the vault's password file {file} cannot be read: {exc.strerror}",
             part=str(file),
-            hint="credentials.vault_password_file in the configuration names it",
+            hint="the key vault_password_file of the configuration names it",
         ) from exc
     if mode & 0o004 and not mode & 0o111:
         raise CredentialError(
@@ -317,7 +318,7 @@ def _program(name: str) -> str:
         raise CredentialError(
             f"{name} is not installed, and the file of credentials is encrypted",
             part=name,
-            hint="install ansible-core, or name the program with credentials.ansible_vault",
+            hint="install ansible-core, it brings it",
         )
     return found
 

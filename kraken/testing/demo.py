@@ -132,6 +132,10 @@ class Demo:
             daemon.kill()
             daemon.wait()
 
+    def has_fallen(self) -> bool:
+        """Whether the daemon has ended though nobody asked us to end it."""
+        return self._daemon is not None and self._daemon.poll() is not None
+
     def daemon_pid(self) -> int:
         """The daemon's process.
 
@@ -219,7 +223,11 @@ def _show(demo: Demo, options: argparse.Namespace, ended: threading.Event) -> in
     if options.exit:
         return 0
     print(_advice(demo), flush=True)
-    ended.wait()
+    while not ended.wait(0.5):
+        if demo.has_fallen():
+            _say("\nKraken's daemon was ended. Starting it again ...")
+            demo.start_daemon()
+            _say("It is back, and goes on where it was.")
     print()
     return 0
 
@@ -281,11 +289,12 @@ The cluster stays up until Ctrl-C. In another terminal:
   kraken status                      the cluster on one screen
   kraken watch                       live
 
-Pull the power of {name} behind Kraken's back, and watch it come back:
+Pull the power of {name} behind Kraken's back, and watch it come back. Kraken
+looks twice a minute; `kraken discover {name}` makes it look at once:
 
   {power_off}
 
-Stop its service behind Kraken's back:
+Stop its service behind Kraken's back (it looks at services once a minute):
 
   {stop}
 
@@ -300,6 +309,10 @@ Leave a node alone, let it go again, and see what happened to it:
   kraken hold {name} --reason 'replacing a fan'
   kraken release {name}
   kraken history {name}
+
+Kill Kraken itself; it loses nothing, and the demo starts it again:
+
+  kill -9 {demo.daemon_pid()}
 """
 
 

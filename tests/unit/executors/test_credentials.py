@@ -74,9 +74,9 @@ def test_a_plain_file_of_another_user_is_refused(file: Path) -> None:
 
 
 def test_no_file_and_a_missing_file_say_which_setting_names_it(tmp_path: Path) -> None:
-    with pytest.raises(CredentialError, match=r"no file of credentials is configured.*credentials\.file"):
+    with pytest.raises(CredentialError, match=r"no file of credentials is configured.*credentials_file"):
         Credentials(None).get("lab")
-    with pytest.raises(CredentialError, match=r"cannot be read: No such file.*credentials\.file"):
+    with pytest.raises(CredentialError, match=r"cannot be read: No such file.*credentials_file"):
         Credentials(tmp_path / "none.yaml").get("lab")
 
 
