@@ -259,12 +259,13 @@ class Collector:
         before = [self._value(update) for update in updates]
         standing: list[StateUpdate] = []
         changed: set[str] = set()
+        touched: dict[tuple[str, Side | None], None] = {}  # a new node is one piece of news, not one a value
         for update, was in zip(updates, before, strict=True):
             if not self.table.merge((update,)):
                 continue
             standing.append(update)
             whole = update.side is Side.ATTRIBUTE and update.variable == PRESENCE
-            news.append(Changed(update.node, None if whole else update.side))
+            touched[update.node, None if whole else update.side] = None
             if update.side is Side.DSC:
                 self.unsaved.add(update.node)
             if was != update.value:
@@ -272,6 +273,9 @@ class Collector:
                 if update.side is Side.DSC:
                     self.changed.add(update.node)
                 follows.append(ValueChanged(update, was))
+        news.extend(
+            Changed(node, side) for node, side in touched if side is None or (node, None) not in touched
+        )
         follows.extend(spread(standing, self.neighbours, heard_from))
         return changed
 
