@@ -40,7 +40,7 @@ def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now:
     engine, catalog = collector.engine, simulation.catalog
     progress = engine.progress(node.name)
     cfg = node.cfg_values()
-    known = catalog.known(node.dsc_values(), node.attribute_values())
+    known = watch.known(node)
     held = any(
         hold.node in (node.name, EVERY_NODE) and (hold.until is None or now < hold.until)
         for hold in simulation.durable.holds.values()
@@ -92,17 +92,17 @@ def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now:
     elif cause is Cause.STALE or cause is Cause.UNKNOWN:
         return _known_well(watch, simulation, node, cause, subject, now)
     elif cause is Cause.NO_PATH or cause is Cause.REQUIRES_UNMET:
-        return _reachable(simulation, node, cause)
+        return _reachable(watch, simulation, node, cause)
     return ""
 
 
-def _reachable(simulation: Simulation, node: Node, cause: Cause) -> str:
+def _reachable(watch: Watch, simulation: Simulation, node: Node, cause: Cause) -> str:
     """Why there is a path after all, or what else is missing."""
     cfg, catalog = node.cfg_values(), simulation.catalog
     if not all(name in catalog.variables for name in cfg):
         return ""
     assert simulation.collector is not None
-    known = catalog.known(node.dsc_values(), node.attribute_values())
+    known = watch.known(node)
     planner = simulation.collector.planner
     answer = find_honest_path(planner, planner.class_of(node.attribute_values()), known, cfg)
     if not isinstance(answer, NoPath):
@@ -117,7 +117,7 @@ def _known_well(
 ) -> str:
     """Why a value that is called stale or unknown is neither."""
     record = node.dsc.get(subject)
-    known = simulation.catalog.known(node.dsc_values(), node.attribute_values())
+    known = watch.known(node)
     collector = simulation.collector
     assert collector is not None
     if cause is Cause.UNKNOWN:

@@ -70,6 +70,7 @@ class Watch:
         self._run_numbers: dict[str, int] = {}
         self._failures: dict[str, Failures] = {}
         self._quarantined: set[str] = set()
+        self._knowledge: dict[str, dict[str, str]] = {}  # node -> what is known, since the last arrival
         self._causes: dict[str, str | None] = {}
         self.checks = 0
 
@@ -84,6 +85,7 @@ class Watch:
 
     def arriving(self, arrivals: Iterable[Arrival]) -> None:
         """Before the collector hears of it."""
+        self._knowledge.clear()
         for arrival in arrivals:
             if isinstance(arrival, Results):
                 self._results(arrival.results)
@@ -144,6 +146,7 @@ class Watch:
 
     def restored(self) -> None:
         """A collector has read its memory: it knows all that was acknowledged."""
+        self._knowledge.clear()
         simulation = self._simulation
         collector, durable = simulation.collector, simulation.durable
         assert collector is not None
@@ -287,7 +290,7 @@ class Watch:
             for c in mutation.changes
         )
         if not serves:
-            known = self._known(stands)
+            known = self.known(stands)
             names |= {name for name, wish in cfg.items() if known.get(name) != wish}
         for name in sorted(names):
             why = self.doubt(stands, name, now)
@@ -303,7 +306,7 @@ class Watch:
         record = node.dsc.get(variable)
         if self.is_touched(node, variable):
             return f"{variable} was not seen since a mutation of it"
-        known = self._known(node)
+        known = self.known(node)
         if variable not in known:
             for condition in declared.known_when:
                 if not catalog.meets(condition, known, node.attribute_values()):
@@ -324,7 +327,7 @@ class Watch:
         if touched is None or not self.is_observable(node, variable):
             return False
         record = node.dsc.get(variable)
-        return self._known(node).get(variable) is not None and self._newness(node, variable, record) < touched
+        return self.known(node).get(variable) is not None and self._newness(node, variable, record) < touched
 
     def _need_news(self, node: str, mutation: Mutation) -> None:
         """Nothing is issued twice without a look between."""
@@ -366,7 +369,7 @@ class Watch:
 
     def _newness(self, node: Node, variable: str, record: Record | None) -> int:
         seen = -1 if record is None else self._seen.get((node.name, variable, record.stamp), 0)
-        if variable in self._known(node):
+        if variable in self.known(node):
             return seen
         return max(seen, self._vain.get((node.name, variable), -1))
 
@@ -421,7 +424,7 @@ class Watch:
 
     def _check_forgotten(self, node: Node) -> None:
         """What could have no value is known again only when it was seen since."""
-        catalog, known = self._simulation.catalog, self._known(node)
+        catalog, known = self._simulation.catalog, self.known(node)
         for variable in catalog.variables.values():
             if not variable.known_when:
                 continue
@@ -463,8 +466,13 @@ class Watch:
             self.broken(name, "a run starts on a node that is not declared")
         return collector.table[name]
 
-    def _known(self, node: Node) -> dict[str, str]:
-        return self._simulation.catalog.known(node.dsc_values(), node.attribute_values())
+    def known(self, node: Node) -> dict[str, str]:
+        """What is known of the node since the collector last decided."""
+        known = self._knowledge.get(node.name)
+        if known is None:
+            known = self._simulation.catalog.known(node.dsc_values(), node.attribute_values())
+            self._knowledge[node.name] = known
+        return known
 
 
 def reads(catalog: Catalog, mutation: Mutation) -> set[str]:
