@@ -253,6 +253,7 @@ class Run(TypedDict):
     issued_at: float
     timeout_s: float
     ended_at: float | None
+    out: int
     outcomes: dict[str, str]
 
 

@@ -32,7 +32,9 @@ async def runs(
     """Mutations as the journal has them, newest first."""
     count = _limit(limit)
     found = await operations.daemon.journal.read(lambda store: store.runs(limit=count, active=active))
-    return {"runs": await asyncio.to_thread(lambda: [views.run(entry) for entry in found])}
+    out = {entry.run_id: _out(operations, entry.run_id) for entry in found}
+    shown = await asyncio.to_thread(lambda: [views.run(entry, out[entry.run_id]) for entry in found])
+    return {"runs": shown}
 
 
 @get("/v1/runs/{run_id:str}", summary="One run", responses=fails(404, 507))
@@ -41,7 +43,7 @@ async def run(operations: Operations, run_id: str) -> answers.RunWithResults:
     entry = await operations.daemon.journal.read(lambda store: store.run(run_id))
     if entry is None:
         raise NotFoundError(f"no run {run_id!r}", part=run_id, hint="`kraken runs` lists them")
-    return views.run_with_results(entry)
+    return views.run_with_results(entry, _out(operations, run_id))
 
 
 @get("/v1/history", summary="What changed, and by whom", responses=fails(404, 422, 507))
@@ -134,3 +136,9 @@ def _limit(limit: int) -> int:
 
 
 HANDLERS = [runs, run, history, modules, module, reload_modules, graph]
+
+
+def _out(operations: Operations, run_id: str) -> int:
+    """Nodes of a run that its executor has not reported."""
+    active = operations.daemon.collector.engine.batches.active.get(run_id)
+    return 0 if active is None else len(active.out)

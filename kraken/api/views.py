@@ -218,8 +218,8 @@ def holds(found: Iterable[Hold]) -> list[answers.FoldedHold]:
     ]
 
 
-def run(entry: RunEntry) -> answers.Run:
-    """A run as the journal has it."""
+def run(entry: RunEntry, out: int) -> answers.Run:
+    """A run as the journal has it; `out` of its nodes its executor has not reported yet."""
     return {
         "id": entry.run_id,
         "name": entry.name,
@@ -229,11 +229,12 @@ def run(entry: RunEntry) -> answers.Run:
         "issued_at": entry.issued_at,
         "timeout_s": entry.timeout_s,
         "ended_at": entry.ended_at,
+        "out": out,
         "outcomes": {outcome.value: fold(names) for outcome, names in entry.outcomes().items()},
     }
 
 
-def run_with_results(entry: RunEntry) -> answers.RunWithResults:
+def run_with_results(entry: RunEntry, out: int) -> answers.RunWithResults:
     """The same, with what each node came to."""
     results: list[answers.RunResult] = [
         {
@@ -245,7 +246,7 @@ def run_with_results(entry: RunEntry) -> answers.RunWithResults:
         }
         for end in entry.results
     ]
-    return {**run(entry), "results": results}
+    return {**run(entry, out), "results": results}
 
 
 def journal_entry(entry: Entry) -> answers.Entry:

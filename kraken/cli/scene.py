@@ -49,7 +49,8 @@ class Scene:
     def load(self, nodes: Iterable[Mapping[str, Any]], runs: Iterable[dict[str, Any]] = ()) -> None:
         """Take in what the daemon says now; it replaces what events told."""
         self.nodes = {str(node["name"]): _standing(node) for node in nodes}
-        self.runs = {str(run["id"]): run for run in runs}
+        # One that is not out any more will never be told to end: its effect is only looked for.
+        self.runs = {str(run["id"]): run for run in runs if run.get("out", 1)}
 
     def take(self, event: Event) -> Happening | None:
         """Take in one event; what to tell a person about it, None for what is only bookkeeping."""

@@ -105,3 +105,12 @@ def test_folding_puts_equal_nodes_together_most_first() -> None:
         {"cause": "WAITING", "count": 2, "nodeset": "n[2-3]", "reason": "y"},
         {"cause": "HELD", "count": 1, "nodeset": "n1", "reason": "x"},
     ]
+
+
+def test_a_run_that_is_only_looked_after_is_not_shown_as_running() -> None:
+    scene = Scene()
+    run = {"name": "power_on", "nodeset": "n1", "issued_at": 1.0}
+
+    scene.load([], [{**run, "id": "1", "out": 0}, {**run, "id": "2", "out": 1}])
+
+    assert list(scene.runs) == ["2"]
