@@ -105,7 +105,7 @@ with_option = click.option(
     "--with",
     "beside",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, exists=True),
     metavar="PATH",
     help="Modules that will be there too, like a collections path; may be given again.",
 )

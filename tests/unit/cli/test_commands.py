@@ -191,6 +191,14 @@ def test_no_node_found_says_what_was_looked_for(daemon: Call, kraken: Call) -> N
     assert "QUARANTINED, NO_PATH" in kraken("nodes", "--cause", "BAD").err
 
 
+def test_modules_said_to_be_there_too_must_be_there(kraken: Call, tmp_path: Path) -> None:
+    (tmp_path / "m.yml").write_text("kraken_module: 1\nname: m\nvariables: {v: {values: [A]}}\n")
+    result = kraken("module", "check", str(tmp_path), "--with", str(tmp_path / "absent"))
+
+    assert result.code == Exit.USAGE
+    assert "absent" in result.err
+
+
 def test_a_group_of_commands_without_one_shows_its_help(kraken: Call) -> None:
     result = kraken("module")
 
