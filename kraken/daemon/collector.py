@@ -116,6 +116,7 @@ class Collector:
         self.changed: set[str] = set()
         self.unsaved: set[str] = set()
         self._sequence = 0
+        self._heard: set[tuple[str, str]] = set()  # (run, node) of the results taken in just now
 
     def accept(self, arrivals: Iterable[Arrival], now: float) -> list[Consequence]:
         """The one door in: merge what arrives, decide what follows.
@@ -128,6 +129,7 @@ class Collector:
         """
         follows: list[Consequence] = []
         news: list[News] = []
+        self._heard.clear()
         for arrival in arrivals:
             self._take(arrival, now, news, follows)
         while True:
@@ -205,6 +207,10 @@ class Collector:
         self, result: NodeResult, now: float, news: list[News], follows: list[Consequence]
     ) -> None:
         active = self.engine.batches.active.get(result.run_id)
+        word = (result.run_id, result.node)
+        if word in self._heard:
+            return  # each node of a run reports once
+        self._heard.add(word)
         if active is not None and result.node in self.table:
             observed = self.engine.admit(result)
             if observed:

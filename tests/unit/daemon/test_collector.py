@@ -1,0 +1,122 @@
+"""The one door in: what arrives is merged, what it makes moot is forgotten, what follows comes back."""
+
+from __future__ import annotations
+
+from kraken.daemon.collector import Collector, Declared, Heard, Results, ValueChanged
+from kraken.engine.effects import Start
+from kraken.engine.settings import Settings
+from kraken.model.module import Discovery
+from kraken.model.run import NodeResult, Outcome, Run
+from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
+from kraken.sync.spread import Neighbours, Send
+from kraken.testing.simulation.domains import services
+
+CATALOG = services().catalog
+
+
+def collector(**more: object) -> Collector:
+    return Collector(CATALOG, Settings(linger_s={}), **more)  # type: ignore[arg-type]
+
+
+def declared(node: str, **cfg: str) -> Declared:
+    records = [StateUpdate(node, Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 0.0, "ann")]
+    records += [
+        StateUpdate(node, Side.CFG, name, value, Stamp(1, 2), 0.0, "ann") for name, value in cfg.items()
+    ]
+    return Declared(records)
+
+
+def looks(effects: list[object]) -> dict[str, Run]:
+    runs = [effect.run for effect in effects if isinstance(effect, Start)]
+    return {run.operator.name: run for run in runs if isinstance(run.operator, Discovery)}
+
+
+def seen(run: Run, node: str, **observed: str) -> Results:
+    return Results([NodeResult(run.id, node, Outcome.OK, observed)])
+
+
+def test_what_a_look_saw_becomes_dsc_with_its_source_and_time() -> None:
+    one = collector()
+    run = looks(one.accept([declared("n1")], 10.0))["see_os"]
+    follows = one.accept([seen(run, "n1", os="UP")], 12.0)
+    record = one.table["n1"].dsc["os"]
+
+    assert (record.value, record.source, record.seen_at) == ("UP", "side.see_os", 12.0)
+    assert [(f.update.variable, f.was) for f in follows if isinstance(f, ValueChanged)] == [("os", None)]
+    assert one.changed == one.unsaved == {"n1"}
+
+
+def test_what_is_seen_again_is_to_be_kept_some_time_and_is_no_change() -> None:
+    one = collector()
+    run = looks(one.accept([declared("n1")], 10.0))["see_os"]
+    one.accept([seen(run, "n1", os="UP")], 12.0)
+    one.changed.clear()
+    one.unsaved.clear()
+    run = looks(one.accept([], 40.0))["see_os"]
+    follows = one.accept([seen(run, "n1", os="UP")], 42.0)
+
+    assert one.table["n1"].dsc["os"].seen_at == 42.0
+    assert not any(isinstance(f, ValueChanged) for f in follows)
+    assert (one.changed, one.unsaved) == (set(), {"n1"})
+
+
+def test_what_can_have_no_value_any_more_is_forgotten_at_once() -> None:
+    one = collector()
+    run = looks(one.accept([declared("n1")], 10.0))["see_os"]
+    run = looks(one.accept([seen(run, "n1", os="UP")], 12.0))["see_services"]
+    one.accept([seen(run, "n1", web="RUNNING", db="RUNNING", log="STOPPED")], 14.0)
+    run = looks(one.accept([], 60.0))["see_os"]
+    one.accept([seen(run, "n1", os="DOWN")], 62.0)
+    dsc = one.table["n1"].dsc
+
+    assert {(r.value, r.source) for name, r in dsc.items() if name != "os"} == {("UNKNOWN", "forgotten")}
+
+
+def test_results_of_runs_and_nodes_nobody_knows_change_nothing() -> None:
+    one = collector()
+    run = looks(one.accept([declared("n1")], 10.0))["see_os"]
+    one.accept([seen(run, "gone", os="UP")], 12.0)
+    one.accept([Results([NodeResult("9-9", "n1", Outcome.OK, {"os": "UP"})])], 12.0)
+
+    assert one.table["n1"].dsc == {}
+
+
+def test_each_node_of_a_run_is_heard_once() -> None:
+    one = collector()
+    run = looks(one.accept([declared("n1")], 10.0))["see_os"]
+    one.accept([seen(run, "n1", os="UP"), seen(run, "n1", os="DOWN")], 12.0)
+
+    assert one.table["n1"].dsc["os"].value == "UP"
+
+
+def test_dsc_climbs_and_cfg_descends_and_nothing_returns() -> None:
+    one = collector(neighbours=Neighbours("root", {"child": {"n1"}}))
+    one.accept([declared("n1")], 10.0)
+    cfg = StateUpdate("n1", Side.CFG, "os", "UP", Stamp(2, 1), 11.0, "ann")
+    dsc = StateUpdate("n1", Side.DSC, "os", "UP", Stamp(2, 1), 11.0, "see_os")
+
+    assert [s.neighbour for s in one.accept([Heard("root", [cfg])], 11.0) if isinstance(s, Send)] == ["child"]
+    assert [s.neighbour for s in one.accept([Heard("child", [dsc])], 11.0) if isinstance(s, Send)] == ["root"]
+    assert not any(isinstance(s, Send) for s in one.accept([Heard("child", [dsc])], 12.0))
+
+
+def test_what_was_restored_keeps_its_true_age() -> None:
+    one = collector()
+    run = looks(one.accept([declared("n1", os="UP")], 10.0))["see_os"]
+    one.accept([seen(run, "n1", os="UP")], 12.0)
+    two = collector(incarnation=2)
+    two.restore(list(one.table.records()), [], 500.0)
+    two.accept([], 500.0)
+
+    assert two.table["n1"].dsc["os"].seen_at == 12.0
+    assert two.engine.cause("n1").value == "STALE"
+    assert two.stamp() > one.stamp()
+
+
+def test_an_executor_learns_what_is_known_and_nothing_that_is_not() -> None:
+    one = collector()
+    run = looks(one.accept([declared("n1", os="UP")], 10.0))["see_os"]
+    one.accept([seen(run, "n1", os="DOWN")], 12.0)
+    facts = one.facts("n1")
+
+    assert (facts.cfg, facts.dsc) == ({"os": "UP"}, {"os": "DOWN"})
