@@ -1,0 +1,100 @@
+"""What a person reads of each cause, with the fact behind it and what comes next."""
+
+from __future__ import annotations
+
+from kraken.daemon.collector import HoldSet
+from kraken.engine.cause import Explanation
+from kraken.engine.settings import Settings
+from kraken.model.hold import Hold
+from kraken.model.run import Outcome
+
+from .conftest import Bench
+
+
+def told(bench: Bench, node: str = "n1") -> Explanation:
+    explanation = bench.engine.explain(node, bench.now)
+
+    assert explanation.next_at is None or explanation.next_at >= bench.now
+
+    return explanation
+
+
+def test_converged_names_the_wishes(bench: Bench) -> None:
+    bench.declare("n1", "n2", cfg={"power": "OFF"})
+    bench.declare("n2", cfg={"power": None})
+    bench.report("see_power", {"power": "OFF"})
+
+    assert told(bench).reason == "power=OFF"
+    assert told(bench, "n2").reason == "nothing is wished of it"
+
+
+def test_running_says_how_far_it_is_and_when_it_is_given_up(off: Bench) -> None:
+    issued_at = off.now
+
+    assert told(off).reason == "m.switch_on is being done"
+    assert told(off).next == "gives up and takes it for power=HUNG"
+    assert told(off).next_at == issued_at + 60.0 + off.engine.settings.grace_s
+
+    off.report("switch_on")
+
+    assert told(off).reason == "m.switch_on was acknowledged; looking for power=ON"
+    assert told(off).next_at == issued_at + 60.0
+
+    fact = told(off).fact
+    assert fact is not None
+    assert (fact.variable, fact.value, fact.wanted, fact.source) == ("power", "OFF", "ON", "m.see_power")
+
+
+def test_waiting_says_for_what(off: Bench) -> None:
+    off.declare("n1", cfg={"os": "UP"})
+    off.report("switch_on", {"power": "ON"})
+    off.report("see_os")
+
+    assert told(off).reason == "m.boot: waits for os=UP"
+
+
+def test_held_names_the_reason_and_the_owner(bench: Bench) -> None:
+    bench.declare("n1")
+    bench.accept(HoldSet(Hold("h", "n1", "ann", "new memory", bench.now)))
+
+    assert told(bench).reason == "new memory (ann)"
+    assert told(bench).next == "`kraken release` lifts the hold"
+
+
+def test_a_pause_names_what_failed_how_often_and_when_it_goes_on(off: Bench) -> None:
+    off.report("switch_on", {"power": "OFF"}, Outcome.FAILED)
+
+    assert told(off).topic == "m.switch_on failed once"
+    assert told(off).next == "tries again"
+    assert told(off).next_at is not None
+
+
+def test_who_waits_for_a_place_hears_its_place() -> None:
+    bench = Bench(settings=Settings(linger_s={}, runs_max={"ipmi": 1}, batch_max=1))
+    bench.declare("n1", cfg={"power": "ON"})
+    bench.report("see_power", {"power": "OFF"})
+    bench.declare("n2", cfg={"power": "ON"})
+    bench.report("see_power", {"power": "OFF"})
+
+    assert told(bench, "n2").reason == ("m.switch_on waits for its turn: 1 of 1; 1 of 1 ipmi runs under way")
+
+
+def test_unknown_says_what_those_who_looked_had_to_say(bench: Bench) -> None:
+    bench.declare("n1", cfg={"power": "ON"})
+
+    assert told(bench).reason == "power is not known yet"
+    assert told(bench).next == "is being looked at now"
+
+    bench.report("see_power", outcome=Outcome.UNREACHABLE)
+
+    assert told(bench).reason == "power cannot be seen"
+    assert told(bench).next == "looks again"
+
+
+def test_no_path_says_why(bench: Bench) -> None:
+    bench.declare("n1", cfg={"power": "HUNG"})
+    bench.report("see_power", {"power": "OFF"})
+
+    assert bench.cause() == "NO_PATH"
+    assert "power" in told(bench).reason
+    assert told(bench).next == "another Cfg, attribute or Kraken module would open a way"
