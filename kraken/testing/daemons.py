@@ -24,7 +24,11 @@ variables:
   service: {values: [STOPPED, RUNNING], known_when: {power: 'ON'}}
   image: {values: any}
 discoveries:
-  look_power: {observes: {power: ['OFF', 'ON']}, every: 30s, timeout: 5s, tasks: [{ansible.builtin.debug: {}}]}
+  look_power:
+    observes: {power: ['OFF', 'ON']}
+    every: 30s
+    timeout: 5s
+    tasks: [{ansible.builtin.debug: {}}]
   look_service:
     observes: [service]
     requires: {power: 'ON'}
@@ -32,7 +36,12 @@ discoveries:
     timeout: 5s
     tasks: [{ansible.builtin.debug: {}}]
 mutations:
-  switch_on: {mutates: {power: ['OFF', 'ON']}, timeout: 60s, cost: 5, fails_to: {power: HUNG}, ipmi: {power: 'on'}}
+  switch_on:
+    mutates: {power: ['OFF', 'ON']}
+    timeout: 60s
+    cost: 5
+    fails_to: {power: HUNG}
+    ipmi: {power: 'on'}
   switch_off: {mutates: {power: ['ON', 'OFF']}, timeout: 60s, disruptive: true, ipmi: {power: 'off'}}
   start_service:
     mutates: {service: [STOPPED, RUNNING]}
