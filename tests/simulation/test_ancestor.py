@@ -9,8 +9,9 @@ import pytest
 from kraken.engine.cause import Cause
 from kraken.executors.fake import Behaviour
 from kraken.model.run import NodeResult, Outcome
+from kraken.testing.simulation.delivery import Delivery
 from kraken.testing.simulation.domains import base, images, services, unseen
-from kraken.testing.simulation.simulation import Delivery, Simulation
+from kraken.testing.simulation.simulation import Simulation
 
 pytestmark = pytest.mark.simulation
 

@@ -13,8 +13,9 @@ from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Discovery, Mutation
 from kraken.model.run import NodeResult, Outcome
 from kraken.model.update import Value
+from kraken.testing.simulation.delivery import Delivery, obedient
 from kraken.testing.simulation.domains import DOMAINS, Domain
-from kraken.testing.simulation.simulation import Delivery, Simulation, obedient
+from kraken.testing.simulation.simulation import Simulation
 
 CALM_S = 7200.0  # by then every node must have arrived
 QUIET_S = 600.0  # and then nothing but looks happens

@@ -6,7 +6,6 @@ import heapq
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from kraken.daemon.collector import (
     Arrival,
@@ -31,6 +30,7 @@ from kraken.model.nodeset import fold
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate, Value
 from kraken.store.records import Change, DropHold, EndRun, SaveHold, SaveUpdates, StartRun
+from kraken.testing.simulation.delivery import Delivery, obedient
 from kraken.testing.simulation.domains import Domain
 from kraken.testing.simulation.memory import Durable
 from kraken.testing.simulation.watch import Watch
@@ -43,24 +43,6 @@ FLUSH_S = 2.0
 REFRESH_S = 60.0
 IDLE_WAKES_MAX = 8
 RECENT = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What becomes of a result on its way.
-
-    Attributes:
-        delay_s: how late it comes; None: never.
-        garbage: what it claims to have seen besides.
-    """
-
-    delay_s: float | None = 0.0
-    garbage: Mapping[str, str] = field(default_factory=dict)
-
-
-def obedient(node: str, operator: Mutation | Discovery) -> Behaviour:
-    """Everything does as it is told."""
-    return Behaviour()
 
 
 class Simulation:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from kraken.daemon.collector import Arrival, Consequence, Declared, Released, Results
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
-from kraken.model.catalog import Catalog
-from kraken.model.hold import EVERY_NODE
 from kraken.model.module import Condition, Discovery, Mutation
 from kraken.model.node import Node, Record
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import PRESENCE, UNKNOWN, Side
 from kraken.testing.simulation import causes
+from kraken.testing.simulation.starting import need_freedom, need_knowledge, need_news, need_peace
 
 if TYPE_CHECKING:
     from kraken.testing.simulation.simulation import Simulation
@@ -57,7 +56,7 @@ class Watch:
     """Knows on its own what is held, out, seen, failed; speaks up when the collector does not act so."""
 
     def __init__(self, simulation: Simulation, blame: str) -> None:
-        self._simulation = simulation
+        self.simulation = simulation
         self._blame = blame
         self._number = 0
         self._out: dict[tuple[str, str], Run] = {}  # (run, node): an executor has it
@@ -77,7 +76,7 @@ class Watch:
     def broken(self, node: str, promise: str) -> NoReturn:
         """Say so."""
         where = f"{node}: " if node else ""
-        at = self._simulation.time
+        at = self.simulation.time
         blame = f"\n{self._blame}" if self._blame else ""
         raise BrokenPromise(f"{where}{promise} (at {at - 1_700_000_000.0:.3f} s){blame}")
 
@@ -147,7 +146,7 @@ class Watch:
     def restored(self) -> None:
         """A collector has read its memory: it knows all that was acknowledged."""
         self._knowledge.clear()
-        simulation = self._simulation
+        simulation = self.simulation
         collector, durable = simulation.collector, simulation.durable
         assert collector is not None
         for name, kept in durable.table.items():
@@ -223,7 +222,7 @@ class Watch:
 
     def _retry_at(self, failed_at: float, count: int) -> float:
         """The earliest time the longest jitter allows."""
-        settings = self._simulation.settings
+        settings = self.simulation.settings
         pause = min(settings.backoff_s * 2.0 ** (count - 1), settings.backoff_s_max)
         return failed_at + pause * (1.0 - settings.backoff_jitter)
 
@@ -238,7 +237,7 @@ class Watch:
     def _starts(self, run: Run) -> None:
         self._number += 1
         self._run_numbers[run.id] = self._number
-        now, grace_s = self._simulation.clock(), self._simulation.settings.grace_s
+        now, grace_s = self.simulation.clock(), self.simulation.settings.grace_s
         for node in run.nodes:
             for (other_id, name), other in self._out.items():
                 if name != node or now >= other.issued_at + other.timeout_s + grace_s:
@@ -246,60 +245,22 @@ class Watch:
                 if other.operator.key == run.operator.key:
                     self.broken(node, f"{run.operator.key} starts while {other_id} of it is out")
                 if isinstance(run.operator, Mutation) and isinstance(other.operator, Mutation):
-                    self._need_peace(node, run.operator, other.operator)
+                    need_peace(self, node, run.operator, other.operator)
             self._out[run.id, node] = run
             if isinstance(run.operator, Mutation):
-                self._check_dsc(self._node(node))
-                self._need_freedom(node, run.operator, now)
-                self._need_knowledge(node, run.operator, now)
-                self._need_news(node, run.operator)
+                self._check_dsc(self.node(node))
+                need_freedom(self, node, run.operator, now)
+                need_knowledge(self, node, run.operator, now)
+                need_news(self, node, run.operator)
                 key = (node, run.operator.key)
                 self._issues[key] = Issue(run, self._number, before=self._issues.get(key))
                 before = self._issues[key].before
                 if before is not None:
                     before.before = None
 
-    def _need_peace(self, node: str, ours: Mutation, theirs: Mutation) -> None:
-        catalog = self._simulation.catalog
-        touched = writes(catalog, ours) & (reads(catalog, theirs) | writes(catalog, theirs))
-        touched |= writes(catalog, theirs) & reads(catalog, ours)
-        if touched:
-            self.broken(node, f"{ours.key} starts while {theirs.key} is out: both touch {sorted(touched)}")
-
-    def _need_freedom(self, node: str, mutation: Mutation, now: float) -> None:
-        for hold in self._simulation.durable.holds.values():
-            if hold.node in (node, EVERY_NODE) and (hold.until is None or now < hold.until):
-                self.broken(node, f"{mutation.key} starts though it is held by {hold.id}")
-        if node in self._quarantined:
-            self.broken(node, f"{mutation.key} starts though it is quarantined")
-        failures = self._failures.get(node)
-        if failures is not None:
-            retry_at = failures.retry_at.get(mutation.key, 0.0)
-            if now < retry_at - SKEW_S:
-                self.broken(node, f"{mutation.key} failed, and starts {retry_at - now:.2f} s too early")
-
-    def _need_knowledge(self, node: str, mutation: Mutation, now: float) -> None:
-        """Nothing disruptive on a stale, unknown or asserted value."""
-        if not mutation.disruptive:
-            return
-        stands = self._node(node)
-        names = reads(self._simulation.catalog, mutation)
-        cfg = stands.cfg_values()
-        serves = any(
-            cfg.get(c.variable) is not None and c.target in (cfg[c.variable], "$cfg")
-            for c in mutation.changes
-        )
-        if not serves:
-            known = self.known(stands)
-            names |= {name for name, wish in cfg.items() if known.get(name) != wish}
-        for name in sorted(names):
-            why = self.doubt(stands, name, now)
-            if why:
-                self.broken(node, f"{mutation.key} is disruptive and starts although {why}")
-
     def doubt(self, node: Node, variable: str, now: float) -> str:
         """Why the value cannot be acted on; "" when it can."""
-        catalog = self._simulation.catalog
+        catalog = self.simulation.catalog
         declared = catalog.variables.get(variable)
         if declared is None:
             return ""
@@ -327,30 +288,11 @@ class Watch:
         if touched is None or not self.is_observable(node, variable):
             return False
         record = node.dsc.get(variable)
-        return self.known(node).get(variable) is not None and self._newness(node, variable, record) < touched
-
-    def _need_news(self, node: str, mutation: Mutation) -> None:
-        """Nothing is issued twice without a look between."""
-        stands = self._node(node)
-        issue = self._issues.get((node, mutation.key))
-        if issue is None:
-            return
-        if issue.ended is None:
-            self.broken(node, f"{mutation.key} is issued again, and {issue.run.id} of it has not ended")
-        for change in mutation.changes:
-            if not self.is_observable(stands, change.variable):
-                if not issue.reported:
-                    what = f"{mutation.key} is issued again; nothing observes {change.variable}"
-                    self.broken(node, f"{what}, and {issue.run.id} never reported its end")
-                continue
-            record = stands.dsc.get(change.variable)
-            if self._newness(stands, change.variable, record) < issue.ended:
-                what = f"{mutation.key} is issued again ({issue.run.id} before)"
-                self.broken(node, f"{what}, and {change.variable} was not looked at since")
+        return self.known(node).get(variable) is not None and self.newness(node, variable, record) < touched
 
     def is_observable(self, node: Node, variable: str) -> bool:
         """Whether any discovery fits the node's attributes and sees the variable."""
-        catalog = self._simulation.catalog
+        catalog = self.simulation.catalog
         attributes = node.attribute_values()
 
         def fits(conditions: Iterable[Condition], wanted: bool) -> bool:
@@ -367,7 +309,8 @@ class Watch:
             for discovery in catalog.discoveries.values()
         )
 
-    def _newness(self, node: Node, variable: str, record: Record | None) -> int:
+    def newness(self, node: Node, variable: str, record: Record | None) -> int:
+        """How new the look was that this value came from; grows."""
         seen = -1 if record is None else self._seen.get((node.name, variable, record.stamp), 0)
         if variable in self.known(node):
             return seen
@@ -377,7 +320,7 @@ class Watch:
 
     def check(self) -> None:
         """Everything that must hold at every instant."""
-        simulation = self._simulation
+        simulation = self.simulation
         collector = simulation.collector
         assert collector is not None
         self.checks += 1
@@ -391,7 +334,7 @@ class Watch:
 
     def _check_dsc(self, node: Node) -> None:
         """What stands as seen was true; and remember how new it is."""
-        simulation = self._simulation
+        simulation = self.simulation
         for variable, record in node.dsc.items():
             place = (node.name, variable, record.stamp)
             if place in self._seen:
@@ -424,7 +367,7 @@ class Watch:
 
     def _check_forgotten(self, node: Node) -> None:
         """What could have no value is known again only when it was seen since."""
-        catalog, known = self._simulation.catalog, self.known(node)
+        catalog, known = self.simulation.catalog, self.known(node)
         for variable in catalog.variables.values():
             if not variable.known_when:
                 continue
@@ -435,7 +378,7 @@ class Watch:
                     self._unknowable[place] = self._number
                 continue
             self._was_known.add(place)
-            if self._newness(node, variable.name, node.dsc[variable.name]) < self._unknowable.get(place, -1):
+            if self.newness(node, variable.name, node.dsc[variable.name]) < self._unknowable.get(place, -1):
                 self.broken(node.name, f"{variable.name} is known again, and nobody saw it since")
 
     def _as_seen(self, operator: Mutation | Discovery, variable: str, truth: str) -> str | None:
@@ -443,13 +386,17 @@ class Watch:
             return truth
         if all(observes.variable != variable for observes in operator.observes):
             return None
-        return self._simulation.domain.reported(operator, variable, truth)
+        return self.simulation.domain.reported(operator, variable, truth)
 
     # -- helpers ----------------------------------------------------------------------------------
 
     def is_out(self, node: str, key: str) -> bool:
         """Whether an executor has this mutation for the node."""
         return any(n == node and run.operator.key == key for (_, n), run in self._out.items())
+
+    def issue_of(self, node: str, key: str) -> Issue | None:
+        """The last time this mutation was given to an executor for the node."""
+        return self._issues.get((node, key))
 
     def is_quarantined(self, node: str) -> bool:
         """Whether the engine said so and nobody released it."""
@@ -459,8 +406,9 @@ class Watch:
         """What failed lately."""
         return self._failures.get(node, Failures())
 
-    def _node(self, name: str) -> Node:
-        collector = self._simulation.collector
+    def node(self, name: str) -> Node:
+        """The declared node."""
+        collector = self.simulation.collector
         assert collector is not None
         if name not in collector.table:
             self.broken(name, "a run starts on a node that is not declared")
@@ -470,27 +418,6 @@ class Watch:
         """What is known of the node since the collector last decided."""
         known = self._knowledge.get(node.name)
         if known is None:
-            known = self._simulation.catalog.known(node.dsc_values(), node.attribute_values())
+            known = self.simulation.catalog.known(node.dsc_values(), node.attribute_values())
             self._knowledge[node.name] = known
         return known
-
-
-def reads(catalog: Catalog, mutation: Mutation) -> set[str]:
-    """The variables that decide whether it may be done."""
-    conditions = (*mutation.requires, *mutation.excludes)
-    names = {c.variable for c in mutation.changes} | {c.name for c in conditions}
-    return names & set(catalog.variables)
-
-
-def writes(catalog: Catalog, mutation: Mutation) -> set[str]:
-    """The variables it changes, and all that a change of those can make forgotten."""
-    found = {c.variable for c in mutation.changes}
-    while True:
-        more = {
-            variable.name
-            for variable in catalog.variables.values()
-            if variable.name not in found and any(c.name in found for c in variable.known_when)
-        }
-        if not more:
-            return found
-        found |= more
