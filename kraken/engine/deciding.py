@@ -235,6 +235,10 @@ class Decider:
             return self._look_first(
                 progress, Doubt(Cause.UNKNOWN, variable, f"{variable} cannot be seen"), now
             )
+        for variable in sorted(progress.unsettled):  # what a look finds may well open a way
+            doubted = doubt(self.catalog, progress, variable, now, disruptive=False)
+            if doubted is not None and self._looks.visible(progress, variable):
+                return self._look_first(progress, doubted, now)
         cause = Cause.REQUIRES_UNMET if hoped.unmet else Cause.NO_PATH
         return Verdict(cause, ", ".join(hoped.variables), "; ".join(hoped.reasons))
 

@@ -59,6 +59,13 @@ class Looks:
             for o in watch.discovery.observes
         )
 
+    def visible(self, progress: Progress, variable: str) -> bool:
+        """Whether anybody can look at it in what is known now."""
+        return any(
+            any(o.variable == variable for o in watch.discovery.observes) and self.applicable(watch, progress)
+            for watch in self.watches(progress)
+        )
+
     def due(self, progress: Progress, now: float) -> tuple[list[Look], float | None]:
         """The periodic looks to start now, and when the next one is due (None: never)."""
         ready: list[Look] = []

@@ -205,3 +205,22 @@ def test_no_alarm_is_asked_for_in_the_past(off: Bench) -> None:
     deadline = off.engine.next_deadline(off.now)
 
     assert deadline is None or deadline > off.now
+
+
+def test_there_is_no_path_only_from_what_was_seen() -> None:
+    """A time-out asserted a value that nothing leads out of; a look found another."""
+    module = vocabulary().modules["m"]
+    dead_end = {name: m for name, m in module.mutations.items() if name != "switch_off"}
+    looks = {**module.discoveries, "see_power": replace(module.discoveries["see_power"], every_s=None)}
+    bench = Bench(type(vocabulary())([replace(module, mutations=dead_end, discoveries=looks)]))
+    bench.declare("n1", cfg={"power": "ON"})
+    bench.report("see_power", {"power": "OFF"})
+    bench.report("switch_on", outcome=Outcome.TIMEOUT)
+
+    assert bench.collector.table["n1"].dsc["power"].value == "HUNG"
+    assert bench.cause() == "STALE"
+
+    bench.wait(5.0)
+    bench.report("see_power", {"power": "ON"})
+
+    assert bench.cause() == "CONVERGED"
