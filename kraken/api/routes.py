@@ -26,6 +26,8 @@ from kraken.model.document import nearest
 Http = Request[Any, Any, Any]
 Nodeset = Annotated[str | None, Parameter(description="ClusterShell syntax: n[0001-0128],login1, @group")]
 
+LOOK_NODES = 250  # asked for at once: others have their turn in between
+
 _SELECTS = fails(404, 422)
 _CHANGES = fails(404, 409, 413, 422, 507)
 
@@ -138,10 +140,18 @@ async def explain(
     return Response(body, media_type="application/json")
 
 
-@post("/v1/discover", status_code=200, sync_to_thread=False, summary="Look now", responses=fails(404, 422))
-def discover(operations: Operations, data: bodies.Selection) -> answers.Asked:
+@post("/v1/discover", status_code=200, summary="Look now", responses=fails(404, 422))
+async def discover(operations: Operations, data: bodies.Selection) -> answers.Asked:
     """Look at these nodes now."""
-    return views.asked(operations.daemon.look(operations.select(data.nodeset, data.all)))
+    names = operations.select(data.nodeset, data.all)
+    asked: dict[str, list[str]] = {}
+    for start in range(0, len(names), LOOK_NODES):
+        here = [
+            name for name in names[start : start + LOOK_NODES] if name in operations.daemon.collector.table
+        ]
+        asked |= operations.daemon.look(here)
+        await asyncio.sleep(0)
+    return views.asked(asked)
 
 
 @get("/v1/holds", sync_to_thread=False, summary="Every hold that stands")

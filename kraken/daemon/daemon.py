@@ -153,14 +153,17 @@ class Daemon:
         """End quarantine and pauses of these nodes."""
         self.accept(Released(nodes))
 
-    async def declare(self, declared: Declared, notes: Iterable[Change]) -> None:
-        """Make declared records durable, then let them in.
+    async def declare(self, parts: Sequence[Declared], notes: Iterable[Change]) -> None:
+        """Make declared records durable, all or none, then let them in, part by part.
 
         Raises:
             StoreError: they could not be kept; nothing has changed.
         """
-        await self.journal.write([SaveUpdates(declared.updates), *notes])
-        self.accept(declared)
+        updates = [update for part in parts for update in part.updates]
+        await self.journal.write([SaveUpdates(updates), *notes])
+        for part in parts:
+            self.accept(part)
+            await asyncio.sleep(0)  # others have their turn between the parts
 
     async def reload(self) -> None:
         """Read the Kraken modules again; what is under way finishes as it began."""

@@ -23,7 +23,7 @@ from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import Side
 from kraken.store.records import Entry, RunEntry, StartRun
 from kraken.store.store import Store
-from kraken.testing.daemons import KINDS
+from kraken.testing.daemons import KINDS, LAB
 
 Start = Callable[..., Awaitable[Daemon]]
 Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
@@ -52,6 +52,14 @@ async def history(daemon: Daemon, name: str) -> list[Entry]:
 
 def events(daemon: Daemon, kind: str) -> list[Mapping[str, Any]]:
     return [event.data for event in daemon.events._events if event.kind == kind]
+
+
+def modules(place: Path, timeout: str) -> Path:
+    """The directory of module files; their mutations time out so soon."""
+    directory = place / "modules"
+    directory.mkdir()
+    (directory / "lab.yml").write_text(LAB.replace("timeout: 60s", f"timeout: {timeout}"))
+    return directory
 
 
 class Hands(FakeExecutor):
@@ -353,10 +361,8 @@ async def test_a_hand_that_hangs_is_given_up(
                 if not stubborn:
                     raise
 
+    modules(tmp_path, "100ms")
     daemon = await start(executors=executors)
-    lab = tmp_path / "modules" / "lab.yml"
-    lab.write_text(lab.read_text().replace("timeout: 60s", "timeout: 100ms"))
-    await daemon.reload()
     hands.doing = hang
     await Operations(daemon).apply(ON, me)
     await eventually(lambda: [e for e in events(daemon, "run-ended") if e["kind"] == "mutation"])
@@ -453,27 +459,29 @@ async def test_modules_are_read_again_while_they_are_in_use(
         report([NodeResult(run.id, "n1", Outcome.OK)])
 
     hands.doing = wait
+    directory = modules(tmp_path, "1s")  # long after which what nobody can see any more is given up
     daemon = await start(executors=executors)
     await Operations(daemon).apply(ON, me)
     await eventually(lambda: hands.mutations)
-    modules = tmp_path / "modules"
-    text = (modules / "lab.yml").read_text()
+    text = (directory / "lab.yml").read_text()
 
-    (modules / "more.yml").write_text("kraken_module: 1\nname: more\nvariables: {colour: {values: [RED]}}\n")
-    (modules / "broken.yml").write_text("kraken_module: 1\nname: broken\nvariabels: {}\n")
+    (directory / "more.yml").write_text(
+        "kraken_module: 1\nname: more\nvariables: {colour: {values: [RED]}}\n"
+    )
+    (directory / "broken.yml").write_text("kraken_module: 1\nname: broken\nvariabels: {}\n")
     await daemon.reload()
     assert set(daemon.collector.catalog.modules) == {"lab", "more"}
     assert [Path(str(problem.file)).name for problem in daemon.problems] == ["broken.yml"]
     assert events(daemon, "module")[-1]["loaded"] == ["lab", "more"]
 
-    (modules / "lab.yml").unlink()
-    (modules / "broken.yml").unlink()
+    (directory / "lab.yml").unlink()
+    (directory / "broken.yml").unlink()
     await daemon.reload()
     assert (set(daemon.collector.catalog.modules), daemon.problems) == ({"more"}, [])
     free.set()
     await eventually(lambda: cause(daemon) in ("NO_PATH", "CONVERGED"))
 
-    (modules / "lab.yml").write_text(text)
+    (directory / "lab.yml").write_text(text)
     await daemon.reload()
     await eventually(lambda: cause(daemon) == "CONVERGED")
     assert hands.mutations == ["switch_on"]
