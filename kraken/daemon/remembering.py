@@ -31,10 +31,14 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
         if mutation is None or touch.node not in table:
             continue
         dsc = table[touch.node].dsc
-        if all(_seen_since(dsc.get(c.variable), touch.issued_at) for c in mutation.changes):
+        if all(_seen_since(dsc.get(c.variable), touch.ended_at) for c in mutation.changes):
             continue
         in_doubt = (touch.node, touch.operator) in open_runs
-        consequences += engine.interrupted(touch.node, mutation, now, unfinished=in_doubt)
+        for effect in engine.interrupted(touch.node, mutation, now, unfinished=in_doubt):
+            consequences.append(effect)
+            if isinstance(effect, TroubleChanged):
+                # Kept with the end of the run: a crash between the two would let it be repeated blindly.
+                changes += trouble_of(effect, now)
     for run in memory.unfinished:
         message = "the daemon ended while it was under way; what it did is looked for now"
         changes.append(EndRun(run.run_id, run.node, Outcome.INTERRUPTED, message, {}, now))

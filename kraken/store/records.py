@@ -131,11 +131,14 @@ class UnfinishedRun:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """The last time a mutation was issued on a node, whatever came of it."""
+    """When a mutation last ended on a node, whatever came of it; infinite while it is under way.
+
+    What was seen before, though after its start, is no news of its outcome.
+    """
 
     node: str
     operator: str
-    issued_at: float
+    ended_at: float
 
 
 @dataclass(frozen=True, slots=True)

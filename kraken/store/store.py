@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
@@ -254,8 +255,9 @@ def _unfinished(connection: Connection) -> Iterator[UnfinishedRun]:
 
 def _touched(connection: Connection) -> Iterator[Touch]:
     run, node = schema.run, schema.run_node
+    ended_at = func.coalesce(node.c.at, math.inf)
     query = (
-        select(node.c.node, run.c.operator, func.max(run.c.issued_at))
+        select(node.c.node, run.c.operator, func.max(ended_at))
         .join(node, node.c.run_id == run.c.run_id)
         .where(run.c.kind == "mutation")
         .group_by(node.c.node, run.c.operator)
