@@ -248,8 +248,11 @@ class Engine:
     def _read(self, progress: Progress, side: Side | None) -> None:
         node = progress.node
         if side is Side.ATTRIBUTE or side is None:
-            progress.attributes = node.attribute_values()
-            progress.class_ = self.planner.class_of(progress.attributes)
+            attributes = node.attribute_values()
+            if attributes != progress.attributes:
+                progress.attributes = attributes
+                self._looks.reconsider(progress)
+            progress.class_ = self.planner.class_of(attributes)
         if side is Side.CFG or side is None:
             cfg = node.cfg_values()
             if cfg != progress.cfg:

@@ -6,7 +6,9 @@ from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Fact
 from kraken.engine.progress import Phase, Progress, Underway
 from kraken.model.catalog import Catalog
-from kraken.model.hold import Hold
+from kraken.model.hold import EVERY_NODE, Hold
+
+FROZEN = "frozen: "
 
 
 def explain(catalog: Catalog, progress: Progress, batches: Batches, now: float) -> Explanation:
@@ -25,7 +27,9 @@ def explain(catalog: Catalog, progress: Progress, batches: Batches, now: float) 
         case Cause.RUNNING | Cause.WAITING:
             topic, following = _under_way(progress, subject)
         case Cause.HELD:
-            following = "is free again" if next_at is not None else "`kraken release` lifts the hold"
+            frozen = topic.startswith(FROZEN)
+            lift = "`kraken thaw` lifts the freeze" if frozen else "`kraken release` lifts the hold"
+            following = "is free again" if next_at is not None else lift
         case Cause.BACKOFF:
             failures = progress.trouble.failures.get(subject, 0)
             topic = f"{subject} failed {_times(failures)}" if subject else verdict.detail
@@ -50,7 +54,8 @@ def explain(catalog: Catalog, progress: Progress, batches: Batches, now: float) 
 
 def hold_text(hold: Hold) -> str:
     """Who holds it, and why."""
-    return f"{hold.reason} ({hold.owner})"
+    lead = FROZEN if hold.node == EVERY_NODE else ""
+    return f"{lead}{hold.reason} ({hold.owner})"
 
 
 def _under_way(progress: Progress, key: str) -> tuple[str, str]:

@@ -174,6 +174,17 @@ class Looks:
         every = look.discovery.every_s
         look.next_at = None if every is None or look.asked_at is None else look.asked_at + every
 
+    def reconsider(self, progress: Progress) -> None:
+        """The node is not what it was (its BMC has another address): what looks in vain have learned
+        is no reason to wait any more.
+        """
+        for look in progress.looks.values():
+            look.blind = False
+            if look.failures and look.run_id is None:
+                look.failures, look.message, look.asked_at = 0, "", None
+                if look.discovery.every_s is not None:
+                    look.next_at = float("-inf")
+
     def knowable(self, progress: Progress, variable: str) -> bool:
         """Whether the variable can have a value now."""
         declared = self._catalog.variables.get(variable)

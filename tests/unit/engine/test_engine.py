@@ -47,7 +47,7 @@ def test_of_two_holds_the_last_to_end_frees_the_node(bench: Bench) -> None:
     bench.wait(15.0)
 
     assert bench.cause() == "HELD"
-    assert bench.engine.explain("n1", bench.now).reason == "new memory (ann)"
+    assert bench.engine.explain("n1", bench.now).reason == "frozen: new memory (ann)"
 
     bench.wait(6.0)
 
@@ -224,3 +224,13 @@ def test_there_is_no_path_only_from_what_was_seen() -> None:
     bench.report("see_power", {"power": "ON"})
 
     assert bench.cause() == "CONVERGED"
+
+
+def test_another_address_is_looked_at_at_once_whatever_the_old_one_said(off: Bench) -> None:
+    for _ in range(4):
+        off.wait(30.0)
+        off.report("see_power", outcome=Outcome.UNREACHABLE)
+
+    off.declare("n1", attributes={"bmc.address": "10.0.0.7"})
+
+    assert [run.nodes for run in off.out("see_power")] == [("n1",)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kraken.daemon.collector import HoldSet
 from kraken.engine.cause import Explanation
 from kraken.engine.settings import Settings
-from kraken.model.hold import Hold
+from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.run import Outcome
 
 from .conftest import Bench
@@ -59,6 +59,14 @@ def test_held_names_the_reason_and_the_owner(bench: Bench) -> None:
 
     assert told(bench).reason == "new memory (ann)"
     assert told(bench).next == "`kraken release` lifts the hold"
+
+
+def test_a_freeze_is_told_as_one_and_how_to_end_it(bench: Bench) -> None:
+    bench.declare("n1")
+    bench.accept(HoldSet(Hold("h", EVERY_NODE, "ann", "power work", bench.now)))
+
+    assert told(bench).reason == "frozen: power work (ann)"
+    assert told(bench).next == "`kraken thaw` lifts the freeze"
 
 
 def test_a_pause_names_what_failed_how_often_and_when_it_goes_on(off: Bench) -> None:
