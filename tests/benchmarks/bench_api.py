@@ -133,9 +133,7 @@ async def measure(what: str, argv: list[str], watch: Stopwatch) -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         command_s = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
         show(f"{what} (the daemon's part)", cpu_s, wall_s, watch.longest_s, 0)
-        print(
-            f"{what:<32} {command_s:6.2f}   its own CPU; peak of any client {after.ru_maxrss / 1024:.0f} MB"
-        )
+        print(f"{what:<32} {command_s:6.2f}   its own CPU")
     else:
         size, wall_s = int(out.split()[0]), float(out.split()[1])
         show(what, cpu_s, wall_s, watch.longest_s, size)
