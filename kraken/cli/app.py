@@ -22,7 +22,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("status:status", "The cluster on one screen."),
         "nodes": ("look:nodes", "Which nodes there are and how they stand."),
         "show": ("look:show", "All that is known of one node."),
-        "explain": ("plan:explain", "Why nodes are as they are: one cause each."),
+        "explain": ("explain:explain", "Why nodes are as they are: one cause each."),
         "watch": ("watch:watch", "See nodes converge, live."),
         "runs": ("journal:runs", "What runs now and what ran lately."),
         "history": ("journal:history", "What changed, newest first."),
