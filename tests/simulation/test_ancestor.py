@@ -309,7 +309,7 @@ def test_a_clock_that_stands_still_and_jumps_an_hour_acts_on_nothing_stale() -> 
     simulation = cluster(3, UP)
     simulation.run_for(120)
     before = simulation.issued()
-    simulation.stop_clock()
+    simulation.agenda.stop_clock()
     simulation.run_for(3600)
     simulation.declare("n1", {"phys_state": "POWER_OFF", "run_state": None, "service": None})
     simulation.start_clock()

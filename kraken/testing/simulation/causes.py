@@ -40,7 +40,7 @@ def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now:
     engine, catalog = collector.engine, simulation.catalog
     progress = engine.progress(node.name)
     cfg = node.cfg_values()
-    known = watch.known(node)
+    known = watch.sightings.known(node)
     held = any(
         hold.node in (node.name, EVERY_NODE) and (hold.until is None or now < hold.until)
         for hold in simulation.durable.holds.values()
@@ -62,7 +62,7 @@ def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now:
             age = now - node.dsc[name].seen_at
             if declared.fresh_for_s is not None and age > declared.fresh_for_s + SKEW_S:
                 return f"{name} was seen {age:.1f} s ago"
-            if watch.is_touched(node, name):
+            if watch.sightings.is_touched(node, name):
                 return f"{name} was not seen since a mutation of it"
     elif cause is Cause.RUNNING:
         step = progress.underway.get(subject)
@@ -102,7 +102,7 @@ def _reachable(watch: Watch, simulation: Simulation, node: Node, cause: Cause) -
     if not all(name in catalog.variables for name in cfg):
         return ""
     assert simulation.collector is not None
-    known = watch.known(node)
+    known = watch.sightings.known(node)
     planner = simulation.collector.planner
     answer = find_honest_path(planner, planner.class_of(node.attribute_values()), known, cfg)
     if not isinstance(answer, NoPath):
@@ -117,7 +117,7 @@ def _known_well(
 ) -> str:
     """Why a value that is called stale or unknown is neither."""
     record = node.dsc.get(subject)
-    known = watch.known(node)
+    known = watch.sightings.known(node)
     collector = simulation.collector
     assert collector is not None
     if cause is Cause.UNKNOWN:

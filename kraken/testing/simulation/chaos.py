@@ -264,7 +264,7 @@ class Chaos:
 
     def _stop_clock(self, node: str) -> None:
         simulation = self.simulation
-        simulation.stop_clock()
+        simulation.agenda.stop_clock()
         simulation.run_for(self._rng.choice((0.5, 5.0, 200.0, 2000.0)))
         simulation.start_clock()
 
@@ -338,7 +338,9 @@ class Chaos:
             return True  # it has no value that could be seen
         if told.cause in (Cause.STALE, Cause.UNKNOWN):
             node = simulation.collector.table[name]
-            return not all(simulation.watch.is_observable(node, v) for v in self._ground(told.subject))
+            return not all(
+                simulation.watch.sightings.is_observable(node, v) for v in self._ground(told.subject)
+            )
         return told.cause in AT_REST
 
     def _ground(self, variable: str) -> list[str]:
@@ -357,6 +359,8 @@ class Chaos:
         if len(simulation.started) != mutations:
             run = simulation.started[mutations]
             simulation.watch.broken(run.nodes[0], f"all had arrived, and {run.operator.key} was issued")
+        if not self._resting():
+            simulation.run_for(STEP_S)  # of a value that is too old just now: the look at it
         if not self._resting():
             simulation.watch.broken("", "all had arrived, and one has left")
         self._must_keep_looking(before)

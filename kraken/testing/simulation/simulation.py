@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,13 +29,13 @@ from kraken.model.nodeset import fold
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate, Value
 from kraken.store.records import Change, DropHold, EndRun, SaveHold, SaveUpdates, StartRun
+from kraken.testing.simulation.agenda import EPOCH, Agenda
 from kraken.testing.simulation.delivery import Delivery, obedient
 from kraken.testing.simulation.domains import Domain
 from kraken.testing.simulation.memory import Durable
 from kraken.testing.simulation.watch import Watch
 from kraken.testing.simulation.world import World
 
-EPOCH = 1_700_000_000.0  # of the size of real times, so that rounding is what it will be
 COMMIT_S = 0.007
 HANDOVER_S = 0.003  # between a durable start and the executor's first move
 FLUSH_S = 2.0
@@ -71,7 +70,7 @@ class Simulation:
         self.catalog: Catalog = domain.catalog
         self.seed = seed
         self.settings = settings or Settings()
-        self.time = EPOCH
+        self.agenda = Agenda()
         self.behave: Callable[[str, Mutation | Discovery], Behaviour] = obedient
         self.deliver: Callable[[NodeResult], Delivery] = lambda result: Delivery()
         self.effects_survive = True  # whether what an executor began goes on when the collector dies
@@ -80,10 +79,7 @@ class Simulation:
         self.looks: Counter[str] = Counter()  # discovery -> nodes looked at
         self.recent: deque[Run] = deque(maxlen=RECENT)  # of all runs, discoveries too
         self._tell = tell
-        self._events: list[tuple[float, int, int | None, Callable[[], None]]] = []
-        self._numbers = itertools.count()
-        self._stopped_at: float | None = None
-        self._life = 0
+        self._holds = itertools.count(1)
         self._doomed: set[int] = set()  # lives whose executors died with them
         self._inbox: list[NodeResult] = []
         self._alarm = 0
@@ -101,7 +97,7 @@ class Simulation:
     def start(self) -> None:
         """A collector starts, with what was kept of its former self."""
         assert self.collector is None
-        self._life += 1
+        self.agenda.life += 1
         self.durable.incarnation += 1
         now = self.clock()
         collector = Collector(
@@ -118,7 +114,7 @@ class Simulation:
         self.durable.commit([*changes, *(kept for c in troubles for kept in trouble_of(c, now))])
         self._perform(consequences)
         self._refreshed_at = now
-        self._at(FLUSH_S, self._flush, mortal=True)
+        self.agenda.at(FLUSH_S, self._flush, mortal=True)
         self.accept()
 
     def crash(self) -> None:
@@ -126,8 +122,8 @@ class Simulation:
         assert self.collector is not None
         self.say("crash")
         if not self.effects_survive:
-            self._doomed.add(self._life)
-        self._life += 1
+            self._doomed.add(self.agenda.life)
+        self.agenda.life += 1
         self.collector = None
         self._inbox = []
         self.watch.crashed()
@@ -178,7 +174,7 @@ class Simulation:
         """Have a node left alone; EVERY_NODE is the freeze."""
         now = self.clock()
         until = None if for_s is None else now + for_s
-        hold = Hold(f"h{next(self._numbers)}", node, "operator", "a reason", now, until)
+        hold = Hold(f"h{next(self._holds)}", node, "operator", "a reason", now, until)
         self.say(f"hold {node} {'' if for_s is None else f'for {for_s:g} s'}")
         self.durable.commit([SaveHold(hold)])
         if self.collector is not None:
@@ -223,34 +219,28 @@ class Simulation:
         self.say(f"drift {node}: {dict(changes)}")
         self._come(self.world.stir(node, self.time, changes))
 
-    def stop_clock(self) -> None:
-        """The collector's clock stands still, while the world goes on."""
-        if self._stopped_at is None:
-            self._stopped_at = self.time
-
     def start_clock(self) -> None:
-        """It goes on, with a jump to the true time."""
-        self._stopped_at = None
+        """The collector's clock goes on after it stood still, with a jump to the true time."""
+        self.agenda.start_clock()
         if self.collector is not None:
             self.accept()
 
+    @property
+    def time(self) -> float:
+        """The true time, in seconds since the epoch."""
+        return self.agenda.time
+
     def clock(self) -> float:
         """The time as the collector has it."""
-        return self.time if self._stopped_at is None else self._stopped_at
+        return self.agenda.clock()
 
     def run_for(self, seconds: float) -> None:
         """Let time pass, and all that happens in it."""
-        end = self.time + seconds
-        while self._events and self._events[0][0] <= end:
-            at, _, life, happen = heapq.heappop(self._events)
-            self.time = max(at, self.time)
-            if life is None or life == self._life:
-                happen()
-        self.time = end
+        self.agenda.run_for(seconds)
 
     def at(self, delay_s: float, happen: Callable[[], None]) -> None:
         """Let something happen later, whatever becomes of the collector."""
-        self._at(delay_s, happen, mortal=False)
+        self.agenda.at(delay_s, happen, mortal=False)
 
     def say(self, text: str) -> None:
         """Tell who replays what happens."""
@@ -298,7 +288,7 @@ class Simulation:
             self.looks[run.operator.key] += len(run.nodes)
         self.say(f"  run {run.id} {run.operator.key} on {fold(run.nodes)}")
         facts = {name: self.collector.facts(name) for name in run.nodes}
-        life = self._life
+        life = self.agenda.life
 
         def perform() -> None:
             for happening in self.world.perform(run, facts, self.time):
@@ -307,13 +297,13 @@ class Simulation:
         if run.is_mutation:
             start = StartRun(run.id, run.operator.key, "mutation", run.nodes, run.issued_at, run.timeout_s)
             self._journal([start], then=lambda: self.watch.committed(run))
-            self._at(COMMIT_S + HANDOVER_S, perform, mortal=True)
+            self.agenda.at(COMMIT_S + HANDOVER_S, perform, mortal=True)
         else:
-            self._at(HANDOVER_S, perform, mortal=True)
+            self.agenda.at(HANDOVER_S, perform, mortal=True)
 
     def _happens(self, happening: Happening, run: Run, life: int) -> None:
         def happen() -> None:
-            alive = life == self._life
+            alive = life == self.agenda.life
             if not alive and (not run.is_mutation or life in self._doomed):
                 return
             result, more = self.world.conclude(happening)
@@ -344,10 +334,10 @@ class Simulation:
 
         def arrive() -> None:
             if not self._inbox:
-                self._at(0.0, self._read, mortal=True)
+                self.agenda.at(0.0, self._read, mortal=True)
             self._inbox.append(result)
 
-        self._at(delivery.delay_s, arrive, mortal=True)
+        self.agenda.at(delivery.delay_s, arrive, mortal=True)
 
     def _read(self) -> None:
         results, self._inbox = self._inbox, []
@@ -356,10 +346,6 @@ class Simulation:
         self.accept(Results(results))
 
     # -- time and memory --------------------------------------------------------------------------
-
-    def _at(self, delay_s: float, happen: Callable[[], None], *, mortal: bool) -> None:
-        life = self._life if mortal else None
-        heapq.heappush(self._events, (self.time + max(delay_s, 0.0), next(self._numbers), life, happen))
 
     def _set_alarm(self) -> None:
         assert self.collector is not None
@@ -376,7 +362,7 @@ class Simulation:
                 if self._idle_wakes > IDLE_WAKES_MAX:
                     self.watch.broken("", "the engine asks to be woken again and again for nothing")
 
-        self._at(pause, ring, mortal=True)
+        self.agenda.at(pause, ring, mortal=True)
 
     def _journal(self, changes: Sequence[Change], then: Callable[[], None] | None = None) -> None:
         def commit() -> None:
@@ -384,7 +370,7 @@ class Simulation:
             if then is not None:
                 then()
 
-        self._at(COMMIT_S, commit, mortal=True)
+        self.agenda.at(COMMIT_S, commit, mortal=True)
 
     def _flush(self) -> None:
         collector = self.collector
@@ -396,7 +382,7 @@ class Simulation:
             self._refreshed_at = self.clock()
             collector.unsaved = set()
         self._journal([SaveUpdates(collector.dsc_of(sorted(names)))])
-        self._at(FLUSH_S, self._flush, mortal=True)
+        self.agenda.at(FLUSH_S, self._flush, mortal=True)
 
     def _declare(self, updates: Sequence[StateUpdate]) -> None:
         """Durable first; the collector, if there is one, hears of it then."""

@@ -46,10 +46,10 @@ def need_knowledge(watch: Watch, node: str, mutation: Mutation, now: float) -> N
         cfg.get(c.variable) is not None and c.target in (cfg[c.variable], "$cfg") for c in mutation.changes
     )
     if not serves:
-        known = watch.known(stands)
+        known = watch.sightings.known(stands)
         names |= {name for name, wish in cfg.items() if known.get(name) != wish}
     for name in sorted(names):
-        why = watch.doubt(stands, name, now)
+        why = watch.sightings.doubt(stands, name, now)
         if why:
             watch.broken(node, f"{mutation.key} is disruptive and starts although {why}")
 
@@ -63,13 +63,13 @@ def need_news(watch: Watch, node: str, mutation: Mutation) -> None:
     if issue.ended is None:
         watch.broken(node, f"{mutation.key} is issued again, and {issue.run.id} of it has not ended")
     for change in mutation.changes:
-        if not watch.is_observable(stands, change.variable):
+        if not watch.sightings.is_observable(stands, change.variable):
             if not issue.reported:
                 what = f"{mutation.key} is issued again; nothing observes {change.variable}"
                 watch.broken(node, f"{what}, and {issue.run.id} never reported its end")
             continue
         record = stands.dsc.get(change.variable)
-        if watch.newness(stands, change.variable, record) < issue.ended:
+        if watch.sightings.newness(stands, change.variable, record) < issue.ended:
             what = f"{mutation.key} is issued again ({issue.run.id} before)"
             watch.broken(node, f"{what}, and {change.variable} was not looked at since")
 

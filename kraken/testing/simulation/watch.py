@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, NoReturn
 
 from kraken.daemon.collector import Arrival, Consequence, Declared, Released, Results
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
-from kraken.model.module import Condition, Discovery, Mutation
-from kraken.model.node import Node, Record
+from kraken.model.module import Discovery, Mutation
+from kraken.model.node import Node
 from kraken.model.run import NodeResult, Outcome, Run
-from kraken.model.update import PRESENCE, UNKNOWN, Side
+from kraken.model.update import PRESENCE, Side
 from kraken.testing.simulation import causes
+from kraken.testing.simulation.agenda import EPOCH
+from kraken.testing.simulation.sightings import Sightings
 from kraken.testing.simulation.starting import need_freedom, need_knowledge, need_news, need_peace
 
 if TYPE_CHECKING:
     from kraken.testing.simulation.simulation import Simulation
-
-SKEW_S = 0.01  # what rounding may do to a time
 
 
 class BrokenPromise(AssertionError):
@@ -58,18 +58,11 @@ class Watch:
     def __init__(self, simulation: Simulation, blame: str) -> None:
         self.simulation = simulation
         self._blame = blame
-        self._number = 0
+        self.sightings = Sightings(self)
         self._out: dict[tuple[str, str], Run] = {}  # (run, node): an executor has it
         self._issues: dict[tuple[str, str], Issue] = {}  # (node, mutation)
-        self._touched: dict[tuple[str, str], int] = {}  # (node, variable): a mutation of it ended
-        self._seen: dict[tuple[str, str, object], int] = {}  # (node, variable, stamp): how new the look was
-        self._was_known: set[tuple[str, str]] = set()  # (node, variable)
-        self._unknowable: dict[tuple[str, str], int] = {}  # when it was last forgotten
-        self._vain: dict[tuple[str, str], int] = {}  # (node, variable): a look that saw no value of it
-        self._run_numbers: dict[str, int] = {}
         self._failures: dict[str, Failures] = {}
         self._quarantined: set[str] = set()
-        self._knowledge: dict[str, dict[str, str]] = {}  # node -> what is known, since the last arrival
         self._causes: dict[str, str | None] = {}
         self.checks = 0
 
@@ -78,13 +71,13 @@ class Watch:
         where = f"{node}: " if node else ""
         at = self.simulation.time
         blame = f"\n{self._blame}" if self._blame else ""
-        raise BrokenPromise(f"{where}{promise} (at {at - 1_700_000_000.0:.3f} s){blame}")
+        raise BrokenPromise(f"{where}{promise} (at {at - EPOCH:.3f} s){blame}")
 
     # -- what happens -----------------------------------------------------------------------------
 
     def arriving(self, arrivals: Iterable[Arrival]) -> None:
         """Before the collector hears of it."""
-        self._knowledge.clear()
+        self.sightings.arriving()
         for arrival in arrivals:
             if isinstance(arrival, Results):
                 self._results(arrival.results)
@@ -134,18 +127,17 @@ class Watch:
                 continue
             self._issues[node, key] = standing
             if standing.ended is None:
-                self._touch(node, standing.run.operator)
-                standing.ended = self._number
+                self.sightings.touch(node, standing.run.operator)
+                standing.ended = self.sightings.number
         self._out.clear()
         self._failures.clear()
         self._causes.clear()
         self._quarantined.clear()
-        self._unknowable.clear()
-        self._was_known.clear()
+        self.sightings.crashed()
 
     def restored(self) -> None:
         """A collector has read its memory: it knows all that was acknowledged."""
-        self._knowledge.clear()
+        self.sightings.arriving()
         simulation = self.simulation
         collector, durable = simulation.collector, simulation.durable
         assert collector is not None
@@ -180,11 +172,7 @@ class Watch:
         for name, key in list(self._issues):
             if name == node:
                 del self._issues[name, key]
-        for name, variable in list(self._touched):
-            if name == node:
-                del self._touched[name, variable]
-        for place in [place for place in self._was_known if place[0] == node]:
-            self._was_known.discard(place)
+        self.sightings.deleted(node)
         self._failures.pop(node, None)
         self._quarantined.discard(node)
         self._causes.pop(node, None)
@@ -196,22 +184,21 @@ class Watch:
                 continue
             if isinstance(run.operator, Discovery):
                 if result.outcome is Outcome.OK:
-                    for observes in run.operator.observes:
-                        self._vain[result.node, observes.variable] = self._run_numbers[run.id]
+                    self.sightings.looked(result.node, run)
                 continue
-            self._touch(result.node, run.operator)
+            self.sightings.touch(result.node, run.operator)
             issue = self._issues.get((result.node, run.operator.key))
             if issue is not None and issue.run.id == run.id and issue.ended is None:
-                issue.ended, issue.reported = self._number, True
+                issue.ended, issue.reported = self.sightings.number, True
 
     def _step_ended(self, step: StepEnded) -> None:
         key = step.mutation.key
         run = self._out.pop((step.run_id or "", step.node), None)
         if run is not None:  # given up
-            self._touch(step.node, run.operator)
+            self.sightings.touch(step.node, run.operator)
             issue = self._issues.get((step.node, key))
             if issue is not None and issue.ended is None:
-                issue.ended = self._number
+                issue.ended = self.sightings.number
         failures = self._failures.setdefault(step.node, Failures())
         if step.outcome is Outcome.OK:
             failures.counts.pop(key, None)
@@ -226,17 +213,10 @@ class Watch:
         pause = min(settings.backoff_s * 2.0 ** (count - 1), settings.backoff_s_max)
         return failed_at + pause * (1.0 - settings.backoff_jitter)
 
-    def _touch(self, node: str, operator: Mutation | Discovery) -> None:
-        self._number += 1
-        if isinstance(operator, Mutation):
-            for change in operator.changes:
-                self._touched[node, change.variable] = self._number
-
     # -- what may start ---------------------------------------------------------------------------
 
     def _starts(self, run: Run) -> None:
-        self._number += 1
-        self._run_numbers[run.id] = self._number
+        self.sightings.starts(run)
         now, grace_s = self.simulation.clock(), self.simulation.settings.grace_s
         for node in run.nodes:
             for (other_id, name), other in self._out.items():
@@ -248,73 +228,15 @@ class Watch:
                     need_peace(self, node, run.operator, other.operator)
             self._out[run.id, node] = run
             if isinstance(run.operator, Mutation):
-                self._check_dsc(self.node(node))
+                self.sightings.check_dsc(self.node(node))
                 need_freedom(self, node, run.operator, now)
                 need_knowledge(self, node, run.operator, now)
                 need_news(self, node, run.operator)
                 key = (node, run.operator.key)
-                self._issues[key] = Issue(run, self._number, before=self._issues.get(key))
+                self._issues[key] = Issue(run, self.sightings.number, before=self._issues.get(key))
                 before = self._issues[key].before
                 if before is not None:
                     before.before = None
-
-    def doubt(self, node: Node, variable: str, now: float) -> str:
-        """Why the value cannot be acted on; "" when it can."""
-        catalog = self.simulation.catalog
-        declared = catalog.variables.get(variable)
-        if declared is None:
-            return ""
-        record = node.dsc.get(variable)
-        if self.is_touched(node, variable):
-            return f"{variable} was not seen since a mutation of it"
-        known = self.known(node)
-        if variable not in known:
-            for condition in declared.known_when:
-                if not catalog.meets(condition, known, node.attribute_values()):
-                    return (
-                        self.doubt(node, condition.name, now) if condition.name in catalog.variables else ""
-                    )
-            return f"{variable} is not known"
-        assert record is not None
-        if declared.fresh_for_s is not None and now - record.seen_at > declared.fresh_for_s + SKEW_S:
-            return f"{variable} was seen {now - record.seen_at:.1f} s ago"
-        if record.source == "timeout":
-            return f"{variable} was asserted, not seen"
-        return ""
-
-    def is_touched(self, node: Node, variable: str) -> bool:
-        """Whether a mutation of it ended and nobody looked since, though somebody could."""
-        touched = self._touched.get((node.name, variable))
-        if touched is None or not self.is_observable(node, variable):
-            return False
-        record = node.dsc.get(variable)
-        return self.known(node).get(variable) is not None and self.newness(node, variable, record) < touched
-
-    def is_observable(self, node: Node, variable: str) -> bool:
-        """Whether any discovery fits the node's attributes and sees the variable."""
-        catalog = self.simulation.catalog
-        attributes = node.attribute_values()
-
-        def fits(conditions: Iterable[Condition], wanted: bool) -> bool:
-            return all(
-                catalog.meets(c, {}, attributes) is wanted
-                for c in conditions
-                if c.name not in catalog.variables
-            )
-
-        return any(
-            any(o.variable == variable for o in discovery.observes)
-            and fits(discovery.requires, True)
-            and fits(discovery.excludes, False)
-            for discovery in catalog.discoveries.values()
-        )
-
-    def newness(self, node: Node, variable: str, record: Record | None) -> int:
-        """How new the look was that this value came from; grows."""
-        seen = -1 if record is None else self._seen.get((node.name, variable, record.stamp), 0)
-        if variable in self.known(node):
-            return seen
-        return max(seen, self._vain.get((node.name, variable), -1))
 
     # -- after every step -------------------------------------------------------------------------
 
@@ -326,67 +248,10 @@ class Watch:
         self.checks += 1
         now = simulation.clock()
         for node in collector.table.values():
-            self._check_dsc(node)
-            self._check_forgotten(node)
+            self.sightings.check(node)
             causes.check(self, simulation, node, now)
         if set(simulation.durable.table) != set(collector.table):
             self.broken("", "the collector's table and the declared nodes differ")
-
-    def _check_dsc(self, node: Node) -> None:
-        """What stands as seen was true; and remember how new it is."""
-        simulation = self.simulation
-        for variable, record in node.dsc.items():
-            place = (node.name, variable, record.stamp)
-            if place in self._seen:
-                continue
-            if record.source in ("timeout", "forgotten"):
-                self._seen[place] = self._number
-                continue
-            runs = [
-                run
-                for run in simulation.recent
-                if run.operator.key == record.source and node.name in run.nodes
-            ]
-            operator = runs[-1].operator if runs else None
-            if operator is None:
-                self.broken(
-                    node.name, f"{variable}={record.value} comes from {record.source}, which never ran"
-                )
-            own = isinstance(operator, Mutation)
-            self._seen[place] = self._number if own else self._run_numbers[runs[-1].id]
-            values = {
-                self._as_seen(operator, variable, value)
-                for value in simulation.world.was(
-                    node.name, variable, runs[-1].issued_at - SKEW_S, record.seen_at + SKEW_S
-                )
-            }
-            if record.value not in values and not (isinstance(operator, Mutation) and operator.asserts):
-                self.broken(
-                    node.name, f"{variable}={record.value} was seen by {record.source}; true was {values}"
-                )
-
-    def _check_forgotten(self, node: Node) -> None:
-        """What could have no value is known again only when it was seen since."""
-        catalog, known = self.simulation.catalog, self.known(node)
-        for variable in catalog.variables.values():
-            if not variable.known_when:
-                continue
-            place = (node.name, variable.name)
-            if variable.name not in known:
-                if place in self._was_known:
-                    self._was_known.discard(place)
-                    self._unknowable[place] = self._number
-                continue
-            self._was_known.add(place)
-            if self.newness(node, variable.name, node.dsc[variable.name]) < self._unknowable.get(place, -1):
-                self.broken(node.name, f"{variable.name} is known again, and nobody saw it since")
-
-    def _as_seen(self, operator: Mutation | Discovery, variable: str, truth: str) -> str | None:
-        if isinstance(operator, Mutation) or truth == UNKNOWN:
-            return truth
-        if all(observes.variable != variable for observes in operator.observes):
-            return None
-        return self.simulation.domain.reported(operator, variable, truth)
 
     # -- helpers ----------------------------------------------------------------------------------
 
@@ -413,11 +278,3 @@ class Watch:
         if name not in collector.table:
             self.broken(name, "a run starts on a node that is not declared")
         return collector.table[name]
-
-    def known(self, node: Node) -> dict[str, str]:
-        """What is known of the node since the collector last decided."""
-        known = self._knowledge.get(node.name)
-        if known is None:
-            known = self.simulation.catalog.known(node.dsc_values(), node.attribute_values())
-            self._knowledge[node.name] = known
-        return known

@@ -1,0 +1,203 @@
+"""What was seen of each node, and how new it is: what a collector may rightly take for known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from kraken.model.module import Condition, Discovery, Mutation
+from kraken.model.node import Node, Record
+from kraken.model.run import Run
+from kraken.model.update import UNKNOWN
+
+if TYPE_CHECKING:
+    from kraken.testing.simulation.watch import Watch
+
+SKEW_S = 0.01  # what rounding may do to a time
+
+
+class Sightings:
+    """Numbers all that happens, so that of two things one is the newer.
+
+    Attributes:
+        number: of the last thing that happened; grows.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self.number = 0
+        self._touched: dict[tuple[str, str], int] = {}  # (node, variable): a mutation of it ended
+        self._seen: dict[tuple[str, str, object], int] = {}  # (node, variable, stamp): how new the look was
+        self._was_known: set[tuple[str, str]] = set()  # (node, variable)
+        self._unknowable: dict[tuple[str, str], int] = {}  # when it was last forgotten
+        self._vain: dict[tuple[str, str], int] = {}  # (node, variable): a look that saw no value of it
+        self._run_numbers: dict[str, int] = {}
+        self._knowledge: dict[str, dict[str, str]] = {}  # node -> what is known, since the last arrival
+
+    # -- what happens -----------------------------------------------------------------------------
+
+    def arriving(self) -> None:
+        """What is known may become another."""
+        self._knowledge.clear()
+
+    def starts(self, run: Run) -> None:
+        """Something is looked at, or done."""
+        self.number += 1
+        self._run_numbers[run.id] = self.number
+
+    def touch(self, node: str, operator: Mutation | Discovery) -> None:
+        """A mutation ended, or was lost: what it changes must be seen again."""
+        self.number += 1
+        if isinstance(operator, Mutation):
+            for change in operator.changes:
+                self._touched[node, change.variable] = self.number
+
+    def looked(self, node: str, run: Run) -> None:
+        """A look came to its end; of some variables it may have seen no value."""
+        assert isinstance(run.operator, Discovery)
+        for observes in run.operator.observes:
+            self._vain[node, observes.variable] = self._run_numbers[run.id]
+
+    def crashed(self) -> None:
+        """The collector forgets what it knew of forgetting."""
+        self._unknowable.clear()
+        self._was_known.clear()
+
+    def deleted(self, node: str) -> None:
+        """What comes under this name is another machine."""
+        for name, variable in list(self._touched):
+            if name == node:
+                del self._touched[name, variable]
+        for place in [place for place in self._was_known if place[0] == node]:
+            self._was_known.discard(place)
+
+    # -- what may be taken for known --------------------------------------------------------------
+
+    def known(self, node: Node) -> dict[str, str]:
+        """What is known of the node since the collector last decided."""
+        known = self._knowledge.get(node.name)
+        if known is None:
+            known = self._watch.simulation.catalog.known(node.dsc_values(), node.attribute_values())
+            self._knowledge[node.name] = known
+        return known
+
+    def doubt(self, node: Node, variable: str, now: float) -> str:
+        """Why the value cannot be acted on; "" when it can."""
+        catalog = self._watch.simulation.catalog
+        declared = catalog.variables.get(variable)
+        if declared is None:
+            return ""
+        record = node.dsc.get(variable)
+        if self.is_touched(node, variable):
+            return f"{variable} was not seen since a mutation of it"
+        known = self.known(node)
+        if variable not in known:
+            for condition in declared.known_when:
+                if not catalog.meets(condition, known, node.attribute_values()):
+                    return (
+                        self.doubt(node, condition.name, now) if condition.name in catalog.variables else ""
+                    )
+            return f"{variable} is not known"
+        assert record is not None
+        if declared.fresh_for_s is not None and now - record.seen_at > declared.fresh_for_s + SKEW_S:
+            return f"{variable} was seen {now - record.seen_at:.1f} s ago"
+        if record.source == "timeout":
+            return f"{variable} was asserted, not seen"
+        return ""
+
+    def is_touched(self, node: Node, variable: str) -> bool:
+        """Whether a mutation of it ended and nobody looked since, though somebody could."""
+        touched = self._touched.get((node.name, variable))
+        if touched is None or not self.is_observable(node, variable):
+            return False
+        record = node.dsc.get(variable)
+        return self.known(node).get(variable) is not None and self.newness(node, variable, record) < touched
+
+    def is_observable(self, node: Node, variable: str) -> bool:
+        """Whether any discovery fits the node's attributes and sees the variable."""
+        catalog = self._watch.simulation.catalog
+        attributes = node.attribute_values()
+
+        def fits(conditions: Iterable[Condition], wanted: bool) -> bool:
+            return all(
+                catalog.meets(c, {}, attributes) is wanted
+                for c in conditions
+                if c.name not in catalog.variables
+            )
+
+        return any(
+            any(o.variable == variable for o in discovery.observes)
+            and fits(discovery.requires, True)
+            and fits(discovery.excludes, False)
+            for discovery in catalog.discoveries.values()
+        )
+
+    def newness(self, node: Node, variable: str, record: Record | None) -> int:
+        """How new the look was that this value came from; grows."""
+        seen = -1 if record is None else self._seen.get((node.name, variable, record.stamp), 0)
+        if variable in self.known(node):
+            return seen
+        return max(seen, self._vain.get((node.name, variable), -1))
+
+    # -- after every step -------------------------------------------------------------------------
+
+    def check(self, node: Node) -> None:
+        """What stands as seen was true, and what could have no value was seen since."""
+        self.check_dsc(node)
+        self._check_forgotten(node)
+
+    def check_dsc(self, node: Node) -> None:
+        """What stands as seen was true; and remember how new it is."""
+        simulation = self._watch.simulation
+        for variable, record in node.dsc.items():
+            place = (node.name, variable, record.stamp)
+            if place in self._seen:
+                continue
+            if record.source in ("timeout", "forgotten"):
+                self._seen[place] = self.number
+                continue
+            runs = [
+                run
+                for run in simulation.recent
+                if run.operator.key == record.source and node.name in run.nodes
+            ]
+            operator = runs[-1].operator if runs else None
+            if operator is None:
+                self._watch.broken(
+                    node.name, f"{variable}={record.value} comes from {record.source}, which never ran"
+                )
+            own = isinstance(operator, Mutation)
+            self._seen[place] = self.number if own else self._run_numbers[runs[-1].id]
+            values = {
+                self._as_seen(operator, variable, value)
+                for value in simulation.world.was(
+                    node.name, variable, runs[-1].issued_at - SKEW_S, record.seen_at + SKEW_S
+                )
+            }
+            if record.value not in values and not (isinstance(operator, Mutation) and operator.asserts):
+                self._watch.broken(
+                    node.name, f"{variable}={record.value} was seen by {record.source}; true was {values}"
+                )
+
+    def _check_forgotten(self, node: Node) -> None:
+        """What could have no value is known again only when it was seen since."""
+        catalog, known = self._watch.simulation.catalog, self.known(node)
+        for variable in catalog.variables.values():
+            if not variable.known_when:
+                continue
+            place = (node.name, variable.name)
+            if variable.name not in known:
+                if place in self._was_known:
+                    self._was_known.discard(place)
+                    self._unknowable[place] = self.number
+                continue
+            self._was_known.add(place)
+            if self.newness(node, variable.name, node.dsc[variable.name]) < self._unknowable.get(place, -1):
+                self._watch.broken(node.name, f"{variable.name} is known again, and nobody saw it since")
+
+    def _as_seen(self, operator: Mutation | Discovery, variable: str, truth: str) -> str | None:
+        if isinstance(operator, Mutation) or truth == UNKNOWN:
+            return truth
+        if all(observes.variable != variable for observes in operator.observes):
+            return None
+        return self._watch.simulation.domain.reported(operator, variable, truth)
