@@ -7,7 +7,6 @@ from kraken.engine.cause import Cause, Verdict
 from kraken.engine.doubt import Doubt, doubt
 from kraken.engine.effects import Effect, TroubleChanged
 from kraken.engine.explain import hold_text
-from kraken.engine.honest import find_honest_path
 from kraken.engine.looks import Looks
 from kraken.engine.progress import Look, Phase, Progress, Trouble
 from kraken.engine.settings import Settings
@@ -65,10 +64,10 @@ class Decider:
         if progress.trouble.quarantined is not None:
             return self._under_way(progress) or Verdict(Cause.QUARANTINED, "", progress.trouble.quarantined)
         blind = self._blind(progress)
-        path = find_honest_path(self.planner, progress.class_, progress.state, progress.cfg, blind)
+        path = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, blind)
         hoped = path
         if blind and isinstance(path, NoPath):
-            hoped = find_honest_path(self.planner, progress.class_, progress.state, progress.cfg)
+            hoped = self.planner.find_path_in(progress.class_, progress.state, progress.cfg)
             path = self._partial(progress, path, hoped, blind) or path
         self._drop_unwanted(progress, path, hoped, now, effects)
         if isinstance(path, NoPath):
@@ -223,7 +222,7 @@ class Decider:
         if any(self._looks.knowable(progress, variable) for variable in no_path.variables):
             return None
         cfg = {v: wish for v, wish in progress.cfg.items() if v not in no_path.variables}
-        path = find_honest_path(self.planner, progress.class_, progress.state, cfg, blind)
+        path = self.planner.find_path_in(progress.class_, progress.state, cfg, blind)
         return path if isinstance(path, Path) and path.steps else None
 
     def _no_path(

@@ -12,7 +12,6 @@ from kraken.engine.deciding import Decider
 from kraken.engine.doubt import FORGOTTEN_SOURCE
 from kraken.engine.effects import Assert, CauseChanged, Effect, Start, TroubleChanged
 from kraken.engine.explain import explain
-from kraken.engine.honest import find_honest_path
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
 from kraken.engine.progress import Phase, Progress, Trouble
@@ -158,7 +157,7 @@ class Engine:
         """The path from what is known of the node to its Cfg (or to this one)."""
         progress = self._progress[node]
         wanted = progress.cfg if cfg is None else cfg
-        return find_honest_path(self.planner, progress.class_, progress.state, wanted, frozenset())
+        return self.planner.find_path_in(progress.class_, progress.state, wanted)
 
     def look(self, nodes: Iterable[str], now: float) -> dict[str, list[str]]:
         """Have these nodes looked at as soon as possible; gives back which discoveries will."""

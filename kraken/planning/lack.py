@@ -31,7 +31,8 @@ class Lacks:
         self._meets = meets
         self._cfg = cfg
         self._blind = blind
-        self._problem = Problem(catalog, meets, cfg, blind)
+        self._dsc = dsc
+        self._problem = Problem(catalog, meets, cfg, blind, seen=dsc)
         self._reached = reachable(self._problem, self._problem.encode(dsc))
 
     def reaches(self, name: str, value: str) -> bool:
@@ -51,7 +52,11 @@ class Lacks:
                     return f"{name} can be known only with {condition}, which the node does not have"
                 below = self.why(condition.name, condition.values, asked | {name})
                 return f"{name} can be known only while {condition}, and {below}"
-        givers = [operator for operator in operators_of(self._catalog) if self._gives(operator, name, values)]
+        operators = operators_of(self._catalog)
+        givers = [operator for operator in operators if self._gives(operator, name, values)]
+        if not givers and any(self._would_find(operator, name, values) for operator in operators):
+            seen = self._dsc[name]
+            return f"{name} is {seen}, and nothing leads on from there but to forget it and look again"
         if not givers:
             return f"no mutation or discovery sets {name} to {what}"
         nearest, lacks = min(
@@ -112,7 +117,12 @@ class Lacks:
                 )
                 for change in operator.changes
             )
-        return any(
+        seen = self._dsc.get(name, UNKNOWN)
+        return self._would_find(operator, name, values) and (seen == UNKNOWN or admits(values, seen))
+
+    def _would_find(self, operator: Mutation | Discovery, name: str, values: tuple[str, ...]) -> bool:
+        """Whether it is a discovery that can find one of these values where nothing is known yet."""
+        return isinstance(operator, Discovery) and any(
             seen.variable == name
             and (seen.values is None or any(admits(values, value) for value in seen.values))
             for seen in operator.observes

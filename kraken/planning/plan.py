@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kraken.planning.path import Path, Step
-from kraken.planning.problem import Edge, Problem
+from kraken.planning.problem import FORGOTTEN, Edge, Problem
 
 Move = tuple[Edge, Mapping[int, int]]
 """An edge taken and, for a discovery, what it is hoped to find: variable -> value."""
@@ -31,6 +31,16 @@ class Plan:
         if not start:
             return self
         return Plan(self.moves[start:], self.states[start:], tuple(m >> start for m in self.waits[start:]))
+
+    def hopes(self) -> dict[int, int]:
+        """Variables that are to be forgotten and then seen with another value: var -> value at the start."""
+        begin = self.states[0]
+        return {
+            var: begin[var]
+            for _, found in self.moves
+            for var, value in found.items()
+            if begin[var] not in (FORGOTTEN, value)
+        }
 
 
 def canonical(problem: Problem, state: tuple[int, ...], moves: Sequence[Move]) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from kraken.model.catalog import Catalog
 from kraken.model.module import ANY, CFG_VALUE, Condition, Mutation
@@ -77,6 +78,10 @@ class Planner:
     ) -> Answer:
         """The cheapest path from `dsc` to `cfg`; of equally cheap ones always the same (see `Problem`).
 
+        A discovery may find anything of what is not known in `dsc`; what is known there does not become
+        another by being forgotten and looked at again, it is found as it was. Otherwise a node would be
+        power-cycled for ever, in the hope of a better look, where to write its disk costs more.
+
         Args:
             dsc: what is known (`Catalog.known`); a variable not named is UNKNOWN.
             cfg: only the variables named here must end as named; the others may end as they like.
@@ -144,8 +149,9 @@ class Planner:
         solved = self._problems.get(key)
         if solved is None:
             assert isinstance(class_, bytes), "a class comes from class_of"
+            meets = self._meets(class_)
             solved = self._problems[key] = _Solved(
-                self, Problem(self.catalog, self._meets(class_), shared, blind)
+                self, lambda seen: Problem(self.catalog, meets, shared, blind, seen)
             )
         return solved
 
@@ -153,10 +159,10 @@ class Planner:
         met = {condition: state == MET for condition, state in zip(self._conditions, class_, strict=True)}
         return met.__getitem__
 
-    def _note(self, goal: Goal, added: int) -> None:
-        """So many answers and states were added to `goal` and its problem."""
+    def _note(self, goal: Goal) -> None:
+        """An answer was added to `goal`."""
         self._goals[goal.key] = goal  # it may have been forgotten and yet be held by who asks
-        self._entries += added
+        self._entries += 1
         if self._entries > self._cache_max:
             self._evict()
 
@@ -268,8 +274,7 @@ class Goal:
         for name in open_wishes:
             if dsc.get(name) == self._cfg[name]:
                 shared[name] = WISHED
-        before = len(solved)
-        plan = None if undeclared else solved.plan(problem.encode(shared))
+        plan = None if undeclared else solved.honest_plan(problem.encode(shared))
         answer: Answer
         if plan is None:
             answer = self._planner._explain(self._class, dsc, self._cfg, self._blind)
@@ -277,7 +282,7 @@ class Goal:
             wished = {(name, WISHED): self._cfg[name] for name in open_wishes}
             answer = path_of(problem, plan, wished, solved.effects)
         self._answers[self.key_of(dsc)] = answer
-        self._planner._note(self, 1 + len(solved) - before)
+        self._planner._note(self)
         return answer
 
     def _problem(self) -> _Solved:
@@ -287,27 +292,66 @@ class Goal:
 
 
 class _Solved:
-    """A problem with its searches and every plan found, the ends of longer ones included."""
+    """A problem with its searches and every plan found, the ends of longer ones included.
 
-    def __init__(self, planner: Planner, problem: Problem) -> None:
-        self.problem = problem
+    Args:
+        pose: makes the problem, given the variables of which only the value seen may be found again.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        pose: Callable[[Mapping[str, str]], Problem],
+        seen: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.problem = pose(seen)
         self._planner = planner
-        self._searches = [Search(problem, variables, edges) for variables, edges in components(problem)]
+        self._pose = pose
+        self._seen = seen
+        self._searches = [
+            Search(self.problem, variables, edges) for variables, edges in components(self.problem)
+        ]
         self._plans: dict[tuple[int, ...], tuple[Plan, int] | None] = {}
+        self._seeing: dict[frozenset[tuple[str, str]], _Solved] = {}
         self.effects: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}  # equal ones held once
 
-    def __len__(self) -> int:
-        return len(self._plans)
+    def honest_plan(self, state: tuple[int, ...]) -> Plan | None:
+        """The cheapest plan that does not hope to find another value than the one `state` has.
+
+        Plans may hope for anything first. Where the cheapest does hope in vain, those hopes are taken
+        away and the question is put again, until it no longer does: each question leaves out more,
+        so the first plan without such a hope is the cheapest of all without. Source: lazy constraint
+        generation, as in Clarke et al., "Counterexample-guided abstraction refinement" (2000).
+        """
+        solved, seen = self, dict(self._seen)
+        while True:
+            plan = solved.plan(state)
+            hopes = {} if plan is None else plan.hopes()
+            if not hopes:
+                return plan
+            for var, value in hopes.items():
+                assert self.problem.names[var] not in seen, "what was seen is not found otherwise"
+                seen[self.problem.names[var]] = self.problem.values[var][value]
+            solved = self._knowing(seen)
 
     def plan(self, state: tuple[int, ...]) -> Plan | None:
-        """The cheapest plan from a state; None when there is none."""
+        """The cheapest plan from a state, whatever its looks are to find; None when there is none."""
         if state not in self._plans:
+            before = len(self._plans)
             self._search(state)
+            self._planner._entries += len(self._plans) - before
         known = self._plans[state]
         if known is None:
             return None
         plan, start = known
         return plan.rest(start)
+
+    def _knowing(self, seen: Mapping[str, str]) -> _Solved:
+        key = frozenset(seen.items())
+        solved = self._seeing.get(key)
+        if solved is None:
+            solved = self._seeing[key] = _Solved(self._planner, self._pose, dict(seen))
+        return solved
 
     def _search(self, state: tuple[int, ...]) -> None:
         moves: list[Move] = []

@@ -75,6 +75,10 @@ class Problem:
     on (a module's discoveries count as declared before its mutations); then the one whose discoveries
     hope for values declared earlier. So the operators of the answer never depend on the search.
 
+    Args:
+        blind: keys of discoveries that are not used.
+        seen: variables with the value they were seen to have; a discovery finds that one again, or none.
+
     Attributes:
         names: the variables that matter, in order of declaration.
         values: for each, its domain: UNKNOWN first, DIFFERENT last, literals between.
@@ -89,10 +93,12 @@ class Problem:
         meets: Callable[[Condition], bool],
         cfg: Mapping[str, str],
         blind: frozenset[str] = frozenset(),
+        seen: Mapping[str, str] | None = None,
     ) -> None:
         self.catalog = catalog
         self.cfg = cfg
         self._meets = meets
+        self._seen = seen or {}
         operators = [op for op in operators_of(catalog) if self._exists(op, blind)]
         relevant, operators = self._relevant(operators)
         self.names = tuple(name for name in catalog.variables if name in relevant)
@@ -113,10 +119,7 @@ class Problem:
 
     def encode(self, dsc: Mapping[str, str]) -> tuple[int, ...]:
         """The state in numbers, with what is not known forgotten."""
-        state = [
-            codes.get(dsc.get(name, UNKNOWN), len(codes) - 1)
-            for name, codes in zip(self.names, self.codes, strict=True)
-        ]
+        state = [self._code(var, dsc.get(name, UNKNOWN)) for var, name in enumerate(self.names)]
         self.cascade(state)
         return tuple(state)
 
@@ -231,7 +234,9 @@ class Problem:
             for seen in operator.observes:
                 if seen.variable in self._index and not self._is_dead(seen.variable):
                     var = self._index[seen.variable]
-                    observes.append((var, self._observable(var, seen.values)))
+                    found = self._observable(var, seen.values)
+                    if found:
+                        observes.append((var, found))
         if not all(before.values()) or not (sets or observes):
             return None
         touched = {var for var, _ in (*sets, *observes)}
@@ -262,6 +267,13 @@ class Problem:
         return mask & ~1 if disruptive else mask
 
     def _observable(self, var: int, values: tuple[str, ...] | None) -> tuple[int, ...]:
+        found = self._reported(var, values)
+        seen = self._seen.get(self.names[var], UNKNOWN)
+        if seen == UNKNOWN:
+            return found
+        return tuple(code for code in found if code == self._code(var, seen))
+
+    def _reported(self, var: int, values: tuple[str, ...] | None) -> tuple[int, ...]:
         if values is not None:
             return tuple(self.codes[var][value] for value in values if value != UNKNOWN)
         variable = self.catalog.variables[self.names[var]]
@@ -270,6 +282,9 @@ class Problem:
         wished = self.cfg.get(variable.name)
         first = [] if wished is None else [self.codes[var][wished]]
         return tuple(first + [code for code in range(1, len(self.values[var])) if code not in first])
+
+    def _code(self, var: int, value: str) -> int:
+        return self.codes[var].get(value, len(self.codes[var]) - 1)
 
     def _all(self, var: int) -> int:
         return (1 << len(self.values[var])) - 1

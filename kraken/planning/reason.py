@@ -49,7 +49,7 @@ class Question:
 
     def moves(self) -> list[Move] | None:
         """A cheapest path, or None."""
-        problem = Problem(self.catalog, self.meets, self.cfg, self.blind)
+        problem = Problem(self.catalog, self.meets, self.cfg, self.blind, seen=self.dsc)
         state = problem.encode(self.dsc)
         reached = reachable(problem, state)
         if any(not mask & goal for mask, goal in zip(reached, problem.goal, strict=True)):

@@ -220,8 +220,11 @@ def applicable(catalog, operator, state, attributes):
     )
 
 
-def outcomes(catalog, operator, state, attributes, cfg):
-    """Every state the operator may lead to from here."""
+def outcomes(catalog, operator, state, attributes, cfg, known):
+    """Every state the operator may lead to from here.
+
+    What is `known` at the start of the path is not found otherwise by a discovery.
+    """
     if not applicable(catalog, operator, state, attributes):
         return
     if isinstance(operator, Mutation):
@@ -241,6 +244,8 @@ def outcomes(catalog, operator, state, attributes, cfg):
         for seen in operator.observes:
             if state[seen.variable] == UNKNOWN:
                 values = seen.values or everything(catalog, seen.variable, cfg)
+                if seen.variable in known:
+                    values = [v for v in values if v == known[seen.variable]]
                 options.append([(seen.variable, value) for value in (UNKNOWN, *values)])
         hopes = [{n: v for n, v in hope if v != UNKNOWN} for hope in product(*options)]
     for given in hopes:
@@ -256,6 +261,26 @@ def everything(catalog, name, cfg):
     return tuple(dict.fromkeys([*([cfg[name]] if name in cfg else []), "A", "B", DIFFERENT]))
 
 
+def known_at_start(catalog, dsc, attributes, cfg):
+    """What the start knows, in the values that `everything` has."""
+    known = {n: v for n, v in forget(catalog, full(catalog, dsc), attributes).items() if v != UNKNOWN}
+    return {
+        n: v if v in (*everything(catalog, n, cfg), *named(catalog, n)) else DIFFERENT
+        for n, v in known.items()
+    }
+
+
+def named(catalog, name):
+    """Values of the variable that discoveries name."""
+    return [
+        value
+        for discovery in catalog.discoveries.values()
+        for seen in discovery.observes
+        if seen.variable == name
+        for value in seen.values or ()
+    ]
+
+
 def full(catalog, dsc):
     return {name: dsc.get(name, UNKNOWN) for name in catalog.variables}
 
@@ -267,6 +292,7 @@ def operators(catalog):
 def cheapest(catalog, attributes, dsc, cfg, blind):
     """The least cost from dsc to cfg, or None: Dijkstra on full states."""
     start = full(catalog, dsc)
+    known = known_at_start(catalog, dsc, attributes, cfg)
     best = {tuple(start.values()): 0.0}
     heap = [(0.0, tuple(start.values()))]
     while heap:
@@ -279,7 +305,7 @@ def cheapest(catalog, attributes, dsc, cfg, blind):
         for operator in operators(catalog):
             if operator.key in blind:
                 continue
-            for after in outcomes(catalog, operator, state, attributes, cfg):
+            for after in outcomes(catalog, operator, state, attributes, cfg, known):
                 key = tuple(after.values())
                 if cost + operator.cost < best.get(key, float("inf")):
                     best[key] = cost + operator.cost
@@ -290,11 +316,12 @@ def cheapest(catalog, attributes, dsc, cfg, blind):
 def replay(catalog, attributes, dsc, cfg, steps):
     """Perform the steps one after another, each checked; the state they end in."""
     state = full(catalog, dsc)
+    known = known_at_start(catalog, dsc, attributes, cfg)
     for step in steps:
         expected = {**state, **step.effects}
         matching = [
             after
-            for after in outcomes(catalog, step.operator, state, attributes, cfg)
+            for after in outcomes(catalog, step.operator, state, attributes, cfg, known)
             if all(after[name] == value for name, value in step.effects.items())
         ]
 
@@ -384,7 +411,7 @@ def any_order(path: Path, random: Random) -> list[int]:
 
 @settings(thorough, max_examples=200)
 @given(domains())
-def test_the_rest_of_a_path_is_what_planning_from_there_answers(domain):
+def test_the_rest_of_a_path_is_no_dearer_when_planned_from_there(domain):
     catalog, attributes, dsc, cfg, blind = domain
     planner = Planner(catalog)
     answer = planner.find_path(attributes, dsc, cfg, blind=blind)
@@ -397,7 +424,8 @@ def test_the_rest_of_a_path_is_what_planning_from_there_answers(domain):
 
     assert isinstance(rest, Path)
     assert rest == fresh
-    assert abs(rest.cost - (answer.cost - answer.steps[0].operator.cost)) < 1e-9
+    # It may even be cheaper: what the step forgot may be found to be anything.
+    assert rest.cost <= answer.cost - answer.steps[0].operator.cost + 1e-9
 
 
 @settings(thorough, max_examples=200)

@@ -16,6 +16,7 @@ from kraken.engine.looks import Looks
 from kraken.engine.steps import Steps
 from kraken.model.hold import HoldTable
 from kraken.model.run import NodeResult
+from kraken.planning.plan import Plan
 from kraken.testing.simulation import simulation as simulation_module
 from kraken.testing.simulation.chaos import Chaos
 
@@ -53,11 +54,7 @@ BREAKAGES: dict[str, Breaks] = {
     "nothing is forgotten": replaces(Collector, "_forgotten", lambda *args: []),
     "silent executors are waited for": replaces(engine_module.Batches, "overdue", lambda *args: []),
     "nobody looks by himself": replaces(Looks, "due", forgets_what_is_due),
-    "hopes for the better by forgetting": replaces(
-        deciding_module,
-        "find_honest_path",
-        lambda planner, *args: planner.find_path_in(*args),
-    ),
+    "hopes for the better by forgetting": replaces(Plan, "hopes", lambda *args: {}),
     "news of Cfg is not read": replaces(Collector, "_held", lambda *args: []),
     "waits never end": replaces(Steps, "ends_by", lambda *args: float("inf")),
 }

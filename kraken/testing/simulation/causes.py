@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kraken.engine.cause import Cause
-from kraken.engine.honest import find_honest_path
 from kraken.engine.progress import Phase
 from kraken.model.hold import EVERY_NODE
 from kraken.model.node import Node
@@ -104,7 +103,7 @@ def _reachable(watch: Watch, simulation: Simulation, node: Node, cause: Cause) -
     assert simulation.collector is not None
     known = watch.sightings.known(node)
     planner = simulation.collector.planner
-    answer = find_honest_path(planner, planner.class_of(node.attribute_values()), known, cfg)
+    answer = planner.find_path(node.attribute_values(), known, cfg)
     if not isinstance(answer, NoPath):
         return f"a path is there: {[step.operator.name for step in answer.steps]}"
     if bool(answer.unmet) != (cause is Cause.REQUIRES_UNMET):
