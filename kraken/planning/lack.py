@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from kraken.model.catalog import Catalog
 from kraken.model.module import CFG_VALUE, Condition, Discovery, Mutation
 from kraken.model.update import UNKNOWN
+from kraken.planning.path import named, theirs
 from kraken.planning.problem import Problem, admits, operators_of
 from kraken.planning.reach import reachable
 
@@ -16,6 +17,13 @@ Lack = tuple[str, Condition | None]
 LINKS_MAX = 2  # links of a chain of requirements that are told; of a longer one only the last
 
 
+def unmet_words(condition: Condition, absent: Collection[Condition]) -> str:
+    """A requirement on an attribute and how the node stands to it."""
+    if condition in absent:
+        return f"{named(condition)}, which the node does not have"
+    return f"{named(condition)}, not {theirs(condition.name)}"
+
+
 class Lacks:
     """What can be reached from one state, asked about what cannot."""
 
@@ -23,12 +31,14 @@ class Lacks:
         self,
         catalog: Catalog,
         meets: Callable[[Condition], bool],
+        absent: frozenset[Condition],
         dsc: Mapping[str, str],
         cfg: Mapping[str, str],
         blind: frozenset[str],
     ) -> None:
         self._catalog = catalog
         self._meets = meets
+        self._absent = absent
         self._cfg = cfg
         self._blind = blind
         self._dsc = dsc
@@ -49,7 +59,7 @@ class Lacks:
         for condition in self._catalog.variables[name].known_when:
             if condition.name not in asked and not self._holds(condition):
                 if condition.name not in self._catalog.variables:
-                    return f"{name} can be known only with {condition}, which the node does not have"
+                    return f"{name} can be known only with {unmet_words(condition, self._absent)}"
                 below = self.why(condition.name, condition.values, asked | {name})
                 return f"{name} can be known only while {condition}, and {below}"
         operators = operators_of(self._catalog)
@@ -80,7 +90,7 @@ class Lacks:
         lacks: list[Lack] = []
         if operator.key in self._blind:
             lacks.append(("found nothing just now", None))
-        lacks += [(f"requires {c}", c) for c in operator.requires if not self._holds(c)]
+        lacks += [(f"requires {self._required(c)}", c) for c in operator.requires if not self._holds(c)]
         lacks += [(f"is excluded by {c}", None) for c in operator.excludes if not self._can_avoid(c)]
         if isinstance(operator, Mutation):
             lacks += self._mutation_lacks(operator)
@@ -107,6 +117,11 @@ class Lacks:
                     if condition.name not in given and not self._holds(condition)
                 ]
         return lacks
+
+    def _required(self, condition: Condition) -> str:
+        if condition.name in self._catalog.variables:
+            return str(condition)
+        return unmet_words(condition, self._absent)
 
     def _gives(self, operator: Mutation | Discovery, name: str, values: tuple[str, ...]) -> bool:
         if isinstance(operator, Mutation):

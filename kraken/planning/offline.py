@@ -18,15 +18,17 @@ def plan_offline(
 
     Returns:
         `{"cost": number, "path": [operator names]}`, discoveries included, each name as its module
-        file has it; or `{"no_path": {"variables": [...], "reasons": [...], "unmet": [...]}}`.
+        file has it; or `{"no_path": {"variables": [...], "reasons": [...], "unmet": [...],
+        "reachable": {variable: [values that can be had instead]}}}`.
     """
     answer = Planner(catalog).find_path(attributes, catalog.known(dsc, attributes), cfg)
     if isinstance(answer, NoPath):
         return {
             "no_path": {
                 "variables": list(answer.variables),
-                "reasons": list(answer.reasons),
+                "reasons": list(answer.on(attributes).reasons),
                 "unmet": [str(condition) for condition in answer.unmet],
+                "reachable": {name: list(values) for name, values in answer.reachable.items()},
             }
         }
     whole = answer.cost.is_integer()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from kraken.model.catalog import Catalog
-from kraken.model.module import ANY, Condition, Mutation
+from kraken.model.module import ANY, CFG_VALUE, Condition, Discovery, Mutation
 from kraken.planning.factoring import components
-from kraken.planning.lack import Lacks
-from kraken.planning.path import NoPath
+from kraken.planning.lack import Lacks, unmet_words
+from kraken.planning.path import NoPath, named, theirs
 from kraken.planning.plan import Move
 from kraken.planning.problem import Problem
 from kraken.planning.reach import reachable
@@ -38,14 +38,20 @@ class Question:
         return replace(self, cfg={name: self.cfg[name] for name in names})
 
     def meeting(self, *conditions: Condition) -> Question:
-        """The same if the node met these too."""
+        """The same if the node met these too, and no more what contradicts them."""
         assumed = frozenset(conditions)
         meets = self.meets
-        return replace(self, meets=lambda condition: condition in assumed or meets(condition))
+
+        def would_meet(condition: Condition) -> bool:
+            if condition in assumed:
+                return True
+            return meets(condition) and not any(_contradict(condition, other) for other in assumed)
+
+        return replace(self, meets=would_meet)
 
     def lacks(self) -> Lacks:
         """What is reachable, and what is missing for the rest."""
-        return Lacks(self.catalog, self.meets, self.dsc, self.cfg, self.blind)
+        return Lacks(self.catalog, self.meets, self.absent, self.dsc, self.cfg, self.blind)
 
     def moves(self) -> list[Move] | None:
         """A cheapest path, or None."""
@@ -85,16 +91,17 @@ def explain(question: Question) -> NoPath:
             reasons[name] = (
                 question.wishing(name).lacks().why(name, (question.cfg[name],))
                 if found is None
-                else f"{_wish(question, name)}: {found[0]}"
+                else found.of(_wish(question, name))
             )
-            unmet.update(dict.fromkeys(found[1] if found else ()))
+            unmet.update(dict.fromkeys(found.unmet if found else ()))
     elif not reasons:
         name, others = _conflict(question, wishes)
         wished = ", ".join(f"{other}={question.cfg[other]}" for other in others)
         reasons[name] = (
             f"{_wish(question, name)} cannot be had together with {wished}, though each can be had alone"
         )
-    return NoPath(tuple(reasons), tuple(reasons.values()), tuple(unmet))
+    instead = {} if question.blind else _instead(question, list(reasons))
+    return NoPath(tuple(reasons), tuple(reasons.values()), tuple(unmet), instead)
 
 
 def _out_of_reach(question: Question, wishes: list[str]) -> list[str]:
@@ -121,8 +128,52 @@ def _conflict(question: Question, wishes: list[str]) -> tuple[str, list[str]]:
     raise AssertionError("wishes that can be had together have a path")
 
 
-def _missing(question: Question, names: list[str]) -> tuple[str, tuple[Condition, ...]] | None:
-    """The one thing that would open all these wishes: in words, and as requirements on attributes.
+def _instead(question: Question, out: list[str]) -> dict[str, tuple[str, ...]]:
+    """For each wish out of reach the values that could be wished instead, in order of declaration."""
+    variables = question.catalog.variables
+    others = [name for name in question.cfg if name in variables and name not in out]
+    if question.wishing(*others).moves() is None:
+        others = []  # they exclude one another; each variable is spoken of alone
+    rest = {name: question.cfg[name] for name in others}
+    instead: dict[str, tuple[str, ...]] = dict.fromkeys(out, ())
+    for name in out:
+        if name not in variables:
+            continue
+        present = question.dsc.get(name)
+        declared = variables[name].values
+        candidates = declared or ((present,) if present is not None else ())
+        lacks = question.wishing(*others, name).lacks()
+        instead[name] = tuple(
+            value
+            for value in candidates
+            if value != question.cfg[name]
+            and (value == present or lacks.reaches(name, value))
+            and replace(question, cfg={**rest, name: value}).moves() is not None
+        )
+    return instead
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The one thing that would open a wish.
+
+    Attributes:
+        words: a sentence.
+        about: the wish the sentence itself names; "" when none.
+        unmet: it, as requirements on attributes; none when it is something else.
+    """
+
+    words: str
+    about: str = ""
+    unmet: tuple[Condition, ...] = ()
+
+    def of(self, wish: str) -> str:
+        """The sentence, said of a wish."""
+        return self.words if wish == self.about else f"{wish}: {self.words}"
+
+
+def _missing(question: Question, names: list[str]) -> Missing | None:
+    """The one thing that would open all these wishes.
 
     None when no such thing is known, or several would be needed for several wishes.
     """
@@ -132,43 +183,87 @@ def _missing(question: Question, names: list[str]) -> tuple[str, tuple[Condition
             tried = sorted({edge.operator.key for edge, _ in moves} & question.blind)
             if len(names) > 1 and len(tried) > 1:
                 return None
-            return f"{' and '.join(tried)} found nothing just now, and nothing else leads there", ()
-    trials: list[tuple[Condition, ...]] = [(condition,) for condition in question.unmet]
-    if len(names) == 1 and len(trials) > 1:
-        trials.append(question.unmet)
-    for conditions in trials:
-        moves = question.meeting(*conditions).moves()
+            return Missing(f"{' and '.join(tried)} found nothing just now, and nothing else leads there")
+    for condition in question.unmet:
+        moves = question.meeting(condition).moves()
         if moves is not None:
-            return _opened(question, moves, conditions)
+            return _opened(question, moves, (condition,))
+    if len(names) == 1 and len(question.unmet) > 1:
+        return _several(question)
     return None
 
 
-def _opened(
-    question: Question, moves: list[Move], assumed: tuple[Condition, ...]
-) -> tuple[str, tuple[Condition, ...]]:
-    """The requirements that a path would use, if they were met."""
-    used: dict[Condition, list[str]] = {}
-    variables = question.catalog.variables
-    for edge, _ in moves:
-        operator = edge.operator
-        for condition in operator.requires:
-            if condition in assumed:
-                used.setdefault(condition, []).append(f"{operator.name} requires")
-        given = (
-            [change.variable for change in operator.changes]
-            if isinstance(operator, Mutation)
-            else [seen.variable for seen in operator.observes]
-        )
-        for variable in given:
-            for condition in variables[variable].known_when:
-                if condition in assumed:
-                    used.setdefault(condition, []).append(f"{variable} can be known only with")
-    parts = [
-        f"{users[0]} {condition.name if condition.values == (ANY,) else condition}, the node has "
-        + ("none" if condition in question.absent else "another value")
-        for condition, users in used.items()
-    ]
-    return "; ".join(parts), tuple(used)
+def _several(question: Question) -> Missing | None:
+    """Requirements that open the wish together, and of which none can be left out."""
+    needed = question.unmet
+    if question.meeting(*needed).moves() is None:
+        return None
+    for condition in question.unmet:
+        fewer = tuple(other for other in needed if other != condition)
+        if question.meeting(*fewer).moves() is not None:
+            needed = fewer
+    if any(_contradict(one, other) for one in needed for other in needed):
+        return None  # no node can have both
+    moves = question.meeting(*needed).moves()
+    assert moves is not None, "each requirement was left out only where a path remained"
+    return _opened(question, moves, needed)
+
+
+def _opened(question: Question, moves: list[Move], assumed: tuple[Condition, ...]) -> Missing:
+    """The requirements that a path would use if they were met, and the operators that have them."""
+    told: dict[Condition, None] = {}
+    sentences: list[str] = []
+    about = ""
+    operators = dict.fromkeys(edge.operator for edge, _ in moves)
+    for operator in sorted(operators, key=lambda one: isinstance(one, Discovery)):  # what acts, first
+        lacking = [c for c in operator.requires if c in assumed and c not in told]
+        if lacking:
+            told.update(dict.fromkeys(lacking))
+            given, effect = _effect(question, operator)
+            about = about or given
+            needs = " and ".join(named(condition) for condition in lacking)
+            where = " and ".join(_where(question, condition) for condition in lacking)
+            sentences.append(f"{effect} {where}; the nearest is {operator.name}, which requires {needs}")
+        for name in _given(operator):
+            for condition in question.catalog.variables[name].known_when:
+                if condition in assumed and condition not in told:
+                    told[condition] = None
+                    unlike = unmet_words(condition, question.absent)
+                    sentences.append(f"{name} can be known only with {unlike}")
+    return Missing("; ".join(sentences), about, tuple(told))
+
+
+def _effect(question: Question, operator: Mutation | Discovery) -> tuple[str, str]:
+    """What nobody brings about without the operator: the wish it is, if it is one, and in words."""
+    if isinstance(operator, Discovery):
+        return "", f"nothing looks at {operator.observes[0].variable}"
+    cfg = question.cfg
+    wished = [c for c in operator.changes if c.target == CFG_VALUE or cfg.get(c.variable) == c.target]
+    change = (wished or operator.changes)[0]
+    about = _wish(question, change.variable) if wished else ""
+    if change.target == CFG_VALUE:
+        return about, f"no mutation sets {change.variable}"
+    return about, f"no mutation sets {change.variable} to {change.target}"
+
+
+def _where(question: Question, condition: Condition) -> str:
+    """On which nodes nobody does."""
+    if condition in question.absent:
+        return f"without {condition.name}"
+    return f"on {theirs(condition.name)}"
+
+
+def _given(operator: Mutation | Discovery) -> list[str]:
+    if isinstance(operator, Mutation):
+        return [change.variable for change in operator.changes]
+    return [seen.variable for seen in operator.observes]
+
+
+def _contradict(one: Condition, other: Condition) -> bool:
+    """Whether no single value of the attribute meets both."""
+    if one.name != other.name or (ANY,) in (one.values, other.values):
+        return False
+    return not set(one.values) & set(other.values)
 
 
 def _wish(question: Question, name: str) -> str:

@@ -448,5 +448,26 @@ def test_attributes_that_would_open_a_path_do(domain):
     assert isinstance(Planner(catalog).find_path(met, dsc, alone, blind=blind), Path)
 
 
+@settings(thorough, max_examples=200)
+@given(domains())
+def test_what_is_said_to_be_reachable_instead_is_and_nothing_else(domain):
+    catalog, attributes, dsc, cfg, _ = domain
+    none = frozenset()
+    answer = Planner(catalog).find_path(attributes, dsc, cfg)
+    if isinstance(answer, Path):
+        return
+    rest = {name: value for name, value in cfg.items() if name not in answer.variables}
+    if cheapest(catalog, attributes, dsc, rest, none) is None:
+        rest = {}
+
+    assert list(answer.reachable) == list(answer.variables)
+    for name in answer.variables:
+        values = catalog.variables[name].values or ((dsc[name],) if name in dsc else ())
+        others = [value for value in values if value != cfg[name]]
+        truly = [v for v in others if cheapest(catalog, attributes, dsc, {**rest, name: v}, none) is not None]
+
+        assert list(answer.reachable[name]) == truly
+
+
 def as_list(value):
     return value if isinstance(value, list) else [] if value is None else [value]

@@ -31,13 +31,30 @@ def test_what_can_not_be_known_is_forgotten_before_planning(power):
     assert answer["path"] == ["power_on", "boot", "fit"]
 
 
-def test_no_path_is_variables_reasons_and_unmet_requirements(power):
+def test_no_path_is_variables_reasons_unmet_requirements_and_what_can_be_had_instead(power):
     answer = plan_offline(power.catalog(), {}, {"phys_state": "POWER_OFF"}, {"phys_state": "POWER_ON"})
 
     assert answer == {
         "no_path": {
             "variables": ["phys_state"],
-            "reasons": ["phys_state=POWER_ON: power_on requires bmc.protocol=ipmi, the node has none"],
+            "reasons": [
+                "no mutation sets phys_state to POWER_ON without bmc.protocol; "
+                "the nearest is power_on, which requires bmc.protocol=ipmi"
+            ],
             "unmet": ["bmc.protocol=ipmi"],
+            "reachable": {"phys_state": ["POWER_OFF"]},
         }
     }
+
+
+def test_a_reason_names_the_value_of_the_attribute_that_does_not_fit(power):
+    attributes = {"bmc.protocol": "redfish"}
+
+    answer = plan_offline(
+        power.catalog(), attributes, {"phys_state": "POWER_OFF"}, {"phys_state": "POWER_ON"}
+    )
+
+    assert answer["no_path"]["reasons"] == [
+        "no mutation sets phys_state to POWER_ON on bmc.protocol=redfish; "
+        "the nearest is power_on, which requires bmc.protocol=ipmi"
+    ]

@@ -21,7 +21,9 @@ def why(words, dsc, cfg, attributes=IPMI, blind=frozenset()) -> NoPath:
 def test_an_undeclared_variable_is_named(power):
     answer = why(power, {}, {"colour": "RED", "phys_state": "POWER_ON"})
 
-    assert answer == NoPath(("colour",), ("no loaded module declares the variable colour",))
+    assert answer == NoPath(
+        ("colour",), ("no loaded module declares the variable colour",), (), {"colour": ()}
+    )
 
 
 def test_a_value_nothing_gives_is_said_to_be_one(power):
@@ -29,21 +31,103 @@ def test_a_value_nothing_gives_is_said_to_be_one(power):
 
     answer = why(power, {"gpu": "BAD"}, {"gpu": "GOOD"})
 
-    assert answer == NoPath(("gpu",), ("no mutation or discovery sets gpu to GOOD",))
+    assert answer == NoPath(("gpu",), ("no mutation or discovery sets gpu to GOOD",), (), {"gpu": ("BAD",)})
 
 
 def test_a_missing_attribute_is_named_with_who_requires_it(power):
     answer = why(power, {"phys_state": "POWER_OFF"}, {"slurmd": "RUNNING"}, attributes={})
 
     assert answer.variables == ("slurmd",)
-    assert answer.reasons == ("slurmd=RUNNING: power_on requires bmc.protocol=ipmi, the node has none",)
+    assert answer.reasons == (
+        "slurmd=RUNNING: no mutation sets phys_state to POWER_ON without bmc.protocol; "
+        "the nearest is power_on, which requires bmc.protocol=ipmi",
+    )
     assert answer.unmet == (Condition("bmc.protocol", ("ipmi",)),)
 
 
 def test_an_attribute_with_another_value_is_told_from_a_missing_one(power):
-    answer = why(power, {"phys_state": "POWER_OFF"}, {"phys_state": "POWER_ON"}, {"bmc.protocol": "redfish"})
+    attributes = {"bmc.protocol": "redfish"}
+    answer = why(power, {"phys_state": "POWER_OFF"}, {"phys_state": "POWER_ON"}, attributes)
 
-    assert answer.reasons[0].endswith("requires bmc.protocol=ipmi, the node has another value")
+    assert answer.on(attributes).reasons == (
+        "no mutation sets phys_state to POWER_ON on bmc.protocol=redfish; "
+        "the nearest is power_on, which requires bmc.protocol=ipmi",
+    )
+
+
+def test_nodes_of_one_class_share_an_answer_and_hear_their_own_values(words):
+    words.variable("image.name", None)
+    words.mutation("provision", {"arch": "x86_64"}, changes={"image.name": (None, "$cfg")})
+    planner = Planner(words.catalog())
+    here, there = {"arch": "aarch64"}, {"arch": "riscv64"}
+
+    def answer(attributes):
+        return planner.find_path(attributes, {"image.name": "old"}, {"image.name": "new"})
+
+    assert answer(here) is answer(there)
+    assert answer(here).on(here).reasons == (
+        "no mutation sets image.name on arch=aarch64; the nearest is provision, which requires arch=x86_64",
+    )
+    assert "on arch=riscv64" in answer(there).on(there).reasons[0]
+    assert answer(here).reachable == {"image.name": ("old",)}
+
+
+def test_what_is_said_of_every_node_of_a_class_is_a_sentence_too(words):
+    words.variable("v", "A B")
+    words.mutation("go", {"arch": "x86_64"}, changes={"v": ("A", "B")})
+
+    answer = why(words, {"v": "A"}, {"v": "B"}, {"arch": "aarch64"})
+
+    assert answer.reasons == (
+        "no mutation sets v to B on this node's arch; the nearest is go, which requires arch=x86_64",
+    )
+    assert answer.on({}) is answer
+
+
+def test_several_requirements_are_named_only_as_far_as_they_are_needed(words):
+    words.variable("v", "A B")
+    words.mutation("dear", {"a": "1", "b": "1", "c": "1"}, changes={"v": ("A", "B")})
+    words.mutation("near", {"a": "1", "d": "1"}, changes={"v": ("A", "B")}, cost=9.0)
+
+    answer = why(words, {"v": "A"}, {"v": "B"}, {"d": "2"})
+
+    assert answer.unmet == (Condition("a", ("1",)), Condition("d", ("1",)))
+    assert answer.on({"d": "2"}).reasons == (
+        "no mutation sets v to B without a and on d=2; the nearest is near, which requires a=1 and d=1",
+    )
+
+
+def test_requirements_that_no_node_can_meet_at_once_are_not_called_missing(words):
+    words.variable("v", "A B C")
+    words.mutation("first", {"arch": "x86_64"}, changes={"v": ("A", "B")})
+    words.mutation("then", {"arch": "aarch64"}, changes={"v": ("B", "C")})
+
+    assert why(words, {"v": "A"}, {"v": "C"}, {}).unmet == ()
+    assert why(words, {"v": "A"}, {"v": "C"}, {"arch": "aarch64"}).unmet == ()
+
+
+def test_what_can_be_had_instead_leaves_the_other_wishes_standing(power):
+    power.variable("gpu", "BAD GOOD BURNT", known_when={"phys_state": "POWER_ON"})
+    power.mutation("burn", changes={"gpu": ("BAD", "BURNT")})
+    dsc = {"phys_state": "POWER_ON", "gpu": "BAD"}
+
+    assert why(power, dsc, {"phys_state": "POWER_ON", "gpu": "GOOD"}).reachable == {"gpu": ("BAD", "BURNT")}
+    assert why(power, dsc, {"phys_state": "POWER_OFF", "gpu": "GOOD"}).reachable == {"gpu": ()}
+
+
+def test_of_wishes_that_exclude_each_other_what_can_be_had_instead_is_told_too(power):
+    power.variable("led", "OFF RED GREEN")
+    power.mutation("warn", {"phys_state": "POWER_OFF"}, changes={"led": (None, "RED")})
+    power.mutation("calm", {"phys_state": "POWER_ON"}, changes={"led": (None, "GREEN")})
+    dsc = {"phys_state": "POWER_OFF", "led": "OFF"}
+    power.mutations["power_off"] = power.mutations["power_off"].__class__(
+        "m", "power_off", power.mutations["power_off"].changes, (Condition("never", ("1",)),)
+    )
+
+    answer = why(power, dsc, {"phys_state": "POWER_OFF", "led": "GREEN"})
+
+    assert answer.variables == ("led",)
+    assert answer.reachable == {"led": ("OFF", "RED")}
 
 
 def test_an_attribute_that_needs_only_to_be_there_is_named_alone(words):
@@ -52,7 +136,9 @@ def test_an_attribute_that_needs_only_to_be_there_is_named_alone(words):
 
     answer = why(words, {"v": "A"}, {"v": "B"}, {})
 
-    assert answer.reasons == ("v=B: go requires bmc.address, the node has none",)
+    assert answer.reasons == (
+        "no mutation sets v to B without bmc.address; the nearest is go, which requires bmc.address",
+    )
 
 
 def test_an_attribute_that_would_not_help_is_not_called_unmet(power):
@@ -71,7 +157,8 @@ def test_wishes_that_fail_for_one_attribute_share_its_reason(power):
 
     assert answer.variables == ("run_state", "slurmd")
     assert [reason.split(": ")[1] for reason in answer.reasons] == [
-        "power_on requires bmc.protocol=ipmi, the node has none"
+        "no mutation sets phys_state to POWER_ON without bmc.protocol; "
+        "the nearest is power_on, which requires bmc.protocol=ipmi"
     ] * 2
 
 
