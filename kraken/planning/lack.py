@@ -35,6 +35,7 @@ class Lacks:
         dsc: Mapping[str, str],
         cfg: Mapping[str, str],
         blind: frozenset[str],
+        wanted: Collection[str] | None,
     ) -> None:
         self._catalog = catalog
         self._meets = meets
@@ -42,7 +43,7 @@ class Lacks:
         self._cfg = cfg
         self._blind = blind
         self._dsc = dsc
-        self._problem = Problem(catalog, meets, cfg, blind, seen=dsc)
+        self._problem = Problem(catalog, meets, cfg, blind, dsc, wanted)
         self._reached = reachable(self._problem, self._problem.encode(dsc))
 
     def reaches(self, name: str, value: str) -> bool:

@@ -5,7 +5,7 @@ Only what matters for one Cfg is in it, so that two nodes that differ elsewhere 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -78,6 +78,7 @@ class Problem:
     Args:
         blind: keys of discoveries that are not used.
         seen: variables with the value they were seen to have; a discovery finds that one again, or none.
+        wanted: of `cfg` only these must end as wished; the rest says what `$cfg` stands for. None: all.
 
     Attributes:
         names: the variables that matter, in order of declaration.
@@ -94,9 +95,11 @@ class Problem:
         cfg: Mapping[str, str],
         blind: frozenset[str] = frozenset(),
         seen: Mapping[str, str] | None = None,
+        wanted: Collection[str] | None = None,
     ) -> None:
         self.catalog = catalog
         self.cfg = cfg
+        self._wanted = cfg.keys() if wanted is None else wanted
         self._meets = meets
         self._seen = seen or {}
         operators = [op for op in operators_of(catalog) if self._exists(op, blind)]
@@ -171,7 +174,7 @@ class Problem:
                     changers[name].append(i)
         relevant: set[str] = set()
         used: set[int] = set()
-        todo = [name for name in self.cfg if name in variables]
+        todo = [name for name in self.cfg if name in variables and name in self._wanted]
         while todo:
             name = todo.pop()
             if name in relevant:
@@ -340,7 +343,7 @@ class Problem:
     def _goal(self) -> list[int]:
         """What Cfg wishes, and what must hold for it to be known."""
         goal = [
-            1 << self.codes[var][self.cfg[name]] if name in self.cfg else self._all(var)
+            1 << self.codes[var][self.cfg[name]] if name in self._wanted else self._all(var)
             for var, name in enumerate(self.names)
         ]
         for var, conditions in reversed(self.forgetful):

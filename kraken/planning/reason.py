@@ -23,6 +23,7 @@ class Question:
     Attributes:
         meets: whether the node's attributes meet a condition.
         unmet: the conditions on attributes they do not meet; of these `absent`: not declared at all.
+        wanted: the wishes of `cfg` it is about, as in `Problem`.
     """
 
     catalog: Catalog
@@ -32,10 +33,11 @@ class Question:
     dsc: Mapping[str, str]
     cfg: Mapping[str, str]
     blind: frozenset[str]
+    wanted: frozenset[str] | None = None
 
     def wishing(self, *names: str) -> Question:
-        """The same with only these wishes."""
-        return replace(self, cfg={name: self.cfg[name] for name in names})
+        """The same about only these wishes; what a mutation may set for the sake of the others stays."""
+        return replace(self, wanted=frozenset(names))
 
     def meeting(self, *conditions: Condition) -> Question:
         """The same if the node met these too, and no more what contradicts them."""
@@ -51,11 +53,11 @@ class Question:
 
     def lacks(self) -> Lacks:
         """What is reachable, and what is missing for the rest."""
-        return Lacks(self.catalog, self.meets, self.absent, self.dsc, self.cfg, self.blind)
+        return Lacks(self.catalog, self.meets, self.absent, self.dsc, self.cfg, self.blind, self.wanted)
 
     def moves(self) -> list[Move] | None:
         """A cheapest path, or None."""
-        problem = Problem(self.catalog, self.meets, self.cfg, self.blind, seen=self.dsc)
+        problem = Problem(self.catalog, self.meets, self.cfg, self.blind, self.dsc, self.wanted)
         state = problem.encode(self.dsc)
         reached = reachable(problem, state)
         if any(not mask & goal for mask, goal in zip(reached, problem.goal, strict=True)):
@@ -132,9 +134,9 @@ def _instead(question: Question, out: list[str]) -> dict[str, tuple[str, ...]]:
     """For each wish out of reach the values that could be wished instead, in order of declaration."""
     variables = question.catalog.variables
     others = [name for name in question.cfg if name in variables and name not in out]
-    if question.wishing(*others).moves() is None:
-        others = []  # they exclude one another; each variable is spoken of alone
     rest = {name: question.cfg[name] for name in others}
+    if replace(question, cfg=rest).moves() is None:
+        rest = {}  # they exclude one another, or need the wishes out of reach: each is spoken of alone
     instead: dict[str, tuple[str, ...]] = dict.fromkeys(out, ())
     for name in out:
         if name not in variables:
@@ -142,7 +144,8 @@ def _instead(question: Question, out: list[str]) -> dict[str, tuple[str, ...]]:
         present = question.dsc.get(name)
         declared = variables[name].values
         candidates = declared or ((present,) if present is not None else ())
-        lacks = question.wishing(*others, name).lacks()
+        about = replace(question, cfg={**rest, name: question.cfg[name]})
+        lacks = about.lacks()
         instead[name] = tuple(
             value
             for value in candidates

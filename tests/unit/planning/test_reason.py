@@ -180,6 +180,21 @@ def test_wishes_that_contradict_each_other_are_named_together(power):
     assert answer.unmet == ()
 
 
+def test_a_wish_that_only_another_wish_makes_possible_is_not_out_of_reach_alone(power):
+    """Without a wish for the image nothing loads one, and without an image nothing serves."""
+    power.variable("image", None, known_when={"phys_state": "POWER_ON"})
+    power.variable("serve", "NO YES", known_when={"phys_state": "POWER_ON"})
+    power.mutation("load", {"phys_state": "POWER_ON"}, changes={"image": (("UNKNOWN",), "$cfg")})
+    power.mutation("serve", {"image": "ANY"}, changes={"serve": (("NO", "UNKNOWN"), "YES")})
+    cfg = {"phys_state": "POWER_OFF", "image": "rocky9", "serve": "YES"}
+
+    answer = why(power, {"phys_state": "POWER_OFF"}, cfg)
+
+    assert answer.reasons == (
+        "image=rocky9 cannot be had together with phys_state=POWER_OFF, though each can be had alone",
+    )
+
+
 def test_a_contradiction_leaves_out_wishes_that_have_no_part_in_it(power):
     power.variable("led", "ON OFF")
     power.mutation("light", changes={"led": (None, "ON")})
