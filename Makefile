@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check lint types imports unit soak benchmarks clean
+.PHONY: help demo test check lint types imports unit soak benchmarks pictures clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ soak: $(STAMP) ## the simulation with many more seeds
 
 benchmarks: $(STAMP) packages ## figures, each beside a peer where there is one
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+pictures: $(STAMP) ## the pictures of the base modules in docs/ (needs Graphviz)
+	@$(BIN)/python -m kraken.cli.pictures
 
 .PHONY: packages
 packages: $(STAMP) ## the Debian packages the end-to-end tests run (as root; otherwise says which)

@@ -16,7 +16,7 @@ from kraken.daemon.operations import Operations
 from kraken.errors import DocumentError
 from kraken.model.document import nearest
 from kraken.model.hold import EVERY_NODE
-from kraken.planning.graph import causal_graph, mutation_graph
+from kraken.planning.graph import causal_graph, mark_path, mutation_graph
 
 LIMIT_MAX = 10_000
 ID_MAX = 2**63 - 1
@@ -110,23 +110,33 @@ async def graph(
     operations: Operations,
     kind: Annotated[str, Parameter(description="mutation or causal")] = "mutation",
     picture: Annotated[str, Parameter(query="format", description=", ".join(MEDIA_TYPES))] = "dot",
-    of_node: Annotated[str | None, Parameter(query="node", description="as this node can be changed")] = None,
+    of_node: Annotated[
+        str | None, Parameter(query="node", description="as it can be changed, with its state, path and Cfg")
+    ] = None,
+    variables: Annotated[str | None, Parameter(description="only these, separated by commas")] = None,
 ) -> Response[bytes]:
     """A picture of what can become what, or of which variable needs which."""
-    catalog = operations.daemon.collector.catalog
     if kind not in ("mutation", "causal"):
         raise DocumentError(f"unknown kind {kind!r}", key="kind", hint="mutation or causal")
     if picture not in MEDIA_TYPES:
         raise DocumentError(f"unknown format {picture!r}", key="format", hint=", ".join(MEDIA_TYPES))
+    catalog = operations.daemon.collector.catalog
+    only = [name for name in (variables or "").split(",") if name]
+    found = None if of_node is None else operations.node(of_node)
+    attributes = None if found is None else found.attribute_values()
+    cfg = None if found is None else found.cfg_values()
     drawing: Any
-    if of_node is not None:
-        found = operations.node(of_node)
-        drawing = mutation_graph(catalog, found.attribute_values(), found.cfg_values())
-    else:
-        drawing = mutation_graph(catalog, None)
     if kind == "causal":
-        drawing = causal_graph(catalog)
-    return Response(await draw(drawing, picture), media_type=MEDIA_TYPES[picture])
+        drawing = causal_graph(catalog, attributes, cfg, only)
+    elif found is None:
+        drawing = mutation_graph(catalog, None, only=only)
+    else:
+        known = catalog.known(found.dsc_values(), found.attribute_values())
+        drawing = mutation_graph(catalog, attributes, cfg, known, only)
+        mark_path(drawing, known, operations.daemon.collector.engine.path(found.name))
+    title = ", ".join(catalog.modules) if found is None else found.name
+    content = await draw(drawing, picture, title)
+    return Response(content, media_type=MEDIA_TYPES[picture])
 
 
 def _limit(limit: int) -> int:

@@ -1,51 +1,41 @@
-"""Graphs as dot, JSON and, where Graphviz is, SVG."""
+"""Graphs as dot, Mermaid, JSON and, where Graphviz is, SVG."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 from typing import Any
 
 import msgspec
 
+from kraken.api.graphviz import GraphvizError, svg_of
 from kraken.api.problems import NotAvailableError
-from kraken.planning.graph import to_dot, to_json
+from kraken.planning.drawing import to_dot, to_mermaid
+from kraken.planning.graph import to_json
+from kraken.planning.picture import picture_of
 
-MEDIA_TYPES = {"dot": "text/vnd.graphviz", "json": "application/json", "svg": "image/svg+xml"}
-DOT_S = 30.0
+MEDIA_TYPES = {
+    "dot": "text/vnd.graphviz",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+    "mermaid": "text/vnd.mermaid",
+}
 
 
-async def draw(graph: Any, picture: str) -> bytes:
-    """The graph in this format.
+async def draw(graph: Any, form: str, title: str) -> bytes:
+    """The graph in one of the formats of MEDIA_TYPES.
 
     Raises:
         NotAvailableError: svg was asked for, and there is no Graphviz, or it failed.
     """
-    if picture == "json":
+    if form == "json":
         return msgspec.json.encode(to_json(graph))
-    text = to_dot(graph).encode()
-    return text if picture == "dot" else await _svg(text)
-
-
-async def _svg(text: bytes) -> bytes:
-    program = shutil.which("dot")
-    if program is None:
-        raise NotAvailableError(
-            "drawing SVG needs Graphviz on this head",
-            hint="apt-get install graphviz, or ask for format=dot",
-        )
-    process = await asyncio.create_subprocess_exec(
-        program, "-Tsvg", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
+    picture = picture_of(graph, title)
+    if form == "mermaid":
+        return to_mermaid(picture).encode()
+    text = to_dot(picture)
+    if form == "dot":
+        return text.encode()
     try:
-        async with asyncio.timeout(DOT_S):
-            drawn, _ = await process.communicate(text)
-    except TimeoutError:
-        raise NotAvailableError(f"dot took longer than {DOT_S:g} s", hint="ask for format=dot") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        raise NotAvailableError(f"dot failed with {process.returncode}", hint="ask for format=dot")
-    return drawn
+        return await asyncio.to_thread(svg_of, text)
+    except GraphvizError as error:
+        raise NotAvailableError(f"{error.message} on this head", part=error.part, hint=error.hint) from error

@@ -5,7 +5,7 @@ interface (docs/api.md). Never: a decision about nodes (the daemon makes those),
 second client would have to repeat. Nobody imports it.
 
 `kraken --help` must not wait for imports: each command's module is loaded when it is called, and
-only `daemon`, `module check` and `module path` load more of Kraken than the model.
+only `daemon` and what `module` does with files load more of Kraken than the model.
 """
 
 from __future__ import annotations

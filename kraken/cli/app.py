@@ -44,7 +44,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "thaw": ("act:thaw", "Lift the freeze."),
     },
     "Kraken itself": {
-        "module": ("modules:module", "Kraken modules: list, show, check, find paths."),
+        "module": ("modules:module", "Kraken modules: list, show, check, find paths, draw."),
         "graph": ("graph:graph", "Picture of the mutations."),
         "daemon": ("daemon:daemon", "Run the daemon."),
         "completion": ("completion:completion", "Completion for your shell."),

@@ -1,4 +1,4 @@
-"""`module`: the Kraken modules of the daemon (list, show, reload), and those in files (check, path)."""
+"""`module`: Kraken modules of the daemon (list, show, reload), and in files (check, path, graph)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from kraken.cli.arguments import comma_pairs, output_option
 from kraken.cli.errors import CommandError, Exit, complain, describe, printable
+from kraken.cli.graph import drawing_options, refuse_terminal, split, write
 from kraken.cli.output import Output, as_yaml, assignments, count, span
 from kraken.cli.rows import REFUSED, refused_row
 from kraken.cli.session import Session, pass_session
@@ -19,6 +20,7 @@ from kraken.errors import KrakenError
 
 if TYPE_CHECKING:
     from kraken.cli.modulefiles import Checked
+    from kraken.model.catalog import Catalog
 
 MODULES = (
     Column("MODULE"),
@@ -31,10 +33,10 @@ MODULES = (
 @click.group(invoke_without_command=True)
 @click.pass_context
 def module(ctx: click.Context) -> None:
-    """Kraken modules: list, show, check, find paths.
+    """Kraken modules: list, show, check, find paths, draw.
 
-    A Kraken module is a YAML file in an Ansible collection, at extensions/kraken/NAME.yml. `check`
-    and `path` read files and need no daemon.
+    A Kraken module is a YAML file in an Ansible collection, at extensions/kraken/NAME.yml. `check`,
+    `path` and `graph` read files and need no daemon.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
@@ -176,17 +178,13 @@ def path(
     kraken module path extensions/kraken --dsc phys_state=POWER_OFF \\
         --cfg run_state=SYNC --attr bmc.protocol=ipmi
     """
-    from kraken.cli.modulefiles import check_state, load_paths
+    from kraken.cli.modulefiles import check_state
     from kraken.planning.offline import plan_offline
 
     wanted = comma_pairs(cfg, what="VAR=VALUE")
     if not wanted:
         raise click.UsageError("nothing is wanted; say --cfg VAR=VALUE")
-    catalog, problems = load_paths([directory, *beside])
-    for problem in problems:
-        complain(f"module refused: {describe(problem)}")
-    if not catalog.modules:
-        raise CommandError(f"no Kraken module in {directory}", hint="see `kraken module check`")
+    catalog = _loaded([directory], beside)
     attributes = comma_pairs(attr, what="NAME=VALUE")
     _refuse_variables(attributes, catalog.variables)
     found = plan_offline(
@@ -198,6 +196,64 @@ def path(
     output = session.output
     output.show(form, found, table=lambda: _show_path(output, found), names=lambda: found.get("path", []))
     return Exit.REFUSED if "no_path" in found else Exit.DONE
+
+
+@module.command(name="graph")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR|FILE...")
+@drawing_options
+@click.option("--attr", multiple=True, metavar="NAME=VALUE,…", help="Attributes of the node drawn.")
+@click.option("--dsc", multiple=True, metavar="VAR=VALUE,…", help="What is seen of it.")
+@click.option("--cfg", multiple=True, metavar="VAR=VALUE,…", help="What is wanted: draws the path, too.")
+@with_option
+def graph_(
+    paths: Sequence[Path],
+    form: str,
+    causal: bool,
+    variables: Sequence[str],
+    attr: Sequence[str],
+    dsc: Sequence[str],
+    cfg: Sequence[str],
+    beside: Sequence[Path],
+) -> None:
+    """Picture of the mutations in module files, without a daemon.
+
+    Drawn as by `kraken graph`: what any kind of node can use or, with --attr, --dsc or --cfg, one
+    node with these attributes, what is seen of it, and its path to what is wanted. svg needs
+    Graphviz.
+
+    \b
+    kraken module graph extensions/kraken --format svg >modules.svg
+    kraken module graph extensions/kraken --attr bmc.protocol=ipmi \\
+        --dsc phys_state=POWER_OFF --cfg run_state=SYNC --format mermaid
+    """
+    from kraken.cli.modulefiles import check_state
+    from kraken.cli.modulegraph import Sitter, drawn, graph_of
+
+    refuse_terminal(form)
+    catalog = _loaded(paths, beside)
+    attributes = comma_pairs(attr, what="NAME=VALUE")
+    _refuse_variables(attributes, catalog.variables)
+    sitter = Sitter(
+        attributes or None,
+        check_state(catalog, comma_pairs(dsc, what="VAR=VALUE")) if dsc else None,
+        catalog.check_cfg(comma_pairs(cfg, what="VAR=VALUE")),
+    )
+    graph = graph_of(catalog, sitter, causal=causal, only=split(variables))
+    write(drawn(graph, form, ", ".join(catalog.modules)).encode())
+
+
+def _loaded(paths: Sequence[Path], beside: Sequence[Path]) -> Catalog:
+    """What the modules declare together; says which were refused."""
+    from kraken.cli.modulefiles import load_paths
+
+    catalog, problems = load_paths([*paths, *beside])
+    for problem in problems:
+        complain(f"module refused: {describe(problem)}")
+    if not catalog.modules:
+        raise CommandError(
+            f"no Kraken module in {', '.join(map(str, paths))}", hint="see `kraken module check`"
+        )
+    return catalog
 
 
 def _refuse_variables(attributes: dict[str, str], variables: Any) -> None:

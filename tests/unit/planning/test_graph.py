@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 
 import networkx as nx
 import pytest
 
-from kraken.planning.graph import causal_graph, mutation_graph, to_dot, to_json
+from kraken.errors import DocumentError
+from kraken.planning.graph import causal_graph, mark_path, mutation_graph, to_json
+from kraken.planning.planner import Planner
 
 IPMI = {"bmc.protocol": "ipmi"}
 
@@ -82,26 +82,92 @@ def test_json_lists_vertices_and_edges(power):
     assert {"from", "to", "name", "kind", "cost", "disruptive"} <= set(document["edges"][0])
 
 
-def test_dot_quotes_names_and_draws_what_is_highlighted(words):
-    words.variable('v"', "A B")
-    words.mutation("go", changes={'v"': ("A", "B")})
-    graph = mutation_graph(words.catalog(), {})
+def test_a_path_numbers_the_edges_it_takes_and_those_that_forget(power):
+    up = {"phys_state": "POWER_ON", "run_state": "SYNC", "slurmd": "RUNNING"}
+    graph = marked(power.catalog(), IPMI, up, {"phys_state": "POWER_OFF"})
 
-    dot = to_dot(graph, ['v"=A', "go"])
+    assert graph.edges["phys_state=POWER_ON", "phys_state=POWER_OFF", "m.power_off"]["steps"] == [1]
+    assert graph.edges["slurmd=RUNNING", "slurmd=UNKNOWN", "m.power_off"]["steps"] == [1]
+    assert graph.edges["slurmd=STOPPED", "slurmd=UNKNOWN", "m.power_off"]["steps"] == []
+    assert graph.graph["cost"] == 5.0
+    assert [step["name"] for step in graph.graph["path"]] == ["power_off"]
 
-    assert '"v\\"=A" [label="A", style="rounded,filled"' in dot
-    assert "penwidth=3" in dot
-    assert "penwidth" not in to_dot(graph)
+
+def test_each_step_of_a_path_is_somewhere_in_the_graph(power):
+    graph = marked(power.catalog(), IPMI, {}, {"slurmd": "RUNNING"})
+
+    steps = {number for *_, edge in graph.edges(data=True) for number in edge["steps"]}
+    assert steps == set(range(1, len(graph.graph["path"]) + 1))
+    assert [v for v, data in graph.nodes(data=True) if data["present"]] == [
+        "phys_state=UNKNOWN",
+        "run_state=UNKNOWN",
+        "slurmd=UNKNOWN",
+    ]
 
 
-@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
-def test_graphviz_reads_it(power):
-    for graph in (
-        mutation_graph(power.catalog(), IPMI, {"slurmd": "RUNNING"}),
-        causal_graph(power.catalog()),
+def test_where_there_is_no_path_the_graph_has_the_reasons(power):
+    graph = marked(power.catalog(), {}, {"phys_state": "POWER_OFF"}, {"slurmd": "RUNNING"})
+
+    assert len(graph.graph["no_path"]) == 1
+    assert not any(edge["steps"] for *_, edge in graph.edges(data=True))
+
+
+def test_a_present_value_that_no_module_names_is_a_vertex(words):
+    words.variable("image", None)
+    words.mutation("provision", changes={"image": (None, "$cfg")})
+    graph = marked(words.catalog(), {}, {"image": "rocky8"}, {"image": "rocky9"})
+
+    assert graph.nodes["image=rocky8"]["present"]
+    assert graph.edges["image=rocky8", "image=rocky9", "m.provision"]["steps"] == [1]
+
+
+def test_only_the_variables_asked_for_are_shown(power):
+    graph = mutation_graph(power.catalog(), IPMI, only=["slurmd"])
+    causes = causal_graph(power.catalog(), only=["slurmd"])
+
+    assert {data["variable"] for _, data in graph.nodes(data=True)} == {"slurmd"}
+    assert set(causes) == {"slurmd", "run_state"}  # and what it stands on
+
+
+def test_a_variable_that_is_not_declared_is_refused_with_a_guess(power):
+    catalog = power.catalog()
+    for draw in (
+        lambda: mutation_graph(catalog, None, only=["slurm"]),
+        lambda: causal_graph(catalog, only=["slurm"]),
     ):
-        drawn = subprocess.run(
-            ["dot", "-Tsvg"], input=to_dot(graph), capture_output=True, text=True, check=True, timeout=60
-        )
+        with pytest.raises(DocumentError, match="unknown variable 'slurm'") as caught:
+            draw()
 
-        assert "<svg" in drawn.stdout
+        assert caught.value.hint == "did you mean slurmd?"
+
+
+def test_a_variable_stands_after_those_its_known_when_names(words):
+    words.variable("z", "A")
+    words.variable("a", "A", known_when={"z": "A"})
+    catalog = words.catalog()
+    catalog.variables = dict(reversed(catalog.variables.items()))
+
+    assert list(mutation_graph(catalog, None).graph["variables"]) == ["z", "a"]
+
+
+def test_conditions_that_the_picture_shows_anyway_are_not_written(power):
+    known = {d["name"]: d["when"] for *_, d in mutation_graph(power.catalog(), IPMI).edges(data=True)}
+    every = {d["name"]: d["when"] for *_, d in mutation_graph(power.catalog(), None).edges(data=True)}
+
+    assert known["power_on"] == []
+    assert every["power_on"] == ["bmc.protocol is ipmi"]
+    assert known["boot"] == []  # the frame says it: known while phys_state is POWER_ON
+
+
+def test_the_causal_graph_of_a_node_has_what_it_can_use_and_marks_its_cfg(power):
+    graph = causal_graph(power.catalog(), {}, {"slurmd": "RUNNING"})
+
+    assert "bmc.protocol" not in graph
+    assert [name for name, data in graph.nodes(data=True) if data["wished"]] == ["slurmd"]
+
+
+def marked(catalog, attributes, dsc, cfg):
+    known = catalog.known(dsc, attributes)
+    graph = mutation_graph(catalog, attributes, cfg, known)
+    mark_path(graph, known, Planner(catalog).find_path(attributes, known, cfg))
+    return graph
