@@ -25,6 +25,7 @@ class Problem(TypedDict):
     line: NotRequired[int]
     nodes: NotRequired[int]
     details: NotRequired[dict[str, str]]
+    differences: NotRequired[list["PlanDifference"]]
 
 
 class NodeHold(TypedDict):
@@ -220,18 +221,66 @@ class Asked(TypedDict):
 
 
 class PlanGroup(TypedDict):
-    """Either `cost` and `steps`, or `no_path`."""
+    """Either `start`, `cost`, `makespan` and `steps`, or `no_path`.
+
+    `start`: variables the steps change -> the values they have before. `makespan`: seconds with side
+    by side what can be; `cost`: one after another.
+    """
 
     nodeset: str
     count: int
+    start: NotRequired[dict[str, list[str]]]
     cost: NotRequired[float]
+    makespan: NotRequired[float]
     steps: NotRequired[list[Step]]
     no_path: NotRequired[NoPath]
 
 
+class Generation(TypedDict):
+    """What a plan was made on: the newest stamp, and a fingerprint of the Kraken modules."""
+
+    declared: str
+    modules: str
+
+
 class Plan(TypedDict):
+    """What would be done; `POST /v1/plan/apply` takes it back as it is.
+
+    `mutations`: each mutation and discovery on a path -> a fingerprint of how it is done.
+    """
+
+    kraken_plan: int
+    made_at: float
+    generation: Generation
+    set: dict[str, str]
+    unset: list[str]
     changes: bool
+    mutations: dict[str, str]
     groups: list[PlanGroup]
+
+
+class PlanDifference(TypedDict):
+    """Nodes a plan no longer holds for; `planned`, `now`: the steps; `now` null: no path."""
+
+    nodeset: str
+    count: int
+    reason: str
+    planned: list[str]
+    now: list[str] | None
+
+
+class PlanLeft(TypedDict):
+    """Nodes with so many steps of the plan behind and before them, and their cause now."""
+
+    nodeset: str
+    count: int
+    done: int
+    left: int
+    cause: str
+
+
+class AppliedPlan(Changes):
+    left: list[PlanLeft]
 
 
 class RunResult(TypedDict):

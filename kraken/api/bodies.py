@@ -44,6 +44,14 @@ class PlanQuestion(Selection, kw_only=True):
     unset: list[str] = []
 
 
+class PlanApplication(Body, kw_only=True):
+    """A plan, as `POST /v1/plan` answered with it."""
+
+    plan: dict[str, Any]
+    dry_run: bool = False
+    yes: bool = False
+
+
 class NewHold(Selection, kw_only=True):
     """`for_s`: seconds; null: until released."""
 

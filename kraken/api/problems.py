@@ -12,8 +12,9 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from kraken.api import answers
+from kraken.api import answers, plans
 from kraken.api.words import said_plainly
+from kraken.daemon.contract import PlanChangedError
 from kraken.daemon.declare import NeedsConfirmationError
 from kraken.daemon.operations import UnknownHoldError
 from kraken.errors import (
@@ -48,6 +49,7 @@ _KINDS: tuple[tuple[type[Exception], str, int, str], ...] = (
     (NotFoundError, "not-found", 404, "Not found"),
     (NotAvailableError, "refused", 501, "Not available here"),
     (NeedsConfirmationError, "needs-confirmation", 409, "Many nodes"),
+    (PlanChangedError, "plan-changed", 409, "Not as planned"),
     (UnreachableError, "unreachable", 409, "No path"),
     (RefusedError, "refused", 409, "Refused"),
     (LocatedError, "document", 422, "Wrong document"),
@@ -64,7 +66,8 @@ _BY_STATUS = {
 _MEANING = {
     400: "The request is malformed, or its nodeset cannot be read or is missing.",
     404: "A node nobody declared, or no such run, module or hold.",
-    409: "Many nodes want a yes, no path leads there, or safety forbids it; nothing was done.",
+    409: "Many nodes want a yes, no path leads there, a plan no longer holds, or safety forbids it; "
+    "nothing was done.",
     413: "The body is larger than 64 MiB.",
     422: "A wrong key, variable or value; nothing was done.",
     501: "This head lacks a program.",
@@ -97,6 +100,8 @@ def of_kraken(_: Asked, error: KrakenError) -> Response[bytes]:
     more: dict[str, Any] = {"hint": error.hint, "part": error.part}
     if isinstance(error, NeedsConfirmationError):
         more["nodes"] = error.nodes
+    if isinstance(error, PlanChangedError):
+        more["differences"] = plans.differences(error.differences)
     if isinstance(error, UnreachableError):
         more["details"] = error.details
     if isinstance(error, LocatedError):

@@ -12,13 +12,13 @@ from litestar import Request, Response, get, patch, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
-from kraken.api import answers, bodies, views
+from kraken.api import answers, bodies, plans, views
 from kraken.api.problems import fails
 from kraken.api.security import who
-from kraken.api.slices import in_slices
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
+from kraken.daemon.slices import in_slices
 from kraken.engine.cause import Cause
 from kraken.errors import DocumentError
 from kraken.model.document import nearest
@@ -30,6 +30,7 @@ LOOK_NODES = 250  # asked for at once: others have their turn in between
 
 _SELECTS = fails(404, 422)
 _CHANGES = fails(404, 409, 413, 422, 507)
+_KEEPS = fails(409, 413, 422, 507)
 
 
 @get("/v1/health", sync_to_thread=False, summary="How the daemon is, in numbers")
@@ -113,7 +114,16 @@ async def plan(operations: Operations, data: bodies.PlanQuestion) -> answers.Pla
     """What would be done if these values were declared, nodes folded by equal plans."""
     names = operations.select(data.nodeset, data.all)
     _check_both(data.set, data.unset)
-    return await asyncio.to_thread(views.plan, operations.plan(names, data.set, data.unset))
+    return await asyncio.to_thread(plans.plan, await operations.plan(names, data.set, data.unset))
+
+
+@post("/v1/plan/apply", status_code=200, summary="Do what a plan says, or refuse", responses=_KEEPS)
+async def apply_plan(
+    request: Http, operations: Operations, data: bodies.PlanApplication
+) -> answers.AppliedPlan:
+    """Declare what a plan was made for, if that is still what would be done; else nothing."""
+    asked = Asked(who(request), data.dry_run, yes=data.yes)
+    return plans.applied(operations.daemon, await operations.apply_plan(data.plan, asked))
 
 
 @get(
@@ -242,6 +252,6 @@ def _tagged(request: Http, body: bytes) -> Response[bytes]:
 
 
 HANDLERS = [
-    health, nodes, node, apply, delete, change_cfg, change_attributes, plan, explain, discover,
-    holds, hold, release, freeze, thaw, retry,
+    health, nodes, node, apply, delete, change_cfg, change_attributes, plan, apply_plan, explain,
+    discover, holds, hold, release, freeze, thaw, retry,
 ]  # fmt: skip

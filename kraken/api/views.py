@@ -8,7 +8,6 @@ import kraken
 from kraken.api import answers
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item
-from kraken.daemon.operations import PlanGroup
 from kraken.engine.cause import Explanation
 from kraken.engine.doubt import is_stale
 from kraken.engine.progress import Progress
@@ -17,7 +16,7 @@ from kraken.model.hold import EVERY_NODE, Hold, standing
 from kraken.model.module import Condition, Discovery, KrakenModule, Mutation, Variable
 from kraken.model.node import Record
 from kraken.model.nodeset import fold
-from kraken.planning.path import NoPath, Path, Step
+from kraken.planning.path import NoPath, Step
 from kraken.store.records import Entry, RunEntry
 
 
@@ -157,22 +156,6 @@ def asked(discoveries: Mapping[str, list[str]]) -> answers.Asked:
         for name, keys in discoveries.items()
     ]
     return {"changed": sum(item["changed"] for item in items), "items": items}
-
-
-def plan(groups: Sequence[PlanGroup]) -> answers.Plan:
-    """Plans, nodes folded."""
-    rows: list[answers.PlanGroup] = []
-    for group in groups:
-        row: answers.PlanGroup = {"nodeset": fold(group.nodes), "count": len(group.nodes)}
-        if isinstance(group.answer, NoPath):
-            row["no_path"] = no_path(group.answer)
-        else:
-            row["cost"] = group.answer.cost
-            row["steps"] = [step(s) for s in group.answer.steps]
-        rows.append(row)
-    rows.sort(key=lambda row: -row["count"])
-    changed = any(not isinstance(g.answer, Path) or g.answer.steps for g in groups)
-    return {"changes": changed, "groups": rows}
 
 
 def step(planned: Step) -> answers.Step:

@@ -148,6 +148,11 @@ class Collector:
         self._sequence += 1
         return Stamp(self.incarnation, self._sequence)
 
+    @property
+    def generation(self) -> Stamp:
+        """The last stamp given: whatever is declared from now on has a later one."""
+        return Stamp(self.incarnation, self._sequence)
+
     def adopt(self, catalog: Catalog) -> None:
         """Work with these modules from now on. Call `accept` afterwards."""
         self.catalog = catalog

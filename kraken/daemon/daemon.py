@@ -153,14 +153,25 @@ class Daemon:
         """End quarantine and pauses of these nodes."""
         self.accept(Released(nodes))
 
-    async def declare(self, parts: Sequence[Declared], notes: Iterable[Change]) -> None:
+    async def declare(
+        self,
+        parts: Sequence[Declared],
+        notes: Iterable[Change],
+        still: Callable[[], None] | None = None,
+    ) -> None:
         """Make declared records durable, all or none, then let them in, part by part.
+
+        Args:
+            still: called in the turn of the loop in which the first part is let in; what it raises
+                keeps all of them out, and the caller must make durable what stood before.
 
         Raises:
             StoreError: they could not be kept; nothing has changed.
         """
         updates = [update for part in parts for update in part.updates]
         await self.journal.write([SaveUpdates(updates), *notes])
+        if still is not None:
+            still()
         for part in parts:
             self.accept(part)
             await asyncio.sleep(0)  # others have their turn between the parts

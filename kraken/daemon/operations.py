@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kraken.daemon.collector import Collector, Declared, HoldLifted, HoldSet
+from kraken.daemon.contract import Check, Left, PlanChangedError, stands, wishes_of
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item, check, confirm, plan_items, updates_of
 from kraken.daemon.ours import is_ours
+from kraken.daemon.plan import Folding, Generation, Plan, fingerprints, modules_fingerprint
+from kraken.daemon.promised import read_contract
 from kraken.daemon.remembering import abandoned, notes_of_items
+from kraken.daemon.slices import in_slices
 from kraken.daemon.wishes import Wish, read_attributes, read_cfg, read_document
 from kraken.engine.cause import Explanation
 from kraken.errors import DocumentError, KrakenError, NodeSetError
@@ -21,7 +25,6 @@ from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.node import Node
 from kraken.model.nodeset import expand, fold
 from kraken.model.update import PRESENCE, Side, StateUpdate
-from kraken.planning.path import NoPath, Path
 from kraken.store.records import Change, DropHold, EntryKind, Note, SaveHold
 
 HOLD_S_MAX = 100 * 365.25 * 86400.0
@@ -44,11 +47,11 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanGroup:
-    """Nodes with one and the same plan."""
+class Applied:
+    """What came of a plan: what was declared, and how far each node is on its path."""
 
-    nodes: tuple[str, ...]
-    answer: Path | NoPath
+    items: list[Item]
+    left: Mapping[str, Left]
 
 
 class UnknownHoldError(KrakenError, LookupError):
@@ -113,6 +116,36 @@ class Operations:
         async with self._declared(names) as collector:
             attributes = read_attributes({**dict.fromkeys(unset), **values}, collector.catalog)
             return await self._declare({name: Wish(attributes=dict(attributes)) for name in names}, request)
+
+    async def apply_plan(self, document: Any, request: Request) -> Applied:
+        """Declare what a plan was made for, if it is what would be done now; else nothing at all.
+
+        A plan whose wishes all stand already declares nothing; it must still be what goes on.
+
+        Raises:
+            PlanChangedError: somewhere something else would be done, or wishes of the plan were
+                declared anew since it was made.
+            RefusedError: it was made by another daemon, or before this one lost its state.
+        """
+        async with self.daemon.declaring:
+            collector = self.daemon.collector
+            contract = await asyncio.to_thread(read_contract, document)
+            change = wishes_of(contract, collector)
+            whole = stands(contract, collector)
+            check = Check(contract, collector, stands=whole)
+            await in_slices(contract.places(), check.look)
+            check.insist()
+
+            def still() -> None:
+                again = Check(contract, collector, stands=whole)
+                for place in contract.places():
+                    again.look(place)
+                again.insist()
+
+            wishes = {name: Wish(cfg=dict(change)) for name in contract.nodes}
+            # that there is a path is what was compared; to ask again would cost as much
+            items = await self._declare(wishes, replace(request, allow_unreachable=True), still)
+            return Applied(items, check.left)
 
     async def delete(self, names: Sequence[str], request: Request) -> list[Item]:
         """Forget nodes, with all that was declared and seen of them."""
@@ -207,24 +240,21 @@ class Operations:
         now = self.daemon.clock()
         return [self.daemon.collector.engine.explain(name, now) for name in names]
 
-    def plan(self, names: Sequence[str], values: Mapping[str, Any], unset: Sequence[str]) -> list[PlanGroup]:
-        """What would be done if these values were declared, nodes folded by equal plans.
+    async def plan(self, names: Sequence[str], values: Mapping[str, Any], unset: Sequence[str]) -> Plan:
+        """What would be done if these values were declared, nodes folded by equal paths.
 
         Raises:
             DocumentError: as for declaring.
         """
         collector = self.daemon.collector
         change = read_cfg({**dict.fromkeys(unset), **values}, collector.catalog)
-        same: dict[int, tuple[list[str], Path | NoPath]] = {}  # the planner gives equal nodes one answer
-        for name in names:
-            cfg = {**collector.table[name].cfg_values(), **change}
-            wanted = {variable: value for variable, value in cfg.items() if value is not None}
-            answer = collector.engine.path(name, wanted)
-            same.setdefault(id(answer), ([], answer))[0].append(name)
-        groups: dict[tuple[Any, ...], tuple[list[str], Path | NoPath]] = {}
-        for found, answer in same.values():
-            groups.setdefault(_shape(answer), ([], answer))[0].extend(found)
-        return [PlanGroup(tuple(found), answer) for found, answer in groups.values()]
+        async with self.daemon.declaring:  # what is stamped and not let in yet would go unnoticed
+            generation = Generation(collector.generation, modules_fingerprint(collector.catalog))
+        made_at = self.daemon.clock()
+        folding = Folding(collector, change)
+        await in_slices(names, folding.add)
+        groups = folding.groups()
+        return Plan(made_at, generation, change, groups, fingerprints(groups))
 
     def node(self, name: str) -> Node:
         """The declared node.
@@ -247,8 +277,14 @@ class Operations:
             self.daemon.collector.table.require(names)
             yield self.daemon.collector
 
-    async def _declare(self, wishes: dict[str, Wish], request: Request) -> list[Item]:
-        """Check everything, then make it durable, then let it in; the caller holds `declaring`."""
+    async def _declare(
+        self, wishes: dict[str, Wish], request: Request, still: Callable[[], None] | None = None
+    ) -> list[Item]:
+        """Check everything, then make it durable, then let it in; the caller holds `declaring`.
+
+        Args:
+            still: raises PlanChangedError when it must not be let in after all; see `Daemon.declare`.
+        """
         collector = self.daemon.collector
         items = plan_items(wishes, collector.table)
         await asyncio.sleep(0)  # each step can take a while; others have their turn in between
@@ -271,8 +307,19 @@ class Operations:
             parts.append(Declared(updates_of(part, collector.stamp, now, request.who)))
             notes += notes_of_items(part, now, request.who)
         if parts:
-            await self.daemon.declare(parts, notes)
+            try:
+                await self.daemon.declare(parts, notes, still)
+            except PlanChangedError:
+                await self._take_back(items, request.who)
+                raise
         return items
+
+    async def _take_back(self, items: Sequence[Item], who: str) -> None:
+        """Wishes that are durable and were not let in: what stood before them is made durable again."""
+        now = self.daemon.clock()
+        back = [Item(i.node, {name: (new, old) for name, (old, new) in i.diff.items()}) for i in items]
+        updates = updates_of(back, self.daemon.collector.stamp, now, who)
+        await self.daemon.declare([Declared(updates)], notes_of_items(back, now, who))
 
     async def _set_holds(
         self, names: Sequence[str], reason: str, for_s: float | None, who: str
@@ -323,11 +370,3 @@ def _in_parts(items: Sequence[Item]) -> list[Sequence[Item]]:
 def _note_of_hold(hold: Hold, text: str, now: float, who: str) -> Note:
     kind: EntryKind = "hold"
     return Note(now, hold.node, kind, text, who, {"hold": hold.id, "until": hold.until})
-
-
-def _shape(answer: Path | NoPath) -> tuple[Any, ...]:
-    if isinstance(answer, NoPath):
-        return ("no path", answer.variables, answer.reasons, answer.unmet)
-    return tuple(
-        (step.operator.key, tuple(sorted(step.effects.items())), step.after) for step in answer.steps
-    )

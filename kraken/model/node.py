@@ -112,6 +112,18 @@ class NodeTable(Mapping[str, Node]):
                 found.setdefault(group, []).append(node.name)
         return found
 
+    def declared_since(self, name: str, stamp: Stamp) -> list[StateUpdate]:
+        """What was declared of the node, or withdrawn, with a later stamp, and stands."""
+        node = self._nodes[name]
+        found = [
+            _as_update(name, side, variable, record)
+            for side in (Side.ATTRIBUTE, Side.CFG)
+            for variable, record in _side(node, side).items()
+            if record.stamp > stamp
+        ]
+        withdrawn = self._withdrawn.get(name, {}).values()
+        return found + [u for u in withdrawn if u.side is not Side.DSC and u.stamp > stamp]
+
     def merge(self, updates: Iterable[StateUpdate]) -> list[StateUpdate]:
         """Take in records; give back those that stand, in order.
 

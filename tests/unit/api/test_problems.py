@@ -45,7 +45,7 @@ def test_every_type_of_the_table_is_provoked_here() -> None:
     types = re.findall(r"^\| `([a-z-]+)` \| \d+ \|", TABLE.read_text(), re.MULTILINE)
     here = Path(__file__).read_text() + Path(__file__).with_name("test_server.py").read_text()
 
-    assert len(types) == 13
+    assert len(types) == 14
     assert [kind for kind in types if f'"{kind}"' not in here] == []
 
 
@@ -257,6 +257,23 @@ async def test_a_cfg_no_path_reaches(caller: Any) -> None:
     assert (problem["type"], problem["status"]) == ("unreachable", 409)
     assert list(problem["details"]) == ["n[1-2]"]
     assert problem["details"]["n[1-2]"] in problem["detail"]
+
+
+async def test_a_plan_that_no_longer_holds_tells_the_difference(caller: Any) -> None:
+    await caller.apply({"nodes": {"n[1-2]": {}}})
+    plan = await caller.post("/v1/plan", {"nodeset": "n[1-2]", "set": {"power": "ON"}})
+    await caller.post("/v1/freeze", {"reason": "so that nothing moves"})
+    for change in ({"set": {"power": "OFF"}}, {"unset": ["power"]}):
+        user = {"Kraken-User": "ann"}
+        await caller.patch(CFG, {"nodeset": "n2", "allow_unreachable": True, **change}, headers=user)
+    problem = await caller.problem("POST", "/v1/plan/apply", {"plan": plan})
+    (difference,) = [one for one in problem["differences"] if one["nodeset"] == "n2"]
+
+    assert (problem["type"], problem["status"]) == ("plan-changed", 409)
+    assert difference["count"] == 1
+    assert difference["reason"] == "power was withdrawn by ann after the plan was made"
+    assert difference["planned"][-1] == "lab.switch_on"
+    assert (await caller.get("/v1/nodes/n1"))["cfg"] == {}
 
 
 async def test_what_safety_forbids(caller: Any) -> None:

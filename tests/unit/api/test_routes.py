@@ -133,9 +133,32 @@ async def test_a_plan_is_folded(caller: Any, settled: Any) -> None:
     assert [(step["name"], step["kind"], step["disruptive"], step["after"]) for step in group["steps"]] == [
         ("switch_off", "mutation", True, [])
     ]
-    assert nothing == {"changes": False, "groups": [{"nodeset": "n3", "count": 1, "cost": 0, "steps": []}]}
+    assert (group["cost"], group["makespan"], group["start"]) == (1, 1, {"power": ["ON"]})
+    assert (nothing["changes"], nothing["groups"]) == (
+        False,
+        [{"nodeset": "n3", "count": 1, "start": {}, "cost": 0, "makespan": 0, "steps": []}],
+    )
     assert impossible["changes"] is True
     assert "image.store" in impossible["groups"][0]["no_path"]["reasons"][0]
+
+
+async def test_a_plan_is_taken_back_as_it_was_given(caller: Any, settled: Any) -> None:
+    await caller.apply({"nodes": {"n[1-3]": {"cfg": {"power": "OFF"}}}})
+    await settled()
+    plan = await caller.post("/v1/plan", {"nodeset": "n[1-2]", "set": {"power": "ON"}})
+    dry = await caller.post("/v1/plan/apply", {"plan": plan, "dry_run": True})
+    await caller.post("/v1/holds", {"nodeset": "n2", "reason": "broken fan"})
+    applied = await caller.post("/v1/plan/apply", {"plan": plan})
+
+    assert (plan["kraken_plan"], plan["set"], plan["unset"]) == (1, {"power": "ON"}, [])
+    assert set(plan["mutations"]) == {"lab.switch_on"}
+    assert (dry["changed"], applied["changed"]) == (2, 2)
+    assert applied["items"][0]["diff"] == {"power": ["OFF", "ON"]}
+    assert {row["nodeset"]: (row["done"], row["left"]) for row in applied["left"]} == {
+        "n1": (0, 1),
+        "n2": (0, 1),
+    }
+    assert {row["cause"] for row in applied["left"] if row["nodeset"] == "n2"} == {"HELD"}
 
 
 async def test_looking_now(caller: Any) -> None:

@@ -514,7 +514,7 @@ async def test_a_plan_folds_nodes_of_equal_plan_and_declares_nothing(
     await operations.apply({"nodes": {"n[1-4]": {}, "n1": store, "n3": store}}, me)
     await eventually(lambda: all(daemon.collector.engine.progress(f"n{i}").state for i in range(1, 5)))
     before = state(operations)
-    groups = operations.plan(["n1", "n2", "n3"], {"image": "new"}, [])
+    groups = (await operations.plan(["n1", "n2", "n3"], {"image": "new"}, [])).groups
     by_nodes = {group.nodes: group.answer for group in groups}
     reachable = by_nodes["n1", "n3"]
 
@@ -524,4 +524,4 @@ async def test_a_plan_folds_nodes_of_equal_plan_and_declares_nothing(
     assert [step.operator.name for step in reachable.steps] == ["switch_on", "write_image"]
     assert state(operations) == before
     with pytest.raises(DocumentError, match="unknown variable"):
-        operations.plan(["n1"], {"servic": "RUNNING"}, [])
+        await operations.plan(["n1"], {"servic": "RUNNING"}, [])

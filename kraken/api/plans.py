@@ -1,0 +1,70 @@
+"""Plans and what came of them, as the JSON of docs/api.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kraken.api import answers, views
+from kraken.daemon.contract import Difference, Left
+from kraken.daemon.daemon import Daemon
+from kraken.daemon.operations import Applied
+from kraken.daemon.plan import FORMAT, Plan
+from kraken.model.nodeset import fold
+from kraken.planning.path import NoPath, Path
+from kraken.planning.timing import makespan
+
+
+def plan(made: Plan) -> answers.Plan:
+    """A plan, nodes folded, most nodes first."""
+    rows: list[answers.PlanGroup] = []
+    for group in made.groups:
+        row: answers.PlanGroup = {"nodeset": fold(group.nodes), "count": len(group.nodes)}
+        if isinstance(group.answer, NoPath):
+            row["no_path"] = views.no_path(group.answer)
+        else:
+            row["start"] = {variable: list(values) for variable, values in group.start.items()}
+            row["cost"] = group.answer.cost
+            row["makespan"] = makespan(group.answer)
+            row["steps"] = [views.step(s) for s in group.answer.steps]
+        rows.append(row)
+    rows.sort(key=lambda row: -row["count"])
+    return {
+        "kraken_plan": FORMAT,
+        "made_at": made.made_at,
+        "generation": {
+            "declared": "{}-{}".format(*made.generation.declared),
+            "modules": made.generation.modules,
+        },
+        "set": {name: value for name, value in made.change.items() if value is not None},
+        "unset": [name for name, value in made.change.items() if value is None],
+        "changes": any(not isinstance(g.answer, Path) or g.answer.steps for g in made.groups),
+        "mutations": dict(made.mutations),
+        "groups": rows,
+    }
+
+
+def applied(daemon: Daemon, done: Applied) -> answers.AppliedPlan:
+    """What came of a plan that holds: what it declared, and what lies before its nodes."""
+    alike: dict[tuple[Left, str], list[str]] = {}
+    for name, left in done.left.items():
+        if left.left and name in daemon.collector.table:
+            alike.setdefault((left, daemon.collector.engine.cause(name)), []).append(name)
+    rows: list[answers.PlanLeft] = [
+        {"nodeset": fold(names), "count": len(names), "done": left.done, "left": left.left, "cause": cause}
+        for (left, cause), names in alike.items()
+    ]
+    return {**views.changes(done.items), "left": sorted(rows, key=lambda row: -row["count"])}
+
+
+def differences(found: Iterable[Difference]) -> list[answers.PlanDifference]:
+    """For whom a plan no longer holds, and why."""
+    return [
+        {
+            "nodeset": fold(difference.nodes),
+            "count": len(difference.nodes),
+            "reason": difference.reason,
+            "planned": list(difference.planned),
+            "now": None if difference.now is None else list(difference.now),
+        }
+        for difference in found
+    ]
