@@ -20,6 +20,7 @@ from kraken.cli.arguments import (
 from kraken.cli.document import Document, read_document
 from kraken.cli.errors import CommandError, Exit, ProblemError, complain, describe
 from kraken.cli.output import Output, count, value_text
+from kraken.cli.planfile import apply_plan, is_plan, show_left
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Cell, Column
 from kraken.errors import DocumentError, KrakenError
@@ -72,12 +73,20 @@ def apply(
     Later entries win over earlier ones, a node's own over its groups'. What a file does not name
     stays as it is; null withdraws. A file is taken whole or not at all. All files are read before
     the first is sent; when a later one is refused, the exit code is 4.
+
+    A file may also be a plan that `kraken plan --out` wrote. It is done exactly as it stands: when
+    anything would be done otherwise by now, it is refused with the difference, and with exit code 3.
     """
     documents = [read_document(file) for file in files]
+    if allow_unreachable and any(map(is_plan, documents)):
+        raise click.UsageError("--allow-unreachable is not for a plan: what it says is done, or refused")
     answers: list[dict[str, Any]] = []
     for document in documents:
         try:
-            answers.append(_apply_one(session, document, dry_run, allow_unreachable, yes))
+            if is_plan(document):
+                answers.append(apply_plan(session, document, dry_run, yes))
+            else:
+                answers.append(_apply_one(session, document, dry_run, allow_unreachable, yes))
         except KrakenError as error:
             if not answers or dry_run:
                 raise
@@ -90,6 +99,8 @@ def apply(
             ) from error
     answer = answers[0] if len(answers) == 1 else _joined(answers)
     show_change(session.output, form, answer, dry_run, none="declared so already")
+    if form == "table":
+        show_left(session.output, answer, dry_run)
     if not waits or dry_run:
         return Exit.DONE
     from kraken.cli.nodes import fold
@@ -115,10 +126,12 @@ def _apply_one(
 
 
 def _joined(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
+    joined: dict[str, Any] = {
         "changed": sum(answer.get("changed", 0) for answer in answers),
         "items": [item for answer in answers for item in answer.get("items", [])],
     }
+    plans = [answer["left"] for answer in answers if "left" in answer]
+    return {**joined, "left": [row for left in plans for row in left]} if plans else joined
 
 
 @click.command(name="set")

@@ -16,7 +16,7 @@ class Exit(IntEnum):
 
     DONE = 0
     ERROR = 1
-    CHANGES = 2  # only of `plan --detailed-exitcode`
+    CHANGES = 2  # of `plan --detailed-exitcode` and `drift`
     REFUSED = 3  # safety forbids it, or no path leads there
     PARTIAL = 4  # some of it was done, the message says what
     TIMEOUT = 5
@@ -72,6 +72,7 @@ class ProblemError(CommandError):
 _EXIT_OF_PROBLEM = {
     "needs-confirmation": Exit.REFUSED,
     "unreachable": Exit.REFUSED,
+    "plan-changed": Exit.REFUSED,
     "refused": Exit.REFUSED,
     "nodeset": Exit.USAGE,
 }

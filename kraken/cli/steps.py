@@ -1,8 +1,8 @@
-"""Steps of a path, as `plan` and `show` print them: what disrupts work stands out."""
+"""Steps of a path, as `plan` and `show` print them: what waits for what, and what disrupts work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kraken.cli.errors import printable
@@ -15,13 +15,15 @@ STEPS = (
     Column("BRINGS", wraps=True),
     Column("ABOUT", right=True),
     Column("AFTER"),
+    Column("SIDE BY SIDE"),
     Column("NOTE"),
 )
 
 
 def show_steps(output: Output, steps: Sequence[dict[str, Any]]) -> None:
-    """A table of steps, numbered from 1."""
-    output.table(STEPS, [_row(number, step) for number, step in enumerate(steps, 1)])
+    """A table of steps, numbered from 1: what each waits for, and which run side by side."""
+    rows = zip(steps, side_by_side(steps), strict=True)
+    output.table(STEPS, [_row(number, step, beside) for number, (step, beside) in enumerate(rows, 1)])
 
 
 def show_no_path(output: Output, no_path: dict[str, Any]) -> None:
@@ -35,22 +37,51 @@ def show_no_path(output: Output, no_path: dict[str, Any]) -> None:
         output.line(printable(f"  missing: {value_text(unmet)}"))
 
 
-def disruptive(steps: Sequence[dict[str, Any]]) -> list[str]:
-    """Names of those steps that can end somebody's work, in order."""
-    return [str(step.get("name")) for step in steps if step.get("disruptive")]
+def disrupted(groups: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Step that can end somebody's work -> the number of nodes it would touch."""
+    found: dict[str, int] = {}
+    for group in groups:
+        names = [str(step.get("name")) for step in group["steps"] if step.get("disruptive")]
+        for name in dict.fromkeys(names):
+            found[name] = found.get(name, 0) + group.get("count", 0)
+    return found
 
 
-def _row(number: int, step: dict[str, Any]) -> list[str | Cell]:
+def side_by_side(steps: Sequence[dict[str, Any]]) -> list[list[int]]:
+    """For each step the positions of those, itself among them, that may run while it does; empty: none.
+
+    Two may when neither waits for the other, however long the chain between them.
+    """
+    before: list[set[int]] = []
+    for step in steps:
+        after = step.get("after") or []
+        before.append(set(after).union(*(before[i] for i in after)))
+    places = range(len(steps))
+    found = [[j for j in places if i == j or (j not in before[i] and i not in before[j])] for i in places]
+    return [beside if len(beside) > 1 else [] for beside in found]
+
+
+def _row(number: int, step: dict[str, Any], beside: list[int]) -> list[str | Cell]:
     is_disruptive = bool(step.get("disruptive"))
     is_look = step.get("kind") == "discovery"
-    effects = step.get("effects") or {}
-    after = [str(position + 1) for position in step.get("after", [])]
     name = ".".join(str(step[key]) for key in ("module", "name") if step.get(key))
     return [
         f"{number}",
         Cell(name, "bad" if is_disruptive else "dim" if is_look else ""),
-        assignments(effects),
+        assignments(step.get("effects") or {}),
         span(step["cost"]) if step.get("cost") else "",
-        ", ".join(after),
+        _numbers(step.get("after") or []),
+        _numbers(beside),
         Cell("DISRUPTIVE", "bad") if is_disruptive else Cell("looks only", "dim") if is_look else "",
     ]
+
+
+def _numbers(places: Iterable[int]) -> str:
+    """Positions as the numbers people see: `1, 4-23`."""
+    runs: list[list[int]] = []
+    for place in sorted(places):
+        if runs and place == runs[-1][-1] + 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    return ", ".join(f"{run[0] + 1}-{run[-1] + 1}" if len(run) > 1 else f"{run[0] + 1}" for run in runs)
