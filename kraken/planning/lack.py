@@ -8,7 +8,7 @@ from kraken.model.catalog import Catalog
 from kraken.model.module import CFG_VALUE, Condition, Discovery, Mutation
 from kraken.model.update import UNKNOWN
 from kraken.planning.path import named, theirs
-from kraken.planning.problem import Problem, admits, operators_of
+from kraken.planning.problem import Problem, admits, operators_of, seen_in
 from kraken.planning.reach import reachable
 
 Lack = tuple[str, Condition | None]
@@ -43,8 +43,9 @@ class Lacks:
         self._cfg = cfg
         self._blind = blind
         self._dsc = dsc
-        self._problem = Problem(catalog, meets, cfg, blind, dsc, wanted)
-        self._reached = reachable(self._problem, self._problem.encode(dsc))
+        self._problem = Problem(catalog, meets, cfg, blind, wanted)
+        state = self._problem.encode(dsc)
+        self._reached = reachable(self._problem, state, seen_in(state))
 
     def reaches(self, name: str, value: str) -> bool:
         """Whether the value might be reached; no is certain, yes is not."""

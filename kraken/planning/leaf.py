@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from kraken.planning.problem import FORGOTTEN, Edge, Problem
 
@@ -39,11 +40,18 @@ class Leaf:
     """One leaf of the star, with all prices ever computed for it."""
 
     def __init__(
-        self, problem: Problem, variables: tuple[int, ...], own: tuple[Edge, ...], shared: Sequence[Edge]
+        self,
+        problem: Problem,
+        variables: tuple[int, ...],
+        own: tuple[Edge, ...],
+        shared: Sequence[Edge],
+        seen: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         self.variables = variables
         self.own = own
         self._problem = problem
+        self._shared = shared
+        self._seen = seen
         inside = set(variables)
         self._place = {var: i for i, var in enumerate(variables)}
         self._forgetful = [(var, conditions) for var, conditions in problem.forgetful if var in inside]
@@ -65,7 +73,24 @@ class Leaf:
         self._gaps: dict[tuple[int, int], int | None] = {}
         self.to_goal: list[int | None] = []  # table -> price of the goal, None when not in it
         self.bounds: list[int | None] = []  # table -> lower bound of the price of the goal
-        self.distances: dict[Local, int] = {}  # set by `bound`: lower bounds of single states
+        self.distances: dict[Local, int] = {}  # set by `Search`: lower bounds of single states
+        self._observed = {var for edge in (*own, *shared) for var, _ in edge.observes if var in inside}
+        self._seeing: dict[Local, Leaf] = {}
+
+    def seeing(self, seen: Mapping[int, int]) -> Leaf:
+        """This leaf, where of these variables only the value given may be found."""
+        key = tuple(
+            [seen.get(var, FORGOTTEN) if var in self._observed else FORGOTTEN for var in self.variables]
+        )
+        if not any(key):
+            return self
+        leaf = self._seeing.get(key)
+        if leaf is None:
+            own_seen = {var: value for var, value in zip(self.variables, key, strict=True) if value}
+            leaf = Leaf(self._problem, self.variables, self.own, self._shared, own_seen)
+            leaf.distances = self.distances  # bounds where anything may be found are bounds here, too
+            self._seeing[key] = leaf
+        return leaf
 
     def start(self, state: Sequence[int]) -> int:
         """The table of a leaf that has only its own moves behind it; its cheapest state costs 0."""
@@ -168,7 +193,7 @@ class Leaf:
         if any(var in self._place and not mask >> state[var] & 1 for var, mask in edge.before):
             return []
         results: list[tuple[int, Local, Mapping[int, int]]] = []
-        for hope, found in edge.choices(state, self.variables):
+        for hope, found in edge.choices(state, self.variables, self._seen):
             after = list(state)
             given = [(var, value) for var, value in edge.sets if var in self._place]
             given += found.items()

@@ -32,15 +32,12 @@ class Plan:
             return self
         return Plan(self.moves[start:], self.states[start:], tuple(m >> start for m in self.waits[start:]))
 
-    def hopes(self) -> dict[int, int]:
-        """Variables that are to be forgotten and then seen with another value: var -> value at the start."""
-        begin = self.states[0]
-        return {
-            var: begin[var]
-            for _, found in self.moves
-            for var, value in found.items()
-            if begin[var] not in (FORGOTTEN, value)
-        }
+    def hopes(self) -> bool:
+        """Whether what is known at its start is to be forgotten and then found otherwise."""
+        start = self.states[0]
+        return any(
+            start[var] not in (FORGOTTEN, value) for _, found in self.moves for var, value in found.items()
+        )
 
 
 def canonical(problem: Problem, state: tuple[int, ...], moves: Sequence[Move]) -> Plan:

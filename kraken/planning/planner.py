@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from kraken.model.catalog import Catalog
 from kraken.model.module import ANY, CFG_VALUE, Condition, Mutation
@@ -12,7 +11,7 @@ from kraken.model.update import UNKNOWN, Value
 from kraken.planning.factoring import components
 from kraken.planning.path import NoPath, Path
 from kraken.planning.plan import Move, Plan, canonical, path_of
-from kraken.planning.problem import Problem, operators_of
+from kraken.planning.problem import Problem, operators_of, seen_in
 from kraken.planning.reach import reachable
 from kraken.planning.reason import Question, explain
 from kraken.planning.search import Search
@@ -149,9 +148,8 @@ class Planner:
         solved = self._problems.get(key)
         if solved is None:
             assert isinstance(class_, bytes), "a class comes from class_of"
-            meets = self._meets(class_)
             solved = self._problems[key] = _Solved(
-                self, lambda seen: Problem(self.catalog, meets, shared, blind, seen)
+                self, Problem(self.catalog, self._meets(class_), shared, blind)
             )
         return solved
 
@@ -274,7 +272,7 @@ class Goal:
         for name in open_wishes:
             if dsc.get(name) == self._cfg[name]:
                 shared[name] = WISHED
-        plan = None if undeclared else solved.honest_plan(problem.encode(shared))
+        plan = None if undeclared else solved.plan(problem.encode(shared))
         answer: Answer
         if plan is None:
             answer = self._planner._explain(self._class, dsc, self._cfg, self._blind)
@@ -292,53 +290,41 @@ class Goal:
 
 
 class _Solved:
-    """A problem with its searches and every plan found, the ends of longer ones included.
+    """A problem with its searches and every plan found, the ends of longer ones included."""
 
-    Args:
-        pose: makes the problem, given the variables of which only the value seen may be found again.
-    """
-
-    def __init__(
-        self,
-        planner: Planner,
-        pose: Callable[[Mapping[str, str]], Problem],
-        seen: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        self.problem = pose(seen)
+    def __init__(self, planner: Planner, problem: Problem) -> None:
+        self.problem = problem
         self._planner = planner
-        self._pose = pose
-        self._seen = seen
-        self._searches = [
-            Search(self.problem, variables, edges) for variables, edges in components(self.problem)
-        ]
+        self._searches = [Search(problem, variables, edges) for variables, edges in components(problem)]
         self._plans: dict[tuple[int, ...], tuple[Plan, int] | None] = {}
-        self._seeing: dict[frozenset[tuple[str, str]], _Solved] = {}
+        self._sober: dict[tuple[int, ...], Plan | None] = {}
         self.effects: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}  # equal ones held once
 
-    def honest_plan(self, state: tuple[int, ...]) -> Plan | None:
-        """The cheapest plan that does not hope to find another value than the one `state` has.
-
-        Plans may hope for anything first. Where the cheapest does hope in vain, those hopes are taken
-        away and the question is put again, until it no longer does: each question leaves out more,
-        so the first plan without such a hope is the cheapest of all without. Source: lazy constraint
-        generation, as in Clarke et al., "Counterexample-guided abstraction refinement" (2000).
-        """
-        solved, seen = self, dict(self._seen)
-        while True:
-            plan = solved.plan(state)
-            hopes = {} if plan is None else plan.hopes()
-            if not hopes:
-                return plan
-            for var, value in hopes.items():
-                assert self.problem.names[var] not in seen, "what was seen is not found otherwise"
-                seen[self.problem.names[var]] = self.problem.values[var][value]
-            solved = self._knowing(seen)
-
     def plan(self, state: tuple[int, ...]) -> Plan | None:
-        """The cheapest plan from a state, whatever its looks are to find; None when there is none."""
+        """The cheapest plan from a state; None when there is none.
+
+        It hopes to find nothing of what is known otherwise than it is. The first search may hope for
+        anything: its plans serve all states that they pass. Only where the cheapest of them does hope
+        so, the question is put again without, for this state alone. A plan that is cheapest of all and
+        does not hope so is also the cheapest of those that do not.
+        """
+        plan = self._hopeful(state)
+        if plan is None or not plan.hopes():
+            return plan
+        if state not in self._sober:
+            self._sober[state] = self._search(state, seen_in(state))
+            self._planner._entries += 1
+        return self._sober[state]
+
+    def _hopeful(self, state: tuple[int, ...]) -> Plan | None:
         if state not in self._plans:
             before = len(self._plans)
-            self._search(state)
+            plan = self._search(state, {})
+            if plan is None:
+                self._plans[state] = None
+            else:
+                for start, passed in enumerate(plan.states):
+                    self._plans.setdefault(passed, (plan, start))
             self._planner._entries += len(self._plans) - before
         known = self._plans[state]
         if known is None:
@@ -346,31 +332,20 @@ class _Solved:
         plan, start = known
         return plan.rest(start)
 
-    def _knowing(self, seen: Mapping[str, str]) -> _Solved:
-        key = frozenset(seen.items())
-        solved = self._seeing.get(key)
-        if solved is None:
-            solved = self._seeing[key] = _Solved(self._planner, self._pose, dict(seen))
-        return solved
-
-    def _search(self, state: tuple[int, ...]) -> None:
-        moves: list[Move] = []
+    def _search(self, state: tuple[int, ...], seen: Mapping[int, int]) -> Plan | None:
         self._planner._searched += 1
-        reached = reachable(self.problem, state)
+        reached = reachable(self.problem, state, seen)
         if any(not mask & goal for mask, goal in zip(reached, self.problem.goal, strict=True)):
-            self._plans[state] = None
-            return
+            return None
+        moves: list[Move] = []
         for search in self._searches:
             before = search.expanded
-            part = search.cheapest(state)
+            part = search.cheapest(state, seen)
             self._planner._expanded += search.expanded - before
             if part is None:
-                self._plans[state] = None
-                return
+                return None
             moves += part
-        plan = canonical(self.problem, state, moves)
-        for start, passed in enumerate(plan.states):
-            self._plans.setdefault(passed, (plan, start))
+        return canonical(self.problem, state, moves)
 
 
 def _on_attributes(catalog: Catalog) -> tuple[Condition, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from math import lcm
+from types import MappingProxyType
 
 from kraken.model.catalog import Catalog
 from kraken.model.module import ANY, CFG_VALUE, Change, Condition, Discovery, Mutation
@@ -46,15 +47,27 @@ class Edge:
     reads: frozenset[int]
     writes: frozenset[int]
 
-    def choices(self, state: Sequence[int], among: Iterable[int]) -> list[tuple[int, dict[int, int]]]:
+    def choices(
+        self, state: Sequence[int], among: Iterable[int], seen: Mapping[int, int] = MappingProxyType({})
+    ) -> list[tuple[int, dict[int, int]]]:
         """What a discovery may find of the variables `among` in `state`: (weight of the hope, values).
 
         It may find any of those that are UNKNOWN now, each with any value it can report, or none.
         Hopes for values declared earlier weigh less.
+
+        Args:
+            seen: variable -> the only value it may be found to have.
         """
         wanted = set(among)
         options = [
-            [(0, var, FORGOTTEN), *((rank, var, value) for rank, value in enumerate(values, 1))]
+            [
+                (0, var, FORGOTTEN),
+                *(
+                    (rank, var, value)
+                    for rank, value in enumerate(values, 1)
+                    if seen.get(var, value) == value
+                ),
+            ]
             for var, values in self.observes
             if var in wanted and state[var] == FORGOTTEN
         ]
@@ -77,7 +90,6 @@ class Problem:
 
     Args:
         blind: keys of discoveries that are not used.
-        seen: variables with the value they were seen to have; a discovery finds that one again, or none.
         wanted: of `cfg` only these must end as wished; the rest says what `$cfg` stands for. None: all.
 
     Attributes:
@@ -94,14 +106,12 @@ class Problem:
         meets: Callable[[Condition], bool],
         cfg: Mapping[str, str],
         blind: frozenset[str] = frozenset(),
-        seen: Mapping[str, str] | None = None,
         wanted: Collection[str] | None = None,
     ) -> None:
         self.catalog = catalog
         self.cfg = cfg
         self._wanted = cfg.keys() if wanted is None else wanted
         self._meets = meets
-        self._seen = seen or {}
         operators = [op for op in operators_of(catalog) if self._exists(op, blind)]
         relevant, operators = self._relevant(operators)
         self.names = tuple(name for name in catalog.variables if name in relevant)
@@ -237,9 +247,7 @@ class Problem:
             for seen in operator.observes:
                 if seen.variable in self._index and not self._is_dead(seen.variable):
                     var = self._index[seen.variable]
-                    found = self._observable(var, seen.values)
-                    if found:
-                        observes.append((var, found))
+                    observes.append((var, self._observable(var, seen.values)))
         if not all(before.values()) or not (sets or observes):
             return None
         touched = {var for var, _ in (*sets, *observes)}
@@ -270,13 +278,6 @@ class Problem:
         return mask & ~1 if disruptive else mask
 
     def _observable(self, var: int, values: tuple[str, ...] | None) -> tuple[int, ...]:
-        found = self._reported(var, values)
-        seen = self._seen.get(self.names[var], UNKNOWN)
-        if seen == UNKNOWN:
-            return found
-        return tuple(code for code in found if code == self._code(var, seen))
-
-    def _reported(self, var: int, values: tuple[str, ...] | None) -> tuple[int, ...]:
         if values is not None:
             return tuple(self.codes[var][value] for value in values if value != UNKNOWN)
         variable = self.catalog.variables[self.names[var]]
@@ -360,6 +361,11 @@ def operators_of(catalog: Catalog) -> list[Mutation | Discovery]:
         found += module.discoveries.values()
         found += module.mutations.values()
     return found
+
+
+def seen_in(state: Sequence[int]) -> dict[int, int]:
+    """What is known in a state: variable -> its value. A path from there finds it so again, or not at all."""
+    return {var: value for var, value in enumerate(state) if value != FORGOTTEN}
 
 
 def admits(values: tuple[str, ...], value: str) -> bool:

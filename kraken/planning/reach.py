@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from kraken.planning.problem import Edge, Problem
 
 
-def reachable(problem: Problem, state: Sequence[int]) -> list[int]:
+def reachable(
+    problem: Problem, state: Sequence[int], seen: Mapping[int, int] = MappingProxyType({})
+) -> list[int]:
     """For each variable the mask of values some mutations could lead to; never too few.
+
+    Args:
+        seen: variable -> the only value a discovery may find it to have.
 
     Source: the delete relaxation (Bonet, Geffner 2001): a value once reached stays at hand.
     """
@@ -22,7 +28,7 @@ def reachable(problem: Problem, state: Sequence[int]) -> list[int]:
             if any(not masks[var] & mask for var, mask in edge.before):
                 still.append(edge)
                 continue
-            gained = _gained(problem, masks, edge)
+            gained = _gained(problem, masks, edge, seen)
             if gained is None:
                 still.append(edge)
                 continue
@@ -34,14 +40,15 @@ def reachable(problem: Problem, state: Sequence[int]) -> list[int]:
     return masks
 
 
-def _gained(problem: Problem, masks: list[int], edge: Edge) -> list[int] | None:
+def _gained(problem: Problem, masks: list[int], edge: Edge, seen: Mapping[int, int]) -> list[int] | None:
     """The masks with what the edge adds; None when a value it gives could not be known."""
     gained = masks[:]
     for var, value in edge.sets:
         gained[var] |= 1 << value
     for var, values in edge.observes:
         for value in values:
-            gained[var] |= 1 << value
+            if seen.get(var, value) == value:
+                gained[var] |= 1 << value
     for var, value in edge.sets:
         if value and any(not gained[other] & mask for other, mask in problem.known_when[var]):
             return None

@@ -11,7 +11,7 @@ from kraken.planning.factoring import components
 from kraken.planning.lack import Lacks, unmet_words
 from kraken.planning.path import NoPath, named, theirs
 from kraken.planning.plan import Move
-from kraken.planning.problem import Problem
+from kraken.planning.problem import Problem, seen_in
 from kraken.planning.reach import reachable
 from kraken.planning.search import Search
 
@@ -57,14 +57,15 @@ class Question:
 
     def moves(self) -> list[Move] | None:
         """A cheapest path, or None."""
-        problem = Problem(self.catalog, self.meets, self.cfg, self.blind, self.dsc, self.wanted)
+        problem = Problem(self.catalog, self.meets, self.cfg, self.blind, self.wanted)
         state = problem.encode(self.dsc)
-        reached = reachable(problem, state)
+        seen = seen_in(state)
+        reached = reachable(problem, state, seen)
         if any(not mask & goal for mask, goal in zip(reached, problem.goal, strict=True)):
             return None
         moves: list[Move] = []
         for variables, edges in components(problem):
-            part = Search(problem, variables, edges).cheapest(state)
+            part = Search(problem, variables, edges).cheapest(state, seen)
             if part is None:
                 return None
             moves += part

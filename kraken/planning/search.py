@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from kraken.planning.bound import distances
 from kraken.planning.factoring import star
@@ -43,83 +44,105 @@ class Search:
     def __init__(self, problem: Problem, variables: tuple[int, ...], edges: tuple[Edge, ...]) -> None:
         self.variables = variables
         self.expanded = 0  # vertices expanded so far, over all questions
-        self._problem = problem
+        self.problem = problem
         parts = star(problem, variables, edges)
-        self._centre = parts.centre
-        self._inside = frozenset(parts.centre)
-        self._forgetful = [(var, known) for var, known in problem.forgetful if var in self._inside]
-        self._leaves = [Leaf(problem, members, own, parts.shared) for members, own in parts.leaves]
-        self._edges = [
-            (edge, [(var, mask) for var, mask in edge.before if var in self._inside]) for edge in parts.shared
+        self.centre = parts.centre
+        self.inside = frozenset(parts.centre)
+        self.forgetful = [(var, known) for var, known in problem.forgetful if var in self.inside]
+        self.leaves = [Leaf(problem, members, own, parts.shared) for members, own in parts.leaves]
+        self.edges = [
+            (edge, [(var, mask) for var, mask in edge.before if var in self.inside]) for edge in parts.shared
         ]
-        self._touches = {
-            edge.index: [i for i, leaf in enumerate(self._leaves) if edge.index in leaf.touched_by]
+        self.touches = {
+            edge.index: [i for i, leaf in enumerate(self.leaves) if edge.index in leaf.touched_by]
             for edge in parts.shared
         }
-        self._watchers: dict[int, list[int]] = {var: [] for var in parts.centre}
-        for i, leaf in enumerate(self._leaves):
+        self.watchers: dict[int, list[int]] = {var: [] for var in parts.centre}
+        for i, leaf in enumerate(self.leaves):
             for var in leaf.watches:
-                self._watchers[var].append(i)
-        self._bounds = self._share_out(edges)
+                self.watchers[var].append(i)
+        self.bounds = self._share_out(edges)
 
     def _share_out(self, edges: Sequence[Edge]) -> list[tuple[int, list[int | None]]]:
         """Distances of each variable of the centre, and of each leaf, adding up to a lower bound."""
-        problem = self._problem
+        problem = self.problem
         writers: dict[int, list[Edge]] = {var: [] for var in self.variables}
         for edge in edges:
             for var in sorted(edge.writes):
                 writers[var].append(edge)
         remaining = [edge.weight for edge in problem.edges]
         bounds: list[tuple[int, list[int | None]]] = []
-        for var in self._centre:
+        for var in self.centre:
             size = len(problem.values[var])
             if problem.goal[var] != (1 << size) - 1:
                 found = distances(problem, (var,), writers[var], remaining)
                 bounds.append((var, [found.get((value,)) for value in range(size)]))
-        for leaf in self._leaves:
+        for leaf in self.leaves:
             touching = {edge.index: edge for var in leaf.variables for edge in writers[var]}
             leaf.distances = distances(problem, leaf.variables, list(touching.values()), remaining)
         return bounds
 
-    def cheapest(self, state: Sequence[int]) -> list[Move] | None:
-        """The moves of least total weight from `state` to the goal; None when there are none."""
-        vertices: list[_Vertex] = []
-        alive: dict[Centre, list[int]] = {}
-        heap: list[tuple[int, int, int, bool]] = []  # bound, what of it is guessed, vertex, is it an end
+    def cheapest(
+        self, state: Sequence[int], seen: Mapping[int, int] = MappingProxyType({})
+    ) -> list[Move] | None:
+        """The moves of least total weight from `state` to the goal; None when there are none.
 
-        def consider(vertex: _Vertex) -> None:
-            guess = self._guess(vertex)
-            if guess is None or self._is_dominated(vertex, vertices, alive):
-                return
-            number = len(vertices)
-            vertices.append(vertex)
-            alive.setdefault(vertex.centre, []).append(number)
-            heapq.heappush(heap, (vertex.spent + guess, guess, number, False))
-            rest = self._rest(vertex)
-            if rest is not None:
-                heapq.heappush(heap, (vertex.spent + rest, 0, number, True))
+        Args:
+            seen: variable -> the only value a discovery may find it to have.
+        """
+        return _Walk(self, state, seen).cheapest()
 
-        consider(self._first(state))
-        while heap:
-            _, _, number, is_end = heapq.heappop(heap)
-            vertex = vertices[number]
+
+class _Walk:
+    """One question to a Search."""
+
+    def __init__(self, search: Search, state: Sequence[int], seen: Mapping[int, int]) -> None:
+        self._search = search
+        self._problem = search.problem
+        self._start = state
+        self._seen = seen
+        self._leaves = [leaf.seeing(seen) for leaf in search.leaves]
+        self._vertices: list[_Vertex] = []
+        self._alive: dict[Centre, list[int]] = {}
+        self._heap: list[
+            tuple[int, int, int, bool]
+        ] = []  # bound, what of it is guessed, vertex, is it an end
+
+    def cheapest(self) -> list[Move] | None:
+        self._consider(self._first())
+        while self._heap:
+            _, _, number, is_end = heapq.heappop(self._heap)
+            vertex = self._vertices[number]
             if is_end:
-                return self._moves(state, vertices, number)
-            if number not in alive[vertex.centre]:
+                return self._moves(number)
+            if number not in self._alive[vertex.centre]:
                 continue  # a better one came later
-            self.expanded += 1
+            self._search.expanded += 1
             for after in self._successors(number, vertex):
-                consider(after)
+                self._consider(after)
         return None
 
-    def _first(self, state: Sequence[int]) -> _Vertex:
-        centre = tuple([value if var in self._inside else 0 for var, value in enumerate(state)])
-        return _Vertex(-1, None, {}, centre, tuple([leaf.start(state) for leaf in self._leaves]), 0)
+    def _consider(self, vertex: _Vertex) -> None:
+        guess = self._guess(vertex)
+        if guess is None or self._is_dominated(vertex):
+            return
+        number = len(self._vertices)
+        self._vertices.append(vertex)
+        self._alive.setdefault(vertex.centre, []).append(number)
+        heapq.heappush(self._heap, (vertex.spent + guess, guess, number, False))
+        rest = self._rest(vertex)
+        if rest is not None:
+            heapq.heappush(self._heap, (vertex.spent + rest, 0, number, True))
+
+    def _first(self) -> _Vertex:
+        inside = self._search.inside
+        centre = tuple([value if var in inside else 0 for var, value in enumerate(self._start)])
+        return _Vertex(-1, None, {}, centre, tuple([leaf.start(self._start) for leaf in self._leaves]), 0)
 
     def _guess(self, vertex: _Vertex) -> int | None:
         """A lower bound of what is still to be paid; None when the goal is out of reach."""
         total = 0
-        for var, bounds in self._bounds:
+        for var, bounds in self._search.bounds:
             bound = bounds[vertex.centre[var]]
             if bound is None:
                 return None
@@ -134,7 +157,7 @@ class Search:
     def _rest(self, vertex: _Vertex) -> int | None:
         """What the leaves' own moves to the goal cost, if the centre can stay where it is."""
         goal = self._problem.goal
-        for var in self._centre:
+        for var in self._search.centre:
             if not goal[var] >> vertex.centre[var] & 1:
                 return None
         total = 0
@@ -145,15 +168,16 @@ class Search:
             total += price
         return total
 
-    def _is_dominated(self, vertex: _Vertex, vertices: list[_Vertex], alive: dict[Centre, list[int]]) -> bool:
+    def _is_dominated(self, vertex: _Vertex) -> bool:
         """Whether another vertex of this centre is as good in everything; ends those it outdoes."""
-        others = alive.get(vertex.centre)
+        vertices = self._vertices
+        others = self._alive.get(vertex.centre)
         if not others:
             return False
         for number in others:
             if self._outdoes(vertices[number], vertex):
                 return True
-        alive[vertex.centre] = [n for n in others if not self._outdoes(vertex, vertices[n])]
+        self._alive[vertex.centre] = [n for n in others if not self._outdoes(vertex, vertices[n])]
         return False
 
     def _outdoes(self, vertex: _Vertex, other: _Vertex) -> bool:
@@ -173,18 +197,18 @@ class Search:
     def _successors(self, number: int, vertex: _Vertex) -> list[_Vertex]:
         afters: list[_Vertex] = []
         centre = vertex.centre
-        for edge, before in self._edges:
+        for edge, before in self._search.edges:
             if not all(mask >> centre[var] & 1 for var, mask in before):
                 continue
-            for hope, found in edge.choices(centre, self._centre):
+            for hope, found in edge.choices(centre, self._search.centre, self._seen):
                 moved = self._move(centre, edge, found)
                 if moved is None:
                     continue
-                touched = set(self._touches[edge.index])
+                touched = set(self._search.touches[edge.index])
                 if moved != centre:
-                    for var in self._centre:
+                    for var in self._search.centre:
                         if moved[var] != centre[var]:
-                            touched.update(self._watchers[var])
+                            touched.update(self._search.watchers[var])
                 elif not touched:
                     continue
                 tables = list(vertex.tables)
@@ -204,26 +228,26 @@ class Search:
     def _move(self, centre: Centre, edge: Edge, found: Mapping[int, int]) -> Centre | None:
         """The centre after the edge; None when a value it gives cannot be known there."""
         state = list(centre)
-        given = [(var, value) for var, value in edge.sets if var in self._inside]
+        given = [(var, value) for var, value in edge.sets if var in self._search.inside]
         given += found.items()
         for var, value in given:
             state[var] = value
-        for var, conditions in self._forgetful:
+        for var, conditions in self._search.forgetful:
             if state[var] and any(not mask >> state[other] & 1 for other, mask in conditions):
                 state[var] = 0
         if any(state[var] != value for var, value in given):
             return None
         return tuple(state)
 
-    def _moves(self, state: Sequence[int], vertices: list[_Vertex], number: int) -> list[Move]:
+    def _moves(self, number: int) -> list[Move]:
         """The whole way to a vertex and, by the leaves' own moves, on to the goal."""
         way: list[_Vertex] = []
         while number >= 0:
-            way.append(vertices[number])
-            number = vertices[number].parent
+            way.append(self._vertices[number])
+            number = self._vertices[number].parent
         way.reverse()
         stages = [(vertex.edge, vertex.centre) for vertex in way if vertex.edge is not None]
-        traces = [leaf.trace(state, stages) for leaf in self._leaves]
+        traces = [leaf.trace(self._start, stages) for leaf in self._leaves]
         moves: list[Move] = []
         for i, vertex in enumerate(way):
             if vertex.edge is not None:

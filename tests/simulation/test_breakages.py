@@ -54,7 +54,7 @@ BREAKAGES: dict[str, Breaks] = {
     "nothing is forgotten": replaces(Collector, "_forgotten", lambda *args: []),
     "silent executors are waited for": replaces(engine_module.Batches, "overdue", lambda *args: []),
     "nobody looks by himself": replaces(Looks, "due", forgets_what_is_due),
-    "hopes for the better by forgetting": replaces(Plan, "hopes", lambda *args: {}),
+    "hopes for the better by forgetting": replaces(Plan, "hopes", lambda *args: False),
     "news of Cfg is not read": replaces(Collector, "_held", lambda *args: []),
     "waits never end": replaces(Steps, "ends_by", lambda *args: float("inf")),
 }
