@@ -120,8 +120,9 @@ def freeze(session: Session, reason: str, form: str) -> None:
 def thaw(session: Session, form: str) -> None:
     """Lift the freeze.
 
-    Holds of nodes stay.
+    However often it was set. Holds of nodes stay.
     """
     answer = session.change("POST", "/v1/thaw", {})
     output = session.output
-    output.show(form, answer, table=lambda: output.line("Thawed: mutations start again."))
+    done = "Thawed: mutations start again." if answer.get("lifted", True) else "Nothing was frozen."
+    output.show(form, answer, table=lambda: output.line(done))

@@ -179,6 +179,7 @@ def set_(
     flags = {"dry_run": dry_run, "allow_unreachable": allow_unreachable}
     answer = _declare(session, chosen, facts, {**dict.fromkeys(dropped), **cfg}, flags, yes)
     show_change(session.output, form, answer, dry_run, none="declared so already")
+    _tell_of_undeclared(answer, dropped)
     return Exit.DONE
 
 
@@ -213,7 +214,16 @@ def unset(
     cfg, facts = dict.fromkeys(rest), dict.fromkeys(attributes)
     answer = _declare(session, chosen, facts, cfg, {"dry_run": dry_run}, yes)
     show_change(session.output, form, answer, dry_run, none="none of these was declared")
+    _tell_of_undeclared(answer, (*rest, *attributes))
     return Exit.DONE
+
+
+def _tell_of_undeclared(answer: dict[str, Any], names: Iterable[str]) -> None:
+    """Say which of these were to be withdrawn and no node had: perhaps a slip of the pen."""
+    items = answer.get("items", [])
+    for name in dict.fromkeys(names if items else ()):
+        if not any(name in (item.get(part) or {}) for item in items for part in ("diff", "attributes")):
+            complain(f"{name} was not declared of {'it' if len(items) == 1 else 'any of them'}")
 
 
 def _declare(

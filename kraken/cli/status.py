@@ -59,16 +59,9 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
     holds = [hold for hold in answer["holds"] if hold.get("nodeset") != "*"]
     refused = health.get("modules", {}).get("refused", [])
     output.line(_headline(output, health))
-    frozen = health.get("frozen")
-    if frozen:
-        who, since = printable(str(frozen.get("owner", "?"))), clock(frozen.get("created_at"))
-        output.line(
-            output.paint(
-                f"FROZEN by {who} since {since}: {printable(str(frozen.get('reason', '')))}"
-                " (`kraken thaw` lifts it)",
-                "bad",
-            )
-        )
+    for freeze in answer["holds"]:
+        if freeze.get("nodeset") == "*":
+            output.line(output.paint(_frozen(freeze), "bad"))
     if not health.get("nodes"):
         output.line("No node is declared yet: `kraken apply FILE` declares some.")
     rooms = _rooms(output.height, len(folded), [len(runs), len(holds), len(refused)])
@@ -87,6 +80,13 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
         output.line("\n" + output.paint("Refused modules", "bad"))
         output.table(REFUSED, [refused_row(module) for module in refused[: rooms[3]]])
         _say_more(output, len(refused) - rooms[3], "kraken module list")
+
+
+def _frozen(freeze: dict[str, Any]) -> str:
+    who, since = printable(str(freeze.get("owner", "?"))), clock(freeze.get("created_at"))
+    return (
+        f"FROZEN by {who} since {since}: {printable(str(freeze.get('reason', '')))} (`kraken thaw` lifts it)"
+    )
 
 
 def _headline(output: Output, health: dict[str, Any]) -> str:

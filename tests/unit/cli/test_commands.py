@@ -137,6 +137,41 @@ def test_who_wishes_what_excludes_another_wish_learns_how_to_withdraw(daemon: Ca
     assert "--unset" not in kraken("set", "n2", "a=B").err
 
 
+def test_what_was_to_be_withdrawn_and_nobody_had_is_named(daemon: Call, kraken: Call) -> None:
+    items = [{"node": "n1", "changed": True, "diff": {"a": ["B", None]}}, {"node": "n2", "diff": {}}]
+    daemon({"call": "PATCH /v1/cfg", "answer": {"changed": 1, "items": items}})
+
+    assert kraken("unset", "n[1-2]", "a", "colour").err == "kraken: colour was not declared of any of them\n"
+    assert kraken("set", "n[1-2]", "x=Y", "--unset", "colour").err.startswith("kraken: colour was not")
+    assert kraken("unset", "n[1-2]", "a").err == ""
+
+
+def test_a_thaw_of_nothing_says_so(daemon: Call, kraken: Call) -> None:
+    daemon({"call": "POST /v1/thaw", "answer": {"frozen": None, "lifted": []}})
+    result = kraken("thaw")
+
+    assert (result.code, result.out) == (Exit.DONE, "Nothing was frozen.\n")
+
+
+def test_every_freeze_that_stands_is_shown(daemon: Call, kraken: Call, lab_rules: Any) -> None:
+    freezes = [
+        {"id": n, "nodeset": "*", "owner": who, "reason": why, "created_at": 0.0, "until": None}
+        for n, who, why in (("1", "ann", "cabling"), ("2", "bob", "cooling"))
+    ]
+    daemon({"call": "GET /v1/holds", "answer": {"holds": freezes}}, *lab_rules)
+    shown = kraken("status").out
+
+    assert "FROZEN by ann since" in shown
+    assert "FROZEN by bob since" in shown
+    assert shown.count("cooling") == 1
+
+
+def test_an_unknown_group_is_a_slip_of_the_pen_by_either_name(daemon: Call, kraken: Call) -> None:
+    daemon(problem("nodeset", 400) | {"call": "GET /v1/nodes"})
+
+    assert kraken("nodes", "--group", "nope").code == kraken("nodes", "@nope").code == Exit.USAGE
+
+
 def test_who_changes_nothing_learns_why(daemon: Call, kraken: Call) -> None:
     nothing = {"changed": 0, "items": [{"node": "n1", "changed": False}]}
     daemon(
