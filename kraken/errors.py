@@ -92,13 +92,25 @@ class RefusedError(KrakenError):
 
 
 class UnreachableError(RefusedError):
-    """No path leads to the Cfg that was asked for; `details` gives node -> reason."""
+    """No path leads to the Cfg that was asked for.
+
+    Attributes:
+        details: folded nodes -> reason.
+        reachable: folded nodes -> what each variable out of reach could be instead.
+    """
 
     def __init__(
-        self, message: str, *, details: dict[str, str], part: str | None = None, hint: str | None = None
+        self,
+        message: str,
+        *,
+        details: dict[str, str],
+        reachable: dict[str, dict[str, list[str]]] | None = None,
+        part: str | None = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(message, part=part, hint=hint)
         self.details = details
+        self.reachable = reachable or {}
 
 
 class CredentialError(KrakenError):

@@ -25,6 +25,7 @@ class Problem(TypedDict):
     line: NotRequired[int]
     nodes: NotRequired[int]
     details: NotRequired[dict[str, str]]
+    reachable: NotRequired[dict[str, dict[str, list[str]]]]
     differences: NotRequired[list["PlanDifference"]]
 
 
@@ -55,6 +56,12 @@ class Holds(TypedDict):
 
 class Frozen(TypedDict):
     frozen: FoldedHold | None
+
+
+class Thawed(Frozen):
+    """`lifted`: the freezes that stood; empty when nothing was frozen."""
+
+    lifted: list[FoldedHold]
 
 
 class RefusedFile(TypedDict):
@@ -123,6 +130,7 @@ class Fact(TypedDict):
     wanted: str
     source: str
     age_s: float | None
+    side: str
 
 
 class Explanation(TypedDict):
@@ -133,6 +141,7 @@ class Explanation(TypedDict):
     since: float
     next: str
     next_at: float | None
+    reachable: dict[str, list[str]]
 
 
 class Step(TypedDict):
@@ -149,9 +158,12 @@ class Step(TypedDict):
 
 
 class NoPath(TypedDict):
+    """`reachable`: what each of `variables` can be instead."""
+
     variables: list[str]
     reasons: list[str]
     unmet: list[str]
+    reachable: dict[str, list[str]]
 
 
 class Running(TypedDict):
@@ -181,13 +193,18 @@ class NodeList(TypedDict):
 
 
 class FoldedExplanation(TypedDict):
+    """`topic`: what they have in common; `reason`: their whole reason where they share it."""
+
     cause: str
     count: int
     nodeset: str
+    topic: str
     reason: str
 
 
 class Explanations(TypedDict):
+    """`nodes` is empty where only the fold was asked for."""
+
     nodes: list[Explanation]
     folded: list[FoldedExplanation]
 

@@ -30,6 +30,8 @@ from kraken.errors import (
 log = logging.getLogger("kraken.api")
 
 MEDIA_TYPE = "application/problem+json"
+PLAN = "/v1/plan"
+NOTHING_DONE = "; nothing was done"
 Asked = Request[Any, Any, Any]
 
 
@@ -94,7 +96,7 @@ def problem(
     return Response(msgspec.json.encode(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def of_kraken(_: Asked, error: KrakenError) -> Response[bytes]:
+def of_kraken(request: Asked, error: KrakenError) -> Response[bytes]:
     """An error Kraken raised on purpose."""
     kind, status, title = next(row[1:] for row in _KINDS if isinstance(error, row[0]))
     more: dict[str, Any] = {"hint": error.hint, "part": error.part}
@@ -103,10 +105,10 @@ def of_kraken(_: Asked, error: KrakenError) -> Response[bytes]:
     if isinstance(error, PlanChangedError):
         more["differences"] = plans.differences(error.differences)
     if isinstance(error, UnreachableError):
-        more["details"] = error.details
+        more |= {"details": error.details, "reachable": error.reachable}
     if isinstance(error, LocatedError):
         more |= {"key": error.key or None, "file": error.file, "line": error.line}
-    return problem(kind, status, title, error.message, **more)
+    return problem(kind, status, title, _told(request, error.message), **more)
 
 
 def of_http(request: Asked, error: HTTPException) -> Response[bytes]:
@@ -161,6 +163,12 @@ def allowed_methods(request: Asked) -> list[str]:
             for method in getattr(route, "methods", ())
         }
     )
+
+
+def _told(request: Asked, message: str) -> str:
+    """The message; who only asks is not told that nothing was done."""
+    asks = request.method in ("GET", "HEAD") or request.url.path == PLAN
+    return message.removesuffix(NOTHING_DONE) if asks else message
 
 
 def _malformed(detail: str) -> Response[bytes]:

@@ -20,7 +20,7 @@ from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
 from kraken.daemon.slices import in_slices
 from kraken.engine.cause import Cause
-from kraken.errors import DocumentError
+from kraken.errors import DocumentError, NodeSetError
 from kraken.model.document import nearest
 
 Http = Request[Any, Any, Any]
@@ -71,7 +71,7 @@ async def nodes(
     if group is not None:
         known = table.groups()
         if group not in known:
-            raise DocumentError(f"unknown group {group!r}", key="group", hint=nearest(group, sorted(known)))
+            raise NodeSetError(f"unknown group @{group}", part=group, hint=nearest(group, sorted(known)))
         names = [name for name in names if group in table[name].groups]
     return _tagged(request, await _listed(daemon, names, view))
 
@@ -138,13 +138,17 @@ async def explain(
     operations: Operations,
     nodeset: Nodeset = None,
     all: Annotated[bool, Parameter(description="every node")] = False,
+    view: Annotated[str, Parameter(description="each, or folded: without those of each")] = "each",
 ) -> Response[bytes]:
-    """One cause per node, and folded: equal cause and equal reason together, most nodes first."""
+    """One cause per node, and folded: equal cause and topic together, most nodes first."""
+    if view not in ("each", "folded"):
+        raise DocumentError(f"unknown view {view!r}", key="view", hint="each or folded")
     names = operations.select(nodeset, all)
     table = operations.daemon.collector.table
     found = await in_slices(names, lambda name: operations.explain([name]) if name in table else [])
     explanations = [explanation for one in found for explanation in one]
-    each = await in_slices(explanations, lambda one: msgspec.json.encode(views.explained(one)))
+    told = explanations if view == "each" else []
+    each = await in_slices(told, lambda one: msgspec.json.encode(views.explained(one)))
     folded = await asyncio.to_thread(views.folded, explanations)
     body = b'{"nodes":[%b],"folded":%b}' % (b",".join(each), msgspec.json.encode(folded))
     return Response(body, media_type="application/json")
@@ -195,10 +199,10 @@ async def freeze(request: Http, operations: Operations, data: bodies.Freeze) -> 
 
 
 @post("/v1/thaw", status_code=200, summary="Lift the freeze", responses=fails(507))
-async def thaw(request: Http, operations: Operations) -> answers.Frozen:
+async def thaw(request: Http, operations: Operations) -> answers.Thawed:
     """Lift the freeze; the holds of single nodes stay."""
-    await operations.thaw(Asked(who(request)))
-    return views.frozen(operations.daemon)
+    lifted = await operations.thaw(Asked(who(request)))
+    return views.thawed(operations.daemon, lifted)
 
 
 @post(

@@ -46,7 +46,7 @@ def health(daemon: Daemon) -> answers.Health:
 
 
 def frozen(daemon: Daemon) -> answers.Frozen:
-    """The freeze, if there is one."""
+    """The freeze, if there is one; the first of several."""
     found = holds(standing(daemon.collector.holds.of(EVERY_NODE), daemon.clock()))
     return {"frozen": found[0] if found else None}
 
@@ -65,6 +65,8 @@ def full(daemon: Daemon, name: str) -> answers.FullNode:
     explanation = collector.engine.explain(name, now)
     node = progress.node
     answer = collector.engine.path(name)
+    if isinstance(answer, NoPath):
+        answer = answer.on(progress.attributes)
     return {
         **_brief(progress, explanation),
         "attributes": node.attribute_values(),
@@ -109,10 +111,12 @@ def explained(explanation: Explanation) -> answers.Explanation:
             "wanted": fact.wanted,
             "source": fact.source,
             "age_s": fact.age_s,
+            "side": fact.side.value,
         },
         "since": explanation.since,
         "next": explanation.next,
         "next_at": explanation.next_at,
+        "reachable": _values(explanation.reachable),
     }
 
 
@@ -126,7 +130,9 @@ def folded(explanations: Iterable[Explanation]) -> list[answers.FoldedExplanatio
         reasons = {member.reason for member in members}
         reason = reasons.pop() if len(reasons) == 1 else topic
         nodeset = fold(member.node for member in members)
-        rows.append({"cause": cause, "count": len(members), "nodeset": nodeset, "reason": reason})
+        rows.append(
+            {"cause": cause, "count": len(members), "nodeset": nodeset, "topic": topic, "reason": reason}
+        )
     return sorted(rows, key=lambda row: -row["count"])
 
 
@@ -180,7 +186,17 @@ def no_path(answer: NoPath) -> answers.NoPath:
         "variables": list(answer.variables),
         "reasons": list(answer.reasons),
         "unmet": [str(condition) for condition in answer.unmet],
+        "reachable": _values(answer.reachable),
     }
+
+
+def _values(reachable: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    return {variable: list(values) for variable, values in reachable.items()}
+
+
+def thawed(daemon: Daemon, lifted: Sequence[Hold]) -> answers.Thawed:
+    """What a thaw lifted."""
+    return {**frozen(daemon), "lifted": holds(lifted)}
 
 
 def holds(found: Iterable[Hold]) -> list[answers.FoldedHold]:

@@ -69,10 +69,18 @@ def fold_rows(folded: Iterable[dict[str, Any]]) -> list[list[str | Cell]]:
             Cell(str(row.get("cause", "")), str(row.get("cause", ""))),
             f"{row.get('count', 0):,}",
             str(row.get("nodeset", "")),
-            str(row.get("reason", "")),
+            _folded_reason(row),
         ]
         for row in folded
     ]
+
+
+def _folded_reason(row: dict[str, Any]) -> str:
+    """The reason; where no path leads on, led by the variables out of reach."""
+    topic, reason = str(row.get("topic") or ""), str(row.get("reason", ""))
+    if row.get("cause") in ("NO_PATH", "REQUIRES_UNMET") and topic and topic != reason:
+        return f"{topic}: {reason}"
+    return reason
 
 
 def run_row(run: dict[str, Any]) -> list[str | Cell]:

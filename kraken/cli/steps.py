@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kraken.cli.errors import printable
@@ -35,6 +35,15 @@ def show_no_path(output: Output, no_path: dict[str, Any]) -> None:
         output.line(printable(f"  {value_text(reason)}"))
     for unmet in no_path.get("unmet") or []:
         output.line(printable(f"  missing: {value_text(unmet)}"))
+    found = instead(no_path.get("reachable"))
+    if found:
+        output.line(printable(f"  reachable instead: {found}"))
+
+
+def instead(reachable: Mapping[str, Sequence[str]] | None) -> str:
+    """What variables out of reach can be: `image.name=old, service=STOPPED|FAILED`; "" when nothing."""
+    pairs = (reachable or {}).items()
+    return ", ".join(f"{name}={'|'.join(map(str, values))}" for name, values in pairs if values)
 
 
 def disrupted(groups: Iterable[dict[str, Any]]) -> dict[str, int]:

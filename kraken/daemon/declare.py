@@ -21,6 +21,8 @@ from kraken.planning.planner import Planner
 CONFIRM_ABOVE = 32
 """A change of more nodes than this wants an explicit yes."""
 
+REASONS_TOLD_MAX = 5  # in the message of a refusal; all of them are in its details
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -92,12 +94,13 @@ def check(
 
     Raises:
         RefusedError: a BMC address that may not be commanded, or that two nodes share.
-        UnreachableError: no path leads from what is known of a node to its new Cfg.
+        UnreachableError: no path leads from what is known of a node to its new Cfg, whatever a
+            discovery may find of what is not known.
     """
     _check_bmcs(items, table, is_ours)
     if allow_unreachable:
         return
-    reasons: dict[str, list[str]] = {}
+    refusal = _Refusal()
     for item in items:
         if not any(after is not None for _, after in item.diff.values()):
             continue
@@ -107,15 +110,46 @@ def check(
         dsc = {} if node is None else catalog.known(node.dsc_values(), attributes)
         path = planner.find_path(attributes, dsc, {name: str(value) for name, value in cfg.items()})
         if isinstance(path, NoPath):
-            reasons.setdefault("; ".join(path.reasons), []).append(item.node)
-    if reasons:
-        details = {fold(names): reason for reason, names in reasons.items()}
-        told = "; ".join(f"{nodes}: {reason}" for nodes, reason in details.items())
-        raise UnreachableError(
-            f"no path leads there: {told}; nothing was done",
-            details=details,
-            part=", ".join(details),
-            hint="--allow-unreachable declares it all the same",
+            refusal.add(item, path.on(attributes))
+    if refusal:
+        raise refusal.error()
+
+
+class _Refusal:
+    """Nodes whose new Cfg no path reaches, equal reasons together."""
+
+    def __init__(self) -> None:
+        self._alike: dict[str, tuple[NoPath, list[str]]] = {}
+        self._older: dict[str, None] = {}  # out of reach, and not declared now
+
+    def __bool__(self) -> bool:
+        return bool(self._alike)
+
+    def add(self, item: Item, answer: NoPath) -> None:
+        reason = "; ".join(dict.fromkeys(answer.reasons))
+        if answer.instead:
+            reason += f"; reachable instead: {answer.instead}"
+        self._alike.setdefault(reason, (answer, []))[1].append(item.node)
+        self._older.update(dict.fromkeys(name for name in answer.variables if name not in item.diff))
+
+    def error(self) -> UnreachableError:
+        reasons = {fold(names): reason for reason, (_, names) in self._alike.items()}
+        told = [f"{nodes}: {reason}" for nodes, reason in reasons.items()]
+        if len(told) > REASONS_TOLD_MAX:
+            told[REASONS_TOLD_MAX:] = [f"and {len(told) - REASONS_TOLD_MAX} more reasons"]
+        hint = "--allow-unreachable declares it all the same"
+        if self._older:
+            unset = " ".join(f"--unset {name}" for name in self._older)
+            hint = f"{unset} withdraws what was declared before; {hint}"
+        return UnreachableError(
+            f"no path leads there: {'; '.join(told)}; nothing was done",
+            details=reasons,
+            reachable={
+                fold(names): {name: list(values) for name, values in answer.reachable.items()}
+                for answer, names in self._alike.values()
+            },
+            part=", ".join(reasons),
+            hint=hint,
         )
 
 

@@ -93,6 +93,8 @@ class Folding:
         if name not in table:
             return
         answer = engine.path(name, wished(table[name], self._change))
+        if isinstance(answer, NoPath):
+            answer = answer.on(engine.progress(name).attributes)
         found = self._same.get(id(answer))
         if found is None:
             found = self._same[id(answer)] = (answer, [])
@@ -174,7 +176,7 @@ def _changed_by(answer: Answer) -> tuple[str, ...]:
 
 def _shape(answer: Answer) -> tuple[Any, ...]:
     if isinstance(answer, NoPath):
-        return ("no path", answer.variables, answer.reasons, answer.unmet)
+        return ("no path", answer.variables, answer.reasons, answer.unmet, tuple(answer.reachable.items()))
     return steps_of(answer)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+from kraken.model.update import Side
 
 
 class Cause(StrEnum):
@@ -43,8 +46,11 @@ class Fact:
     """The value that blocks.
 
     Attributes:
-        value: as known now, UNKNOWN included. wanted: what would unblock.
-        age_s: since it was seen; None when it never was.
+        variable: or the attribute, where `side` says so: that one is missing, or has another value.
+        value: as known now, UNKNOWN included; "" for an attribute that is not declared.
+        wanted: what would unblock.
+        source: who saw or declared it; "" when nobody did.
+        age_s: since it was seen or declared; None when it never was.
     """
 
     variable: str
@@ -52,6 +58,7 @@ class Fact:
     wanted: str
     source: str
     age_s: float | None
+    side: Side = Side.DSC
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,8 @@ class Explanation:
 
     Attributes:
         reason: a sentence without times that pass.
-        topic: the reason without what is particular to the node; nodes fold by it.
+        topic: what it is about, without what is particular to the node; nodes fold by it.
+        reachable: for each variable out of reach the values it can be given instead (`NoPath`).
     """
 
     node: str
@@ -71,3 +79,4 @@ class Explanation:
     since: float
     next: str
     next_at: float | None
+    reachable: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)

@@ -239,7 +239,7 @@ class Decider:
             if doubted is not None and self._looks.visible(progress, variable):
                 return self._look_first(progress, doubted, now)
         cause = Cause.REQUIRES_UNMET if hoped.unmet else Cause.NO_PATH
-        return Verdict(cause, ", ".join(hoped.variables), "; ".join(hoped.reasons))
+        return Verdict(cause, ", ".join(hoped.variables), "; ".join(hoped.on(progress.attributes).reasons))
 
     def _under_way(self, progress: Progress) -> Verdict | None:
         waiting: Verdict | None = None

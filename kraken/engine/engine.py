@@ -143,7 +143,7 @@ class Engine:
 
     def explain(self, node: str, now: float) -> Explanation:
         """The node's one cause, with the fact that blocks and what happens next."""
-        return explain(self.catalog, self._progress[node], self.batches, now)
+        return explain(self.catalog, self.planner, self._progress[node], self.batches, now)
 
     def cause(self, node: str) -> Cause:
         """The node's one cause."""

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Fact
-from kraken.engine.progress import Phase, Progress, Underway
+from kraken.engine.doubt import FORGOTTEN_SOURCE
+from kraken.engine.progress import Look, Phase, Progress, Underway
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold
+from kraken.model.module import CFG_VALUE, Condition, as_text
+from kraken.model.update import Side
+from kraken.planning.path import NoPath, named
+from kraken.planning.planner import Planner
 
 FROZEN = "frozen: "
 
 
-def explain(catalog: Catalog, progress: Progress, batches: Batches, now: float) -> Explanation:
+def explain(
+    catalog: Catalog, planner: Planner, progress: Progress, batches: Batches, now: float
+) -> Explanation:
     """Put the node's verdict into words; it is what it was when the engine last decided."""
     verdict = progress.verdict
+    if verdict.cause in (Cause.NO_PATH, Cause.REQUIRES_UNMET):
+        return _stuck(planner, progress, now)
     topic, subject = verdict.detail, verdict.subject
-    particulars, following, next_at = "", "", verdict.next_at
+    reason, particulars, following, next_at = "", "", "", verdict.next_at
     match verdict.cause:
         case Cause.CONVERGED:
-            wishes = ", ".join(f"{variable}={value}" for variable, value in progress.cfg.items())
-            topic = wishes or "nothing is wished of it"
+            topic, reason, following = _converged(progress)
             next_at = None
-            if progress.trouble.quarantined is not None:
-                particulars = f"still in quarantine: {progress.trouble.quarantined}"
-                following = "`kraken retry` releases it"
         case Cause.RUNNING | Cause.WAITING:
             topic, following = _under_way(progress, subject)
         case Cause.HELD:
@@ -42,11 +47,9 @@ def explain(catalog: Catalog, progress: Progress, batches: Batches, now: float) 
             topic, following = f"{subject} waits for its turn", "starts when a place is free"
             particulars = _queue(catalog, progress, batches, subject)
         case Cause.STALE | Cause.UNKNOWN:
-            particulars, following, next_at = _looking(progress, subject, next_at, now)
-        case Cause.NO_PATH | Cause.REQUIRES_UNMET:
-            following = "another Cfg, attribute or Kraken module would open a way"
-    reason = f"{topic}: {particulars}" if particulars else topic
-    fact = _fact(progress, subject, now)
+            particulars, following, next_at = _looking(catalog, progress, subject, next_at, now)
+    reason = reason or (f"{topic}: {particulars}" if particulars else topic)
+    fact = _fact(catalog, progress, subject, now)
     return Explanation(
         progress.node.name, verdict.cause, reason, topic, fact, progress.since, following, next_at
     )
@@ -56,6 +59,42 @@ def hold_text(hold: Hold) -> str:
     """Who holds it, and why."""
     lead = FROZEN if hold.node == EVERY_NODE else ""
     return f"{lead}{hold.reason} ({hold.owner})"
+
+
+def _converged(progress: Progress) -> tuple[str, str, str]:
+    """Topic, reason and what follows."""
+    wishes = ", ".join(f"{variable}={value}" for variable, value in progress.cfg.items())
+    reason = wishes or "nothing is wished of it"
+    if progress.trouble.quarantined is None:
+        return "as declared", reason, ""
+    still = f"{reason}: still in quarantine: {progress.trouble.quarantined}"
+    return "as declared, still in quarantine", still, "`kraken retry` releases it"
+
+
+def _stuck(planner: Planner, progress: Progress, now: float) -> Explanation:
+    """Why there is no path, said of this node; the planner remembers its answer."""
+    verdict = progress.verdict
+    answer = planner.find_path_in(progress.class_, progress.state, progress.cfg)
+    assert isinstance(answer, NoPath), "the verdict follows from the planner's answer"
+    own = answer.on(progress.attributes)
+    if verdict.cause is Cause.REQUIRES_UNMET:
+        wanted = " and ".join(named(condition) for condition in own.unmet)
+        following = f"declaring {wanted} would open a way"
+        fact: Fact | None = _attribute(progress, own.unmet[0], now)
+    else:
+        following = "another Cfg or Kraken module would open a way"
+        fact = _value(progress, own.variables[0], progress.cfg.get(own.variables[0], ""), now)
+    return Explanation(
+        node=progress.node.name,
+        cause=verdict.cause,
+        reason="; ".join(dict.fromkeys(own.reasons)),
+        topic=", ".join(own.variables),
+        fact=fact,
+        since=progress.since,
+        next=following,
+        next_at=None,
+        reachable=own.reachable,
+    )
 
 
 def _under_way(progress: Progress, key: str) -> tuple[str, str]:
@@ -92,7 +131,7 @@ def _queue(catalog: Catalog, progress: Progress, batches: Batches, key: str) -> 
 
 
 def _looking(
-    progress: Progress, variable: str, next_at: float | None, now: float
+    catalog: Catalog, progress: Progress, variable: str, next_at: float | None, now: float
 ) -> tuple[str, str, float | None]:
     """What those who look at the variable have to say."""
     told: list[str] = []
@@ -100,7 +139,7 @@ def _looking(
     for key, look in progress.looks.items():
         if any(observes.variable == variable for observes in look.discovery.observes):
             running = running or look.run_id is not None or look.queued
-            if look.message:
+            if look.message and not _outdated(catalog, progress, look, variable):
                 told.append(f"{key}: {look.message}")
             if look.next_at is not None and look.next_at > now:  # if not: nobody can look so now
                 next_at = look.next_at if next_at is None else min(next_at, look.next_at)
@@ -111,26 +150,48 @@ def _looking(
     return "; ".join(told), "looks again", next_at
 
 
-def _fact(progress: Progress, subject: str, now: float) -> Fact | None:
+def _outdated(catalog: Catalog, progress: Progress, look: Look, variable: str) -> bool:
+    """Whether what the look said is of a time before what it stands on became another."""
+    discovery, records = look.discovery, progress.node.dsc
+    grounds = {condition.name for condition in (*discovery.requires, *discovery.excludes)}
+    declared = catalog.variables.get(variable)
+    if declared is not None:
+        grounds |= {condition.name for condition in declared.known_when}
+    changed = [records[name].since for name in grounds if name in records]
+    if variable in records and records[variable].source == FORGOTTEN_SOURCE:
+        changed.append(records[variable].since)
+    return look.asked_at is None or any(look.asked_at < since for since in changed)
+
+
+def _fact(catalog: Catalog, progress: Progress, subject: str, now: float) -> Fact | None:
     """The value behind the verdict: the variable it names, or that its mutation is to change."""
-    variables = [subject]
     step = progress.underway.get(subject)
+    mutation = catalog.mutations.get(subject)
     if step is not None:
-        variables = [change.variable for change in step.mutation.changes]
-    elif subject not in progress.cfg and subject not in progress.node.dsc:
-        variables = progress.differing()
-    for variable in variables:
-        if not variable or "," in variable:
-            continue
-        record = progress.node.dsc.get(variable)
-        wanted = progress.cfg.get(variable, "")
-        if step is not None:
-            wanted = step.writes.get(variable, wanted)
-        value = progress.value(variable)
-        if record is None:
-            return Fact(variable, value, wanted, "", None)
-        return Fact(variable, value, wanted, record.source, max(0.0, now - record.seen_at))
-    return None
+        first = step.mutation.changes[0].variable
+        return _value(progress, first, step.writes.get(first, progress.cfg.get(first, "")), now)
+    if mutation is not None:
+        change = mutation.changes[0]
+        wish = progress.cfg.get(change.variable, "")
+        return _value(progress, change.variable, wish if change.target == CFG_VALUE else change.target, now)
+    variable = subject or next(iter(progress.differing()), "")
+    return _value(progress, variable, progress.cfg.get(variable, ""), now) if variable else None
+
+
+def _value(progress: Progress, variable: str, wanted: str, now: float) -> Fact:
+    record, value = progress.node.dsc.get(variable), progress.value(variable)
+    if record is None:
+        return Fact(variable, value, wanted, "", None)
+    return Fact(variable, value, wanted, record.source, max(0.0, now - record.seen_at))
+
+
+def _attribute(progress: Progress, condition: Condition, now: float) -> Fact:
+    wanted = "|".join(condition.values)
+    record = progress.node.attributes.get(condition.name)
+    if record is None or record.value is None:
+        return Fact(condition.name, "", wanted, "", None, Side.ATTRIBUTE)
+    age_s = max(0.0, now - record.seen_at)
+    return Fact(condition.name, as_text(record.value), wanted, record.source, age_s, Side.ATTRIBUTE)
 
 
 def _times(count: int) -> str:

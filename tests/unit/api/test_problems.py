@@ -137,7 +137,6 @@ async def test_a_body_that_is_no_json(caller: Any, content: bytes, detail: str) 
         ("GET", f"/v1/history?before={2**80}", None, "before", "before cannot be"),
         ("GET", "/v1/nodes?view=all", None, "view", "unknown view 'all'"),
         ("GET", "/v1/nodes?cause=WAITIN", None, "cause", "unknown cause 'WAITIN'"),
-        ("GET", "/v1/nodes?group=g", None, "group", "unknown group 'g'"),
         ("GET", "/v1/explain?all=perhaps", None, "all", "all: expected true or false, found text"),
         ("GET", "/v1/events?kinds=dsc,cuse", None, "kinds", "there is no kind of events 'cuse'"),
         ("GET", "/v1/graph?kind=x", None, "kind", "unknown kind 'x'"),
@@ -192,8 +191,18 @@ async def test_an_unknown_node(caller: Any, method: str, path: str, body: Any, p
     problem = await caller.problem(method, path, body)
 
     assert (problem["type"], problem["status"], problem["part"]) == ("unknown-node", 404, part)
-    assert f"{part}; nothing was done" in problem["detail"]
+    reads = method == "GET" or path == "/v1/plan"
+    assert problem["detail"].endswith(part if reads else f"{part}; nothing was done")
     assert "kraken nodes" in problem["hint"]
+
+
+async def test_an_unknown_group_is_the_same_mistake_by_either_name(caller: Any) -> None:
+    await caller.apply({"groups": {"lab": {"nodes": "n1"}}, "nodes": {"n1": {}}})
+    named = await caller.problem("GET", "/v1/nodes?group=lob")
+    selected = await caller.problem("GET", "/v1/nodes?nodeset=@lob")
+
+    assert (named["type"], named["status"]) == (selected["type"], selected["status"]) == ("nodeset", 400)
+    assert named["hint"] == "did you mean lab?"
 
 
 @pytest.mark.parametrize(
@@ -257,6 +266,20 @@ async def test_a_cfg_no_path_reaches(caller: Any) -> None:
     assert (problem["type"], problem["status"]) == ("unreachable", 409)
     assert list(problem["details"]) == ["n[1-2]"]
     assert problem["details"]["n[1-2]"] in problem["detail"]
+    assert problem["reachable"] == {"n[1-2]": {"image": []}}
+
+    document = {"nodes": {"n[1-2]": {"cfg": {"image": "a"}}}}
+    assert await caller.problem("POST", "/v1/apply", {"document": document}) == problem
+    assert all(node["cfg"] == {} for node in (await caller.get("/v1/nodes"))["nodes"])
+
+
+async def test_a_cfg_no_path_reaches_is_declared_when_somebody_says_so(caller: Any) -> None:
+    await caller.apply({"nodes": {"n[1-2]": {}}})
+    allowed = {"set": {"image": "a"}, "allow_unreachable": True}
+
+    assert (await caller.patch("/v1/cfg", {"nodeset": "n1", **allowed}))["changed"] == 1
+    document = {"nodes": {"n[1-2]": {"cfg": {"image": "a"}}}}
+    assert (await caller.apply(document, allow_unreachable=True))["changed"] == 1
 
 
 async def test_a_plan_that_no_longer_holds_tells_the_difference(caller: Any) -> None:

@@ -114,11 +114,42 @@ async def test_an_explanation_for_each_and_folded(caller: Any, settled: Any) -> 
 
     assert [explanation["cause"] for explanation in answer["nodes"]] == ["CONVERGED", "HELD", "CONVERGED"]
     assert {row["nodeset"]: (row["cause"], row["count"], row["reason"]) for row in answer["folded"]} == {
-        "n1": ("CONVERGED", 1, "power=ON, service=RUNNING"),
+        "n[1,3]": ("CONVERGED", 2, "as declared"),
         "n2": ("HELD", 1, "broken fan (ann)"),
-        "n3": ("CONVERGED", 1, "power=ON"),
     }
-    assert set(answer["nodes"][0]) == {"node", "cause", "reason", "fact", "since", "next", "next_at"}
+    assert set(answer["nodes"][0]) == {
+        "node", "cause", "reason", "fact", "since", "next", "next_at", "reachable",
+    }  # fmt: skip
+    folded = await caller.get("/v1/explain?all=true&view=folded")
+    assert folded == {"nodes": [], "folded": answer["folded"]}
+
+
+async def test_where_no_path_leads_on_the_missing_attribute_and_what_can_be_had_are_told(
+    caller: Any, settled: Any
+) -> None:
+    await caller.apply({"nodes": {"n[1-3]": {"cfg": {"power": "ON"}}}})
+    await settled()
+    await caller.patch("/v1/cfg", {"nodeset": "n[2-3]", "set": {"image": "a"}, "allow_unreachable": True})
+    answer = await caller.get("/v1/explain?nodeset=n[1-3]")
+    explanation = answer["nodes"][2]
+    plan = await caller.post("/v1/plan", {"nodeset": "n3"})
+    reason = (
+        "no mutation sets image without image.store; the nearest is write_image, which requires image.store"
+    )
+
+    assert explanation["cause"] == "REQUIRES_UNMET"
+    assert explanation["reason"] == reason
+    assert explanation["fact"] == {
+        "variable": "image.store", "value": "", "wanted": "ANY", "source": "", "age_s": None,
+        "side": "attribute",
+    }  # fmt: skip
+    assert explanation["next"] == "declaring image.store would open a way"
+    assert explanation["reachable"] == {"image": []}
+    assert [(row["count"], row["cause"], row["nodeset"], row["topic"]) for row in answer["folded"]] == [
+        (2, "REQUIRES_UNMET", "n[2-3]", "image"),
+        (1, "CONVERGED", "n1", "as declared"),
+    ]
+    assert plan["groups"][0]["no_path"]["reachable"] == {"image": []}
 
 
 async def test_a_plan_is_folded(caller: Any, settled: Any) -> None:
@@ -189,7 +220,12 @@ async def test_frozen_and_thawed(caller: Any) -> None:
     assert (frozen["frozen"]["nodeset"], frozen["frozen"]["owner"]) == ("*", "ann")
     assert (await caller.get("/v1/health"))["frozen"] == frozen["frozen"]
     assert (await caller.get("/v1/holds"))["holds"] == [frozen["frozen"]]
-    assert await caller.post("/v1/thaw") == {"frozen": None}
+    again = await caller.post("/v1/freeze", {"reason": "cabling"}, headers={"Kraken-User": "bob"})
+    assert again["frozen"] == frozen["frozen"]
+    thawed = await caller.post("/v1/thaw")
+    assert thawed["frozen"] is None
+    assert [hold["reason"] for hold in thawed["lifted"]] == ["moving", "cabling"]
+    assert await caller.post("/v1/thaw") == {"frozen": None, "lifted": []}
 
 
 async def test_runs_and_one_run(caller: Any, settled: Any) -> None:

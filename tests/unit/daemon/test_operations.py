@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,20 @@ from kraken.store.store import Store
 Start = Callable[..., Awaitable[Daemon]]
 Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
 
+ARCH = """\
+kraken_module: 1
+name: arch
+summary: Images of one architecture.
+variables:
+  image.name: {values: any}
+mutations:
+  provision:
+    mutates: {image.name: [ANY, $cfg]}
+    requires: {arch: x86_64}
+    timeout: 60s
+    asserts: true
+    tasks: [{ansible.builtin.debug: {}}]
+"""
 THREE: dict[str, Any] = {
     "groups": {"lab": {"nodes": "n[1-3]"}},
     "nodes": {"n[1-3]": {"attributes": {"image.store": "here"}}},
@@ -167,7 +182,10 @@ async def test_a_cfg_no_path_reaches_is_refused_with_the_reason_of_each_nodeset(
         await operations.change_cfg(["n1", "n2", "n3", "ok"], {"image": "a"}, [], me)
 
     assert list(caught.value.details) == ["n[1-3]"]
-    assert "image.store" in caught.value.details["n[1-3]"]
+    assert caught.value.details["n[1-3]"] == (
+        "no mutation sets image without image.store; the nearest is write_image, which requires image.store"
+    )
+    assert caught.value.reachable == {"n[1-3]": {"image": []}}
     assert "nothing was done" in caught.value.message
     assert "--allow-unreachable" in str(caught.value.hint)
     assert state(operations) == before
@@ -175,6 +193,44 @@ async def test_a_cfg_no_path_reaches_is_refused_with_the_reason_of_each_nodeset(
     allowed = Request("me", allow_unreachable=True)
     items = await operations.change_cfg(["n1"], {"image": "a"}, [], allowed)
     assert changed(items) == ["n1"]
+
+
+async def test_a_refusal_names_what_can_be_had_instead(operations: Operations, me: Request) -> None:
+    await operations.apply({"nodes": {"n1": {"cfg": {"power": "ON"}}}}, me)
+    with pytest.raises(UnreachableError) as caught:
+        await operations.change_cfg(["n1"], {"power": "HUNG"}, [], me)
+
+    assert caught.value.reachable == {"n1": {"power": ["OFF", "ON"]}}
+    assert "; reachable instead: power=OFF|ON; nothing was done" in caught.value.message
+
+
+async def test_a_refusal_names_the_value_an_attribute_has_on_each_node(
+    operations: Operations, me: Request, tmp_path: Path
+) -> None:
+    (tmp_path / "modules" / "arch.yml").write_text(ARCH)
+    await operations.daemon.reload()
+    nodes = {"n1": "aarch64", "n2": "riscv64", "n3": "aarch64"}
+    await operations.apply({"nodes": {n: {"attributes": {"arch": a}} for n, a in nodes.items()}}, me)
+    with pytest.raises(UnreachableError) as caught:
+        await operations.change_cfg(list(nodes), {"image.name": "a"}, [], me)
+
+    assert caught.value.details == {
+        names: f"no mutation sets image.name on arch={arch}; "
+        "the nearest is provision, which requires arch=x86_64"
+        for names, arch in (("n[1,3]", "aarch64"), ("n2", "riscv64"))
+    }
+
+
+async def test_what_was_declared_before_and_is_out_of_reach_is_named_in_the_hint(
+    operations: Operations, me: Request
+) -> None:
+    allowed = Request("me", allow_unreachable=True)
+    await operations.apply({"nodes": {"n1": {"cfg": {"image": "a"}}}}, allowed)
+    with pytest.raises(UnreachableError) as caught:
+        await operations.change_cfg(["n1"], {"power": "ON"}, [], me)
+
+    assert str(caught.value.hint).startswith("--unset image withdraws what was declared before")
+    assert changed(await operations.change_cfg(["n1"], {"power": "ON"}, ["image"], me)) == ["n1"]
 
 
 async def test_an_attribute_and_the_cfg_that_needs_it_may_come_together(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from kraken.daemon.collector import HoldSet
-from kraken.engine.cause import Explanation
+from kraken.daemon.collector import HoldSet, Results
+from kraken.engine.cause import Cause, Explanation, Fact, Verdict
 from kraken.engine.settings import Settings
 from kraken.model.hold import EVERY_NODE, Hold
-from kraken.model.run import Outcome
+from kraken.model.module import Change, Condition, Mutation, Variable
+from kraken.model.run import NodeResult, Outcome
+from kraken.model.update import Side
 
-from .conftest import Bench
+from .conftest import IPMI, Bench, vocabulary
 
 
 def told(bench: Bench, node: str = "n1") -> Explanation:
@@ -105,4 +107,62 @@ def test_no_path_says_why(bench: Bench) -> None:
 
     assert bench.cause() == "NO_PATH"
     assert "power" in told(bench).reason
-    assert told(bench).next == "another Cfg, attribute or Kraken module would open a way"
+    assert told(bench).topic == "power"
+    assert told(bench).next == "another Cfg or Kraken module would open a way"
+    assert told(bench).reachable == {"power": ("OFF", "ON")}
+
+    fact = told(bench).fact
+    assert fact is not None
+    assert (fact.variable, fact.value, fact.wanted, fact.source) == ("power", "OFF", "HUNG", "m.see_power")
+
+
+def test_a_missing_attribute_is_the_fact_with_who_declared_it() -> None:
+    led = Variable("m", "led", ("DARK", "LIT"))
+    light = Mutation(
+        "m",
+        "light",
+        (Change("led", None, "LIT"),),
+        requires=(Condition("colour", ("red",)),),
+        timeout_s=9.0,
+        action=IPMI,
+    )
+    bench = Bench(vocabulary(led, light))
+    bench.declare("n1", "n2", cfg={"led": "LIT"}, attributes={"colour": "blue"})
+    bench.declare("n2", attributes={"colour": None})
+    bench.wait(7.0)
+
+    assert told(bench).cause == told(bench, "n2").cause == "REQUIRES_UNMET"
+    assert told(bench).reason == (
+        "no mutation sets led to LIT on colour=blue; the nearest is light, which requires colour=red"
+    )
+    assert told(bench).topic == told(bench, "n2").topic == "led"
+    assert told(bench).next == "declaring colour=red would open a way"
+    assert told(bench).fact == Fact("colour", "blue", "red", "test", 7.0, Side.ATTRIBUTE)
+    assert told(bench, "n2").fact == Fact("colour", "", "red", "", None, Side.ATTRIBUTE)
+
+
+def test_what_a_look_said_before_the_power_went_is_not_said_of_what_came_after(bench: Bench) -> None:
+    bench.declare("n1", cfg={"os": "UP"})
+    bench.report("see_power", {"power": "ON"})
+    (look,) = bench.out("see_os")
+    bench.accept(Results([NodeResult(look.id, "n1", Outcome.UNREACHABLE, {}, "connection refused")]))
+    bench.wait(30.0)
+    bench.report("see_power", {"power": "OFF"})
+    bench.report("switch_on", {"power": "ON"})
+
+    assert told(bench).reason == "os is not known yet"
+
+    for look in bench.out("see_os"):
+        bench.accept(Results([NodeResult(look.id, "n1", Outcome.UNREACHABLE, {}, "no route to host")]))
+    bench.engine.progress("n1").verdict = Verdict(Cause.UNKNOWN, "os", "os is not known yet")
+    assert told(bench).reason == "os is not known yet: m.see_os: no route to host"
+
+
+def test_who_pauses_or_waits_for_its_turn_shows_what_its_mutation_is_to_change(off: Bench) -> None:
+    off.declare("n1", cfg={"os": "UP"})
+    off.report("switch_on", {"power": "OFF"}, Outcome.FAILED)
+    fact = told(off).fact
+
+    assert told(off).cause == "BACKOFF"
+    assert fact is not None
+    assert (fact.variable, fact.value, fact.wanted) == ("power", "OFF", "ON")
