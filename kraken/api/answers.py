@@ -300,6 +300,34 @@ class AppliedPlan(Changes):
     left: list[PlanLeft]
 
 
+class DriftRow(TypedDict):
+    """Nodes with a variable that is not surely as declared.
+
+    `known`: `differs`, `stale`, `unknown` or `unconfirmed`. `since`: of the first node that differs;
+    `age_s`: of the oldest look, null: nobody ever saw it.
+    """
+
+    nodeset: str
+    count: int
+    variable: str
+    wanted: str
+    seen: str
+    known: str
+    since: float
+    age_s: float | None
+    cause: str
+
+
+class Drift(TypedDict):
+    """Numbers of nodes: asked about, that differ, of which that is certain; unconfirmed."""
+
+    nodes: int
+    differing: int
+    certain: int
+    unconfirmed: int
+    rows: list[DriftRow]
+
+
 class RunResult(TypedDict):
     """`outcome` and `at` are null while it is under way."""
 

@@ -1,12 +1,13 @@
-"""Plans and what came of them, as the JSON of docs/api.md."""
+"""Plans, what came of them, and drift, as the JSON of docs/api.md."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kraken.api import answers, views
 from kraken.daemon.contract import Difference, Left
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.drift import Drift, Known, folded
 from kraken.daemon.operations import Applied
 from kraken.daemon.plan import FORMAT, Plan
 from kraken.model.nodeset import fold
@@ -68,3 +69,31 @@ def differences(found: Iterable[Difference]) -> list[answers.PlanDifference]:
         }
         for difference in found
     ]
+
+
+def drift(nodes: int, found: Sequence[Drift]) -> answers.Drift:
+    """Where so many nodes are not as declared, equal drift together."""
+    by: dict[Known, set[str]] = {known: set() for known in Known}
+    for one in found:
+        by[one.known].add(one.node)
+    differing = by[Known.DIFFERS] | by[Known.STALE] | by[Known.UNKNOWN]
+    return {
+        "nodes": nodes,
+        "differing": len(differing),
+        "certain": len(by[Known.DIFFERS]),
+        "unconfirmed": len(by[Known.UNCONFIRMED]),
+        "rows": [
+            {
+                "nodeset": fold(row.nodes),
+                "count": len(row.nodes),
+                "variable": row.drift.variable,
+                "wanted": row.drift.wanted,
+                "seen": row.drift.seen,
+                "known": row.drift.known.value,
+                "since": row.since,
+                "age_s": row.age_s,
+                "cause": row.drift.cause,
+            }
+            for row in folded(found)
+        ],
+    }

@@ -126,6 +126,15 @@ async def apply_plan(
     return plans.applied(operations.daemon, await operations.apply_plan(data.plan, asked))
 
 
+@get("/v1/drift", summary="Where nodes are not as declared", responses=_SELECTS)
+async def drift(operations: Operations, nodeset: Nodeset = None) -> answers.Drift:
+    """What differs now, and how well that is known, equal drift together; of every node or those chosen."""
+    table = operations.daemon.collector.table
+    names = operations.select(nodeset) if nodeset is not None else list(table)
+    found = await in_slices(names, operations.drift)
+    return await asyncio.to_thread(plans.drift, len(names), [one for drifts in found for one in drifts])
+
+
 @get(
     "/v1/explain",
     summary="Why nodes are as they are",
@@ -256,6 +265,6 @@ def _tagged(request: Http, body: bytes) -> Response[bytes]:
 
 
 HANDLERS = [
-    health, nodes, node, apply, delete, change_cfg, change_attributes, plan, apply_plan, explain,
+    health, nodes, node, apply, delete, change_cfg, change_attributes, plan, apply_plan, drift, explain,
     discover, holds, hold, release, freeze, thaw, retry,
 ]  # fmt: skip

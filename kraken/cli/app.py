@@ -23,6 +23,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "nodes": ("look:nodes", "Which nodes there are and how they stand."),
         "show": ("look:show", "All that is known of one node."),
         "explain": ("explain:explain", "Why nodes are as they are: one cause each."),
+        "drift": ("drift:drift", "Where nodes are not as declared."),
         "watch": ("watch:watch", "See nodes converge, live."),
         "runs": ("journal:runs", "What runs now and what ran lately."),
         "history": ("journal:history", "What changed, newest first."),
@@ -59,7 +60,8 @@ Quote them where the shell would read the brackets.
 Exit codes:
   0  done
   1  error
-  2  `kraken plan --detailed-exitcode`: something would change
+  2  `kraken plan --detailed-exitcode`, `kraken drift`: something
+     would change, or differs
   3  refused by safety, or the desired state cannot be reached
   4  done in part; the message says which part
   5  timed out

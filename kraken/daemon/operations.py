@@ -13,6 +13,7 @@ from kraken.daemon.collector import Collector, Declared, HoldLifted, HoldSet
 from kraken.daemon.contract import Check, Left, PlanChangedError, stands, wishes_of
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item, check, confirm, plan_items, updates_of
+from kraken.daemon.drift import Drift, drift_of
 from kraken.daemon.ours import is_ours
 from kraken.daemon.plan import Folding, Generation, Plan, fingerprints, modules_fingerprint
 from kraken.daemon.promised import read_contract
@@ -255,6 +256,13 @@ class Operations:
         await in_slices(names, folding.add)
         groups = folding.groups()
         return Plan(made_at, generation, change, groups, fingerprints(groups))
+
+    def drift(self, name: str) -> list[Drift]:
+        """What of the node is not surely as declared; nothing of one that is not declared (any more)."""
+        collector = self.daemon.collector
+        if name not in collector.table:
+            return []
+        return drift_of(collector.catalog, collector.engine.progress(name), self.daemon.clock())
 
     def node(self, name: str) -> Node:
         """The declared node.

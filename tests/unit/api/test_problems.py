@@ -65,6 +65,7 @@ def test_every_type_of_the_table_is_provoked_here() -> None:
         ("POST", "/v1/retry", {}),
         ("GET", "/v1/explain", None),
         ("GET", "/v1/nodes?nodeset=n[", None),
+        ("GET", "/v1/drift?nodeset=n[", None),
         ("GET", "/v1/history?nodeset=n[", None),
         ("GET", "/v1/events?nodeset=n[", None),
     ],

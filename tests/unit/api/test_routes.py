@@ -192,6 +192,33 @@ async def test_a_plan_is_taken_back_as_it_was_given(caller: Any, settled: Any) -
     assert {row["cause"] for row in applied["left"] if row["nodeset"] == "n2"} == {"HELD"}
 
 
+async def test_drift_tells_what_differs_and_what_nobody_knows(caller: Any, settled: Any) -> None:
+    await caller.apply(CONVERGING)
+    await settled()
+    nothing = await caller.get("/v1/drift")
+    await caller.post("/v1/freeze", {"reason": "so that nothing moves"})
+    await caller.patch("/v1/cfg", {"nodeset": "n[2-3]", "set": {"power": "OFF"}, "allow_unreachable": True})
+    await caller.apply({"nodes": {"x1": {"cfg": {"power": "ON"}}}})
+    answer = await caller.get("/v1/drift?nodeset=n[1-3],x1")
+    rows = {row["nodeset"]: row for row in answer["rows"]}
+
+    assert nothing == {"nodes": 3, "differing": 0, "certain": 0, "unconfirmed": 0, "rows": []}
+    assert {name: answer[name] for name in ("nodes", "differing", "certain")} == {
+        "nodes": 4,
+        "differing": 3,
+        "certain": 2,
+    }
+    assert set(rows) == {"n[2-3]", "x1"}
+    assert {name: rows["n[2-3]"][name] for name in ("variable", "wanted", "seen", "known", "cause")} == {
+        "variable": "power",
+        "wanted": "OFF",
+        "seen": "ON",
+        "known": "differs",
+        "cause": "HELD",
+    }
+    assert (rows["x1"]["known"], rows["x1"]["seen"], rows["x1"]["age_s"]) == ("unknown", "UNKNOWN", None)
+
+
 async def test_looking_now(caller: Any) -> None:
     await caller.apply({"nodes": {"n[1-2]": {}}})
     answer = await caller.post("/v1/discover", {"nodeset": "n1"})
