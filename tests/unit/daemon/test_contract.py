@@ -85,6 +85,17 @@ async def test_a_plan_that_still_holds_declares_what_it_was_made_for(
     await eventually(lambda: all(engine.cause(name) == "CONVERGED" for name in NODES))
 
 
+async def test_what_lies_ahead_of_a_plan_just_applied_is_the_plan(lab: Operations, me: Request) -> None:
+    await lab.freeze("so that nothing moves", me)
+    plan = await written(lab, power="ON", image="new", service="STOPPED")
+    await lab.apply_plan(plan, me)
+    ahead = await written(lab)
+
+    assert len(plan["groups"][0]["steps"]) == 3
+    assert [group["steps"] for group in ahead["groups"]] == [group["steps"] for group in plan["groups"]]
+    assert (ahead["set"], ahead["mutations"]) == ({}, plan["mutations"])
+
+
 async def test_a_change_that_leaves_the_path_as_it_was_is_no_refusal(lab: Operations, me: Request) -> None:
     plan = await written(lab, power="ON")
     await lab.change_attributes(NODES, {"rack": 4}, [], me)
