@@ -14,7 +14,7 @@ from kraken.planning.plan import Move, Plan, canonical, path_of
 from kraken.planning.problem import Problem, operators_of, seen_in
 from kraken.planning.reach import reachable
 from kraken.planning.reason import Question, explain
-from kraken.planning.search import Search
+from kraken.planning.search import Effort, Search, TooHardError
 
 WISHED = "(wished)"
 """Stands, in problems that many Cfgs share, for a wished value of an open domain that no module names."""
@@ -272,16 +272,31 @@ class Goal:
         for name in open_wishes:
             if dsc.get(name) == self._cfg[name]:
                 shared[name] = WISHED
-        plan = None if undeclared else solved.plan(problem.encode(shared))
         answer: Answer
-        if plan is None:
-            answer = self._planner._explain(self._class, dsc, self._cfg, self._blind)
-        else:
-            wished = {(name, WISHED): self._cfg[name] for name in open_wishes}
-            answer = path_of(problem, plan, wished, solved.effects)
+        try:
+            plan = None if undeclared else solved.plan(problem.encode(shared))
+            if plan is None:
+                answer = self._planner._explain(self._class, dsc, self._cfg, self._blind)
+            else:
+                wished = {(name, WISHED): self._cfg[name] for name in open_wishes}
+                answer = path_of(problem, plan, wished, solved.effects)
+        except TooHardError as error:
+            answer = self._given_up(dsc, error)
         self._answers[self.key_of(dsc)] = answer
         self._planner._note(self)
         return answer
+
+    def _given_up(self, dsc: Mapping[str, str], error: TooHardError) -> NoPath:
+        """The answer where there may be a path, but to find it takes too long.
+
+        A planner that has found the path from a state before this one may know the rest of it.
+        """
+        wishes = tuple(name for name, value in self._cfg.items() if dsc.get(name) != value)
+        reason = (
+            f"no path was found among the first {error.states:,} states; there may be one, but too many "
+            "variables require one another"
+        )
+        return NoPath(wishes, (reason,) * len(wishes))
 
     def _problem(self) -> _Solved:
         if self._solved is None:
@@ -338,9 +353,10 @@ class _Solved:
         if any(not mask & goal for mask, goal in zip(reached, self.problem.goal, strict=True)):
             return None
         moves: list[Move] = []
+        effort = Effort()
         for search in self._searches:
             before = search.expanded
-            part = search.cheapest(state, seen)
+            part = search.cheapest(state, effort, seen)
             self._planner._expanded += search.expanded - before
             if part is None:
                 return None

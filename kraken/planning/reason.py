@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from kraken.model.catalog import Catalog
 from kraken.model.module import ANY, CFG_VALUE, Condition, Discovery, Mutation
@@ -13,7 +13,7 @@ from kraken.planning.path import NoPath, named, theirs
 from kraken.planning.plan import Move
 from kraken.planning.problem import Problem, seen_in
 from kraken.planning.reach import reachable
-from kraken.planning.search import Search
+from kraken.planning.search import Effort, Search, TooHardError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Question:
         meets: whether the node's attributes meet a condition.
         unmet: the conditions on attributes they do not meet; of these `absent`: not declared at all.
         wanted: the wishes of `cfg` it is about, as in `Problem`.
+        effort: for this question and all its variations together.
     """
 
     catalog: Catalog
@@ -34,6 +35,7 @@ class Question:
     cfg: Mapping[str, str]
     blind: frozenset[str]
     wanted: frozenset[str] | None = None
+    effort: Effort = field(default_factory=Effort)
 
     def wishing(self, *names: str) -> Question:
         """The same about only these wishes; what a mutation may set for the sake of the others stays."""
@@ -56,7 +58,11 @@ class Question:
         return Lacks(self.catalog, self.meets, self.absent, self.dsc, self.cfg, self.blind, self.wanted)
 
     def moves(self) -> list[Move] | None:
-        """A cheapest path, or None."""
+        """A cheapest path, or None.
+
+        Raises:
+            TooHardError: neither was found with the effort that is left.
+        """
         problem = Problem(self.catalog, self.meets, self.cfg, self.blind, self.wanted)
         state = problem.encode(self.dsc)
         seen = seen_in(state)
@@ -65,7 +71,7 @@ class Question:
             return None
         moves: list[Move] = []
         for variables, edges in components(problem):
-            part = Search(problem, variables, edges).cheapest(state, seen)
+            part = Search(problem, variables, edges).cheapest(state, self.effort, seen)
             if part is None:
                 return None
             moves += part
@@ -76,8 +82,18 @@ def explain(question: Question) -> NoPath:
     """What stands between Dsc and Cfg.
 
     Wishes that cannot be had even alone are out of reach, and say why. When each could be had alone,
-    wishes that cannot be had together are named.
+    wishes that cannot be had together are named. When that takes too long, nothing more is said of all
+    wishes that are not fulfilled than that they are not had together.
     """
+    try:
+        return _explain(question)
+    except TooHardError:
+        wishes = tuple(name for name, value in question.cfg.items() if question.dsc.get(name) != value)
+        reason = "no path leads there; too many variables require one another to say which wish is to blame"
+        return NoPath(wishes, (reason,) * len(wishes))
+
+
+def _explain(question: Question) -> NoPath:
     variables = question.catalog.variables
     reasons = {
         name: f"no loaded module declares the variable {name}"

@@ -16,6 +16,10 @@ from kraken.planning.leaf import Leaf
 from kraken.planning.plan import Move
 from kraken.planning.problem import Edge, Problem
 
+EFFORT_MAX = 20_000
+"""Vertices one question may look at before it is given up: some 3 s of CPU. A cold boot with 60
+services looks at 30. What needs more is a knot of variables that all require one another."""
+
 Centre = tuple[int, ...]
 """Values of all variables of the problem; those outside the centre are always 0."""
 
@@ -36,6 +40,31 @@ class _Vertex:
     centre: Centre
     tables: tuple[int, ...]
     spent: int
+
+
+class TooHardError(Exception):
+    """A question was given up after so many states, not answered; stays within planning."""
+
+    def __init__(self, states: int) -> None:
+        super().__init__(f"given up after {states} states")
+        self.states = states
+
+
+class Effort:
+    """How much more may be looked at; shared by questions that belong together."""
+
+    def __init__(self) -> None:
+        self.left = EFFORT_MAX
+
+    def spend(self) -> None:
+        """Look at one vertex.
+
+        Raises:
+            TooHardError: it is too much.
+        """
+        self.left -= 1
+        if self.left < 0:
+            raise TooHardError(EFFORT_MAX)
 
 
 class Search:
@@ -83,21 +112,25 @@ class Search:
         return bounds
 
     def cheapest(
-        self, state: Sequence[int], seen: Mapping[int, int] = MappingProxyType({})
+        self, state: Sequence[int], effort: Effort, seen: Mapping[int, int] = MappingProxyType({})
     ) -> list[Move] | None:
         """The moves of least total weight from `state` to the goal; None when there are none.
 
         Args:
             seen: variable -> the only value a discovery may find it to have.
+
+        Raises:
+            TooHardError: neither was found with this effort.
         """
-        return _Walk(self, state, seen).cheapest()
+        return _Walk(self, state, effort, seen).cheapest()
 
 
 class _Walk:
     """One question to a Search."""
 
-    def __init__(self, search: Search, state: Sequence[int], seen: Mapping[int, int]) -> None:
+    def __init__(self, search: Search, state: Sequence[int], effort: Effort, seen: Mapping[int, int]) -> None:
         self._search = search
+        self._effort = effort
         self._problem = search.problem
         self._start = state
         self._seen = seen
@@ -123,6 +156,7 @@ class _Walk:
         return None
 
     def _consider(self, vertex: _Vertex) -> None:
+        self._effort.spend()
         guess = self._guess(vertex)
         if guess is None or self._is_dominated(vertex):
             return
