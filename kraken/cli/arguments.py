@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -84,6 +85,17 @@ def yes_option(command: F) -> F:
     return click.option(
         "--yes", "-y", "yes", is_flag=True, help="Do not ask before changing more than 32 nodes."
     )(command)
+
+
+with_option = click.option(
+    "--with",
+    "beside",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PATH",
+    help="Modules that will be there too, like a collections path; may be given again.",
+)
+"""For commands that read module files."""
 
 
 def output_option(*formats: str) -> Callable[[F], F]:

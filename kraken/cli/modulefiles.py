@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kraken.errors import DocumentError, ModuleError
 from kraken.model.catalog import Catalog
@@ -14,6 +15,38 @@ from kraken.model.document import read_document
 from kraken.model.loading import find_modules, link, load_directory, load_file
 from kraken.model.module import Condition, KrakenModule
 from kraken.model.update import UNKNOWN
+
+if TYPE_CHECKING:
+    from kraken.planning.analysis.findings import Coverage
+
+
+MISTYPED = "mistyped-name"
+"""The code of the warning about a name in a condition that nearly is a variable's."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """Something to tell the author of a module, and where.
+
+    Attributes:
+        code, name: what one ignores it by, as `CODE:NAME`.
+        nodes: the kinds of nodes it is true for; empty: all.
+    """
+
+    code: str
+    severity: str
+    name: str
+    error: ModuleError
+    nodes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "name": self.name,
+            **_as_json(self.error),
+            "nodes": list(self.nodes),
+        }
 
 
 @dataclass(frozen=True)
@@ -25,25 +58,57 @@ class Checked:
         problems: one for each module that would be refused.
         warnings: names in conditions that look like a mistyped variable.
         attributes: names in conditions that no module declares.
+        findings: what the analysis found, the worst first; nothing while there are problems.
+        coverage: how much was analysed; None while there are problems.
+        ignored: findings and warnings that were accepted; of what was to be accepted, `unused`
+            matched none.
     """
 
     modules: list[str]
     problems: list[ModuleError]
-    warnings: list[ModuleError]
+    warnings: list[Located]
     attributes: list[str]
+    findings: list[Located] = field(default_factory=list)
+    coverage: Coverage | None = None
+    ignored: list[Located] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
-    def as_json(self) -> dict[str, Any]:
+    def is_ok(self, *, strict: bool) -> bool:
+        """Whether a collection with these modules may be released; `strict`: without a warning."""
+        severities = {finding.severity for finding in (*self.findings, *self.warnings)}
+        bad = {"error", "warning"} if strict else {"error"}
+        return bool(self.modules) and not self.problems and not severities & bad
+
+    def as_json(self, *, strict: bool = False) -> dict[str, Any]:
+        coverage = self.coverage
         return {
-            "ok": bool(self.modules) and not self.problems,
+            "ok": self.is_ok(strict=strict),
             "modules": self.modules,
             "problems": [_as_json(error) for error in self.problems],
-            "warnings": [_as_json(error) for error in self.warnings],
+            "warnings": [_as_json(warning.error) for warning in self.warnings],
             "attributes": self.attributes,
+            "findings": [finding.as_json() for finding in self.findings],
+            "ignored": [finding.as_json() for finding in self.ignored],
+            "unused_ignores": self.unused,
+            "analysis": None
+            if coverage is None
+            else {
+                "classes": coverage.classes,
+                "possible_classes": coverage.possible,
+                "states": coverage.states,
+                "exact": list(coverage.exact),
+                "conservative": list(coverage.conservative),
+                "skipped": list(coverage.skipped),
+            },
         }
 
 
-def check_files(paths: Iterable[Path], beside: Iterable[Path] = ()) -> Checked:
-    """Check the modules below `paths`; those in `beside` are there too and not spoken of."""
+def check_files(paths: Iterable[Path], beside: Iterable[Path] = (), ignores: Sequence[str] = ()) -> Checked:
+    """Check the modules below `paths`; those in `beside` are there too and not spoken of.
+
+    Args:
+        ignores: `CODE` or `CODE:NAME` of what is accepted; NAME may hold `*`.
+    """
     modules, problems = read_modules(paths)
     others, _ = read_modules(beside)
     files = {module.file for module in modules}
@@ -52,7 +117,56 @@ def check_files(paths: Iterable[Path], beside: Iterable[Path] = ()) -> Checked:
     problems += [error for error in misfits if error.file in asked]
     warnings, attributes = _conditions(catalog, files)
     fine = [module.name for module in catalog.modules.values() if module.file in files]
-    return Checked(fine, problems, warnings, attributes)
+    findings, coverage = ([], None) if problems or not fine else _analysed(catalog, files)
+    used = {i: [f for f in (*findings, *warnings) if _is_accepted(f, i)] for i in ignores}
+    accepted = [f for f in (*findings, *warnings) if any(f in found for found in used.values())]
+    return Checked(
+        modules=fine,
+        problems=problems,
+        warnings=[warning for warning in warnings if warning not in accepted],
+        attributes=attributes,
+        findings=[finding for finding in findings if finding not in accepted],
+        coverage=coverage,
+        ignored=accepted,
+        unused=[ignore for ignore, found in used.items() if not found],
+    )
+
+
+def codes() -> dict[str, str]:
+    """Every code that can be ignored, and what it means."""
+    from kraken.planning.analysis.findings import CODES
+
+    return {**CODES, MISTYPED: "a name in a condition that nearly is a variable's"}
+
+
+def _is_accepted(finding: Located, ignore: str) -> bool:
+    code, _, name = ignore.partition(":")
+    return code == finding.code and (not name or fnmatch.fnmatchcase(finding.name, name))
+
+
+def _analysed(catalog: Catalog, files: set[Path]) -> tuple[list[Located], Coverage]:
+    """What the analysis finds in these files, and how much of the question it answered."""
+    from kraken.planning.analysis.analyse import analyse
+
+    report = analyse(catalog)
+    documents = {
+        module.name: read_document(module.file, ModuleError)
+        for module in catalog.modules.values()
+        if module.file in files
+    }
+    found = []
+    for finding in report.findings:
+        place = next((place for place in finding.places if place.module in documents), None)
+        if place is not None:
+            error = ModuleError(
+                finding.what,
+                file=str(catalog.modules[place.module].file),
+                line=documents[place.module].at(place.key).line,
+                key=".".join(place.key),
+                hint=finding.todo,
+            )
+            found.append(Located(finding.code, finding.severity.value, finding.name, error, finding.classes))
+    return found, report.coverage
 
 
 def load_paths(paths: Iterable[Path]) -> tuple[Catalog, list[ModuleError]]:
@@ -108,9 +222,9 @@ def _is_unknown(catalog: Catalog, name: str, value: str) -> bool:
     return True
 
 
-def _conditions(catalog: Catalog, files: set[Path]) -> tuple[list[ModuleError], list[str]]:
+def _conditions(catalog: Catalog, files: set[Path]) -> tuple[list[Located], list[str]]:
     """Warnings about, and names of, what conditions in these files name and nobody declares."""
-    warnings: list[ModuleError] = []
+    warnings: list[Located] = []
     attributes: set[str] = set()
     for module in catalog.modules.values():
         if module.file not in files:
@@ -122,15 +236,14 @@ def _conditions(catalog: Catalog, files: set[Path]) -> tuple[list[ModuleError], 
             close = difflib.get_close_matches(condition.name, catalog.variables, n=1, cutoff=0.75)
             if close:
                 part = read_document(module.file, ModuleError).at((*place, condition.name))
-                warnings.append(
-                    ModuleError(
-                        f"no module declares {condition.name}, so it counts as an attribute",
-                        file=str(module.file),
-                        line=part.line,
-                        key=".".join((*place, condition.name)),
-                        hint=f"did you mean {close[0]}?",
-                    )
+                error = ModuleError(
+                    f"no module declares {condition.name}, so it counts as an attribute",
+                    file=str(module.file),
+                    line=part.line,
+                    key=".".join((*place, condition.name)),
+                    hint=f"did you mean {close[0]}?",
                 )
+                warnings.append(Located(MISTYPED, "warning", condition.name, error))
     return warnings, sorted(attributes)
 
 

@@ -9,17 +9,17 @@ from urllib.parse import quote
 
 import click
 
-from kraken.cli.arguments import comma_pairs, output_option
-from kraken.cli.errors import CommandError, Exit, complain, describe, printable
+from kraken.cli.arguments import comma_pairs, output_option, with_option
+from kraken.cli.errors import CommandError, Exit, complain, describe
 from kraken.cli.graph import drawing_options, refuse_terminal, split, write
-from kraken.cli.output import Output, as_yaml, assignments, count, span
+from kraken.cli.modulecheck import check
+from kraken.cli.output import Output, as_yaml, assignments, span
 from kraken.cli.rows import REFUSED, refused_row
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Cell, Column
 from kraken.errors import KrakenError
 
 if TYPE_CHECKING:
-    from kraken.cli.modulefiles import Checked
     from kraken.model.catalog import Catalog
 
 MODULES = (
@@ -103,53 +103,7 @@ def show(session: Session, name: str, form: str) -> None:
     )
 
 
-with_option = click.option(
-    "--with",
-    "beside",
-    multiple=True,
-    type=click.Path(path_type=Path, exists=True),
-    metavar="PATH",
-    help="Modules that will be there too, like a collections path; may be given again.",
-)
-
-
-@module.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR|FILE...")
-@with_option
-@output_option("table", "json")
-@pass_session
-def check(session: Session, paths: tuple[Path, ...], beside: tuple[Path, ...], form: str) -> int:
-    """Check module files, without a daemon: read them, and see whether they fit together.
-
-    DIR holds module files, or is a collection or a collections path. Each problem is one line,
-    FILE:LINE: KEY: what is wrong; what would be right. Warns of names in conditions that look like
-    a variable mistyped: what no module declares counts as an attribute. Exits with 1 when a module
-    would be refused.
-
-    \b
-    kraken module check extensions/kraken --with ~/.ansible/collections
-    """
-    from kraken.cli.modulefiles import check_files
-
-    checked = check_files(paths, beside)
-    session.output.show(form, checked.as_json(), table=lambda: _show_checked(session.output, checked))
-    return Exit.ERROR if checked.problems or not checked.modules else Exit.DONE
-
-
-def _show_checked(output: Output, checked: Checked) -> None:
-    for problem in checked.problems:
-        output.line(output.paint("error: ", "bad") + describe(problem))
-    for warning in checked.warnings:
-        output.line(output.paint("warning: ", "warn") + describe(warning))
-    if checked.attributes:
-        output.line(printable(f"counted as attributes: {', '.join(checked.attributes)}"))
-    fine = f"{count(len(checked.modules), 'module')} fine"
-    if checked.problems:
-        output.line(f"{fine}, {count(len(checked.problems), 'problem')}.")
-    elif checked.modules:
-        output.line(f"{fine}: {', '.join(checked.modules)}.")
-    else:
-        output.line("No Kraken module there: they are YAML files that begin with `kraken_module: 1`.")
+module.add_command(check)
 
 
 @module.command()

@@ -225,6 +225,7 @@ def _unreached(catalog: Catalog, studies: list[_Study], told: list[Finding]) -> 
     dead = {finding.name for finding in told if finding.code == "dead-mutation"}
     awaited: set[Fact] = set()
     for key in dead:
+        awaited.update(*(reached.missed.get(key, ()) for study in studies for reached in study.reached))
         for change in catalog.mutations[key].changes:
             variable = catalog.variables[change.variable]
             targets = (variable.values or ()) if change.target == CFG_VALUE else (change.target,)
@@ -266,16 +267,18 @@ def _traps(catalog: Catalog, studies: list[_Study]) -> Iterator[Finding]:
 def _trap_finding(catalog: Catalog, where: tuple[Fact, ...], traps: list[Trap]) -> Finding:
     lost = [where_text([fact]) for fact in dict.fromkeys(f for trap in traps for f in trap.lost)]
     name = where_text(where)
+    severity = Severity.WARNING if traps[0].wished else Severity.ERROR
     if lost:
         what = f"from {name} no path leads to {listed(lost)}, which a node can be brought to before"
     else:
         what = f"nothing leads out of {name} again"
-    severity = Severity.WARNING if traps[0].wished else Severity.ERROR
+        if not any(trap.disruptive for trap in traps):
+            severity = Severity.NOTE  # as when something was mended
     todo = "add a mutation that leads back"
     if all(trap.passing for trap in traps):
         severity = Severity.NOTE
         todo = "it lasts until a look sees the node again; add a mutation that leads out, for when none does"
-    elif traps[0].wished:
+    elif severity is not Severity.ERROR:
         todo += f", or accept it with --ignore trap:{name.replace(' ', ',')}"
     places = tuple(place for variable, _ in where for place in places_of(catalog, variable))
     return Finding("trap", severity, name.replace(" ", ","), places, (), what, todo)
@@ -325,7 +328,7 @@ def _failing_finding(slice_: Slice, loop: FailingLoop) -> Finding:
         what,
         "let the mutation start from what it fails to as well, so that it is merely tried again"
         if serious
-        else "nothing, if that is the way to try it again",
+        else "nothing needs to be done, if that is the way to try it again",
     )
 
 

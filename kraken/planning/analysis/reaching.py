@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kraken.model.module import Mutation
@@ -23,7 +23,8 @@ class Trap:
     Attributes:
         where: what all of them have in common.
         lost: values a node fresh from nothing can be brought to, and these cannot any more.
-        stuck: nothing ever gives `where` (one variable) another value, or makes it forgotten.
+        stuck: nothing ever gives `where` (one variable) another value, or makes it forgotten, and a
+            mutation leads there. disruptive: one of those can end somebody's work.
         wished: a mutation leads there, so somebody may want it; else only a time-out or the world does.
         passing: nobody but a time-out says so, and a look that sees otherwise ends it.
     """
@@ -31,6 +32,7 @@ class Trap:
     where: tuple[Fact, ...]
     lost: tuple[Fact, ...]
     stuck: bool
+    disruptive: bool
     wished: bool
     passing: bool
 
@@ -45,6 +47,7 @@ class Reached:
         revived: of the dead, those that what a task reports may let start.
         values: that can be had, or be seen.
         reported: that nothing declared leads to, and that a task may report.
+        missed: that nothing leads to, for each of the dead those it needs.
     """
 
     live: set[str] = field(default_factory=set)
@@ -52,6 +55,7 @@ class Reached:
     revived: set[str] = field(default_factory=set)
     values: set[Fact] = field(default_factory=set)
     reported: set[Fact] = field(default_factory=set)
+    missed: dict[str, set[Fact]] = field(default_factory=dict)
     traps: list[Trap] = field(default_factory=list)
 
 
@@ -68,6 +72,7 @@ def examine(slice_: Slice, relaxed: Relaxed, space: Space | None) -> Reached:
             found.dead.pop(key, None)
         elif key not in found.live:
             found.dead[key] = _lack_text(slice_, act, lacks)
+            found.missed[key] = {fact for var, mask, _ in lacks for fact in _facts_of(slice_, var, mask)}
         if relaxed.starts(act.edge, relaxed.reported):
             found.revived.add(key)
     found.revived -= found.live
@@ -79,9 +84,13 @@ def examine(slice_: Slice, relaxed: Relaxed, space: Space | None) -> Reached:
 
 def _facts(slice_: Slice, masks: Iterable[int]) -> Iterator[Fact]:
     for var, mask in enumerate(masks):
-        for value in range(1, mask.bit_length()):
-            if mask >> value & 1:
-                yield slice_.fact(var, value)
+        yield from _facts_of(slice_, var, mask)
+
+
+def _facts_of(slice_: Slice, var: int, mask: int) -> Iterator[Fact]:
+    for value in range(1, mask.bit_length()):
+        if mask >> value & 1:
+            yield slice_.fact(var, value)
 
 
 def _lack_text(slice_: Slice, act: Act, lacks: list[tuple[int, int, bool]]) -> str:
@@ -118,11 +127,12 @@ def _traps(slice_: Slice, relaxed: Relaxed, space: Space | None) -> Iterator[Tra
     acts = slice_.acts or ()
     seen = {(var, value) for act in acts for var, values in act.edge.observes for value in values}
     made = {fact for act in acts for fact in act.edge.sets}
-    for where in dict.fromkeys((*losses, *(((fact),) for fact in stuck))):
+    for where in dict.fromkeys((*losses, *((fact,) for fact in sorted(stuck)))):
         yield Trap(
             where=tuple(slice_.fact(*fact) for fact in where),
             lost=tuple(slice_.fact(*fact) for fact in losses.get(where, ())),
             stuck=len(where) == 1 and where[0] in stuck,
+            disruptive=stuck.get(where[0], False),
             wished=any(fact in made for fact in where),
             passing=any(
                 fact[1] and fact not in made and fact not in seen and any(var == fact[0] for var, _ in seen)
@@ -131,33 +141,45 @@ def _traps(slice_: Slice, relaxed: Relaxed, space: Space | None) -> Iterator[Tra
         )
 
 
-Where = tuple[tuple[int, int], ...]
+Code = tuple[int, int]
+"""A variable and a value of it, as numbers of the problem."""
+
+Where = tuple[Code, ...]
+Stuck = dict[Code, bool]
+"""What nothing leads out of -> whether a disruptive mutation leads there."""
 
 
-def _exact(slice_: Slice, space: Space) -> tuple[dict[Where, list[tuple[int, int]]], set[tuple[int, int]]]:
+def _exact(slice_: Slice, space: Space) -> tuple[dict[Where, list[Code]], Stuck]:
     wanted = _made(slice_, {m.act for i in space.planned for m in space.moves[i] if is_planned(m)})
     reached = [space.values(space.reached(start)) for start in range(len(space.states))]
-    losses: dict[Where, list[tuple[int, int]]] = {}
+    losses: dict[Where, list[Code]] = {}
     for var, value in wanted:
         bit = space.bit(var, value)
         bad = {i for i, bits in enumerate(reached) if not bits & bit}
         for where in _patterns(space, bad):
             losses.setdefault(where, []).append((var, value))
-    entered: set[tuple[int, int]] = set()
-    for i, own in enumerate(space.moves):
-        for move in own:
+    entered: Stuck = {}
+    for i in space.planned:
+        for move in space.moves[i]:
             if move.kind is Kind.MUTATION:
-                before = space.states[i]
-                entered.update(fact for fact in move.act.edge.sets if before[fact[0]] not in (0, fact[1]))
-    stuck: set[tuple[int, int]] = set()
-    for var, value in entered:
+                _enter(entered, move.act, [1 << value for value in space.states[i]])
+    stuck: Stuck = {}
+    for (var, value), disruptive in entered.items():
         others = sum(space.bit(var, other) for other in range(len(slice_.problem.values[var])))
         others &= ~space.bit(var, value)
         if _is_closed(slice_, var) and not any(
             reached[i] & others for i, state in enumerate(space.states) if state[var] == value
         ):
-            stuck.add((var, value))
+            stuck[var, value] = disruptive
     return losses, stuck
+
+
+def _enter(entered: Stuck, act: Act, before: Sequence[int]) -> None:
+    """Note what a mutation gives where, of the values there may be before, some is known and another."""
+    operator = act.edge.operator
+    for var, value in act.edge.sets:
+        if isinstance(operator, Mutation) and before[var] & ~(1 << FORGOTTEN | 1 << value):
+            entered[var, value] = entered.get((var, value), False) or operator.disruptive
 
 
 def _patterns(space: Space, bad: set[int]) -> Iterator[Where]:
@@ -184,19 +206,15 @@ def _matching(space: Space, where: list[tuple[int, int]]) -> Iterator[int]:
             yield i
 
 
-def _conservative(
-    slice_: Slice, relaxed: Relaxed
-) -> tuple[dict[Where, list[tuple[int, int]]], set[tuple[int, int]]]:
+def _conservative(slice_: Slice, relaxed: Relaxed) -> tuple[dict[Where, list[Code]], Stuck]:
     acts = [act for act in slice_.acts or () if relaxed.starts(act.edge, relaxed.planned)]
     wanted = _made(slice_, acts)
-    entered = {
-        (var, value)
-        for act in acts
-        for var, value in act.edge.sets
-        if relaxed.possible[var] & _before(slice_, act, var) & ~(1 | 1 << value)
-    }
-    losses: dict[Where, list[tuple[int, int]]] = {}
-    stuck: set[tuple[int, int]] = set()
+    entered: Stuck = {}
+    for act in acts:
+        masks = [relaxed.planned[v] & _before(slice_, act, v) for v in range(len(relaxed.planned))]
+        _enter(entered, act, masks)
+    losses: dict[Where, list[Code]] = {}
+    stuck: Stuck = {}
     for var, mask in enumerate(relaxed.possible):
         for value in range(1, mask.bit_length()):
             if not mask >> value & 1:
@@ -206,7 +224,7 @@ def _conservative(
             if lost:
                 losses[((var, value),)] = lost
             if (var, value) in entered and _is_closed(slice_, var) and masks[var] == 1 << value:
-                stuck.add((var, value))
+                stuck[var, value] = entered[var, value]
     return losses, stuck
 
 

@@ -153,6 +153,14 @@ def test_a_disruptive_mutation_never_starts_from_what_nobody_knows(words: Any) -
     assert names(found(words.catalog(), "dead-mutation")) == ["m.speed_up"]
 
 
+def test_a_mutation_to_what_cannot_be_known_then_is_dead(machine: Any) -> None:
+    machine.variable("os", "UP DOWN", known_when={"power": "ON"})
+    machine.discovery("greet", "os")
+    machine.mutation("rise", {"power": "OFF"}, changes={"os": (None, "UP")})
+
+    assert names(found(machine.catalog(), "dead-mutation")) == ["m.rise"]
+
+
 def test_what_a_task_may_report_makes_it_a_warning(words: Any) -> None:
     words.variable("health", "GOOD BAD")
     words.mutation("test", changes={"health": (None, "GOOD")}, action=TASKS)
@@ -200,10 +208,39 @@ def test_what_a_dead_mutation_says_is_not_told_twice(words: Any) -> None:
     words.discovery("watch", ("sun", "DOWN"))
     words.mutation("light", {"sun": "UP"}, changes={"lamp": ("DARK", "LIT")})
 
-    assert [(f.code, f.name) for f in serious(found(words.catalog()))] == [
-        ("dead-mutation", "m.light"),
-        ("unreached-value", "sun=UP"),
-    ]
+    assert [(f.code, f.name) for f in serious(found(words.catalog()))] == [("dead-mutation", "m.light")]
+
+
+def test_a_value_that_is_one_of_several_to_start_from_is_told_all_the_same(machine: Any) -> None:
+    machine.variable("disk", "BLANK WRITTEN BROKEN")
+    machine.discovery("look_at_disk", ("disk", "BLANK", "WRITTEN"), requires={"disk.bay": "ANY"})
+    machine.mutation("write", changes={"disk": (("BLANK", "BROKEN"), "WRITTEN")})
+    machine.mutation("wipe", changes={"disk": ("WRITTEN", "BLANK")})
+
+    assert names(found(machine.catalog(), "unreached-value")) == ["disk=BROKEN"]
+
+
+def test_a_value_seen_only_of_what_is_known_already_is_reached(machine: Any) -> None:
+    machine.variable("os", "UP ILL")
+    machine.discovery("greet", ("os", "UP"))
+    machine.discovery("examine", ("os", "UP", "ILL"), requires={"os": ("UP", "ILL")})
+    machine.mutation("heal", changes={"os": ("ILL", "UP")})
+
+    assert found(machine.catalog()) == []
+
+
+@pytest.mark.parametrize("states_max", [400, 0])
+def test_what_the_failure_of_another_variables_mutation_leads_to_is_reached(
+    machine: Any, states_max: int
+) -> None:
+    machine.variable("fuse", "WHOLE BLOWN")
+    machine.discovery("test_fuse", ("fuse", "WHOLE"))
+    machine.mutation("replace", changes={"fuse": ("BLOWN", "WHOLE")})
+    machine.mutation(
+        "kick", changes={"power": ("OFF", "ON")}, cost=9.0, fails_to={"fuse": "BLOWN"}, disruptive=True
+    )
+
+    assert serious(found(machine.catalog(), states_max=states_max)) == []
 
 
 # Traps ----------------------------------------------------------------------------------------------
@@ -219,24 +256,37 @@ def test_a_failure_without_a_way_out_is_an_error(machine: Any) -> None:
     assert "from os=BROKEN no path leads to os=UP" in trap.what
 
 
-def test_what_is_known_does_not_become_another_by_being_forgotten(machine: Any) -> None:
+@pytest.mark.parametrize("states_max", [400, 0])
+def test_what_is_known_does_not_become_another_by_being_forgotten(machine: Any, states_max: int) -> None:
     """The planner never counts on it, so a power cycle and another look are no way out."""
     machine.variable("os", "UP BROKEN", known_when={"power": "ON"})
     machine.discovery("greet", "os")
     machine.mutation("update", {"power": "ON"}, changes={"os": ("UP", "UP")})
 
-    assert names(found(machine.catalog(), "trap")) == ["os=BROKEN"]
+    assert names(found(machine.catalog(), "trap", states_max=states_max)) == ["os=BROKEN"]
 
 
-def test_a_way_of_no_return_that_somebody_may_wish_is_a_warning(machine: Any) -> None:
-    machine.variable("label", "BLANK PRINTED")
-    machine.discovery("read", "label")
-    machine.mutation("print", changes={"label": ("BLANK", "PRINTED")})
+@pytest.mark.parametrize(("disruptive", "severity"), [(True, Severity.WARNING), (False, Severity.NOTE)])
+def test_a_way_of_no_return_is_a_warning_if_it_disrupts_and_else_a_note(
+    machine: Any, disruptive: bool, severity: Severity
+) -> None:
+    machine.variable("disk", "WRITTEN WIPED")
+    machine.discovery("look_at_disk", "disk")
+    machine.mutation("wipe", changes={"disk": ("WRITTEN", "WIPED")}, disruptive=disruptive)
 
     (trap,) = found(machine.catalog(), "trap")
-    assert (trap.name, trap.severity) == ("label=PRINTED", Severity.WARNING)
-    assert "nothing leads out of label=PRINTED" in trap.what
-    assert "--ignore trap:label=PRINTED" in trap.todo
+    assert (trap.name, trap.severity) == ("disk=WIPED", severity)
+    assert "nothing leads out of disk=WIPED" in trap.what
+    assert "--ignore trap:disk=WIPED" in trap.todo
+
+
+def test_what_mends_a_failure_needs_no_way_back_to_it(machine: Any) -> None:
+    machine.variable("fan", "FINE STUCK")
+    machine.discovery("hear", ("fan", "FINE"))
+    machine.discovery("watch", "fan", requires={"fan": ("FINE", "STUCK")})
+    machine.mutation("kick", changes={"fan": ("STUCK", "FINE")}, disruptive=True)
+
+    assert found(machine.catalog(), "trap") == []
 
 
 def test_a_way_of_no_return_loses_what_came_before(machine: Any) -> None:
@@ -327,7 +377,11 @@ def healer(machine: Any) -> Any:
     return machine
 
 
-def test_a_value_that_comes_back_after_each_power_cycle_is_a_loop(healer: Any) -> None:
+@pytest.mark.parametrize("cost", [9.0, 0.5])
+def test_a_value_that_comes_back_after_each_power_cycle_is_a_loop(healer: Any, cost: float) -> None:
+    """Whether the path has a look, as the dearer mutation's, or one just comes before the next step."""
+    healer.mutation("set_up", {"power": "ON"}, changes={"health": ("UNKNOWN", "GOOD")}, cost=cost)
+
     (loop,) = found(healer.catalog(), "undo-loop")
     assert (loop.name, loop.severity) == ("m.switch_off+m.switch_on", Severity.WARNING)
     assert "health=BAD is forgotten on the way and may be seen again" in loop.what
@@ -392,6 +446,16 @@ def test_a_disruptive_mutation_that_waits_for_what_nobody_sees_is_noted(machine:
     assert (note.code, note.name, note.severity) == ("never-confirmed", "m.kick", Severity.NOTE)
 
 
+def test_a_disruptive_mutation_that_waits_for_what_a_look_reports_is_fine(machine: Any) -> None:
+    machine.variable("fan", "SLOW FAST STUCK")
+    machine.discovery("hear", "fan")
+    machine.mutation("up", changes={"fan": ("SLOW", "FAST")}, fails_to={"fan": "STUCK"})
+    machine.mutation("down", changes={"fan": ("FAST", "SLOW")})
+    machine.mutation("kick", changes={"fan": ("STUCK", "SLOW")}, disruptive=True)
+
+    assert found(machine.catalog(), "never-confirmed") == []
+
+
 # Equal paths ----------------------------------------------------------------------------------------
 
 
@@ -405,6 +469,13 @@ def test_two_mutations_of_equal_cost_to_one_end_are_noted(machine: Any) -> None:
 @pytest.mark.parametrize("better", [{"cost": 0.5}, {"cost": 2.0}, {"disruptive": True}])
 def test_what_cost_or_disruption_decides_is_not_ambiguous(machine: Any, better: dict[str, Any]) -> None:
     machine.mutation("press", changes={"power": ("OFF", "ON")}, **better)
+
+    assert found(machine.catalog(), "equal-paths") == []
+
+
+def test_a_look_of_equal_cost_is_no_ambiguity(machine: Any) -> None:
+    """What it finds decides, and it is tried first."""
+    machine.mutation("press", changes={"power": ("UNKNOWN", "ON")})
 
     assert found(machine.catalog(), "equal-paths") == []
 
