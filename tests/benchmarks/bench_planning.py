@@ -6,6 +6,10 @@ Run: python tests/benchmarks/bench_planning.py [--json]
 `pipe(k)`: the same, each variable's mutations requiring the one before it to be 3.
 `cold(s)`: cold boot of a node with s services (6 + s variables), from power off to in service.
 `reimage(s)`: the same node in service on another image: it must drain, reboot and start all again.
+
+Printed beside it what the ancestor (LANL's kraken, in Go) took on a machine of this kind to build its
+graph, which it needs before its first path: it enumerates the product of all variables. Its realistic
+domain had 15 mutations: 18 ms to build, then 6,921 paths per CPU second.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from kraken.model.module import (
 )
 from kraken.planning.path import Path
 from kraken.planning.planner import Planner
+from kraken.planning.timing import makespan
 
 ACTION = Action("tcp", None, FilePath())
 Case = tuple[Catalog, dict[str, str], dict[str, str]]  # catalog, dsc, cfg
@@ -134,6 +139,8 @@ def cold_cost(s: int) -> float:
 
 CASES: dict[str, Callable[[], Case]] = {
     "chainB(4)": lambda: chain(4),
+    "chainB(5)": lambda: chain(5),
+    "chainB(6)": lambda: chain(6),
     "chainB(7)": lambda: chain(7),
     "chainB(16)": lambda: chain(16),
     "chainB(64)": lambda: chain(64),
@@ -148,8 +155,12 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 
+ANCESTOR_MS = {"chainB(5)": 520.0, "chainB(6)": 9_200.0, "chainB(7)": 240_000.0}
+
+
 def measure(case: Case) -> dict[str, float]:
-    """First plan, from nothing: CPU ms, least of three; vertices expanded; steps; cost."""
+    """First plan, from nothing: CPU ms, least of three; peak memory; vertices expanded; steps; cost;
+    and the time it takes when steps that need not wait for one another run side by side."""
     catalog, dsc, cfg = case
     best = float("inf")
     for _ in range(3):
@@ -158,11 +169,17 @@ def measure(case: Case) -> dict[str, float]:
         answer = planner.find_path({}, dsc, cfg)
         best = min(best, time.process_time() - start)
     assert isinstance(answer, Path), answer
+    tracemalloc.start()
+    Planner(catalog).find_path({}, dsc, cfg)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     return {
         "cpu_ms": best * 1000,
+        "peak_kib": peak / 1024,
         "expanded": planner.stats().expanded,
         "steps": len(answer.steps),
         "cost": answer.cost,
+        "makespan": makespan(answer),
     }
 
 
@@ -223,9 +240,14 @@ def main() -> None:
     if "--json" in sys.argv:
         print(json.dumps(result, indent=2))
         return
-    print(f"{'first plan':<14}{'CPU ms':>9}{'expanded':>10}{'steps':>7}{'cost':>8}")
+    heads = ("CPU ms", "ancestor", "KiB", "expanded", "steps", "cost", "makespan")
+    print(f"{'first plan':<14}" + "".join(f"{head:>10}" for head in heads))
     for name, row in table.items():
-        print(f"{name:<14}{row['cpu_ms']:>9.1f}{row['expanded']:>10}{row['steps']:>7}{row['cost']:>8g}")
+        ancestor = f"{ANCESTOR_MS[name]:,.0f}" if name in ANCESTOR_MS else "-"
+        print(
+            f"{name:<14}{row['cpu_ms']:>10.1f}{ancestor:>10}{row['peak_kib']:>10,.0f}"
+            f"{row['expanded']:>10}{row['steps']:>10}{row['cost']:>10g}{row['makespan']:>10g}"
+        )
     for title in ("lookups per CPU s", "many nodes"):
         print(f"\n{title}")
         for name, value in result[title].items():
