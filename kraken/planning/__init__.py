@@ -7,4 +7,5 @@ import it; it imports only the model (and networkx, for the graphs people look a
 Read in this order: `path` (the answers), `planner` (the door, and its cache), `problem` (a question
 in numbers), `factoring`, `leaf`, `bound` and `search` (how it is answered; ADR 4), `reason` (why
 there is no path), `offline` and `graph` (for people), `picture` and `drawing` (graphs as pictures).
+`analysis` says what is wrong with a set of Kraken modules.
 """

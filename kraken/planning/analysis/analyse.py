@@ -295,7 +295,7 @@ def _undo_finding(slice_: Slice, loop: UndoLoop) -> Finding:
     keys = [mutation.key for mutation in loop.mutations]
     back = _words(slice_, loop.seen)
     what = (
-        f"with Cfg {_words(slice_, loop.wishes)} the engine would do {', '.join(keys)} in turn for ever: "
+        f"with Cfg {_words(slice_, loop.wishes)} the engine would do {', '.join(keys)} again and again: "
         f"{back} is forgotten on the way and may be seen again as it was"
     )
     return Finding(

@@ -18,7 +18,7 @@ CODES: Final = {
     "unreached-value": "nothing leads to a declared value",
     "trap": "a state from which no path leads back to values that could be had before",
     "never-discovered": "a variable that is mutated, and that no discovery observes",
-    "undo-loop": "mutations that undo each other for ever, each of them succeeding",
+    "undo-loop": "mutations that undo each other again and again, each of them succeeding",
     "fails-to-loop": "where a mutation ends when it fails, the cheapest path leads into it again",
     "equal-paths": "two cheapest paths, told apart by the order of declaration only",
     "shadowed-attribute": "a variable with the name of an attribute that is read elsewhere",

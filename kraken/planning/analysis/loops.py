@@ -4,7 +4,8 @@ The engine always takes the next step of a cheapest path to a fixed Cfg, and eac
 it nearer. It can go in circles only where something it did not plan for happens on the way:
 
 - what a mutation made it forget is seen again as it was, by a look that comes before the next step.
-  Each round ends well, so no failure is counted and nothing ever stops it: `undo_loops`;
+  Each round ends well, so no failure is counted, and only the engine's limit of steps stops it:
+  `undo_loops`;
 - a mutation fails, and the cheapest path from what its time-out asserts leads into it again. Failures
   are counted for each mutation apart and in a row, so quarantine ends that: `failing_loops`.
 
@@ -33,7 +34,7 @@ Wishes = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class UndoLoop:
-    """Mutations the engine would do in turn, for ever, with this Cfg; `seen` is what comes back."""
+    """Mutations the engine would do in turn, again and again, with this Cfg; `seen` is what comes back."""
 
     mutations: tuple[Mutation, ...]
     wishes: Wishes
