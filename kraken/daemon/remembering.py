@@ -24,7 +24,9 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
     engine, table = collector.engine, collector.table
     for trouble in memory.troubles:
         if trouble.node in table:
-            engine.restore_trouble(trouble.node, trouble.failures, trouble.quarantined, trouble.since)
+            engine.restore_trouble(
+                trouble.node, trouble.failures, trouble.quarantined, trouble.since, trouble.effort
+            )
     open_runs = {(run.node, run.operator) for run in memory.unfinished}
     for touch in memory.touched:
         mutation = collector.catalog.mutations.get(touch.operator)
@@ -75,9 +77,11 @@ def note_of_step(step: StepEnded) -> Note:
 
 def trouble_of(change: TroubleChanged, now: float) -> list[Change]:
     """A node's failures, as they are kept across a restart."""
-    if not change.failures and change.quarantined is None:
+    if not change.failures and change.quarantined is None and change.effort is None:
         return [ClearTrouble(change.node)]
-    kept: list[Change] = [SetTrouble(change.node, change.failures, change.quarantined, change.since)]
+    kept: list[Change] = [
+        SetTrouble(change.node, change.failures, change.quarantined, change.since, change.effort)
+    ]
     if change.quarantined is not None:
         kept.append(Note(now, change.node, "quarantine", f"quarantined: {change.quarantined}", "engine"))
     return kept

@@ -18,7 +18,7 @@ class Cause(StrEnum):
     WAITING = "WAITING"  # for the world: a mutation nobody performs is under way
     HELD = "HELD"  # somebody said: leave it alone
     BACKOFF = "BACKOFF"  # the next step failed lately; it is tried again later
-    QUARANTINED = "QUARANTINED"  # it failed too often; a person must release it
+    QUARANTINED = "QUARANTINED"  # it failed too often, or never stays as wished; a person must release it
     BUDGET = "BUDGET"  # the next step waits for its turn
     STALE = "STALE"  # what was last seen is too old to act on
     UNKNOWN = "UNKNOWN"  # the next step needs a value nobody knows, or nobody has seen

@@ -5,10 +5,12 @@ from __future__ import annotations
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Verdict
 from kraken.engine.doubt import Doubt, doubt
-from kraken.engine.effects import Effect, TroubleChanged
+from kraken.engine.effects import Effect
+from kraken.engine.effort import is_spent, reason
 from kraken.engine.explain import hold_text
 from kraken.engine.looks import Looks
 from kraken.engine.progress import Look, Phase, Progress, Trouble
+from kraken.engine.retry import trouble_changed
 from kraken.engine.settings import Settings
 from kraken.engine.steps import Steps
 from kraken.model.catalog import Catalog
@@ -69,17 +71,23 @@ class Decider:
         if blind and isinstance(path, NoPath):
             hoped = self.planner.find_path_in(progress.class_, progress.state, progress.cfg)
             path = self._partial(progress, path, hoped, blind) or path
+        for way in (path,) if hoped is path else (path, hoped):
+            if isinstance(way, Path) and len(way.steps) > progress.effort.longest:
+                progress.effort = progress.effort.facing(len(way.steps))
         self._drop_unwanted(progress, path, hoped, now, effects)
         if isinstance(path, NoPath):
             return self._under_way(progress) or self._no_path(progress, hoped, blind, now)
         verdict: Verdict | None = None
         for step in path.next_steps:
-            candidate = self._take_up(progress, step, differing, now)
+            candidate = self._take_up(progress, step, differing, now, effects)
             verdict = verdict or candidate
         under_way = self._under_way(progress)
         if under_way is not None:
             return under_way
         assert verdict is not None, "a path that is not empty has a next step"
+        if verdict.cause is Cause.QUARANTINED:
+            progress.trouble.quarantined, progress.trouble.since = verdict.detail, now
+            effects.append(trouble_changed(progress))
         return verdict
 
     def stale_at(self, progress: Progress) -> float | None:
@@ -147,10 +155,12 @@ class Decider:
                 stale_at = at if stale_at is None else min(stale_at, at)
         if progress.trouble and progress.trouble.quarantined is None:  # that, a person must end
             progress.trouble = Trouble()
-            effects.append(TroubleChanged(progress.node.name, {}, None, 0.0))
+            effects.append(trouble_changed(progress))
         return Verdict(Cause.CONVERGED, "", "", stale_at)
 
-    def _take_up(self, progress: Progress, step: Step, differing: list[str], now: float) -> Verdict | None:
+    def _take_up(
+        self, progress: Progress, step: Step, differing: list[str], now: float, effects: list[Effect]
+    ) -> Verdict | None:
         """Start the step, or say why not; None when it is under way already."""
         operator = step.operator
         if isinstance(operator, Discovery):
@@ -168,8 +178,10 @@ class Decider:
         doubted = self._doubt(progress, operator, differing, now)
         if doubted is not None:
             return self._look_first(progress, doubted, now)
+        if is_spent(progress, self.settings):
+            return Verdict(Cause.QUARANTINED, "", reason(progress))
         if operator.action is None:
-            self._steps.wait(progress, operator, now)
+            self._steps.wait(progress, operator, now, effects)
             return None
         self.batches.add(operator, progress.node.name, now)
         progress.gathered[operator.key] = self._steps.targets(progress, operator)

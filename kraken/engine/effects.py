@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kraken.engine.cause import Cause
+from kraken.model.effort import Effort
 from kraken.model.module import Mutation
 from kraken.model.run import Outcome, Run
 
@@ -51,12 +52,14 @@ class TroubleChanged:
     Attributes:
         failures: mutation key -> times it failed in a row.
         quarantined: the reason, None while it is not.
+        effort: what was done for it in vain so far; None when that is not worth keeping.
     """
 
     node: str
     failures: Mapping[str, int]
     quarantined: str | None
     since: float
+    effort: Effort | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,17 @@ from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.deciding import Decider
 from kraken.engine.doubt import FORGOTTEN_SOURCE
-from kraken.engine.effects import Assert, CauseChanged, Effect, Start, TroubleChanged
+from kraken.engine.effects import Assert, CauseChanged, Effect, Start
+from kraken.engine.effort import forgive, recover, rest, resume
 from kraken.engine.explain import explain
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
 from kraken.engine.progress import Phase, Progress, Trouble
+from kraken.engine.retry import trouble_changed
 from kraken.engine.settings import Settings
 from kraken.engine.steps import Steps
 from kraken.model.catalog import Catalog
+from kraken.model.effort import Effort
 from kraken.model.hold import HoldTable
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import NodeTable
@@ -185,9 +188,10 @@ class Engine:
             self._dirty[name] = None
             for look in progress.looks.values():
                 look.blind, look.failures = False, 0
+            forgive(progress)
             if progress.trouble:
-                progress.trouble = Trouble()
-                effects.append(TroubleChanged(name, {}, None, 0.0))
+                progress.trouble, progress.kept = Trouble(), False
+                effects.append(trouble_changed(progress))
         return effects
 
     def know(self, node: str, now: float) -> None:
@@ -195,11 +199,18 @@ class Engine:
         self._changed(Changed(node), now)
 
     def restore_trouble(
-        self, node: str, failures: Mapping[str, int], quarantined: str | None, since: float
+        self,
+        node: str,
+        failures: Mapping[str, int],
+        quarantined: str | None,
+        since: float,
+        effort: Effort | None = None,
     ) -> None:
         """Remember what a former life of the daemon knew of this node's failures."""
         progress = self._progress[node]
         progress.trouble = Trouble(failures=dict(failures), quarantined=quarantined, since=since)
+        if effort is not None:
+            resume(progress, effort)
         self._steps.pause_again(progress)
         self._dirty[node] = None
 
@@ -250,12 +261,14 @@ class Engine:
             attributes = node.attribute_values()
             if attributes != progress.attributes:
                 progress.attributes = attributes
+                forgive(progress)
                 self._looks.reconsider(progress)
             progress.class_ = self.planner.class_of(attributes)
         if side is Side.CFG or side is None:
             cfg = node.cfg_values()
             if cfg != progress.cfg:
                 progress.cfg = cfg
+                forgive(progress)
                 progress.trouble.retry_at.clear()
         if side is not Side.CFG:
             state = self.catalog.known(node.dsc_values(), progress.attributes)
@@ -333,10 +346,14 @@ class Engine:
         looks, wake_at = self._looks.due(progress, now)
         for look in looks:
             self._decider.queue(progress, look, now)
+        if progress.calm_since is not None:
+            recover(progress, self.settings, now)
         if asserted:
             verdict = Verdict(Cause.BACKOFF, "", "a step timed out just now", now)
         else:
             verdict = self._decider.decide(progress, now, effects)
+        if rest(progress, verdict.cause, now):
+            effects.append(trouble_changed(progress))
         for key in gathered:
             if key not in progress.gathered:
                 self.batches.drop(key, progress.node.name)
@@ -359,7 +376,7 @@ class Engine:
                 look.queued, look.run_id, look.asked_at = False, run.id, now
             else:
                 writes = progress.gathered.pop(operator.key)
-                self._steps.issue(progress, run, operator, writes)
+                self._steps.issue(progress, run, operator, writes, effects)
                 ends_by = self._steps.ends_by(progress.underway[operator.key])
                 self._judge(progress, Verdict(Cause.RUNNING, operator.key, "", ends_by), now, effects)
                 self._wake(progress, ends_by)

@@ -41,7 +41,7 @@ def explain(
             particulars = verdict.detail if subject else ""
             following = "tries again"
         case Cause.QUARANTINED:
-            topic, particulars = "failed too often", verdict.detail
+            topic, _, particulars = verdict.detail.partition(": ")
             following = "`kraken retry` releases it"
         case Cause.BUDGET:
             topic, following = f"{subject} waits for its turn", "starts when a place is free"

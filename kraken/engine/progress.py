@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kraken.engine.cause import Cause, Verdict
+from kraken.model.effort import NOTHING
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import Node
 from kraken.model.update import UNKNOWN, Value
@@ -87,15 +88,20 @@ class Progress:
             ended, or when it was forgotten; what earlier runs saw does not count.
         unsettled: variables that nobody has seen since a mutation of them ended (or was lost).
         gathered: keys of mutations that wait for their turn, with what each would write.
+        effort: what was done for it since it last stayed as wished; kept: the store knows of it.
+        calm_since: since when it is CONVERGED, while there is an effort to be forgotten; None: it is not.
         wake_at: the earliest time at which the engine's alarm for the node goes off; None: never.
     """
 
     __slots__ = (
         "attributes",
         "born",
+        "calm_since",
         "cfg",
         "class_",
+        "effort",
         "gathered",
+        "kept",
         "looks",
         "node",
         "since",
@@ -121,6 +127,9 @@ class Progress:
         self.touched: dict[str, int] = {}
         self.unsettled: set[str] = set()
         self.trouble = Trouble()
+        self.effort = NOTHING
+        self.calm_since: float | None = None
+        self.kept = False
         self.verdict = Verdict(Cause.UNKNOWN)
         self.since = now
         self.wake_at: float | None = None

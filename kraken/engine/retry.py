@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from kraken.engine.progress import Trouble
+from kraken.engine.effects import TroubleChanged
+from kraken.engine.progress import Progress, Trouble
 from kraken.engine.settings import Settings
 
 
@@ -26,7 +27,7 @@ def note_failure(trouble: Trouble, settings: Settings, key: str, message: str, n
     trouble.messages[key] = message
     trouble.since = now
     if failures >= settings.quarantine_after:
-        trouble.quarantined = f"{key} failed {failures} times in a row; last: {message or 'no reason given'}"
+        trouble.quarantined = f"{key} failed {failures} times in a row: {message or 'no reason given'}"
         trouble.retry_at.pop(key, None)
     else:
         trouble.retry_at[key] = now + backoff_s(settings, failures, _jitter_seed(seed, key, failures))
@@ -44,6 +45,15 @@ def note_success(trouble: Trouble, key: str) -> bool:
     trouble.retry_at.pop(key, None)
     trouble.messages.pop(key, None)
     return trouble.failures.pop(key, None) is not None
+
+
+def trouble_changed(progress: Progress) -> TroubleChanged:
+    """What is to be kept of the node's troubles now."""
+    trouble = progress.trouble
+    effort = progress.effort if progress.kept else None
+    return TroubleChanged(
+        progress.node.name, dict(trouble.failures), trouble.quarantined, trouble.since, effort
+    )
 
 
 def _jitter_seed(seed: str, key: str, failures: int) -> str:

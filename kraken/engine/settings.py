@@ -12,6 +12,8 @@ class Settings:
 
     Attributes:
         quarantine_after: failures in a row of one mutation on one node.
+        rounds: how many times over a node may cost its longest path before it must have stayed as wished.
+        refill_s: how long it must have stayed so until nothing is held against it any more.
         backoff_s, backoff_s_max: first and longest pause after a failure; it doubles in between,
             give or take `backoff_jitter` of itself.
         confirm_s: pauses between looks after a mutation was acknowledged; the last one repeats.
@@ -26,6 +28,8 @@ class Settings:
     """
 
     quarantine_after: int = 5
+    rounds: int = 5
+    refill_s: float = 86400.0
     backoff_s: float = 2.0
     backoff_s_max: float = 300.0
     backoff_jitter: float = 0.2

@@ -6,10 +6,11 @@ from collections.abc import Collection, Hashable, Mapping
 
 from kraken.engine.batches import Batches
 from kraken.engine.doubt import TIMEOUT_SOURCE
-from kraken.engine.effects import Assert, Effect, StepEnded, TroubleChanged
+from kraken.engine.effects import Assert, Effect, StepEnded
+from kraken.engine.effort import begin
 from kraken.engine.looks import Looks
 from kraken.engine.progress import Phase, Progress, Underway
-from kraken.engine.retry import note_failure, note_success, pause_again
+from kraken.engine.retry import note_failure, note_success, pause_again, trouble_changed
 from kraken.engine.settings import Settings
 from kraken.model.catalog import Catalog
 from kraken.model.module import CFG_VALUE, Mutation
@@ -87,8 +88,16 @@ class Steps:
             for other in others
         )
 
-    def issue(self, progress: Progress, run: Run, mutation: Mutation, writes: Mapping[str, str]) -> None:
+    def issue(
+        self,
+        progress: Progress,
+        run: Run,
+        mutation: Mutation,
+        writes: Mapping[str, str],
+        effects: list[Effect],
+    ) -> None:
         """An executor gets it now."""
+        self._begin(progress, mutation, run.issued_at, effects)
         deadline = run.issued_at + run.timeout_s
         progress.underway[mutation.key] = Underway(
             mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id
@@ -102,8 +111,9 @@ class Steps:
             mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id, disowned=True
         )
 
-    def wait(self, progress: Progress, mutation: Mutation, now: float) -> None:
+    def wait(self, progress: Progress, mutation: Mutation, now: float, effects: list[Effect]) -> None:
         """Nobody performs it: the world does, and discovery sees it."""
+        self._begin(progress, mutation, now, effects)
         deadline = now + mutation.timeout_s
         writes = self.targets(progress, mutation)
         progress.underway[mutation.key] = Underway(mutation, Phase.WAITING, writes, now, deadline)
@@ -206,7 +216,7 @@ class Steps:
         del progress.underway[mutation.key]
         note_failure(progress.trouble, self._settings, mutation.key, message, now, self._seed_of(progress))
         effects.append(_ended(progress, step, outcome, now, message))
-        effects.append(_trouble(progress))
+        effects.append(trouble_changed(progress))
         if outcome is not Outcome.TIMEOUT:
             return False
         self.touch(progress, mutation, seen)
@@ -230,7 +240,7 @@ class Steps:
             f"{mutation.key} {how}, and nothing observes {', '.join(hidden)}: "
             f"look at the node, then `kraken retry {node}`"
         )
-        return [_trouble(progress)]
+        return [trouble_changed(progress)]
 
     def touch(self, progress: Progress, mutation: Mutation, seen: Collection[str] = ()) -> None:
         """The mutation is over, or lost: of what it changes only what is seen from now on counts.
@@ -251,6 +261,10 @@ class Steps:
             observable = self._observable[key] = bool(self._looks.observers(progress, variable))
         return observable
 
+    def _begin(self, progress: Progress, mutation: Mutation, now: float, effects: list[Effect]) -> None:
+        if begin(progress, mutation.key, now):
+            effects.append(trouble_changed(progress))
+
     def _end_disowned(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
         del progress.underway[step.mutation.key]
         message = "the node was deleted and declared again meanwhile"
@@ -263,7 +277,7 @@ class Steps:
         del progress.underway[step.mutation.key]
         effects.append(_ended(progress, step, Outcome.OK, now, ""))
         if note_success(progress.trouble, step.mutation.key):
-            effects.append(_trouble(progress))
+            effects.append(trouble_changed(progress))
 
     def _seen(self, progress: Progress, step: Underway) -> bool:
         return all(
@@ -307,8 +321,3 @@ class Steps:
 def _ended(progress: Progress, step: Underway, outcome: Outcome, now: float, message: str) -> StepEnded:
     name = progress.node.name
     return StepEnded(name, step.mutation, step.run_id, outcome, step.started_at, now, message)
-
-
-def _trouble(progress: Progress) -> TroubleChanged:
-    trouble = progress.trouble
-    return TroubleChanged(progress.node.name, dict(trouble.failures), trouble.quarantined, trouble.since)

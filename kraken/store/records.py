@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kraken.model.effort import Effort
 from kraken.model.hold import Hold
 from kraken.model.run import Outcome
 from kraken.model.update import Side, StateUpdate
@@ -76,12 +77,14 @@ class SetTrouble:
         failures: the key of a mutation -> times it failed in a row.
         quarantined: why; None while it is not.
         since: when quarantine began; seconds since the epoch.
+        effort: what was done for the node in vain so far; None when that is not worth keeping.
     """
 
     node: str
     failures: Mapping[str, int]
     quarantined: str | None
     since: float
+    effort: Effort | None = None
 
 
 @dataclass(frozen=True, slots=True)

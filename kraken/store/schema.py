@@ -58,6 +58,7 @@ trouble = Table(
     Column("failures", Text, nullable=False),  # JSON: mutation -> count
     Column("quarantined", Text),
     Column("since", Float, nullable=False),
+    Column("effort", Text),  # JSON: what was done for the node in vain
 )
 
 run = Table(
@@ -103,10 +104,17 @@ entry = Table(
 )
 
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables above, kept as `user_version` in the file's header."""
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+
+def _keep_efforts(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE trouble ADD COLUMN effort TEXT")
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {
+    1: _keep_efforts,
+}
 """version -> the step that leads a file of it to the next one; a released step is never changed."""
 
 

@@ -77,7 +77,8 @@ def _steps(change: Change) -> Iterator[Step]:
             yield from _end(change)
         case SetTrouble():
             row = {"node": change.node, "quarantined": change.quarantined, "since": change.since}
-            yield _SET_TROUBLE, {**row, "failures": _text(dict(change.failures))}
+            effort = None if change.effort is None else _text(change.effort)
+            yield _SET_TROUBLE, {**row, "failures": _text(dict(change.failures)), "effort": effort}
         case ClearTrouble(node):
             yield _CLEAR_TROUBLE, {"p_node": node}
         case Note(at, node, kind, text, source, data):
@@ -91,6 +92,7 @@ def _save(one: StateUpdate) -> Iterator[Step]:
             yield _FORGET_VALUE, {"p_side": one.side.value, "p_node": one.node, "p_variable": one.variable}
             return
         if one.side is Side.ATTRIBUTE and one.variable == PRESENCE:
+            yield _CLEAR_TROUBLE, {"p_node": one.node}
             for side, stamp in ((Side.DSC, _EVER), (Side.CFG, one.stamp), (Side.ATTRIBUTE, one.stamp)):
                 row = {"p_incarnation": stamp[0], "p_sequence": stamp[1]}
                 yield _FORGET_OLDER, {"p_side": side.value, "p_node": one.node, **row}

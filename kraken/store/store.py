@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from kraken.model.effort import Effort
 from kraken.model.hold import Hold
 from kraken.model.run import Outcome
 from kraken.model.update import PRESENCE, Side, Stamp, StateUpdate
@@ -266,11 +267,14 @@ def _touched(connection: Connection) -> Iterator[Touch]:
 
 
 def _troubles(connection: Connection) -> Iterator[SetTrouble]:
-    decode = msgspec.json.Decoder(dict[str, int]).decode
-    for node, failures, quarantined, since in connection.execute(
+    counts = msgspec.json.Decoder(dict[str, int]).decode
+    efforts = msgspec.json.Decoder(Effort).decode
+    for node, failures, quarantined, since, effort in connection.execute(
         select(schema.trouble).order_by(schema.trouble.c.node)
     ):
-        yield SetTrouble(node, decode(failures), quarantined, since)
+        yield SetTrouble(
+            node, counts(failures), quarantined, since, None if effort is None else efforts(effort)
+        )
 
 
 def _entry(row: Row[Any]) -> Entry:

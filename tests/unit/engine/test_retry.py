@@ -31,7 +31,7 @@ def test_the_last_failure_allowed_is_quarantine_with_its_reason() -> None:
 
     note_failure(trouble, SETTINGS, "m.on", "no answer", 30.0, "n1")
 
-    assert trouble.quarantined == "m.on failed 3 times in a row; last: no answer"
+    assert trouble.quarantined == "m.on failed 3 times in a row: no answer"
     assert (trouble.since, trouble.retry_at) == (30.0, {})
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from kraken.errors import StoreError
+from kraken.model.effort import Effort
 from kraken.model.update import StateUpdate
-from kraken.store import Note, SaveUpdates, Store, schema
+from kraken.store import Note, SaveUpdates, SetTrouble, Store, schema
 
 Reopen = Callable[[], Store]
 Update = Callable[..., StateUpdate]
@@ -215,6 +216,23 @@ def test_an_older_file_is_brought_up_to_date_and_keeps_what_it_held(
     assert [one.node for one in kept] == ["n1"]
     assert version == schema.VERSION
     assert "budget" in tables
+
+
+def test_a_file_of_version_1_keeps_its_troubles_and_can_keep_efforts(store: Store, reopen: Reopen) -> None:
+    old = SetTrouble("n1", {"power_ipmi.power_on": 5}, "BMC says no", 20.0)
+    store.write([old])
+    store.close()
+    with sqlite3.connect(store.path) as raw:
+        raw.execute("ALTER TABLE trouble DROP COLUMN effort")
+        raw.execute("PRAGMA user_version = 1")
+    raw.close()
+
+    assert reopen().load().troubles == (old,)
+
+    new = SetTrouble("n2", {}, None, 0.0, Effort(7.5, 4, (("power_ipmi.power_on", 9),), 19.0))
+    reopen().write([new])
+
+    assert reopen().load().troubles == (old, new)
 
 
 def test_a_migration_that_fails_leaves_the_older_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kraken.model.effort import Effort
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.node import Node, NodeTable
 from kraken.model.run import Outcome
@@ -185,11 +186,21 @@ def test_holds_come_back_until_they_are_dropped(store: Store, reopen: Reopen) ->
 
 
 def test_failures_and_quarantine_come_back_until_cleared(store: Store, reopen: Reopen) -> None:
-    worse = SetTrouble("n1", {"power_ipmi.power_on": 5}, "BMC says no", 20.0)
+    effort = Effort(7.5, 4, (("power_ipmi.power_on", 9),), 19.0)
+    worse = SetTrouble("n1", {"power_ipmi.power_on": 5}, "BMC says no", 20.0, effort)
     store.write([SetTrouble("n1", {"power_ipmi.power_on": 4}, None, 0.0), worse])
     store.write([SetTrouble("n2", {"boot.wait": 1}, None, 0.0), ClearTrouble("n2")])
 
     assert reopen().load().troubles == (worse,)
+
+
+def test_a_node_that_is_deleted_leaves_no_trouble_to_the_next_of_its_name(
+    store: Store, reopen: Reopen, update: Update
+) -> None:
+    store.write([SetTrouble("n1", {}, "BMC says no", 20.0), SetTrouble("n2", {}, "BMC says no", 20.0)])
+    store.write([SaveUpdates([update("n1", value=None)])])
+
+    assert [trouble.node for trouble in reopen().load().troubles] == ["n2"]
 
 
 def test_a_run_under_way_is_unfinished_for_each_node_that_did_not_end(store: Store, reopen: Reopen) -> None:
