@@ -6,7 +6,7 @@ What is not in a slice cannot matter for it, so what is exact for a slice is exa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -45,6 +45,12 @@ class Slice:
 
     problem: Problem
     acts: tuple[Act, ...] | None
+
+    def key(self) -> Hashable:
+        """Slices of one catalog with equal keys are alike: on other nodes, the same in everything."""
+        problem = self.problem
+        operators = tuple(edge.operator.key for edge in problem.edges)
+        return problem.names, operators, tuple(problem.values), tuple(map(tuple, problem.known_when))
 
     def fact(self, var: int, value: int) -> Fact:
         """The names of a variable and of a value of it."""
