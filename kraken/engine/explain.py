@@ -83,7 +83,9 @@ def _stuck(planner: Planner, progress: Progress, now: float) -> Explanation:
         fact: Fact | None = _attribute(progress, own.unmet[0], now)
     else:
         following = "another Cfg or Kraken module would open a way"
-        fact = _value(progress, own.variables[0], progress.cfg.get(own.variables[0], ""), now)
+        differing = progress.differing()
+        blocking = next((name for name in own.variables if name in differing), next(iter(differing), ""))
+        fact = _value(progress, blocking or own.variables[0], progress.cfg.get(blocking, ""), now)
     return Explanation(
         node=progress.node.name,
         cause=verdict.cause,
@@ -160,20 +162,19 @@ def _outdated(catalog: Catalog, progress: Progress, look: Look, variable: str) -
     changed = [records[name].since for name in grounds if name in records]
     if variable in records and records[variable].source == FORGOTTEN_SOURCE:
         changed.append(records[variable].since)
-    return look.asked_at is None or any(look.asked_at < since for since in changed)
+    return any(look.said_at < since for since in changed)
 
 
 def _fact(catalog: Catalog, progress: Progress, subject: str, now: float) -> Fact | None:
     """The value behind the verdict: the variable it names, or that its mutation is to change."""
     step = progress.underway.get(subject)
-    mutation = catalog.mutations.get(subject)
-    if step is not None:
-        first = step.mutation.changes[0].variable
-        return _value(progress, first, step.writes.get(first, progress.cfg.get(first, "")), now)
+    mutation = catalog.mutations.get(subject) if step is None else step.mutation
     if mutation is not None:
-        change = mutation.changes[0]
-        wish = progress.cfg.get(change.variable, "")
-        return _value(progress, change.variable, wish if change.target == CFG_VALUE else change.target, now)
+        targets = {c.variable: c.target for c in mutation.changes} if step is None else step.writes
+        wanted = {v: progress.cfg.get(v, "") if t == CFG_VALUE else t for v, t in targets.items()}
+        variables = [change.variable for change in mutation.changes]
+        blocking = next((v for v in variables if progress.value(v) != wanted.get(v)), variables[0])
+        return _value(progress, blocking, wanted.get(blocking, ""), now)
     variable = subject or next(iter(progress.differing()), "")
     return _value(progress, variable, progress.cfg.get(variable, ""), now) if variable else None
 

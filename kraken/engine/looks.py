@@ -164,7 +164,7 @@ class Looks:
     def ended(self, progress: Progress, look: Look, result: NodeResult) -> None:
         """Note the result of a look; what it observed is in the node's Dsc already."""
         look.run_id = None
-        look.message = result.message
+        look.message, look.said_at = result.message, look.asked_at or float("-inf")
         answered = result.outcome is Outcome.OK
         look.failures = 0 if answered and result.observed else look.failures + 1
         look.blind = any(

@@ -51,6 +51,7 @@ class Look:
     Attributes:
         next_at: when it is due; None: only when asked.
         blind: it ended, and told nothing of a variable that has a value and that nobody knows.
+        message: what it said when it ended last; `said_at`: when that look had been sent.
     """
 
     discovery: Discovery
@@ -61,6 +62,7 @@ class Look:
     failures: int = 0
     blind: bool = False
     message: str = ""
+    said_at: float = float("-inf")
 
 
 @dataclass(slots=True)

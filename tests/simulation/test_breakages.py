@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from kraken.daemon.collector import Collector
 from kraken.engine import deciding as deciding_module
 from kraken.engine import engine as engine_module
+from kraken.engine import explain as explain_module
 from kraken.engine import steps as steps_module
+from kraken.engine.cause import Explanation, Fact
 from kraken.engine.engine import Engine
 from kraken.engine.looks import Looks
+from kraken.engine.progress import Progress
 from kraken.engine.steps import Steps
 from kraken.model.hold import HoldTable
 from kraken.model.run import NodeResult
@@ -37,6 +41,14 @@ def forgets_what_is_due(looks: Looks, progress: Any, now: float) -> tuple[list[A
     return [], None
 
 
+def tells_the_time(*question: Any) -> Explanation:
+    return replace(explain_module.explain(*question), since=question[-1])
+
+
+def blames_nobody(progress: Progress, variable: str, wanted: str, now: float) -> Fact:
+    return Fact(variable, progress.value(variable), wanted, "nobody", 0.0)
+
+
 BREAKAGES: dict[str, Breaks] = {
     "values are never doubted": replaces(deciding_module, "doubt", lambda *args, **kwargs: None),
     "holds are ignored": replaces(HoldTable, "on", lambda *args: []),
@@ -57,6 +69,9 @@ BREAKAGES: dict[str, Breaks] = {
     "hopes for the better by forgetting": replaces(Plan, "hopes", lambda *args: False),
     "news of Cfg is not read": replaces(Collector, "_held", lambda *args: []),
     "waits never end": replaces(Steps, "ends_by", lambda *args: float("inf")),
+    "what was said of another time is told": replaces(explain_module, "_outdated", lambda *args: False),
+    "what is told is so since just now": replaces(engine_module, "explain", tells_the_time),
+    "facts come from nobody": replaces(explain_module, "_value", blames_nobody),
 }
 
 

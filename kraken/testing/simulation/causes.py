@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kraken.engine.cause import Cause
-from kraken.engine.progress import Phase
+from kraken.engine.progress import Phase, Underway
 from kraken.model.hold import EVERY_NODE
 from kraken.model.node import Node
-from kraken.planning.path import NoPath
 
 if TYPE_CHECKING:
     from kraken.testing.simulation.simulation import Simulation
@@ -31,6 +30,7 @@ def check(watch: Watch, simulation: Simulation, node: Node, now: float) -> None:
     if explanation.next_at is not None and explanation.next_at < now - SKEW_S:
         late = now - explanation.next_at
         watch.broken(node.name, f"{cause}: what follows was due {late:.3f} s ago: {explanation}")
+    watch.accounts.check(node, explanation, now)
 
 
 def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now: float) -> str:
@@ -46,9 +46,15 @@ def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now:
     )
     if held != (cause is Cause.HELD):
         return "a hold stands" if held else "no hold stands"
+    if held:
+        return ""
     subject = progress.verdict.subject
     phases = {step.phase for step in progress.underway.values()}
     differing = [name for name, wish in cfg.items() if known.get(name) != wish]
+    if cause is not Cause.CONVERGED and not (differing or phases):
+        return _doubted(watch, simulation, node, cause, now)
+    if watch.is_quarantined(node.name) and differing and not phases and cause is not Cause.QUARANTINED:
+        return "it is in quarantine"
     if cause is Cause.CONVERGED:
         if differing:
             return f"{differing} differ"
@@ -67,14 +73,20 @@ def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now:
         step = progress.underway.get(subject)
         if step is None or step.phase is Phase.WAITING:
             return f"{subject} is not under way"
-        if step.phase is Phase.ISSUED and not watch.is_out(node.name, subject):
-            return f"no executor has {subject}"
+        if (step.phase is Phase.ISSUED) != watch.is_out(node.name, subject):
+            return f"{'no' if step.phase is Phase.ISSUED else 'an'} executor has {subject}"
+        if step.phase is Phase.CONFIRMING and _is_seen(watch, node, known, step):
+            return f"the effect of {subject} was seen"
         if now > step.deadline + simulation.settings.grace_s + SKEW_S:
             return f"{subject} is overdue"
     elif cause is Cause.WAITING:
         step = progress.underway.get(subject)
         if step is None or step.phase is not Phase.WAITING or phases != {Phase.WAITING}:
             return f"nothing waits for {subject}"
+        if step.mutation.action is not None:
+            return f"the world does not do {subject}"
+        if _is_seen(watch, node, known, step):
+            return f"the effect of {subject} was seen"
     elif cause is not Cause.HELD and phases:
         return f"steps are under way: {list(progress.underway)}"
     elif cause is Cause.BACKOFF:
@@ -90,25 +102,29 @@ def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now:
             return f"it does not wait for {subject}"
     elif cause is Cause.STALE or cause is Cause.UNKNOWN:
         return _known_well(watch, simulation, node, cause, subject, now)
-    elif cause is Cause.NO_PATH or cause is Cause.REQUIRES_UNMET:
-        return _reachable(watch, simulation, node, cause)
     return ""
 
 
-def _reachable(watch: Watch, simulation: Simulation, node: Node, cause: Cause) -> str:
-    """Why there is a path after all, or what else is missing."""
-    cfg, catalog = node.cfg_values(), simulation.catalog
-    if not all(name in catalog.variables for name in cfg):
-        return ""
-    assert simulation.collector is not None
-    known = watch.sightings.known(node)
-    planner = simulation.collector.planner
-    answer = planner.find_path(node.attribute_values(), known, cfg)
-    if not isinstance(answer, NoPath):
-        return f"a path is there: {[step.operator.name for step in answer.steps]}"
-    if bool(answer.unmet) != (cause is Cause.REQUIRES_UNMET):
-        return f"unmet is {answer.unmet}"
-    return ""
+def _is_seen(watch: Watch, node: Node, known: dict[str, str], step: Underway) -> bool:
+    """Whether all that the step is to bring was seen since it could."""
+    names = [change.variable for change in step.mutation.changes]
+    return all(
+        known.get(name) == step.writes.get(name) and not watch.sightings.is_touched(node, name)
+        for name in names
+    )
+
+
+def _doubted(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now: float) -> str:
+    """Why nothing keeps a node from being converged on which nothing differs and nothing runs."""
+    collector, catalog = simulation.collector, simulation.catalog
+    assert collector is not None
+    cfg = node.cfg_values()
+    if any(name not in catalog.variables for name in cfg):
+        return "" if cause is Cause.NO_PATH else "a variable is not declared"
+    if cause not in (Cause.STALE, Cause.UNKNOWN):
+        return "nothing differs"
+    subject = collector.engine.progress(node.name).verdict.subject
+    return "" if subject in cfg else f"nobody wishes anything of {subject}"
 
 
 def _known_well(

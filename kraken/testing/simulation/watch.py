@@ -13,6 +13,7 @@ from kraken.model.node import Node
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import PRESENCE, Side
 from kraken.testing.simulation import causes
+from kraken.testing.simulation.accounts import Accounts
 from kraken.testing.simulation.agenda import EPOCH
 from kraken.testing.simulation.sightings import Sightings
 from kraken.testing.simulation.starting import need_freedom, need_knowledge, need_news, need_peace
@@ -59,6 +60,7 @@ class Watch:
         self.simulation = simulation
         self._blame = blame
         self.sightings = Sightings(self)
+        self.accounts = Accounts(self)
         self._out: dict[tuple[str, str], Run] = {}  # (run, node): an executor has it
         self._issues: dict[tuple[str, str], Issue] = {}  # (node, mutation)
         self._failures: dict[str, Failures] = {}
@@ -108,6 +110,7 @@ class Watch:
                 if was == cause:
                     self.broken(node, f"told that its cause became {cause}, which it was")
                 self._causes[node] = cause
+                self.accounts.turns(node)
 
     def committed(self, run: Run) -> None:
         """The start of a run is durable."""
@@ -134,6 +137,7 @@ class Watch:
         self._causes.clear()
         self._quarantined.clear()
         self.sightings.crashed()
+        self.accounts.crashed()
 
     def restored(self) -> None:
         """A collector has read its memory: it knows all that was acknowledged."""
@@ -173,6 +177,7 @@ class Watch:
             if name == node:
                 del self._issues[name, key]
         self.sightings.deleted(node)
+        self.accounts.deleted(node)
         self._failures.pop(node, None)
         self._quarantined.discard(node)
         self._causes.pop(node, None)
@@ -183,6 +188,7 @@ class Watch:
             if run is None:
                 continue
             if isinstance(run.operator, Discovery):
+                self.accounts.hears(run, result)
                 if result.outcome is Outcome.OK:
                     self.sightings.looked(result.node, run)
                 continue
@@ -258,6 +264,16 @@ class Watch:
     def is_out(self, node: str, key: str) -> bool:
         """Whether an executor has this mutation for the node."""
         return any(n == node and run.operator.key == key for (_, n), run in self._out.items())
+
+    def mutations_out(self, kind: str, now: float) -> int:
+        """Runs of mutations done in this way whose end is awaited for most of their nodes."""
+        grace_s = self.simulation.settings.grace_s
+        out: dict[str, tuple[Run, int]] = {}
+        for (run_id, _), run in self._out.items():
+            action, over_at = run.operator.action, run.issued_at + run.timeout_s + grace_s
+            if run.is_mutation and action is not None and action.kind == kind and now < over_at:
+                out[run_id] = (run, out.get(run_id, (run, 0))[1] + 1)
+        return sum(2 * nodes > len(run.nodes) for run, nodes in out.values())
 
     def issue_of(self, node: str, key: str) -> Issue | None:
         """The last time this mutation was given to an executor for the node."""

@@ -152,10 +152,15 @@ def test_what_a_look_said_before_the_power_went_is_not_said_of_what_came_after(b
 
     assert told(bench).reason == "os is not known yet"
 
-    for look in bench.out("see_os"):
-        bench.accept(Results([NodeResult(look.id, "n1", Outcome.UNREACHABLE, {}, "no route to host")]))
-    bench.engine.progress("n1").verdict = Verdict(Cause.UNKNOWN, "os", "os is not known yet")
-    assert told(bench).reason == "os is not known yet: m.see_os: no route to host"
+    def hear(message: str) -> str:
+        (look,) = bench.out("see_os")
+        bench.accept(Results([NodeResult(look.id, "n1", Outcome.UNREACHABLE, {}, message)]))
+        bench.engine.progress("n1").verdict = Verdict(Cause.UNKNOWN, "os", "os is not known yet")
+        return told(bench).reason
+
+    assert hear("no route to host") == "os is not known yet"  # it was sent before the power went
+    bench.wait(5.0)
+    assert hear("connection refused") == "os is not known yet: m.see_os: connection refused"
 
 
 def test_who_pauses_or_waits_for_its_turn_shows_what_its_mutation_is_to_change(off: Bench) -> None:
