@@ -176,7 +176,7 @@ class Domain:
         )
 
 
-TANGLED = [pytest.param(seed, (6, 8), (0, 0), id=f"tangled-{seed}") for seed in range(150)]
+TANGLED = [pytest.param(seed, (8, 12), (0, 0), id=f"tangled-{seed}") for seed in range(150)]
 STARS = [pytest.param(seed, (3, 4), (6, 14), id=f"star-{seed}") for seed in range(150)]
 
 
@@ -192,7 +192,7 @@ def test_a_path_costs_what_an_independent_planner_finds_cheapest(
     answer = Planner(domain.catalog).find_path(domain.attributes, domain.dsc, domain.cfg, blind=domain.blind)
 
     if isinstance(answer, NoPath):
-        assert cheapest is None, f"there is a path of cost {cheapest}"
+        assert cheapest is None, f"there is a path of cost {float(cheapest)}: {answer.reasons}"
         return
     assert cheapest is not None, f"there is no path, ours is {[s.operator.name for s in answer.steps]}"
     assert abs(answer.cost - float(cheapest)) < 1e-9
