@@ -221,12 +221,10 @@ class Accounts:
     def _looking(self, node: Node, told: Explanation) -> str:
         catalog = self._watch.simulation.catalog
         for key, discovery in catalog.discoveries.items():
-            if f"{key}: " not in told.reason:
+            if f"{key}: " not in told.reason or f"{key}: {SILENT}" in told.reason:
                 continue
             heard = self._heard.get((node.name, key))
-            if heard is None or f"{key}: {heard.message}" not in told.reason:
-                if f"{key}: {SILENT}" in told.reason:
-                    continue
+            if heard is None or not heard.message or f"{key}: {heard.message}" not in told.reason:
                 return f"{key} said {heard} when it looked last"
             assert told.fact is not None, "what is looked for is the fact"
             conditions = (
