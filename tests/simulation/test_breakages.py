@@ -18,6 +18,7 @@ from kraken.engine.engine import Engine
 from kraken.engine.looks import Looks
 from kraken.engine.progress import Progress
 from kraken.engine.steps import Steps
+from kraken.model.effort import NOTHING
 from kraken.model.hold import HoldTable
 from kraken.model.run import NodeResult
 from kraken.planning.plan import Plan
@@ -39,6 +40,11 @@ def admits_everything(engine: Engine, result: NodeResult) -> dict[str, str]:
 
 def forgets_what_is_due(looks: Looks, progress: Any, now: float) -> tuple[list[Any], None]:
     return [], None
+
+
+def forgets_the_effort(progress: Any, settings: Any, now: float) -> None:
+    if progress.calm_since is not None:
+        progress.effort = NOTHING
 
 
 def tells_the_time(*question: Any) -> Explanation:
@@ -68,6 +74,14 @@ BREAKAGES: dict[str, Breaks] = {
     "nobody looks by himself": replaces(Looks, "due", forgets_what_is_due),
     "hopes for the better by forgetting": replaces(Plan, "hopes", lambda *args: False),
     "news of Cfg is not read": replaces(Collector, "_held", lambda *args: []),
+    "nobody counts what a node costs": replaces(deciding_module, "is_spent", lambda *args: False),
+    "nodes are given up too early": replaces(
+        deciding_module, "is_spent", lambda progress, *args: progress.effort.steps > 3
+    ),
+    "what a node cost is forgotten at a restart": replaces(engine_module, "resume", lambda *args: None),
+    "what a node cost is forgotten as soon as it converges": replaces(
+        engine_module, "recover", forgets_the_effort
+    ),
     "waits never end": replaces(Steps, "ends_by", lambda *args: float("inf")),
     "what was said of another time is told": replaces(explain_module, "_outdated", lambda *args: False),
     "what is told is so since just now": replaces(engine_module, "explain", tells_the_time),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kraken.engine.cause import Cause
@@ -13,16 +13,10 @@ from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Discovery, Mutation
 from kraken.model.run import NodeResult, Outcome
 from kraken.model.update import Value
+from kraken.testing.simulation.calm import Calm
 from kraken.testing.simulation.delivery import Delivery, obedient
 from kraken.testing.simulation.domains import DOMAINS, Domain
 from kraken.testing.simulation.simulation import Simulation
-
-CALM_S = 7200.0  # by then every node must have arrived
-QUIET_S = 600.0  # and then nothing but looks happens
-LATE_S = 500.0  # how long after the last fault a slow executor may still do something
-STEP_S = 60.0
-REST_STEPS = 3  # a node may rest for a moment
-AT_REST = {Cause.CONVERGED, Cause.NO_PATH, Cause.REQUIRES_UNMET, Cause.HELD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +70,13 @@ class Chaos:
         self.rates = Rates.drawn(rng)
         self.names = [f"n{i}" for i in range(1, rng.randint(2, 6))]
         self._muted: set[str] = set()
+        self._haunted: set[str] = set()
         self._holds: list[Hold] = []
         self._withdrawn: dict[str, dict[str, Value]] = {}
         settings = Settings(
             quarantine_after=rng.choice((2, 3, 5)),
+            rounds=rng.choice((2, 2, 5)),
+            refill_s=rng.choice((300.0, 86400.0)),
             batch_max=rng.choice((1, 2, 512)),
             runs_max=rng.choice((Settings().runs_max, {"ansible": 1, "ipmi": 1, "tcp": 1})),
         )
@@ -106,6 +103,7 @@ class Chaos:
             (3, self._crash),
             (3, self._restart),
             (2, self._stir_twice),
+            (3, self._haunt),
         ]
 
     def run(self) -> None:
@@ -122,9 +120,15 @@ class Chaos:
             weights = [weight for weight, _ in self._acts]
             _, act = rng.choices(self._acts, weights)[0]
             act(rng.choice(self.names))
+        if rng.random() < 0.3:  # nobody interferes, and it dies all the same
+            while self._holds:
+                simulation.lift(self._holds.pop())
+            self._haunt(rng.choice(self.names))
+            simulation.run_for(900.0)
         self._calm_down()
-        self._must_arrive()
-        self._must_be_quiet()
+        calm = Calm(simulation, len(self.names))
+        calm.must_arrive()
+        calm.must_be_quiet()
 
     # -- how nodes answer -------------------------------------------------------------------------
 
@@ -216,6 +220,27 @@ class Chaos:
         self.simulation.run_for(self._rng.random())
         self._drift(node)
 
+    def _haunt(self, node: str) -> None:
+        """As soon as it is as wished, something of it changes; for a while."""
+        rng, simulation = self._rng, self.simulation
+
+        def disturb() -> None:
+            collector = simulation.collector
+            if node not in self._haunted:
+                return
+            if collector and node in collector.table and collector.engine.cause(node) is Cause.CONVERGED:
+                cfg = collector.table[node].cfg_values()
+                drifts = self.domain.drifts
+                undone = [(v, x) for v in cfg if v in drifts for x in drifts[v] if x != cfg[v]]
+                if undone:
+                    simulation.drift(node, dict([rng.choice(undone)]))
+            simulation.at(rng.choice((2.0, 10.0)), disturb)
+
+        if node not in self._haunted:
+            self._haunted.add(node)
+            disturb()
+            simulation.at(rng.choice((100.0, 900.0)), lambda: self._haunted.discard(node))
+
     def _hold(self, node: str) -> None:
         if self._declared(node):
             for_s = self._rng.choice((None, 10.0, 100.0, 500.0))
@@ -294,6 +319,7 @@ class Chaos:
         simulation = self.simulation
         simulation.say("-- calm --")
         self._muted.clear()
+        self._haunted.clear()
         simulation.behave, simulation.deliver = obedient, lambda result: Delivery()
         kept = self._holds[:1] if self._rng.random() < 0.2 else []
         for hold in self._holds:
@@ -301,90 +327,3 @@ class Chaos:
                 simulation.lift(hold)
         for name in self.names:
             simulation.drift(name, {})  # what stood still in the world goes on
-
-    def _must_arrive(self) -> None:
-        simulation = self.simulation
-        assert simulation.collector is not None
-        end = simulation.time + CALM_S
-        simulation.run_for(LATE_S)
-        rested = 0
-        while simulation.time < end:
-            simulation.run_for(STEP_S)
-            engine = simulation.collector.engine
-            for name in simulation.collector.table:
-                if engine.cause(name) is Cause.QUARANTINED:
-                    simulation.retry(name)
-            rested = rested + 1 if self._resting() else 0
-            if rested == REST_STEPS:
-                return
-        engine = simulation.collector.engine
-        for name in simulation.collector.table:
-            if not self._rests(name):
-                told = engine.explain(name, simulation.clock())
-                simulation.watch.broken(
-                    name, f"{CALM_S:g} s after the last fault it is {told.cause}: {told.reason}"
-                )
-
-    def _resting(self) -> bool:
-        assert self.simulation.collector is not None
-        return all(self._rests(name) for name in self.simulation.collector.table)
-
-    def _rests(self, name: str) -> bool:
-        """Whether it is as wished, or nothing but somebody's act can bring it there."""
-        simulation = self.simulation
-        assert simulation.collector is not None
-        told = simulation.collector.engine.progress(name).verdict
-        if told.cause is Cause.UNKNOWN and told.subject not in simulation.world.truth.get(name, {}):
-            return True  # it has no value that could be seen
-        if told.cause in (Cause.STALE, Cause.UNKNOWN):
-            node = simulation.collector.table[name]
-            return not all(
-                simulation.watch.sightings.is_observable(node, v) for v in self._ground(told.subject)
-            )
-        return told.cause in AT_REST
-
-    def _ground(self, variable: str) -> list[str]:
-        """The variable, and all that must be so for it to have a value."""
-        variables = self.domain.catalog.variables
-        below = [c.name for c in variables[variable].known_when if c.name in variables]
-        return [variable, *(ground for name in below for ground in self._ground(name))]
-
-    def _must_be_quiet(self) -> None:
-        """Nothing but periodic looks, and no more of them than were declared."""
-        simulation = self.simulation
-        assert simulation.collector is not None
-        mutations = len(simulation.started)
-        before = dict(simulation.looks)
-        simulation.run_for(QUIET_S)
-        if len(simulation.started) != mutations:
-            run = simulation.started[mutations]
-            simulation.watch.broken(run.nodes[0], f"all had arrived, and {run.operator.key} was issued")
-        if not self._resting():
-            simulation.run_for(STEP_S)  # of a value that is too old just now: the look at it
-        if not self._resting():
-            simulation.watch.broken("", "all had arrived, and one has left")
-        self._must_keep_looking(before)
-        for key, count in simulation.looks.items():
-            every = self.domain.catalog.discoveries[key].every_s
-            most = 3 + QUIET_S / min(every or 60.0, 60.0)  # somebody may wait for it
-            if count - before.get(key, 0) > most * len(self.names):
-                simulation.watch.broken(
-                    "", f"{key} looked {count - before.get(key, 0)} times in {QUIET_S:g} s"
-                )
-
-    def _must_keep_looking(self, before: Mapping[str, int]) -> None:
-        """What may be looked at always is looked at by its own interval."""
-        simulation, catalog = self.simulation, self.domain.catalog
-        assert simulation.collector is not None
-        for discovery in catalog.discoveries.values():
-            conditions = (*discovery.requires, *discovery.excludes)
-            if discovery.every_s is None or any(c.name in catalog.variables for c in conditions):
-                continue
-            nodes = [
-                node
-                for node in simulation.collector.table.values()
-                if catalog.applies(discovery, {}, node.attribute_values())
-            ]
-            count = simulation.looks[discovery.key] - before.get(discovery.key, 0)
-            if count < len(nodes) * (QUIET_S / (discovery.every_s + discovery.timeout_s) - 1):
-                simulation.watch.broken("", f"{discovery.key} looked only {count} times in {QUIET_S:g} s")

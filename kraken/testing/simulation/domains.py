@@ -120,7 +120,7 @@ IPMI = Action("ipmi", {"power": "on"}, Path())
 ANSIBLE = Action("ansible", [{"ansible.builtin.ping": {}}], Path())
 
 
-def _look(module: str, name: str, *variables: str, every_s: float | None = 20.0, **more: object) -> Discovery:
+def look(module: str, name: str, *variables: str, every_s: float | None = 20.0, **more: object) -> Discovery:
     observes = tuple(Observes(variable) for variable in variables)
     return Discovery(module, name, observes, ANSIBLE, every_s=every_s, timeout_s=15.0, **more)  # type: ignore[arg-type]
 
@@ -131,7 +131,7 @@ def services() -> Domain:
     up = (Condition("os", ("UP",)),)
     parts: list[Variable | Discovery | Mutation] = [
         Variable("side", "os", ("DOWN", "UP"), fresh_for_s=70.0),
-        _look("side", "see_os", "os"),
+        look("side", "see_os", "os"),
         Mutation("side", "raise", (Change("os", ("DOWN",), "UP"),), timeout_s=60.0, cost=10.0, action=IPMI),
         Mutation(
             "side",
@@ -167,7 +167,7 @@ def services() -> Domain:
                 action=ANSIBLE if name != "log" else IPMI,
             ),
         ]
-    parts.append(_look("side", "see_services", "web", "db", "log", every_s=30.0, requires=up))
+    parts.append(look("side", "see_services", "web", "db", "log", every_s=30.0, requires=up))
     running = {"os": "UP", "web": "RUNNING", "db": "RUNNING", "log": "RUNNING"}
     stopped = dict.fromkeys(("web", "db", "log"), "STOPPED")
     return Domain(
@@ -193,8 +193,8 @@ def images() -> Domain:
         Variable("disk", "image", None, fresh_for_s=200.0, known_when=(on,)),
         Variable("disk", "kernel", ("OLD", "NEW"), fresh_for_s=200.0, known_when=(on, imaged)),
         Variable("disk", "mount", ("NONE", "DONE"), known_when=(Condition("kernel", ("NEW",)),)),
-        _look("disk", "see_power", "power"),
-        _look("disk", "see_disk", "image", "kernel", "mount", every_s=45.0, requires=(on,)),
+        look("disk", "see_power", "power"),
+        look("disk", "see_disk", "image", "kernel", "mount", every_s=45.0, requires=(on,)),
         Mutation("disk", "on", (Change("power", ("OFF",), "ON"),), timeout_s=40.0, cost=5.0, action=IPMI),
         Mutation(
             "disk",
@@ -273,8 +273,8 @@ def unseen() -> Domain:
         Variable("dark", "steam", ("NONE", "FULL"), known_when=(warm,)),
         Variable("dark", "seal", ("OPEN", "SHUT")),
         Variable("dark", "label", None),
-        _look("dark", "see_heat", "heat", every_s=None),
-        _look("dark", "see_steam", "steam", every_s=None, requires=(warm,)),
+        look("dark", "see_heat", "heat", every_s=None),
+        look("dark", "see_steam", "steam", every_s=None, requires=(warm,)),
         Mutation("dark", "warm", (Change("heat", ("COLD",), "WARM"),), timeout_s=30.0, action=IPMI),
         Mutation(
             "dark", "cool", (Change("heat", ("WARM",), "COLD"),), timeout_s=30.0, disruptive=True, action=IPMI

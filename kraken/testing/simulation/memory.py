@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kraken.model.hold import Hold
 from kraken.model.node import NodeTable
-from kraken.model.update import StateUpdate
+from kraken.model.update import PRESENCE, Side, StateUpdate, Value
 from kraken.store.records import (
     Change,
     ClearTrouble,
@@ -47,6 +47,9 @@ class Durable:
             match change:
                 case SaveUpdates(updates):
                     self.table.merge(updates)
+                    for update in updates:
+                        if update.variable == PRESENCE and update.value is None:
+                            self.troubles.pop(update.node, None)
                 case SaveHold(hold):
                     self.holds[hold.id] = hold
                 case DropHold(hold_id):
@@ -65,6 +68,13 @@ class Durable:
                     self.troubles.pop(node, None)
                 case Note():
                     pass
+
+    def value(self, place: StateUpdate) -> Value:
+        """What is declared where this update would declare something."""
+        node = self.table.get(place.node)
+        side = {} if node is None else node.cfg if place.side is Side.CFG else node.attributes
+        record = side.get(place.variable)
+        return None if record is None else record.value
 
     def memory(self) -> Memory:
         """Everything, as a starting daemon gets it."""

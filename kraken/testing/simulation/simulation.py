@@ -109,6 +109,7 @@ class Simulation:
         self.say(f"start, incarnation {collector.incarnation}")
         self.watch.restored()
         consequences, changes = remembered(collector, memory, now)
+        self.watch.tally.restored()
         troubles = [c for c in consequences if isinstance(c, TroubleChanged)]
         # In one commit: a start that forgets what was under way must not forget whom it put in quarantine.
         self.durable.commit([*changes, *(kept for c in troubles for kept in trouble_of(c, now))])
@@ -385,7 +386,9 @@ class Simulation:
         self.agenda.at(FLUSH_S, self._flush, mortal=True)
 
     def _declare(self, updates: Sequence[StateUpdate]) -> None:
-        """Durable first; the collector, if there is one, hears of it then."""
+        """Only what is new; durable first, the collector, if there is one, hears of it then."""
+        updates = [update for update in updates if self.durable.value(update) != update.value]
+        self.watch.tally.wished(updates)
         self.durable.commit([SaveUpdates(updates)])
         if self.collector is not None:
             self.accept(Declared(updates))

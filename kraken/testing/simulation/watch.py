@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from kraken.daemon.collector import Arrival, Consequence, Declared, Released, Results
+from kraken.engine.cause import Cause
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import Node
@@ -17,9 +18,14 @@ from kraken.testing.simulation.accounts import Accounts
 from kraken.testing.simulation.agenda import EPOCH
 from kraken.testing.simulation.sightings import Sightings
 from kraken.testing.simulation.starting import need_freedom, need_knowledge, need_news, need_peace
+from kraken.testing.simulation.tally import Tally
 
 if TYPE_CHECKING:
     from kraken.testing.simulation.simulation import Simulation
+
+
+RESTLESS = "without staying converged"
+"""In the reason of a quarantine that no single mutation is to blame for."""
 
 
 class BrokenPromise(AssertionError):
@@ -60,6 +66,7 @@ class Watch:
         self.simulation = simulation
         self._blame = blame
         self.sightings = Sightings(self)
+        self.tally = Tally(self)
         self.accounts = Accounts(self)
         self._out: dict[tuple[str, str], Run] = {}  # (run, node): an executor has it
         self._issues: dict[tuple[str, str], Issue] = {}  # (node, mutation)
@@ -99,8 +106,11 @@ class Watch:
                 self._starts(run)
             case StepEnded():
                 self._step_ended(consequence)
+                self.tally.ended(consequence)
             case TroubleChanged(node, _, quarantined, _):
                 if quarantined is not None:
+                    if node not in self._quarantined and RESTLESS in quarantined:
+                        self.tally.given_up(node)
                     self._quarantined.add(node)
                 elif node in self._quarantined:
                     self.broken(node, "left quarantine though nobody released it")
@@ -110,6 +120,10 @@ class Watch:
                 if was == cause:
                     self.broken(node, f"told that its cause became {cause}, which it was")
                 self._causes[node] = cause
+                if cause is Cause.CONVERGED and node not in self._quarantined:
+                    self._failures.pop(node, None)  # it is as wished, whoever brought it about
+                if Cause.CONVERGED in (was, cause):
+                    self.tally.rests(node, calm=cause is Cause.CONVERGED)
                 self.accounts.turns(node)
 
     def committed(self, run: Run) -> None:
@@ -118,6 +132,7 @@ class Watch:
             issue = self._issues.get((node, run.operator.key))
             if issue is not None and issue.run.id == run.id:
                 issue.committed = True
+                self.tally.committed(node, run)
 
     def crashed(self) -> None:
         """What was out is lost; what was not committed never was."""
@@ -136,6 +151,7 @@ class Watch:
         self._failures.clear()
         self._causes.clear()
         self._quarantined.clear()
+        self.tally.crashed()
         self.sightings.crashed()
         self.accounts.crashed()
 
@@ -168,6 +184,7 @@ class Watch:
         for node in nodes:
             self._quarantined.discard(node)
             self._failures.pop(node, None)
+            self.tally.cleared(node)
             for (name, _), issue in self._issues.items():
                 if name == node and issue.ended is not None:
                     issue.reported = True  # where nothing can look, somebody has
@@ -181,6 +198,7 @@ class Watch:
         self._failures.pop(node, None)
         self._quarantined.discard(node)
         self._causes.pop(node, None)
+        self.tally.cleared(node)
 
     def _results(self, results: Sequence[NodeResult]) -> None:
         for result in results:
@@ -238,6 +256,7 @@ class Watch:
                 need_freedom(self, node, run.operator, now)
                 need_knowledge(self, node, run.operator, now)
                 need_news(self, node, run.operator)
+                self.tally.starts(node, run)
                 key = (node, run.operator.key)
                 self._issues[key] = Issue(run, self.sightings.number, before=self._issues.get(key))
                 before = self._issues[key].before
@@ -255,6 +274,7 @@ class Watch:
         now = simulation.clock()
         for node in collector.table.values():
             self.sightings.check(node)
+            self.tally.check(node.name)
             causes.check(self, simulation, node, now)
         if set(simulation.durable.table) != set(collector.table):
             self.broken("", "the collector's table and the declared nodes differ")
