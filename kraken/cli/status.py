@@ -38,7 +38,7 @@ def status(session: Session, form: str) -> None:
     WAITING         for the world: a kernel boots
     HELD            left alone on purpose, `kraken release` ends it
     BACKOFF         failed, will be tried again soon
-    QUARANTINED     failed too often, waits for `kraken retry`
+    QUARANTINED     failed too often or will not stay, waits for `kraken retry`
     BUDGET          waits its turn
     STALE, UNKNOWN  not known well enough to act
     NO_PATH         no chain of mutations leads there
