@@ -23,6 +23,7 @@ from kraken.model.module import (
     Observes,
     Variable,
 )
+from kraken.planning import search
 from kraken.planning.path import DIFFERENT, NoPath, Path
 from kraken.planning.planner import Planner
 from tests.property.sas import OTHER, Task, optimum, task_of
@@ -182,8 +183,13 @@ STARS = [pytest.param(seed, (3, 4), (6, 14), id=f"star-{seed}") for seed in rang
 
 @pytest.mark.parametrize(("seed", "centre", "others"), TANGLED + STARS)
 def test_a_path_costs_what_an_independent_planner_finds_cheapest(
-    seed: int, centre: tuple[int, int], others: tuple[int, int], tmp_path: FilePath
+    seed: int,
+    centre: tuple[int, int],
+    others: tuple[int, int],
+    tmp_path: FilePath,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(search, "EFFORT_MAX", 1_000_000)  # what is given up has tests of its own
     domain = Domain(seed, centre, others)
     task = task_of(domain.catalog, domain.attributes, domain.dsc, domain.cfg, domain.blind)
     assert PROGRAM is not None
