@@ -137,6 +137,28 @@ def test_who_wishes_what_excludes_another_wish_learns_how_to_withdraw(daemon: Ca
     assert "--unset" not in kraken("set", "n2", "a=B").err
 
 
+@pytest.mark.parametrize("door", ["set", "apply"])
+def test_what_no_path_reaches_is_refused_and_declared_only_when_somebody_says_so(
+    door: str, daemon: Call, kraken: Call, tmp_path: Path
+) -> None:
+    file = tmp_path / "wishes.yml"
+    file.write_text("cfg: {n1: {image: a}}")
+    words = ("set", "n1", "image=a") if door == "set" else ("apply", str(file))
+    call = "PATCH /v1/cfg" if door == "set" else "POST /v1/apply"
+    reason = "no mutation sets image on arch=arm; the nearest is write, which requires arch=x86"
+    refusal = problem("unreachable", 409, details={"n1": f"{reason}; reachable instead: image=b"})
+    server = daemon(
+        {"call": call, "body": {"allow_unreachable": True}, "answer": {"changed": 1, "items": []}},
+        refusal | {"call": call},
+    )
+
+    refused = kraken(*words)
+    assert refused.code == Exit.REFUSED
+    assert f"n1: {reason}; reachable instead: image=b" in refused.err
+    assert kraken(*words, "--allow-unreachable").code == Exit.DONE
+    assert [sent["body"]["allow_unreachable"] for sent in server.calls] == [False, True]
+
+
 def test_what_was_to_be_withdrawn_and_nobody_had_is_named(daemon: Call, kraken: Call) -> None:
     items = [{"node": "n1", "changed": True, "diff": {"a": ["B", None]}}, {"node": "n2", "diff": {}}]
     daemon({"call": "PATCH /v1/cfg", "answer": {"changed": 1, "items": items}})
