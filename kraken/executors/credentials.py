@@ -6,6 +6,7 @@ Secrets are in no message, repr or log: not even a malformed line is quoted.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import os
 import shutil
@@ -21,6 +22,7 @@ from typing import Final
 import yaml
 
 from kraken.errors import CredentialError
+from kraken.executors.aside import in_thread
 
 _KEYS: Final = ("username", "password", "kg")
 _REQUIRED: Final = ("username", "password")
@@ -69,6 +71,7 @@ class Credentials:
         self._seen: tuple[int, ...] | None = None  # what the file looked like when it was read
         self._known: Mapping[str, Credential] = {}
         self._error: CredentialError | None = None
+        self._reading: asyncio.Lock | None = None
 
     def __repr__(self) -> str:
         return f"Credentials({str(self.file)!r})"
@@ -117,6 +120,16 @@ class Credentials:
             except CredentialError as exc:
                 self._known, self._error = {}, exc
             self._seen = seen
+
+    async def refresh_aside(self) -> None:
+        """As `refresh`, without stopping the loop of the caller, which is always the same one."""
+        if self.is_current():
+            return
+        if self._reading is None:
+            self._reading = asyncio.Lock()
+        async with self._reading:
+            if not self.is_current():
+                await in_thread(self.refresh)
 
     def _look(self) -> tuple[int, ...]:
         """What changes when the file does: also its owner and mode (ctime), and the vault's password."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from kraken.errors import ExecutorError
 from kraken.executors import Report
+from kraken.executors.together import Together
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
 HOST: Final = "ansible_host"
@@ -61,40 +62,12 @@ class TcpExecutor:
                 return NodeResult(run.id, name, Outcome.OK, dict(spec["sees"]))
             return NodeResult(run.id, name, Outcome.UNREACHABLE, {}, reason)
 
-        async with _Together(report) as together, asyncio.TaskGroup() as group:
+        async with Together(report) as together, asyncio.TaskGroup() as group:
             for name in run.nodes:
                 group.create_task(look(name)).add_done_callback(together.add)
 
     async def close(self) -> None:
         """Nothing is kept between runs."""
-
-
-class _Together:
-    """Reports results that come in one turn of the loop in one call."""
-
-    def __init__(self, report: Report) -> None:
-        self._report: Report | None = report
-        self._results: list[NodeResult] = []
-
-    async def __aenter__(self) -> _Together:
-        return self
-
-    async def __aexit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._flush()
-        self._report = None
-
-    def add(self, finished: asyncio.Task[NodeResult]) -> None:
-        if finished.cancelled() or finished.exception() is not None:
-            return
-        if not self._results:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._results.append(finished.result())
-
-    def _flush(self) -> None:
-        results, self._results = self._results, []
-        if results and self._report is not None:
-            self._report(results)
 
 
 async def _reason_not_seen(facts: NodeFacts, spec: Mapping[str, Any], patience_s: float) -> str | None:

@@ -1,7 +1,7 @@
 """Which BMC a node's attributes name, and which addresses may never be commanded.
 
 Pure: what can be said of an address by reading it. Whether it is one of this machine's own is asked
-of the kernel when a session opens (kraken.executors.ipmi.place).
+of the kernel when a session opens (kraken.executors.place).
 """
 
 from __future__ import annotations

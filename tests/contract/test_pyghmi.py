@@ -19,7 +19,7 @@ import pytest
 
 from kraken.executors.ipmi import wire
 from kraken.executors.ipmi.verbs import BOOT_DEVICE, POWER
-from kraken.executors.ipmi.words import Reach
+from kraken.executors.place import Reach
 
 Session = session.Session
 

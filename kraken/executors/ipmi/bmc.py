@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from kraken.executors.ipmi import place as places
 from kraken.executors.ipmi.gate import Gate, Ticket
 from kraken.executors.ipmi.ports import Clock, Opener, Session, Timer
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
-from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, LoginRefused, Order, Place, Reach, Reply
+from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, Order, Reply
+from kraken.executors.place import LoginRefused, Place, Reach, refusal
 from kraken.model.run import Outcome
 
 _REPEAT_POLL_S: Final = (0.25, 0.5, 1.0, 2.0)
@@ -37,7 +37,7 @@ class Bmc:
         clock: Clock,
         gate: Gate,
         limits: IpmiLimits,
-        check: Callable[[Place], LoginRefused | None] = places.refusal,
+        check: Callable[[Place], LoginRefused | None] = refusal,
     ) -> None:
         self.place = place
         self._wire = wire

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from kraken.errors import CredentialError, ExecutorError
 from kraken.executors import Report
+from kraken.executors.aside import in_thread
 from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi.fleet import FleetThread
-from kraken.executors.ipmi.place import Resolver, numeric_place
 from kraken.executors.ipmi.verbs import Verb, verb_of
-from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, Order, Place
+from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, Order
+from kraken.executors.place import Place, Resolver, find_places, numeric_place
 from kraken.model.bmc import ADDRESS, bmc_address_problem, bmc_port
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import Value
@@ -45,7 +45,6 @@ class IpmiExecutor:
         self._limits = limits or IpmiLimits()
         self._resolver = Resolver()
         self._thread: FleetThread | None = None
-        self._reading: asyncio.Lock | None = None
 
     async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
         """Command the BMCs; OK means acknowledged."""
@@ -60,7 +59,7 @@ class IpmiExecutor:
         self._resolver.close()
         thread, self._thread = self._thread, None
         if thread is not None:
-            await _in_thread(thread.stop)
+            await in_thread(thread.stop)
 
     async def _perform(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
         action = run.operator.action
@@ -70,7 +69,7 @@ class IpmiExecutor:
         if verb.is_mutation is not run.is_mutation:
             raise ExecutorError(f"{run.operator.key}: {verb.name} is not what its kind may ask of a BMC")
         batch = _Batch(run, report)
-        await self._refresh_credentials()
+        await self._credentials.refresh_aside()
         known, named, refused = self._sort(run, nodes)
         batch.report_refused(refused)
         # Names may take seconds, which a poll of the others does not wait for. A mutation does: two
@@ -89,29 +88,13 @@ class IpmiExecutor:
 
     async def _submit(self, targets: Sequence[_Target], verb: Verb, batch: _Batch) -> list[Order]:
         """Order what is asked for from each BMC; those that cannot be are reported, with the reason."""
-        names = [t for t in targets if t.place is None]
-        looked_up = await asyncio.gather(*(self._resolver.find(t.host, t.port) for t in names))
-        found = dict(zip((t.node for t in names), looked_up, strict=True))
-        places: dict[str, Place | str] = {t.node: t.place or found[t.node] for t in targets}
-        owners: dict[Place | str, list[str]] = defaultdict(list)
-        for node, place in places.items():
-            owners[place].append(node)
-        refused: dict[str, tuple[Outcome, str]] = {}
-        orders = []
-        for target in targets:
-            place = places[target.node]
-            if not isinstance(place, Place):
-                text = (
-                    f"the name of the BMC, {target.host}, does not resolve ({place}): "
-                    f"add it to DNS or /etc/hosts, or make {ADDRESS} a number"
-                )
-                refused[target.node] = (Outcome.UNREACHABLE, text)
-            elif len(owners[place]) > 1:
-                others = ", ".join(other for other in owners[place] if other != target.node)
-                text = f"BMC {place} is also that of {others}: correct {ADDRESS} of one of them"
-                refused[target.node] = (Outcome.FAILED, text)
-            else:
-                orders.append(Order(target.node, place, target.login, verb, batch.answered))
+        wanted = {target.node: (target.host, target.port) for target in targets}
+        places, refused = await find_places(wanted, self._resolver)
+        orders = [
+            Order(target.node, places[target.node], target.login, verb, batch.answered)
+            for target in targets
+            if target.node in places
+        ]
         batch.report_refused(refused)
         if orders:
             rest_s = max(0.0, batch.ends_at - asyncio.get_running_loop().time())
@@ -171,16 +154,6 @@ class IpmiExecutor:
             if len(secret) > most:
                 return f"the {what} of credential {credential!r} is longer than the {most} bytes of IPMI 2.0"
         return login
-
-    async def _refresh_credentials(self) -> None:
-        """Have the file read, where it changed, without stopping the loop: decryption takes a second."""
-        if self._credentials.is_current():
-            return
-        if self._reading is None:
-            self._reading = asyncio.Lock()
-        async with self._reading:
-            if not self._credentials.is_current():
-                await _in_thread(self._credentials.refresh)
 
     def _started(self) -> FleetThread:
         if self._thread is None:
@@ -269,30 +242,3 @@ class _Batch:
         finally:
             if not self._missing and not self._all_reported.done():
                 self._all_reported.set_result(None)
-
-
-async def _in_thread(work: Callable[[], object]) -> None:
-    """Run it in a thread that ends with it: the loop's own pool would keep one for ever."""
-    loop = asyncio.get_running_loop()
-    done = loop.create_future()
-
-    def finish(error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-
-    def body() -> None:
-        error: BaseException | None = None
-        try:
-            work()
-        except BaseException as exc:
-            error = exc
-        loop.call_soon_threadsafe(finish, error)
-
-    thread = threading.Thread(target=body, name="kraken-ipmi-aside", daemon=True)
-    thread.start()
-    await done
-    thread.join()  # telling us was the last thing it did

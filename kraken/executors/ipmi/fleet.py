@@ -15,7 +15,8 @@ from kraken.errors import ExecutorError
 from kraken.executors.ipmi.bmc import Bmc
 from kraken.executors.ipmi.gate import Gate
 from kraken.executors.ipmi.wire import Wire
-from kraken.executors.ipmi.words import IpmiLimits, Order, Place
+from kraken.executors.ipmi.words import IpmiLimits, Order
+from kraken.executors.place import Place
 
 log = logging.getLogger(__name__)
 

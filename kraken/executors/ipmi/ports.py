@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from kraken.executors.ipmi.words import Login, LoginRefused, Place, Reply
+from kraken.executors.ipmi.words import Login, Reply
+from kraken.executors.place import LoginRefused, Place
 
 
 class Clock(Protocol):

@@ -21,7 +21,8 @@ from typing import Any, Final
 import pyghmi.ipmi.private.constants as pyghmi_constants
 import pyghmi.ipmi.private.session as pyghmi_session
 
-from kraken.executors.ipmi.words import Login, LoginRefused, Place, Reach, Reply
+from kraken.executors.ipmi.words import Login, Reply
+from kraken.executors.place import LoginRefused, Place, Reach
 
 log = logging.getLogger(__name__)
 

@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, NamedTuple
 
 from kraken.executors.ipmi.verbs import Verb
+from kraken.executors.place import Place, Reach
 from kraken.model.run import Outcome
-
-
-class Reach(StrEnum):
-    """Whether a BMC answers; kept apart from what it says of the power."""
-
-    OK = "OK"
-    NO_ANSWER = "NO_ANSWER"
-    REFUSED = "REFUSED"
-    BAD_CREDENTIALS = "BAD_CREDENTIALS"
-    BUSY = "BUSY"
-
-
-class Place(NamedTuple):
-    """Where a BMC listens: a number, never a name.
-
-    Attributes:
-        sockaddr: as recvfrom gives it back.
-    """
-
-    family: socket.AddressFamily
-    sockaddr: tuple[Any, ...]
-
-    @property
-    def host(self) -> str:
-        return str(self.sockaddr[0])
-
-    @property
-    def port(self) -> int:
-        return int(self.sockaddr[1])
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +24,6 @@ class Login:
     password: bytes = field(repr=False)
     kg: bytes | None = field(default=None, repr=False)
     privilege: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LoginRefused:
-    """The BMC answered and did not let us in; `text` says why, without a secret."""
-
-    reach: Reach
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 
 from kraken.errors import ExecutorError
+from kraken.executors import place as places
 from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor
-from kraken.executors.ipmi import place as places
 from kraken.executors.ipmi.gate import Gate, Ticket
-from kraken.executors.ipmi.place import Resolver, numeric_place, refusal
 from kraken.executors.ipmi.verbs import BOOT_DEVICE, POWER, verb_of
-from kraken.executors.ipmi.words import Place, Reach
+from kraken.executors.place import Place, Reach, Resolver, numeric_place, refusal
 from kraken.model.action import BMC_OBSERVATION, BMC_REQUESTS, BMC_VALUES, BMC_VARIABLE
 from kraken.model.module import Action, Discovery, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run

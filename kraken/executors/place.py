@@ -7,15 +7,60 @@ import functools
 import ipaddress
 import socket
 import time
+from collections import defaultdict
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
 
-from kraken.executors.ipmi.words import LoginRefused, Place, Reach
-from kraken.model.bmc import number_problem
+from kraken.model.bmc import ADDRESS, number_problem
+from kraken.model.run import Outcome
 
 _KEPT_S: Final = 60.0
 _KEPT_FAILED_S: Final = 5.0
 _LOOKUPS_AT_ONCE: Final = 8
+
+
+class Reach(StrEnum):
+    """Whether a BMC answers; kept apart from what it says of the power."""
+
+    OK = "OK"
+    NO_ANSWER = "NO_ANSWER"
+    REFUSED = "REFUSED"
+    BAD_CREDENTIALS = "BAD_CREDENTIALS"
+    BUSY = "BUSY"
+    CERTIFICATE = "CERTIFICATE"  # it shows another than the one it is known by
+
+
+class Place(NamedTuple):
+    """Where a BMC listens: a number, never a name.
+
+    Attributes:
+        sockaddr: as recvfrom gives it back.
+    """
+
+    family: socket.AddressFamily
+    sockaddr: tuple[Any, ...]
+
+    @property
+    def host(self) -> str:
+        return str(self.sockaddr[0])
+
+    @property
+    def port(self) -> int:
+        return int(self.sockaddr[1])
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefused:
+    """The BMC answered and did not let us in; `text` says why, without a secret."""
+
+    reach: Reach
+    text: str
 
 
 class Resolver:
@@ -61,6 +106,41 @@ class Resolver:
         except OSError as exc:
             return exc.strerror or str(exc)
         return found[0]
+
+
+async def find_places(
+    wanted: Mapping[str, tuple[str, int]], resolver: Resolver
+) -> tuple[dict[str, Place], dict[str, tuple[Outcome, str]]]:
+    """Where the BMCs of nodes listen, and why nothing is sent for the other nodes.
+
+    Two nodes whose BMCs turn out to be one place are both refused.
+
+    Args:
+        wanted: node -> number or name of its BMC, and port.
+    """
+    names = {node: given for node, given in wanted.items() if numeric_place(*given) is None}
+    looked_up = await asyncio.gather(*(resolver.find(*given) for given in names.values()))
+    found: dict[str, Place | str | None] = {node: numeric_place(*given) for node, given in wanted.items()}
+    found.update(zip(names, looked_up, strict=True))
+    owners: dict[Place | str | None, list[str]] = defaultdict(list)
+    for node, place in found.items():
+        owners[place].append(node)
+    places: dict[str, Place] = {}
+    refused: dict[str, tuple[Outcome, str]] = {}
+    for node, place in found.items():
+        if not isinstance(place, Place):
+            text = (
+                f"the name of the BMC, {wanted[node][0]}, does not resolve ({place}): "
+                f"add it to DNS or /etc/hosts, or make {ADDRESS} a number"
+            )
+            refused[node] = (Outcome.UNREACHABLE, text)
+        elif len(owners[place]) > 1:
+            others = ", ".join(other for other in owners[place] if other != node)
+            text = f"BMC {place} is also that of {others}: correct {ADDRESS} of one of them"
+            refused[node] = (Outcome.FAILED, text)
+        else:
+            places[node] = place
+    return places, refused
 
 
 @functools.lru_cache(maxsize=65536)
