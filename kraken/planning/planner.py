@@ -356,8 +356,10 @@ class _Solved:
         effort = Effort()
         for search in self._searches:
             before = search.expanded
-            part = search.cheapest(state, effort, seen)
-            self._planner._expanded += search.expanded - before
+            try:
+                part = search.cheapest(state, effort, seen)
+            finally:
+                self._planner._expanded += search.expanded - before
             if part is None:
                 return None
             moves += part

@@ -16,8 +16,8 @@ from kraken.planning.leaf import Leaf
 from kraken.planning.plan import Move
 from kraken.planning.problem import Edge, Problem
 
-EFFORT_MAX = 20_000
-"""Vertices one question may look at before it is given up: some 3 s of CPU. A cold boot with 60
+EFFORT_MAX = 100_000
+"""Vertices one question may look at before it is given up: 5 to 15 s of CPU. A cold boot with 60
 services looks at 30. What needs more is a knot of variables that all require one another."""
 
 Centre = tuple[int, ...]
