@@ -3,7 +3,8 @@
 What `Action.spec` holds, normalised:
 
     tasks            list of tasks, as written
-    ipmi, redfish    of a discovery "power_status"; of a mutation {"power": ...} or {"boot_device": ...}
+    ipmi, redfish    of a discovery "power_status"; of a mutation {"power": word}, {"identify": word} or
+                     {"boot_device": word}, the last if given with "persistent" and "uefi" (booleans)
     tcp              {"port": int, "sees": {variable: value}}, and if given "attribute" and "expect"
 """
 
@@ -28,7 +29,9 @@ BMC_VALUES = ("POWER_ON", "POWER_OFF")  # and as what
 BMC_REQUESTS: dict[str, tuple[str, ...]] = {
     "power": ("on", "off", "cycle", "soft", "reset"),
     "boot_device": ("pxe", "disk", "cdrom", "setup", "default"),
+    "identify": ("on", "off"),
 }
+BMC_FLAGS = ("persistent", "uefi")  # of boot_device: for every boot, not only the next; UEFI or legacy
 
 
 def read_action(
@@ -79,20 +82,29 @@ def _bmc_observation(part: Part) -> str:
     return BMC_OBSERVATION
 
 
-def _bmc_request(part: Part) -> dict[str, str]:
+def _bmc_request(part: Part) -> dict[str, str | bool]:
     if part.value == BMC_OBSERVATION:
         raise part.fail(f"{BMC_OBSERVATION} changes nothing", hint="use it in a discovery")
-    fields = part.fields(tuple(BMC_REQUESTS))
-    if len(fields) != 1:
+    fields = part.fields((*BMC_REQUESTS, *BMC_FLAGS))
+    requests = [key for key in fields if key in BMC_REQUESTS]
+    if len(requests) != 1:
         raise part.fail(f"expected exactly one of {', '.join(BMC_REQUESTS)}")
-    ((request, value),) = fields.items()
+    request, value = requests[0], fields[requests[0]]
     # The one place where on and off may be booleans: nothing else can be meant.
     word = {True: "on", False: "off"}.get(value.value, value.text) if value.is_boolean_trap else value.text
     if word not in BMC_REQUESTS[request]:
         raise value.fail(
             f"{request} cannot be {value.describe()}", hint=f"one of {', '.join(BMC_REQUESTS[request])}"
         )
-    return {request: word}
+    flags: dict[str, str | bool] = {}
+    for flag in BMC_FLAGS:
+        if flag in fields:
+            if request != "boot_device":
+                raise fields[flag].fail(f"{flag} is said of a boot_device, not of {request}")
+            if not isinstance(fields[flag].value, bool):
+                raise fields[flag].fail(f"expected true or false, found {fields[flag].describe()}")
+            flags[flag] = fields[flag].value
+    return {request: word, **flags}
 
 
 def _probe(part: Part) -> dict[str, Any]:

@@ -17,6 +17,14 @@ from kraken.model.update import Value
 
 ADDRESS: Final = "bmc.address"
 PORT: Final = "bmc.port"
+SCHEME: Final = "bmc.scheme"
+"""Of Redfish: `https`, or `http` where somebody has decided that passwords may travel in the clear."""
+CA: Final = "bmc.ca"
+"""Of Redfish: a PEM file with the certificates that vouch for the BMC; without one, the system's."""
+FINGERPRINT: Final = "bmc.fingerprint"
+"""Of Redfish: SHA-256 of the BMC's own certificate, in hexadecimal; then no authority is asked."""
+SYSTEM: Final = "bmc.system"
+"""Of Redfish: the Id of the node's ComputerSystem, where the BMC has several."""
 DEFAULT_PORT: Final = 623
 """RMCP's registered port (IPMI 2.0, section 13.1.2)."""
 
@@ -35,7 +43,7 @@ def bmc_address_problem(attributes: Mapping[str, Value]) -> str | None:
     text = attributes[ADDRESS]
     if not isinstance(text, str) or not text.strip():
         return f"{ADDRESS} is empty: give the address or name of the node's own BMC, or leave it out"
-    return _port_problem(attributes.get(PORT)) or _host_problem(text)
+    return _port_problem(attributes.get(PORT)) or _trust_problem(attributes) or _host_problem(text)
 
 
 def bmc_key(attributes: Mapping[str, Value]) -> tuple[str, int] | None:
@@ -51,9 +59,25 @@ def bmc_key(attributes: Mapping[str, Value]) -> tuple[str, int] | None:
 
 
 def bmc_port(attributes: Mapping[str, Value]) -> int:
-    """The UDP port of the BMC; 623 unless `bmc.port` says otherwise."""
+    """The UDP port of the BMC; 623 unless `bmc.port` says otherwise.
+
+    Also what tells BMCs apart (`bmc_key`), so that two nodes with one address are seen to share it
+    even where one of them is asked over Redfish.
+    """
     port = attributes.get(PORT)
     return DEFAULT_PORT if port is None else int(str(port))
+
+
+def redfish_port(attributes: Mapping[str, Value]) -> int:
+    """The TCP port of the BMC's Redfish service: `bmc.port`, else that of its scheme."""
+    port = attributes.get(PORT)
+    return (80 if attributes.get(SCHEME) == "http" else 443) if port is None else int(str(port))
+
+
+def fingerprint_bytes(text: str) -> bytes | None:
+    """The digest that a fingerprint writes down (`sha256:` and colons are no matter); None: it is none."""
+    digits = text.strip().lower().removeprefix("sha256:").replace(":", "")
+    return bytes.fromhex(digits) if re.fullmatch(r"[0-9a-f]{64}", digits) else None
 
 
 def shared_bmcs(nodes: Mapping[str, Mapping[str, Value]]) -> dict[tuple[str, int], tuple[str, ...]]:
@@ -109,7 +133,25 @@ def _port_problem(port: Value) -> str | None:
     if port is None:
         return None
     if isinstance(port, bool) or not str(port).isdecimal() or not 0 < int(str(port)) < 65536:
-        return f"{PORT} {str(port)[:20]!r} is not a UDP port: give a number from 1 to 65535"
+        return f"{PORT} {str(port)[:20]!r} is not a port: give a number from 1 to 65535"
+    return None
+
+
+def _trust_problem(attributes: Mapping[str, Value]) -> str | None:
+    """What is wrong with how a Redfish service is to be known."""
+    scheme = attributes.get(SCHEME)
+    if scheme not in (None, "https", "http"):
+        return f"{SCHEME} {str(scheme)[:20]!r} is neither https nor http"
+    fingerprint, ca = attributes.get(FINGERPRINT), attributes.get(CA)
+    if fingerprint is not None and fingerprint_bytes(str(fingerprint)) is None:
+        return (
+            f"{FINGERPRINT} is not a SHA-256 of 64 hexadecimal digits: "
+            "openssl x509 -noout -fingerprint -sha256 prints that of a certificate"
+        )
+    if ca is not None and not str(ca).startswith("/"):
+        return f"{CA} {str(ca)[:80]!r} is not the absolute path of a PEM file"
+    if scheme == "http" and (fingerprint is not None or ca is not None):
+        return f"{SCHEME} http has no certificate: leave out {FINGERPRINT} and {CA}, or the scheme"
     return None
 
 

@@ -18,6 +18,9 @@ POWER: Final = {"off": 0, "on": 1, "cycle": 2, "reset": 3, "soft": 5}
 BOOT_DEVICE: Final = {"default": 0, "pxe": 1, "disk": 2, "cdrom": 5, "setup": 6}
 """Boot flags, data 2, bits 5:2, table 28-14. `default` removes a request made before."""
 
+IDENTIFY: Final = {"on": (0, 1), "off": (0,)}
+"""Chassis Identify, table 28-5: no interval, and whether to go on until told otherwise."""
+
 _REPEATABLE: Final = frozenset({"on", "off"})  # saying it twice is saying it once
 
 
@@ -93,11 +96,14 @@ def verb_of(spec: Any) -> Verb:
                 persistent=bool(spec.get("persistent", False)),
                 uefi=bool(spec.get("uefi", False)),
             )
+        if spec.get("identify") in IDENTIFY:
+            word = str(spec["identify"])
+            return Verb(f"identify {word}", (Step(0x00, 0x04, IDENTIFY[word], changes=True),), _nothing)
     known = ", ".join(["power_status", *(f"power: {p}" for p in POWER)])
     raise ExecutorError(
         f"ipmi: no verb for {spec!r}",
         part="ipmi",
-        hint=f"known are {known}, boot_device: {'|'.join(BOOT_DEVICE)}",
+        hint=f"known are {known}, boot_device: {'|'.join(BOOT_DEVICE)}, identify: {'|'.join(IDENTIFY)}",
     )
 
 

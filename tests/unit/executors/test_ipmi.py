@@ -16,7 +16,7 @@ from kraken.executors import place as places
 from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor
 from kraken.executors.ipmi.gate import Gate, Ticket
-from kraken.executors.ipmi.verbs import BOOT_DEVICE, POWER, verb_of
+from kraken.executors.ipmi.verbs import BOOT_DEVICE, IDENTIFY, POWER, verb_of
 from kraken.executors.place import Place, Reach, Resolver, numeric_place, refusal
 from kraken.model.action import BMC_OBSERVATION, BMC_REQUESTS, BMC_VALUES, BMC_VARIABLE
 from kraken.model.module import Action, Discovery, Mutation
@@ -196,6 +196,7 @@ def test_a_place_is_written_as_people_write_it() -> None:
 def test_every_word_a_module_may_use_has_a_verb_and_no_other_has() -> None:
     assert set(BMC_REQUESTS["power"]) == set(POWER)
     assert set(BMC_REQUESTS["boot_device"]) == set(BOOT_DEVICE)
+    assert set(BMC_REQUESTS["identify"]) == set(IDENTIFY)
     assert not verb_of(BMC_OBSERVATION).is_mutation
     for kind, words in BMC_REQUESTS.items():
         assert all(verb_of({kind: word}).is_mutation for word in words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kraken.model.bmc import bmc_address_problem, bmc_key, shared_bmcs
+from kraken.model.bmc import bmc_address_problem, bmc_key, fingerprint_bytes, redfish_port, shared_bmcs
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,44 @@ def test_nodes_that_share_a_bmc_are_all_named_and_others_are_not() -> None:
     }
 
     assert shared_bmcs(nodes) == {("10.0.0.1", 623): ("n1", "n3")}
+
+
+def test_a_node_over_redfish_and_one_over_ipmi_cannot_share_a_bmc() -> None:
+    nodes = {
+        "n1": {"bmc.address": "10.0.0.1", "bmc.protocol": "redfish"},
+        "n2": {"bmc.address": "10.0.0.1", "bmc.protocol": "ipmi"},
+    }
+
+    assert list(shared_bmcs(nodes).values()) == [("n1", "n2")]
+
+
+def test_redfish_listens_where_its_scheme_does_unless_told_otherwise() -> None:
+    assert redfish_port({}) == 443
+    assert redfish_port({"bmc.scheme": "http"}) == 80
+    assert redfish_port({"bmc.scheme": "http", "bmc.port": "8000"}) == 8000
+
+
+def test_a_fingerprint_is_read_however_it_is_written() -> None:
+    digest = bytes(range(32))
+
+    assert fingerprint_bytes(digest.hex()) == digest
+    assert fingerprint_bytes(f"sha256:{digest.hex(':').upper()}") == digest
+    assert fingerprint_bytes(digest.hex()[:-1]) is None
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"bmc.scheme": "ftp"}, "neither https nor http"),
+        ({"bmc.fingerprint": "aa:bb"}, "not a SHA-256"),
+        ({"bmc.ca": "ca.pem"}, "absolute path"),
+        ({"bmc.scheme": "http", "bmc.fingerprint": "00" * 32}, "http has no certificate"),
+    ],
+)
+def test_how_a_bmc_is_to_be_known_is_checked_when_it_is_declared(
+    attributes: dict[str, str], reason: str
+) -> None:
+    problem = bmc_address_problem({"bmc.address": "10.0.0.1", **attributes})
+
+    assert problem is not None
+    assert reason in problem

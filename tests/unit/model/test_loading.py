@@ -177,6 +177,16 @@ def test_a_boot_device_is_one_of_the_words_of_bmcs(tmp_path: Path) -> None:
     assert (action.kind, action.spec) == ("redfish", {"boot_device": "pxe"})
 
 
+def test_a_boot_device_may_be_for_every_boot_and_of_a_firmware(tmp_path: Path) -> None:
+    text = "kraken_module: 1\nname: m\nmutations:\n  a: {mutates: {v: [A, B]}, timeout: 1s, "
+    text += "ipmi: {boot_device: disk, persistent: true, uefi: false}}\n"
+
+    action = load(tmp_path, text).mutations["a"].action
+
+    assert action is not None
+    assert action.spec == {"boot_device": "disk", "persistent": True, "uefi": False}
+
+
 # What is changed in VALID -> the key that the error names, and part of what it says.
 MISTAKES = [
     # the file
@@ -306,7 +316,19 @@ MISTAKES = [
         "expected a mapping of name to value",
     ),
     ("ipmi: {power: 'on'}", "ipmi: {power: up}", "ipmi.power", "power cannot be 'up' (one of on, off, cycle"),
-    ("ipmi: {power: 'on'}", "ipmi: {}", "ipmi", "expected exactly one of power, boot_device"),
+    ("ipmi: {power: 'on'}", "ipmi: {}", "ipmi", "expected exactly one of power, boot_device, identify"),
+    (
+        "ipmi: {power: 'on'}",
+        "ipmi: {power: 'on', uefi: true}",
+        "ipmi.uefi",
+        "uefi is said of a boot_device, not of power",
+    ),
+    (
+        "ipmi: {power: 'on'}",
+        "ipmi: {boot_device: pxe, persistent: always}",
+        "ipmi.persistent",
+        "expected true or false, found 'always'",
+    ),
     ("ipmi: {power: 'on'}", "ipmi: {raw: 0x1}", "ipmi.raw", "unknown key 'raw'"),
     ("ipmi: {power: 'on'}", "ipmi: power_status", "ipmi", "power_status changes nothing"),
     ("ipmi: {power: 'on'}", "asserts: true", "asserts", "only tasks can assert their effect"),
