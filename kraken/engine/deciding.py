@@ -1,4 +1,4 @@
-"""What one node is to do next, and if nothing, why: read from its state alone."""
+"""The questions of which a decision about one node is made; `Engine._decide` asks them in order."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from kraken.engine.cause import Cause, Verdict
 from kraken.engine.doubt import Doubt, doubt
 from kraken.engine.effects import Effect
 from kraken.engine.effort import is_spent, reason
-from kraken.engine.explain import hold_text
 from kraken.engine.looks import Looks
 from kraken.engine.progress import Look, Phase, Progress, Trouble
 from kraken.engine.retry import trouble_changed
 from kraken.engine.settings import Settings
 from kraken.engine.steps import Steps
 from kraken.model.catalog import Catalog
-from kraken.model.hold import HoldTable
 from kraken.model.module import Discovery, Mutation
 from kraken.planning.path import NoPath, Path, Step
 from kraken.planning.planner import Planner
@@ -27,7 +25,7 @@ WAITING_LOOKS = 5
 
 
 class Decider:
-    """Decides for one node at a time, in the order of the causes: held? converged? path? known well?
+    """Answers about one node at a time, from its state alone.
 
     Works on what the engine owns; queues work in its batches, and starts waits.
     """
@@ -36,7 +34,6 @@ class Decider:
         self,
         catalog: Catalog,
         planner: Planner,
-        holds: HoldTable,
         batches: Batches,
         looks: Looks,
         steps: Steps,
@@ -44,51 +41,10 @@ class Decider:
     ) -> None:
         self.catalog = catalog
         self.planner = planner
-        self.holds = holds
         self.batches = batches
         self.settings = settings
         self._looks = looks
         self._steps = steps
-
-    def decide(self, progress: Progress, now: float, effects: list[Effect]) -> Verdict:
-        """The node's one cause; what it is to do next is gathered, or waited for, from now on.
-
-        Effects of waits that end by it are appended.
-        """
-        holds = self.holds.on(progress.node.name, now)
-        if holds:
-            ends = [hold.until for hold in holds if hold.until is not None]
-            free_at = max(ends) if len(ends) == len(holds) else None
-            return Verdict(Cause.HELD, "", "; ".join(hold_text(hold) for hold in holds), free_at)
-        differing = progress.differing()
-        if not differing:
-            return self._converged(progress, now, effects)
-        if progress.trouble.quarantined is not None:
-            return self._under_way(progress) or Verdict(Cause.QUARANTINED, "", progress.trouble.quarantined)
-        blind = self._blind(progress)
-        path = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, blind)
-        hoped = path
-        if blind and isinstance(path, NoPath):
-            hoped = self.planner.find_path_in(progress.class_, progress.state, progress.cfg)
-            path = self._partial(progress, path, hoped, blind) or path
-        for way in (path,) if hoped is path else (path, hoped):
-            if isinstance(way, Path) and len(way.steps) > progress.effort.longest:
-                progress.effort = progress.effort.facing(len(way.steps))
-        self._drop_unwanted(progress, path, hoped, now, effects)
-        if isinstance(path, NoPath):
-            return self._under_way(progress) or self._no_path(progress, hoped, blind, now)
-        verdict: Verdict | None = None
-        for step in path.next_steps:
-            candidate = self._take_up(progress, step, differing, now, effects)
-            verdict = verdict or candidate
-        under_way = self._under_way(progress)
-        if under_way is not None:
-            return under_way
-        assert verdict is not None, "a path that is not empty has a next step"
-        if verdict.cause is Cause.QUARANTINED:
-            progress.trouble.quarantined, progress.trouble.since = verdict.detail, now
-            effects.append(trouble_changed(progress))
-        return verdict
 
     def stale_at(self, progress: Progress) -> float | None:
         """When what the node's place in a queue rests on becomes too old."""
@@ -135,11 +91,11 @@ class Decider:
 
     # -- one question each ------------------------------------------------------------------------
 
-    def _converged(self, progress: Progress, now: float, effects: list[Effect]) -> Verdict:
+    def converged(self, progress: Progress, now: float, effects: list[Effect]) -> Verdict:
         for step in list(progress.underway.values()):
             if step.phase is Phase.WAITING:
                 self._steps.drop_wait(progress, step, now, effects)
-        under_way = self._under_way(progress)
+        under_way = self.under_way(progress)
         if under_way is not None:
             return under_way
         stale_at: float | None = None
@@ -158,7 +114,7 @@ class Decider:
             effects.append(trouble_changed(progress))
         return Verdict(Cause.CONVERGED, "", "", stale_at)
 
-    def _take_up(
+    def take_up(
         self, progress: Progress, step: Step, differing: list[str], now: float, effects: list[Effect]
     ) -> Verdict | None:
         """Start the step, or say why not; None when it is under way already."""
@@ -216,7 +172,7 @@ class Decider:
             self.queue(progress, look, now)
         return Verdict(doubted.cause, doubted.variable, doubted.detail, again_at)
 
-    def _partial(
+    def partial(
         self, progress: Progress, no_path: NoPath, hoped: Path | NoPath, blind: frozenset[str]
     ) -> Path | None:
         """A path to what can be had first, when the rest cannot even be looked at before that is there.
@@ -237,9 +193,7 @@ class Decider:
         path = self.planner.find_path_in(progress.class_, progress.state, cfg, blind)
         return path if isinstance(path, Path) and path.steps else None
 
-    def _no_path(
-        self, progress: Progress, hoped: Path | NoPath, blind: frozenset[str], now: float
-    ) -> Verdict:
+    def no_path(self, progress: Progress, hoped: Path | NoPath, blind: frozenset[str], now: float) -> Verdict:
         if isinstance(hoped, Path):
             step = next(s for s in hoped.steps if s.operator.key in blind)
             variable = next(iter(step.effects))
@@ -253,7 +207,7 @@ class Decider:
         cause = Cause.REQUIRES_UNMET if hoped.unmet else Cause.NO_PATH
         return Verdict(cause, ", ".join(hoped.variables), "; ".join(hoped.on(progress.attributes).reasons))
 
-    def _under_way(self, progress: Progress) -> Verdict | None:
+    def under_way(self, progress: Progress) -> Verdict | None:
         waiting: Verdict | None = None
         for key, step in progress.underway.items():
             ends_by = self._steps.ends_by(step)
@@ -262,7 +216,7 @@ class Decider:
             waiting = waiting or Verdict(Cause.WAITING, key, "", ends_by)
         return waiting
 
-    def _blind(self, progress: Progress) -> frozenset[str]:
+    def blind(self, progress: Progress) -> frozenset[str]:
         """Discoveries that are no way forward now: tried in vain, or watching what we wait for."""
         keys = [key for key, look in progress.looks.items() if look.blind]
         for step in progress.underway.values():
@@ -270,7 +224,7 @@ class Decider:
                 keys += [d.key for d in self._looks.observers(progress, change.variable)]
         return frozenset(keys)
 
-    def _drop_unwanted(
+    def drop_unwanted(
         self,
         progress: Progress,
         path: Path | NoPath,

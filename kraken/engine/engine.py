@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.deciding import Decider
-from kraken.engine.doubt import FORGOTTEN_SOURCE
-from kraken.engine.effects import Assert, CauseChanged, Effect, Start
+from kraken.engine.effects import CauseChanged, Effect, Start
 from kraken.engine.effort import forgive, recover, rest, resume
-from kraken.engine.explain import explain
+from kraken.engine.explain import explain, hold_text
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
-from kraken.engine.progress import Phase, Progress, Trouble
+from kraken.engine.progress import Progress, Trouble
+from kraken.engine.reports import Reports
 from kraken.engine.retry import trouble_changed
 from kraken.engine.settings import Settings
 from kraken.engine.steps import Steps
@@ -24,8 +23,8 @@ from kraken.model.effort import Effort
 from kraken.model.hold import HoldTable
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import NodeTable
-from kraken.model.run import NodeResult, Outcome, Run
-from kraken.model.update import UNKNOWN, Side
+from kraken.model.run import NodeResult, Run
+from kraken.model.update import Side
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
 
@@ -70,9 +69,10 @@ class Engine:
         self.planner = planner
         self._looks = Looks(catalog, self.settings)
         self._steps = Steps(catalog, self._looks, self.batches, self.settings, self._seed)
-        self._decider = Decider(
-            catalog, planner, self.holds, self.batches, self._looks, self._steps, self.settings
+        self._reports = Reports(
+            catalog, self._progress, self.batches, self._looks, self._steps, self._asserting
         )
+        self._decider = Decider(catalog, planner, self.batches, self._looks, self._steps, self.settings)
         self.batches.adopt((*catalog.mutations.values(), *catalog.discoveries.values()))
         for progress in self._progress.values():
             self._looks.adopt(progress)
@@ -89,9 +89,11 @@ class Engine:
             if isinstance(item, Changed):
                 self._changed(item, now)
             else:
-                self._reported(item.result, now, effects)
+                self._dirty[item.result.node] = None
+                self._reports.take_in(item.result, now, effects)
         for run, nodes in self.batches.overdue(now):
-            self._given_up(run, nodes)
+            self._dirty.update(dict.fromkeys(nodes))  # a mutation is over: settling it sees that it is late
+            self._reports.give_up(run, nodes)
         while self._wakes and self._wakes[0][0] <= now:
             at, name = heapq.heappop(self._wakes)
             progress = self._progress.get(name)
@@ -126,23 +128,7 @@ class Engine:
         that was looked at before a mutation touched it or the node was declared. To be asked before
         `reconcile` hears of it.
         """
-        active = self.batches.active.get(result.run_id)
-        progress = self._progress.get(result.node)
-        if active is None or progress is None or result.node not in active.out:
-            return {}
-        own = _changed_by(active.run, progress)
-        admitted: dict[str, str] = {}
-        for variable, value in self._sound(result.observed).items():
-            if variable not in own and active.number <= progress.touched.get(variable, progress.born):
-                continue
-            progress.unsettled.discard(variable)
-            admitted[variable] = value
-        return admitted
-
-    def _sound(self, observed: Mapping[str, str]) -> Mapping[str, str]:
-        """What of it is about declared variables, and within their domains."""
-        variables = self.catalog.variables
-        return {v: value for v, value in observed.items() if v in variables and variables[v].accepts(value)}
+        return self._reports.admit(result)
 
     def explain(self, node: str, now: float) -> Explanation:
         """The node's one cause, with the fact that blocks and what happens next."""
@@ -286,58 +272,6 @@ class Engine:
             if variable not in state:
                 progress.touched[variable] = self.batches.last_number
 
-    def _reported(self, result: NodeResult, now: float, effects: list[Effect]) -> None:
-        progress = self._progress.get(result.node)
-        active = self.batches.reported(result.run_id, result.node)
-        if active is None or progress is None:
-            return
-        run, number = active.run, active.number
-        self._dirty[result.node] = None
-        if isinstance(run.operator, Discovery):
-            look = progress.looks.get(run.operator.key)
-            if look is not None and look.run_id == run.id:
-                self._looks.ended(progress, look, result)
-                self._seen_nothing(progress, run, number, result, effects)
-            return
-        step = progress.underway.get(run.operator.key)
-        if step is None or step.run_id != run.id or step.phase is not Phase.ISSUED:
-            return
-        result = replace(result, observed=self._sound(result.observed))
-        if self._steps.reported(progress, step, result, now, effects):
-            self._asserting.add(result.node)
-
-    def _seen_nothing(
-        self, progress: Progress, run: Run, number: int, result: NodeResult, effects: list[Effect]
-    ) -> None:
-        """A look that answered saw no value of what a mutation had touched: nobody knows it now."""
-        if result.outcome is not Outcome.OK or not isinstance(run.operator, Discovery):
-            return
-        for observes in run.operator.observes:
-            variable = observes.variable
-            if variable not in progress.unsettled or variable in result.observed:
-                continue
-            value = progress.value(variable)
-            if number <= progress.touched.get(variable, progress.born):
-                continue
-            if value == UNKNOWN:
-                progress.unsettled.discard(variable)
-            elif observes.values is None or value in observes.values:
-                progress.unsettled.discard(variable)
-                effects.append(Assert(progress.node.name, {variable: UNKNOWN}, FORGOTTEN_SOURCE))
-                self._asserting.add(progress.node.name)
-
-    def _given_up(self, run: Run, nodes: Iterable[str]) -> None:
-        """Its executor never reported; what it says from now on is not heard."""
-        for name in nodes:
-            progress = self._progress.get(name)
-            if progress is None:
-                continue
-            self._dirty[name] = None  # a mutation is over: settling it sees that it is late
-            look = progress.looks.get(run.operator.key)
-            if look is not None and look.run_id == run.id:
-                message = f"no word from its executor within {run.timeout_s:g} s"
-                self._looks.ended(progress, look, NodeResult(run.id, name, Outcome.TIMEOUT, {}, message))
-
     # -- decisions ----------------------------------------------------------------------------
 
     def _evaluate(self, progress: Progress, now: float, effects: list[Effect]) -> None:
@@ -351,7 +285,7 @@ class Engine:
         if asserted:
             verdict = Verdict(Cause.BACKOFF, "", "a step timed out just now", now)
         else:
-            verdict = self._decider.decide(progress, now, effects)
+            verdict = self._decide(progress, now, effects)
         if rest(progress, verdict.cause, now):
             effects.append(trouble_changed(progress))
         for key in gathered:
@@ -364,6 +298,53 @@ class Engine:
         self._wake(progress, self._decider.confirm(progress, now), wake_at, verdict.next_at)
         if verdict.cause is Cause.HELD:  # its reasons change whenever one of several holds ends
             self._wake(progress, *(hold.until for hold in self.holds.on(progress.node.name, now)))
+
+    def _decide(self, progress: Progress, now: float, effects: list[Effect]) -> Verdict:
+        """The node's one cause; what it is to do next is gathered, or waited for, from now on.
+
+        Effects of waits that end by it are appended.
+        """
+        ask = self._decider
+        if held := self._held(progress, now):
+            return held
+        differing = progress.differing()
+        if not differing:
+            return ask.converged(progress, now, effects)
+        quarantined = progress.trouble.quarantined
+        if quarantined is not None:
+            return ask.under_way(progress) or Verdict(Cause.QUARANTINED, "", quarantined)
+        blind = ask.blind(progress)
+        path = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, blind)
+        hoped = path
+        if blind and isinstance(path, NoPath):
+            hoped = self.planner.find_path_in(progress.class_, progress.state, progress.cfg)
+            path = ask.partial(progress, path, hoped, blind) or path
+        for way in (path,) if hoped is path else (path, hoped):
+            if isinstance(way, Path) and len(way.steps) > progress.effort.longest:
+                progress.effort = progress.effort.facing(len(way.steps))
+        ask.drop_unwanted(progress, path, hoped, now, effects)
+        if isinstance(path, NoPath):
+            return ask.under_way(progress) or ask.no_path(progress, hoped, blind, now)
+        verdict: Verdict | None = None
+        for step in path.next_steps:
+            candidate = ask.take_up(progress, step, differing, now, effects)
+            verdict = verdict or candidate
+        under_way = ask.under_way(progress)
+        if under_way is not None:
+            return under_way
+        assert verdict is not None, "a path that is not empty has a next step"
+        if verdict.cause is Cause.QUARANTINED:
+            progress.trouble.quarantined, progress.trouble.since = verdict.detail, now
+            effects.append(trouble_changed(progress))
+        return verdict
+
+    def _held(self, progress: Progress, now: float) -> Verdict | None:
+        holds = self.holds.on(progress.node.name, now)
+        if not holds:
+            return None
+        ends = [hold.until for hold in holds if hold.until is not None]
+        free_at = max(ends) if len(ends) == len(holds) else None
+        return Verdict(Cause.HELD, "", "; ".join(hold_text(hold) for hold in holds), free_at)
 
     # -- bookkeeping --------------------------------------------------------------------------
 
@@ -395,11 +376,3 @@ class Engine:
         if at is not None and (progress.wake_at is None or at < progress.wake_at):
             progress.wake_at = at
             heapq.heappush(self._wakes, (at, progress.node.name))
-
-
-def _changed_by(run: Run, progress: Progress) -> frozenset[str]:
-    """The variables that this run changes on the node: of them its executor has the last word."""
-    step = progress.underway.get(run.operator.key)
-    if step is None or step.run_id != run.id or step.disowned:
-        return frozenset()
-    return frozenset(change.variable for change in step.mutation.changes)

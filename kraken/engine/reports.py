@@ -1,0 +1,121 @@
+"""What executors report: what of it may be believed, and which step or look it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from kraken.engine.batches import Batches
+from kraken.engine.doubt import FORGOTTEN_SOURCE
+from kraken.engine.effects import Assert, Effect
+from kraken.engine.looks import Looks
+from kraken.engine.progress import Phase, Progress
+from kraken.engine.steps import Steps
+from kraken.model.catalog import Catalog
+from kraken.model.module import Discovery
+from kraken.model.run import NodeResult, Outcome, Run
+from kraken.model.update import UNKNOWN
+
+
+class Reports:
+    """Takes in the results of runs.
+
+    Args:
+        progress: the engine's, by node.
+        asserting: gets the nodes of which something was asserted; it will come back as news.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        progress: Mapping[str, Progress],
+        batches: Batches,
+        looks: Looks,
+        steps: Steps,
+        asserting: set[str],
+    ) -> None:
+        self.catalog = catalog
+        self.batches = batches
+        self._progress = progress
+        self._looks = looks
+        self._steps = steps
+        self._asserting = asserting
+
+    def admit(self, result: NodeResult) -> dict[str, str]:
+        """What a result may add to Dsc; see `Engine.admit`."""
+        active = self.batches.active.get(result.run_id)
+        progress = self._progress.get(result.node)
+        if active is None or progress is None or result.node not in active.out:
+            return {}
+        own = _changed_by(active.run, progress)
+        admitted: dict[str, str] = {}
+        for variable, value in self._sound(result.observed).items():
+            if variable not in own and active.number <= progress.touched.get(variable, progress.born):
+                continue
+            progress.unsettled.discard(variable)
+            admitted[variable] = value
+        return admitted
+
+    def take_in(self, result: NodeResult, now: float, effects: list[Effect]) -> None:
+        """End the look or the step that this is the result of."""
+        progress = self._progress.get(result.node)
+        active = self.batches.reported(result.run_id, result.node)
+        if active is None or progress is None:
+            return
+        run, number = active.run, active.number
+        if isinstance(run.operator, Discovery):
+            look = progress.looks.get(run.operator.key)
+            if look is not None and look.run_id == run.id:
+                self._looks.ended(progress, look, result)
+                self._seen_nothing(progress, run, number, result, effects)
+            return
+        step = progress.underway.get(run.operator.key)
+        if step is None or step.run_id != run.id or step.phase is not Phase.ISSUED:
+            return
+        result = replace(result, observed=self._sound(result.observed))
+        if self._steps.reported(progress, step, result, now, effects):
+            self._asserting.add(result.node)
+
+    def give_up(self, run: Run, nodes: Iterable[str]) -> None:
+        """Its executor never reported; what it says from now on is not heard."""
+        for name in nodes:
+            progress = self._progress.get(name)
+            if progress is None:
+                continue
+            look = progress.looks.get(run.operator.key)
+            if look is not None and look.run_id == run.id:
+                message = f"no word from its executor within {run.timeout_s:g} s"
+                self._looks.ended(progress, look, NodeResult(run.id, name, Outcome.TIMEOUT, {}, message))
+
+    def _seen_nothing(
+        self, progress: Progress, run: Run, number: int, result: NodeResult, effects: list[Effect]
+    ) -> None:
+        """A look that answered saw no value of what a mutation had touched: nobody knows it now."""
+        if result.outcome is not Outcome.OK or not isinstance(run.operator, Discovery):
+            return
+        for observes in run.operator.observes:
+            variable = observes.variable
+            if variable not in progress.unsettled or variable in result.observed:
+                continue
+            value = progress.value(variable)
+            if number <= progress.touched.get(variable, progress.born):
+                continue
+            if value == UNKNOWN:
+                progress.unsettled.discard(variable)
+            elif observes.values is None or value in observes.values:
+                progress.unsettled.discard(variable)
+                effects.append(Assert(progress.node.name, {variable: UNKNOWN}, FORGOTTEN_SOURCE))
+                self._asserting.add(progress.node.name)
+
+    def _sound(self, observed: Mapping[str, str]) -> Mapping[str, str]:
+        """What of it is about declared variables, and within their domains."""
+        variables = self.catalog.variables
+        return {v: value for v, value in observed.items() if v in variables and variables[v].accepts(value)}
+
+
+def _changed_by(run: Run, progress: Progress) -> frozenset[str]:
+    """The variables that this run changes on the node: of them its executor has the last word."""
+    step = progress.underway.get(run.operator.key)
+    if step is None or step.run_id != run.id or step.disowned:
+        return frozenset()
+    return frozenset(change.variable for change in step.mutation.changes)
