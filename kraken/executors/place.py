@@ -1,4 +1,4 @@
-"""From what a node's attributes say to where its BMC listens, and whether that may be commanded."""
+"""Where a BMC listens, whether that may be commanded, and what a request to it came to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -61,6 +61,16 @@ class LoginRefused:
 
     reach: Reach
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request to a BMC came to, before it has a node's name on it."""
+
+    reach: Reach
+    outcome: Outcome
+    observed: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
 
 
 class Resolver:

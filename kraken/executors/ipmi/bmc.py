@@ -14,8 +14,8 @@ from typing import Final
 from kraken.executors.ipmi.gate import Gate, Ticket
 from kraken.executors.ipmi.ports import Clock, Opener, Session, Timer
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
-from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, Order, Reply
-from kraken.executors.place import LoginRefused, Place, Reach, refusal
+from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
+from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
 from kraken.model.run import Outcome
 
 _REPEAT_POLL_S: Final = (0.25, 0.5, 1.0, 2.0)

@@ -14,8 +14,8 @@ from kraken.executors.aside import in_thread
 from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi.fleet import FleetThread
 from kraken.executors.ipmi.verbs import Verb, verb_of
-from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, Order
-from kraken.executors.place import Place, Resolver, find_places, numeric_place
+from kraken.executors.ipmi.words import IpmiLimits, Login, Order
+from kraken.executors.place import Answer, Place, Resolver, find_places, numeric_place
 from kraken.model.bmc import ADDRESS, bmc_address_problem, bmc_port
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import Value

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kraken.executors.ipmi.verbs import Verb
-from kraken.executors.place import Place, Reach
-from kraken.model.run import Outcome
+from kraken.executors.place import Answer, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +31,6 @@ class Reply:
 
     code: int
     data: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a request to a BMC came to, before it has a node's name on it."""
-
-    reach: Reach
-    outcome: Outcome
-    observed: Mapping[str, str] = field(default_factory=dict)
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

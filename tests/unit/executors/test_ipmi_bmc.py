@@ -13,8 +13,8 @@ import pytest
 from kraken.executors.ipmi.bmc import Bmc
 from kraken.executors.ipmi.gate import Gate
 from kraken.executors.ipmi.verbs import STATUS, Verb, verb_of
-from kraken.executors.ipmi.words import Answer, IpmiLimits, Login, Order, Reply
-from kraken.executors.place import LoginRefused, Place, Reach
+from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
+from kraken.executors.place import Answer, LoginRefused, Place, Reach
 from kraken.model.run import Outcome
 
 PLACE = Place(socket.AF_INET, ("10.9.8.7", 623))

@@ -1,0 +1,409 @@
+"""One BMC over Redfish: its turn, its verbs, and how long to believe in it. It never disturbs another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Final, NamedTuple, TypeVar
+
+from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
+from kraken.executors.redfish import system
+from kraken.executors.redfish.talk import Talk
+from kraken.executors.redfish.wire import Wire
+from kraken.executors.redfish.words import (
+    Document,
+    Login,
+    Order,
+    RedfishLimits,
+    Reply,
+    Server,
+    Trouble,
+    Verb,
+)
+from kraken.model.run import Outcome
+
+T = TypeVar("T")
+
+_SILENT_LOGIN_S: Final = 1.0  # after which a login gives its place among those at once to another
+_TASK_PAUSE_S: Final = (0.5, 1.0, 1.0, 2.0)  # between two looks at a task; the last one repeats
+_TASK_DONE: Final = frozenset({"Completed"})
+_TASK_FAILED: Final = frozenset({"Exception", "Killed", "Cancelled", "Cancelling", "Stopping", "Interrupted"})
+_AS_IT_IS: Final = frozenset({400, 409})  # with which BMCs refuse what already is as wished
+
+
+class _Task(NamedTuple):
+    """A change the BMC has made a task of, and where it tells how that goes."""
+
+    monitor: str
+
+
+class Seen(NamedTuple):
+    """The last whole answer about the power.
+
+    Attributes:
+        etag: of the document it was in; None: it has none.
+    """
+
+    phys_state: str
+    etag: str | None
+    at: float
+
+
+class Bmc:
+    """Serves the orders for one BMC, one at a time.
+
+    Args:
+        gate: entered by those who log in.
+        check: says why nothing may be sent to a place; asked before each login.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        wire: Wire,
+        gate: asyncio.Semaphore,
+        limits: RedfishLimits,
+        check: Callable[[Place], LoginRefused | None] = refusal,
+    ) -> None:
+        self.server = server
+        self.node: str | None = None  # whose BMC it is
+        self._gate = gate
+        self._limits = limits
+        self._check = check
+        self._talk = Talk(server, wire, limits)
+        self._turn = asyncio.Lock()
+        self._system: tuple[str, str] | None = None  # Id as declared, path
+        self._seen: Seen | None = None
+        self._etags_lie = False
+        self._sent = False  # a request that changes the node has left
+        self._used_at = asyncio.get_running_loop().time()
+        self._failures = 0
+        self._retry_at = 0.0
+        self._last_failure = Answer(Reach.OK, Outcome.OK)
+        self._locked: tuple[Login, float, Answer] | None = None
+
+    async def perform(self, order: Order) -> Answer:
+        """Do what is asked and say what it came to, by `order.ends_at`."""
+        if self.node is not None and self.node != order.node:
+            text = f"is also the BMC of node {self.node}: correct bmc.address of one of them"
+            return self._said(Reach.REFUSED, Outcome.FAILED, text)
+        self.node = order.node
+        self._used_at = self._now()
+        came_to = await self._in_turn(order, self._serve)
+        for pause_s in itertools.chain(_TASK_PAUSE_S, itertools.repeat(_TASK_PAUSE_S[-1])):
+            if isinstance(came_to, Answer):
+                return came_to
+            if self._now() + pause_s >= order.ends_at:
+                text = f"has accepted {order.verb.name} and not finished it in time: it may still happen"
+                return self._said(Reach.OK, Outcome.TIMEOUT, text)
+            await asyncio.sleep(pause_s)  # others may ask it meanwhile
+            came_to = await self._in_turn(order, functools.partial(self._follow, came_to))
+        raise AssertionError("the pauses have no end")
+
+    async def rest(self) -> bool:
+        """Give back what is not used; False: nothing is left to know."""
+        now = self._now()
+        if self._turn.locked() or now - self._used_at <= self._limits.idle_s:
+            return True
+        if self._talk.has_session:
+            async with self._turn:
+                await self._talk.close()
+        locked = self._locked is not None and now < self._locked[1]
+        return locked or now < self._retry_at
+
+    async def close(self) -> None:
+        """Give the session back. Idempotent."""
+        await self._talk.close()
+
+    # One order.
+
+    def _standing_refusal(self, order: Order) -> Answer | None:
+        """The answer that is known without trying; None when it is worth trying."""
+        now = self._now()
+        if self._locked is not None and now < self._locked[1] and self._locked[0] == order.login:
+            return _later(self._locked[2], self._locked[1] - now, " or when the credential changes")
+        if now < self._retry_at and not order.verb.is_mutation:
+            return _later(self._last_failure, self._retry_at - now)
+        return None
+
+    async def _in_turn(
+        self, order: Order, work: Callable[[Order], Awaitable[Answer | _Task]]
+    ) -> Answer | _Task:
+        """Have the BMC to oneself; what the work came to, or why it did not."""
+        try:
+            async with asyncio.timeout_at(order.ends_at):
+                await self._turn.acquire()
+        except TimeoutError:
+            text = f"was not free within {_seconds(order.timeout_s)}: an earlier request is still out"
+            return self._said(Reach.BUSY, Outcome.UNREACHABLE, text)
+        try:
+            self._talk.ends_at = order.ends_at
+            return await work(order)
+        finally:
+            self._turn.release()
+
+    async def _serve(self, order: Order) -> Answer | _Task:
+        refused = self._standing_refusal(order)
+        if refused is not None:
+            return refused
+        if self._talk.login != order.login:
+            await self._talk.close()
+            self._talk.login = order.login
+        self._sent = False
+        try:
+            await self._find(order)
+            if order.verb.kind == "status":
+                observed, task = {"phys_state": await self._look()}, None
+            else:
+                observed, task = {}, await self._mutate(order.verb)
+        except Trouble as trouble:
+            return self._ended(trouble, order)
+        self._failures, self._retry_at, self._locked = 0, 0.0, None
+        return Answer(Reach.OK, Outcome.OK, observed) if task is None else task
+
+    async def _mutate(self, verb: Verb) -> _Task | None:
+        """Ask for a change; the task that the BMC made of it, None when it is done."""
+        self._seen = None  # what was known of the power is no longer good enough
+        if verb.kind == "power":
+            reply = await self._reset(verb)
+        elif verb.kind == "boot_device":
+            reply = await self._boot(verb)
+        else:
+            reply = await self._identify(verb)
+        if reply is None or reply.status in (200, 201, 204):
+            return None
+        if reply.status != 202:
+            self._talk.refuse(reply, verb.name)
+        monitor = self._told(lambda: _monitor_of(reply, self.server))
+        return None if monitor is None else _Task(monitor)  # nothing to follow: its effect is looked for
+
+    async def _follow(self, task: _Task, order: Order) -> Answer | _Task:
+        """Look how a task goes."""
+        try:
+            reply = await self._talk.ask("GET", task.monitor)
+            if reply.status in (404, 410):  # over, and forgotten
+                return Answer(Reach.OK, Outcome.OK)
+            if not 200 <= reply.status < 300:
+                self._talk.refuse(reply, order.verb.name)
+        except Trouble as trouble:
+            if trouble.outcome is Outcome.UNREACHABLE:
+                text = f"accepted {order.verb.name} and fell silent: it may have happened"
+                return self._said(trouble.reach, Outcome.TIMEOUT, text)
+            return self._ended(trouble, order)
+        state = _task_state(reply)
+        if state in _TASK_FAILED:
+            told = system.said(reply)
+            because = f"task {state}{f': {told}' if told else ''}"
+            text = f"gave up {order.verb.name} ({because}): look into its event log"
+            return self._said(Reach.OK, Outcome.FAILED, text)
+        if state in _TASK_DONE or (state is None and reply.status != 202):
+            return Answer(Reach.OK, Outcome.OK)
+        return task
+
+    async def _find(self, order: Order) -> None:
+        """Be logged in and know where the node's system is."""
+        if self._talk.is_open and self._system is not None and self._system[0] == order.system:
+            return
+        refused = self._check(self.server.place)
+        if refused is not None:
+            outcome = Outcome.UNREACHABLE if refused.reach is Reach.NO_ANSWER else Outcome.FAILED
+            raise Trouble(refused.reach, outcome, f"is not asked: {refused.text}")
+        async with self._among_those_logging_in(order):
+            systems = await self._talk.open()
+            if self._system is None or self._system[0] != order.system:
+                listed = self._talk.read(await self._talk.ask("GET", systems), "the list of systems")
+                self._system = order.system, self._told(lambda: system.member(listed, order.system))
+
+    @contextlib.asynccontextmanager
+    async def _among_those_logging_in(self, order: Order) -> AsyncIterator[None]:
+        """A place among those who log in at once; one that meets silence gives it to another."""
+        try:
+            async with asyncio.timeout_at(order.ends_at):
+                await self._gate.acquire()
+        except TimeoutError:
+            text = f"had no turn to be logged in to within {_seconds(order.timeout_s)}: too many at once"
+            raise Trouble(Reach.BUSY, Outcome.UNREACHABLE, text) from None
+        silent = asyncio.get_running_loop().call_later(_SILENT_LOGIN_S, self._gate.release)
+        try:
+            yield
+        finally:
+            if not silent.cancelled() and silent.when() > self._now():
+                silent.cancel()
+                self._gate.release()
+
+    # The verbs.
+
+    async def _look(self) -> str:
+        """The power, as the BMC says it now; a "not modified" is believed for `unchanged_s`."""
+        seen, headers = self._seen, None
+        believed = (
+            seen is not None and not self._etags_lie and self._now() - seen.at < self._limits.unchanged_s
+        )
+        if seen is not None and seen.etag is not None and believed:
+            headers = {"If-None-Match": seen.etag}
+        reply = await self._ask_system(headers)
+        if reply.status == 304 and seen is not None and headers is not None:
+            return seen.phys_state
+        document = self._talk.read(reply, "power status")
+        try:
+            found = system.power_state(document)
+        except system.StillTurningOn as exc:
+            raise Trouble(Reach.OK, Outcome.FAILED, f"{exc}: looked at again") from None
+        except ValueError as exc:
+            raise self._talk.nonsense(exc) from None
+        etag = reply.headers.get("ETag")
+        if seen is not None and etag is not None and etag == seen.etag and found != seen.phys_state:
+            self._etags_lie = True
+        self._seen = Seen(found, etag, self._now())
+        return found
+
+    async def _reset(self, verb: Verb) -> Reply | None:
+        """None: it refused, as the power already is as wished."""
+        document = await self._read_system()
+        target, where = self._told(lambda: system.reset_target(document))
+        info: Document | None = None
+        if where is not None:
+            info = self._talk.read(await self._talk.ask("GET", where), "what it can do")
+        body = self._told(lambda: system.reset_body(document, info, verb.word))
+        reply = await self._change("POST", target, body)
+        refused = reply.status in _AS_IT_IS and verb.word in ("on", "off")
+        if refused and system.is_as_wished(await self._read_system(), verb.word):
+            return None
+        return reply
+
+    async def _boot(self, verb: Verb) -> Reply:
+        document, etag = await self._read_with_etag()
+        body = self._told(lambda: system.boot_body(document, verb))
+        assert self._system is not None
+        return await self._change_at(self._system[1], body, etag)
+
+    async def _identify(self, verb: Verb) -> Reply:
+        """The light of the system, else that of the chassis it sits in."""
+        assert self._system is not None
+        document, etag = await self._read_with_etag()
+        path, body = self._system[1], system.identify_body(document, verb.word)
+        if body is None:
+            chassis = self._told(lambda: system.chassis_of(document))
+            if chassis is not None:
+                reply = await self._talk.ask("GET", chassis)
+                path, etag = chassis, reply.headers.get("ETag")
+                body = system.identify_body(self._talk.read(reply, "its chassis"), verb.word)
+        if body is None:
+            text = "has no light to identify by: neither the system nor its chassis shows one"
+            raise Trouble(Reach.OK, Outcome.FAILED, text)
+        return await self._change_at(path, body, etag)
+
+    async def _change_at(self, path: str, body: Mapping[str, object], etag: str | None) -> Reply:
+        """Change a resource as it was read; 412 says that it is not that any more."""
+        reply = await self._change("PATCH", path, body, {"If-Match": etag} if etag else None)
+        if reply.status == 412:
+            again = (await self._talk.ask("GET", path)).headers.get("ETag")
+            # The same one again: firmware that does not know its own ETags.
+            header = {"If-Match": again} if again and again != etag else None
+            reply = await self._change("PATCH", path, body, header)
+        return reply
+
+    async def _change(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object],
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        self._sent = True
+        reply = await self._talk.ask(method, path, body, headers)
+        self._sent = reply.status < 300  # refused: nothing happened
+        return reply
+
+    # Reading the system.
+
+    async def _read_system(self) -> Document:
+        return (await self._read_with_etag())[0]
+
+    async def _read_with_etag(self) -> tuple[Document, str | None]:
+        reply = await self._ask_system(None)
+        return self._talk.read(reply, "what it says of the system"), reply.headers.get("ETag")
+
+    async def _ask_system(self, headers: Mapping[str, str] | None) -> Reply:
+        """Ask for the system; where it has moved, find it again once."""
+        assert self._system is not None
+        wanted, path = self._system
+        reply = await self._talk.ask("GET", path, headers=headers)
+        if reply.status != 404:
+            return reply
+        self._system = self._seen = None
+        self._talk.forget()
+        listed = self._talk.read(await self._talk.ask("GET", await self._talk.open()), "the list of systems")
+        path = self._told(lambda: system.member(listed, wanted))
+        self._system = wanted, path
+        return await self._talk.ask("GET", path)
+
+    def _told(self, read: Callable[[], T]) -> T:
+        """What a document says; nonsense ends the conversation."""
+        try:
+            return read()
+        except ValueError as exc:
+            raise Trouble(Reach.REFUSED, Outcome.FAILED, str(exc)) from None
+
+    # Endings.
+
+    def _ended(self, trouble: Trouble, order: Order) -> Answer:
+        now = self._now()
+        if self._sent and trouble.unsure:
+            text = (
+                f"did not acknowledge {order.verb.name}: it may have happened; "
+                "look at the power before asking again"
+            )
+            self._back_off(self._said(trouble.reach, Outcome.UNREACHABLE, "fell silent"))
+            return self._said(trouble.reach, Outcome.TIMEOUT, text)
+        answer = self._said(trouble.reach, trouble.outcome, trouble.text)
+        if trouble.reach is Reach.BAD_CREDENTIALS:
+            self._locked = (order.login, now + self._limits.locked_s, answer)
+        elif trouble.outcome is Outcome.UNREACHABLE or trouble.reach is Reach.CERTIFICATE:
+            self._back_off(answer)
+        return answer
+
+    def _back_off(self, answer: Answer) -> None:
+        first, longest = self._limits.back_off_s
+        pause_s = min(longest, first * 2 ** min(self._failures, 16)) * random.uniform(0.8, 1.0)
+        self._failures += 1
+        self._retry_at = max(self._now() + pause_s, self._talk.wait_until)
+        self._last_failure = answer
+
+    def _said(self, reach: Reach, outcome: Outcome, text: str) -> Answer:
+        return Answer(reach, outcome, message=f"BMC {self.server.place} {text}")
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _monitor_of(reply: Reply, server: Server) -> str | None:
+    """Where to ask how a task goes; DSP0266 puts it in Location, some put it in the body."""
+    where = reply.headers.get("Location")
+    if where is not None:
+        return system.path_at(where, server)
+    try:
+        document = reply.document()
+    except ValueError:
+        return None
+    return system.link_to(document)
+
+
+def _task_state(reply: Reply) -> str | None:
+    try:
+        return system.task_state(reply.document())
+    except ValueError:
+        return None
+
+
+def _seconds(duration_s: float) -> str:
+    return f"{round(duration_s, 1):g} s"
+
+
+def _later(failure: Answer, wait_s: float, otherwise: str = "") -> Answer:
+    text = f"{failure.message}; not tried again for {max(1, round(wait_s))} s{otherwise}"
+    return Answer(failure.reach, failure.outcome, message=text)

@@ -1,0 +1,212 @@
+"""RedfishExecutor: a run on nodes becomes orders for their BMCs, and their answers its results."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from kraken.errors import CredentialError, ExecutorError
+from kraken.executors import Report
+from kraken.executors.credentials import Credentials
+from kraken.executors.place import Place, Resolver, find_places, numeric_place
+from kraken.executors.redfish.bmc import Bmc
+from kraken.executors.redfish.verbs import verb_of
+from kraken.executors.redfish.wire import Wire
+from kraken.executors.redfish.words import Login, Order, RedfishLimits, Server
+from kraken.executors.together import Together
+from kraken.model.bmc import (
+    ADDRESS,
+    CA,
+    FINGERPRINT,
+    SCHEME,
+    SYSTEM,
+    bmc_address_problem,
+    fingerprint_bytes,
+    redfish_port,
+)
+from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+from kraken.model.update import Value
+
+CREDENTIAL = "bmc.credential"
+
+_TICK_S: Final = 1.0
+
+
+log = logging.getLogger(__name__)
+
+
+class RedfishExecutor:
+    """Asks the BMCs of nodes for their power state, and to change it, their boot device or their light.
+
+    A mutation that comes back OK was acknowledged by the BMC (or a task of it came to its end):
+    nothing was observed. A discovery observes `phys_state`. Everything runs in the loop of the caller.
+
+    Args:
+        credentials: what `bmc.credential` of a node names.
+    """
+
+    def __init__(self, credentials: Credentials, limits: RedfishLimits | None = None) -> None:
+        self._credentials = credentials
+        self._limits = limits or RedfishLimits()
+        self._resolver = Resolver()
+        self._wire = Wire(self._limits)
+        self._gate = asyncio.Semaphore(self._limits.logins_at_once)
+        self._bmcs: dict[Place, Bmc] = {}
+        self._ticker: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        """Command the BMCs; OK means acknowledged."""
+        await self._perform(run, nodes, report)
+
+    async def discover(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        """Ask the BMCs for the power of their nodes."""
+        await self._perform(run, nodes, report)
+
+    async def close(self) -> None:
+        """Give every session back and close every connection. Idempotent."""
+        self._resolver.close()
+        ticker, self._ticker = self._ticker, None
+        if ticker is not None:
+            ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
+        bmcs = list(self._bmcs.values())
+        self._bmcs.clear()
+        await asyncio.gather(*(bmc.close() for bmc in bmcs), *self._leaving)
+        await self._wire.close()
+
+    async def _perform(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        action = run.operator.action
+        if action is None or action.kind != "redfish":
+            raise ExecutorError(f"{run.operator.key} is not done over Redfish", part=run.operator.key)
+        verb = verb_of(action.spec)
+        if verb.is_mutation is not run.is_mutation:
+            raise ExecutorError(f"{run.operator.key}: {verb.name} is not what its kind may ask of a BMC")
+        ends_at = asyncio.get_running_loop().time() + run.timeout_s
+        await self._credentials.refresh_aside()
+        targets, refused = self._sort(run, nodes)
+        _report_refused(run, refused, report)
+        async with Together(report) as together, asyncio.TaskGroup() as group:
+            # Names may take seconds, which a poll of the others does not wait for. A mutation does: two
+            # names may turn out to be one BMC, and then neither is commanded.
+            numbers = {node: target for node, target in targets.items() if target.is_number}
+            names = {node: target for node, target in targets.items() if not target.is_number}
+            for some in [{**numbers, **names}] if run.is_mutation else [numbers, names]:
+                wanted = {node: (target.host, target.port) for node, target in some.items()}
+                places, refused = await find_places(wanted, self._resolver)
+                _report_refused(run, refused, report)
+                for node, place in places.items():
+                    order = Order(node, some[node].login, verb, some[node].system, ends_at, run.timeout_s)
+                    work = self._ask(run, some[node].server(place), order)
+                    group.create_task(work).add_done_callback(together.add)
+
+    async def _ask(self, run: Run, server: Server, order: Order) -> NodeResult:
+        try:
+            answer = await self._bmc(server).perform(order)
+        except Exception as exc:  # a mistake of ours about one BMC ends no run on the others
+            log.exception("BMC not understood", extra={"bmc": str(server.place), "node": order.node})
+            text = f"BMC {server.place} was not understood ({type(exc).__name__}): the daemon's log has more"
+            return NodeResult(run.id, order.node, Outcome.FAILED, {}, text)
+        return NodeResult(run.id, order.node, answer.outcome, answer.observed, answer.message)
+
+    def _bmc(self, server: Server) -> Bmc:
+        """What is known of the BMC there; nothing when it is to be known by other marks than before."""
+        bmc = self._bmcs.get(server.place)
+        if bmc is not None and bmc.server != server:
+            leaving = asyncio.get_running_loop().create_task(bmc.close())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            bmc = None
+        if bmc is None:
+            bmc = self._bmcs[server.place] = Bmc(server, self._wire, self._gate, self._limits)
+        if self._ticker is None:
+            self._ticker = asyncio.get_running_loop().create_task(self._tick())
+        return bmc
+
+    def _sort(
+        self, run: Run, nodes: Mapping[str, NodeFacts]
+    ) -> tuple[dict[str, _Target], dict[str, tuple[Outcome, str]]]:
+        """The nodes whose BMC may be asked, and why the others' cannot."""
+        targets: dict[str, _Target] = {}
+        refused: dict[str, tuple[Outcome, str]] = {}
+        logins: dict[str, Login | str] = {}
+        for name in run.nodes:
+            attributes = nodes[name].attributes if name in nodes else {}
+            problem = _address_problem(attributes)
+            credential = str(attributes.get(CREDENTIAL) or "")
+            if credential not in logins:
+                logins[credential] = self._login(credential)
+            login = logins[credential]
+            if problem is not None:
+                refused[name] = (Outcome.FAILED, problem)
+            elif isinstance(login, str):
+                refused[name] = (Outcome.FAILED, login)
+            else:
+                targets[name] = _Target.of(attributes, login)
+        return targets, refused
+
+    def _login(self, credential: str) -> Login | str:
+        """With what to log in; a string says why there is nothing."""
+        if not credential:
+            return f"the node has no attribute {CREDENTIAL}: name one of those in the credentials file"
+        try:
+            found = self._credentials.get(credential)
+        except CredentialError as exc:
+            return str(exc)
+        return Login(credential, found.username, found.password)
+
+    async def _tick(self) -> None:
+        """Give back what nobody has used for a while."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            bmcs = list(self._bmcs.items())
+            used = await asyncio.gather(*(bmc.rest() for _, bmc in bmcs))
+            for (place, bmc), is_used in zip(bmcs, used, strict=True):
+                if not is_used and self._bmcs.get(place) is bmc:
+                    del self._bmcs[place]
+
+
+class _Target(NamedTuple):
+    """A node whose BMC may be asked, as far as can be said before its name is looked up."""
+
+    host: str
+    port: int
+    scheme: str
+    ca: str | None
+    fingerprint: bytes | None
+    system: str
+    login: Login
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, Value], login: Login) -> _Target:
+        ca, fingerprint = attributes.get(CA), attributes.get(FINGERPRINT)
+        return cls(
+            host=str(attributes[ADDRESS]).strip(),
+            port=redfish_port(attributes),
+            scheme=str(attributes.get(SCHEME) or "https"),
+            ca=None if ca is None else str(ca),
+            fingerprint=None if fingerprint is None else fingerprint_bytes(str(fingerprint)),
+            system=str(attributes.get(SYSTEM) or ""),
+            login=login,
+        )
+
+    @property
+    def is_number(self) -> bool:
+        return numeric_place(self.host, self.port) is not None
+
+    def server(self, place: Place) -> Server:
+        return Server(place, self.host, self.scheme, self.ca, self.fingerprint)
+
+
+def _address_problem(attributes: Mapping[str, Value]) -> str | None:
+    if ADDRESS not in attributes:
+        return f"the node has no attribute {ADDRESS}: declare the address of its BMC"
+    return bmc_address_problem(attributes)
+
+
+def _report_refused(run: Run, refused: Mapping[str, tuple[Outcome, str]], report: Report) -> None:
+    """Report nodes for which nothing was sent."""
+    if refused:
+        report([NodeResult(run.id, n, outcome, {}, text) for n, (outcome, text) in refused.items()])
