@@ -15,6 +15,7 @@ from kraken.executors import Executor
 from kraken.executors.ansible import AnsibleExecutor, SshSettings, VaultSettings
 from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor, IpmiLimits
+from kraken.executors.redfish import RedfishExecutor, RedfishLimits
 from kraken.executors.tcp import TcpExecutor
 from kraken.model.catalog import Catalog
 from kraken.model.loading import load_all
@@ -42,7 +43,7 @@ def build_executors(config: Config, environ: Mapping[str, str]) -> dict[str, Exe
         identities=() if password is None else (f"default@{password}",),
         files=tuple(config.ansible.vault_files),
     )
-    ipmi = config.ipmi
+    ipmi, redfish = config.ipmi, config.redfish
     return {
         "ansible": AnsibleExecutor(
             playbook_command=config.ansible.playbook_command,
@@ -61,6 +62,17 @@ def build_executors(config: Config, environ: Mapping[str, str]) -> dict[str, Exe
                 keepalive_s=ipmi.keepalive_s,
                 locked_s=ipmi.locked_s,
                 logins_at_once=ipmi.logins_at_once,
+            ),
+        ),
+        "redfish": RedfishExecutor(
+            credentials,
+            RedfishLimits(
+                connect_s=redfish.connect_s,
+                request_s=redfish.request_s,
+                idle_s=redfish.idle_s,
+                locked_s=redfish.locked_s,
+                unchanged_s=redfish.unchanged_s,
+                logins_at_once=redfish.logins_at_once,
             ),
         ),
         "tcp": TcpExecutor(),

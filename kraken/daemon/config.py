@@ -105,6 +105,25 @@ class Ipmi(Struct, frozen=True, forbid_unknown_fields=True):
     logins_at_once: Annotated[int, Meta(description="Logins under way at the same time", ge=1)] = 256
 
 
+class Redfish(Struct, frozen=True, forbid_unknown_fields=True):
+    connect_s: Annotated[float, Meta(description="Patience until TCP and TLS stand", gt=0)] = 5.0
+    request_s: Annotated[float, Meta(description="Patience with one request to a BMC", gt=0)] = 10.0
+    idle_s: Annotated[
+        float, Meta(description="Time without a request after which a session is given back", gt=0)
+    ] = 60.0
+    locked_s: Annotated[
+        float,
+        Meta(
+            description="Pause after a refused password, since accounts lock; a new credential ends it", gt=0
+        ),
+    ] = 300.0
+    unchanged_s: Annotated[
+        float,
+        Meta(description="How long a BMC's `not modified` is believed before all is asked for again", ge=0),
+    ] = 60.0
+    logins_at_once: Annotated[int, Meta(description="Logins under way at the same time", ge=1)] = 64
+
+
 class Engine(Struct, frozen=True, forbid_unknown_fields=True):
     quarantine_after: Annotated[
         int, Meta(description="Failures in a row of one mutation on a node until it is quarantined", ge=1)
@@ -162,6 +181,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     api: Api = Api()
     ansible: Ansible = Ansible()
     ipmi: Ipmi = Ipmi()
+    redfish: Redfish = Redfish()
     engine: Engine = Engine()
     journal: Journal = Journal()
     log: Log = Log()

@@ -16,6 +16,7 @@ from kraken.daemon.given import Key, keys
 from kraken.engine.settings import Settings
 from kraken.errors import ConfigError
 from kraken.executors.ipmi.words import IpmiLimits
+from kraken.executors.redfish import RedfishLimits
 
 Write = Callable[..., Path]
 DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
@@ -206,6 +207,7 @@ def test_no_two_keys_share_a_variable() -> None:
 def test_the_defaults_are_those_of_the_rooms_that_use_them() -> None:
     assert Config().engine_settings() == Settings()
     assert IpmiLimits(**msgspec.structs.asdict(Config().ipmi)) == IpmiLimits()
+    assert RedfishLimits(**msgspec.structs.asdict(Config().redfish)) == RedfishLimits()
 
 
 def row(key: Key) -> str:
