@@ -128,6 +128,28 @@ def test_the_worked_example_of_the_manual_fits_and_leads_where_it_says(tmp_path:
 
 
 def test_everything_that_can_end_somebodys_work_says_so(planner: Planner) -> None:
-    disruptive = [m.name for m in planner.catalog.mutations.values() if m.disruptive]
+    disruptive = {m.name for m in planner.catalog.mutations.values() if m.disruptive}
 
-    assert sorted(disruptive) == ["clear_service", "power_off", "power_off_hung", "stop_service"]
+    assert disruptive == {"clear_service", "power_off", "power_off_hung", "stop_service"}
+
+
+def test_cfg_means_the_same_whichever_protocol_a_bmc_speaks(planner: Planner) -> None:
+    cold = {"phys_state": "POWER_OFF"}
+    paths = {}
+    for protocol in ("ipmi", "redfish"):
+        answer = planner.find_path({**ATTRIBUTES, "bmc.protocol": protocol}, cold, IN_SERVICE)
+        assert isinstance(answer, Answer)
+        paths[protocol] = [step.operator for step in answer.steps]
+
+    assert [o.name for o in paths["ipmi"]] == [o.name for o in paths["redfish"]]
+    assert [o.timeout_s for o in paths["ipmi"]] == [o.timeout_s for o in paths["redfish"]]
+    assert [o.cost for o in paths["ipmi"]] == [o.cost for o in paths["redfish"]]
+    assert (paths["ipmi"][0].module, paths["redfish"][0].module) == ("power_ipmi", "power_redfish")
+
+
+@pytest.mark.parametrize("name", ["power_ipmi", "power_redfish"])
+def test_the_module_of_one_protocol_is_enough(name: str) -> None:
+    catalog, errors = link([load_file(file) for file in FILES if file.stem in (name, "boot", "service")])
+
+    assert errors == []
+    assert {m.module for m in catalog.mutations.values()} == {name, "boot", "service"}
