@@ -59,6 +59,7 @@ class FakeBmc:
         task_s: makes a task of a reset, which ends so much later as `task_ends`.
         offers_sessions: else one logs in with each request.
         session_limit: how many sessions there can be.
+        more: further properties of the system.
         etag_of_power: else its ETags do not change with the power.
     """
 
@@ -85,6 +86,7 @@ class FakeBmc:
         self.connections = 0
         self.scripts: list[Scripted] = []
         self.shows: Any = None
+        self.more: dict[str, Any] = {}
         self.reset_types = list(_RESETS)
         self.mute = self.hung = self.ignores = False
         self.delay_s = 0.0
@@ -233,6 +235,7 @@ class FakeBmc:
     def _system(self, name: str) -> dict[str, Any]:
         targets = ["None", "Pxe", "Hdd", "Cd", "BiosSetup"]
         return {
+            **self.more,
             "@odata.id": f"{SYSTEMS}/{name}",
             "Id": name,
             "PowerState": self.power if self.shows is None else self.shows,
