@@ -263,7 +263,8 @@ class Generation(TypedDict):
 class Plan(TypedDict):
     """What would be done; `POST /v1/plan/apply` takes it back as it is.
 
-    `mutations`: each mutation and discovery on a path -> a fingerprint of how it is done.
+    `undeclared`: those of `unset` that none of the nodes had. `mutations`: each mutation and discovery
+    on a path -> a fingerprint of how it is done. `nodes`: how many the groups have.
     """
 
     kraken_plan: int
@@ -272,7 +273,9 @@ class Plan(TypedDict):
     set: dict[str, str]
     unset: list[str]
     changes: bool
+    undeclared: list[str]
     mutations: dict[str, str]
+    nodes: int
     groups: list[PlanGroup]
 
 

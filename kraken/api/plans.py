@@ -39,7 +39,9 @@ def plan(made: Plan) -> answers.Plan:
         "set": {name: value for name, value in made.change.items() if value is not None},
         "unset": [name for name, value in made.change.items() if value is None],
         "changes": any(not isinstance(g.answer, Path) or g.answer.steps for g in made.groups),
+        "undeclared": list(made.undeclared),
         "mutations": dict(made.mutations),
+        "nodes": sum(row["count"] for row in rows),
         "groups": rows,
     }
 

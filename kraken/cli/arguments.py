@@ -70,6 +70,13 @@ def pairs(words: Iterable[str], *, what: str = "VAR=VALUE") -> dict[str, str]:
     return found
 
 
+def apart(cfg: Iterable[str], dropped: Iterable[str]) -> None:
+    """Raises click.UsageError where a variable is both set and withdrawn."""
+    both = sorted(set(cfg) & set(dropped))
+    if both:
+        raise click.UsageError(f"{both[0]} is set and unset at once")
+
+
 def comma_pairs(lists: Iterable[str], *, what: str = "k=v,…") -> dict[str, str]:
     """`k=v,k=v` lists, given once or several times, as one mapping."""
     return pairs((word for text in lists for word in text.split(",") if word.strip()), what=what)

@@ -11,6 +11,7 @@ import click
 from kraken.cli.arguments import (
     Duration,
     all_option,
+    apart,
     output_option,
     pairs,
     select,
@@ -171,9 +172,7 @@ def set_(
     nodeset, rest = split_words(words, everything)
     chosen = select(nodeset, everything)
     cfg, facts = pairs(rest), pairs(attributes, what="NAME=VALUE")
-    both = [name for name in dropped if name in cfg]
-    if both:
-        raise click.UsageError(f"{both[0]} is set and unset at once")
+    apart(cfg, dropped)
     if not cfg and not facts:
         raise click.UsageError("nothing to set; say VAR=VALUE or --attr NAME=VALUE")
     flags = {"dry_run": dry_run, "allow_unreachable": allow_unreachable}

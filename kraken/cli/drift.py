@@ -9,7 +9,7 @@ import click
 
 from kraken.cli.arguments import all_option, output_option, select
 from kraken.cli.errors import Exit
-from kraken.cli.output import Output, ago, count, span
+from kraken.cli.output import NO_NODES, Output, ago, count, span
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Cell, Column
 
@@ -65,7 +65,7 @@ def _show(output: Output, answer: dict[str, Any], rows: list[dict[str, Any]]) ->
     total, differing = answer.get("nodes", 0), answer.get("differing", 0)
     unconfirmed = answer.get("unconfirmed", 0)
     if not total:
-        output.line("No node is declared yet: `kraken apply FILE` declares some.")
+        output.line(NO_NODES)
     elif differing:
         unsure = differing - answer.get("certain", 0)
         but = f"; of {unsure:,} of them that is not known for certain" if unsure else ""

@@ -8,7 +8,7 @@ import click
 
 from kraken.cli.arguments import all_option, output_option, select
 from kraken.cli.errors import printable
-from kraken.cli.output import Output, ago, span
+from kraken.cli.output import NO_NODES, Output, ago, span
 from kraken.cli.rows import FOLDED, by_trouble, fold_rows, next_text
 from kraken.cli.session import Session, pass_session
 from kraken.cli.steps import instead
@@ -50,7 +50,9 @@ def explain(session: Session, nodeset: str | None, everything: bool, each: bool,
     found, output = answer.get("nodes", []), session.output
 
     def table() -> None:
-        if each:
+        if not found and not answer.get("folded"):
+            output.line(NO_NODES)
+        elif each:
             output.table(EACH, [_row(explanation) for explanation in found])
         elif len(found) == 1:
             _show_explanation(output, found[0])

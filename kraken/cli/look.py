@@ -9,7 +9,7 @@ import click
 
 from kraken.cli.arguments import output_option
 from kraken.cli.errors import printable
-from kraken.cli.output import Output, ago, assignments, now, span, value_text
+from kraken.cli.output import NO_NODES, Output, ago, assignments, now, span, value_text
 from kraken.cli.rows import HOLDS, TROUBLE, hold_row, next_text
 from kraken.cli.session import Session, pass_session
 from kraken.cli.steps import show_no_path, show_steps
@@ -64,7 +64,7 @@ def nodes(
 
 def _nobody(nodeset: str | None, cause: str | None, group: str | None) -> str:
     if not (nodeset or cause or group):
-        return "No node is declared yet: `kraken apply FILE` declares some."
+        return NO_NODES
     among = " and ".join(part for part in (nodeset, group and f"the group {group}") if part)
     return printable(f"No node{f' of {among}' if among else ''}{f' is {cause}' if cause else ''}.")
 

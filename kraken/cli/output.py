@@ -59,6 +59,9 @@ class Output:
         sys.stdout.flush()
 
 
+NO_NODES = "No node is declared yet: `kraken apply FILE` declares some."
+
+
 def wants_colours(stream: TextIO) -> bool:
     """Whether the stream is a terminal whose owner has not declined colours (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

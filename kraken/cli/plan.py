@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from kraken.cli.arguments import all_option, output_option, pairs, select
-from kraken.cli.errors import Exit, printable
-from kraken.cli.output import Output, count, span
+from kraken.cli.arguments import all_option, apart, output_option, pairs, select
+from kraken.cli.errors import Exit, complain, printable
+from kraken.cli.output import NO_NODES, Output, count, span
 from kraken.cli.planfile import write_plan
 from kraken.cli.session import Session, pass_session
 from kraken.cli.steps import disrupted, show_no_path, show_steps
@@ -62,10 +62,16 @@ def plan(
     """
     if force and out is None:
         raise click.UsageError("--force is for --out FILE")
-    body = {**select(nodeset, everything, or_all=True), "set": pairs(wishes), "unset": list(dropped)}
+    cfg = pairs(wishes)
+    apart(cfg, dropped)
+    body = {**select(nodeset, everything, or_all=True), "set": cfg, "unset": list(dropped)}
     answer = session.client.send("POST", "/v1/plan", body)
     groups = answer.get("groups", [])
     session.output.show(form, answer, table=lambda: _show_plan(session.output, groups))
+    for name in answer.get("undeclared", []) if groups else ():
+        complain(
+            f"{printable(name)} was not declared of {'it' if answer.get('nodes') == 1 else 'any of them'}"
+        )
     if out is not None:
         write_plan(out, answer, force=force)
         if form == "table":
@@ -89,7 +95,7 @@ def _show_plan(output: Output, groups: list[dict[str, Any]]) -> None:
         output.line()
     touched = sum(group.get("count", 0) for group in changing)
     if not total:
-        output.line("No node is declared yet: `kraken apply FILE` declares some.")
+        output.line(NO_NODES)
         return
     if not touched and not stuck:
         output.line(f"Nothing to do: {count(total, 'node')} as declared.")

@@ -8,7 +8,7 @@ import click
 
 from kraken.cli.arguments import output_option
 from kraken.cli.errors import printable
-from kraken.cli.output import Output, clock, count, span
+from kraken.cli.output import NO_NODES, Output, clock, count, span
 from kraken.cli.rows import (
     FOLDED_SHORT,
     HOLDS,
@@ -63,7 +63,7 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
         if freeze.get("nodeset") == "*":
             output.line(output.paint(_frozen(freeze), "bad"))
     if not health.get("nodes"):
-        output.line("No node is declared yet: `kraken apply FILE` declares some.")
+        output.line(NO_NODES)
     rooms = _rooms(output.height, len(folded), [len(runs), len(holds), len(refused)])
     output.line()
     output.table(FOLDED_SHORT, fold_rows(by_trouble(folded)[: rooms[0]]))

@@ -122,7 +122,7 @@ class Check:
         position, name = place
         promise, table = self._contract.promises[position], self._collector.table
         if name not in table:
-            self._differs(position, name, "is not declared any more", None)
+            self._differs(position, name, "is not declared", None)
             return
         later = table.declared_since(name, self._contract.generation.declared)
         stale = self._stale(later)
@@ -193,6 +193,8 @@ class Check:
             why.append("the Kraken modules have changed")
         if isinstance(answer, NoPath):
             return "; ".join(["no path any more", *answer.reasons, *why])
+        others = dict.fromkeys(v for step in answer.steps for v in sorted(step.effects))
+        why += [f"{v} is {state.get(v, UNKNOWN)}" for v in others if v not in promise.start]
         redone = [step.operator.key for step in answer.steps if step.operator.key in self._redone]
         if redone:
             why.append(f"{', '.join(dict.fromkeys(redone))} is done in another way")

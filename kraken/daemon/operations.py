@@ -255,7 +255,8 @@ class Operations:
         folding = Folding(collector, change)
         await in_slices(names, folding.add)
         groups = folding.groups()
-        return Plan(made_at, generation, change, groups, fingerprints(groups))
+        undeclared = tuple(variable for variable in change if variable in folding.undeclared)
+        return Plan(made_at, generation, change, groups, fingerprints(groups), undeclared)
 
     def drift(self, name: str) -> list[Drift]:
         """What of the node is not surely as declared; nothing of one that is not declared (any more)."""

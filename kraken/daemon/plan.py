@@ -69,6 +69,7 @@ class Plan:
 
     Attributes:
         mutations: key of each mutation and discovery on a path -> fingerprint of how it is done.
+        undeclared: what the change withdraws, and no node had.
     """
 
     made_at: float
@@ -76,14 +77,19 @@ class Plan:
     change: Wished
     groups: tuple[PlanGroup, ...]
     mutations: Mapping[str, str]
+    undeclared: tuple[str, ...] = ()
 
 
 class Folding:
-    """Nodes of equal path put together, as they are asked for one after the other."""
+    """Nodes of equal path put together, as they are asked for one after the other.
+
+    `undeclared`: what the change withdraws, and none of the nodes had.
+    """
 
     def __init__(self, collector: Collector, change: Wished) -> None:
         self._collector = collector
         self._change = change
+        self.undeclared = {variable for variable, value in change.items() if value is None}
         self._same: dict[int, tuple[Answer, list[str]]] = {}  # the planner gives equal nodes one answer
         self._start: dict[int, dict[str, dict[str, None]]] = {}
 
@@ -92,6 +98,8 @@ class Folding:
         engine, table = self._collector.engine, self._collector.table
         if name not in table:
             return
+        if self.undeclared:
+            self.undeclared.difference_update(table[name].cfg)
         answer = engine.path(name, wished(table[name], self._change))
         if isinstance(answer, NoPath):
             answer = answer.on(engine.progress(name).attributes)

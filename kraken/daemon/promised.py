@@ -11,8 +11,15 @@ from kraken.daemon.contract import Contract, Promise
 from kraken.daemon.plan import FORMAT, Generation, Planned
 from kraken.daemon.wishes import kind_of
 from kraken.errors import DocumentError, NodeSetError
+from kraken.model.document import nearest
 from kraken.model.nodeset import expand
 from kraken.model.update import Stamp
+
+KEYS = (
+    "kraken_plan", "made_at", "generation", "set", "unset", "undeclared", "changes", "mutations",
+    "nodes", "groups",
+)  # fmt: skip
+"""Those of a plan: one that is misspelt would be a wish, or a check, that is left out."""
 
 _STAMP = re.compile(r"(\d{1,18})-(\d{1,18})")
 
@@ -28,16 +35,19 @@ def read_contract(document: Any) -> Contract:
     format_ = top.get("kraken_plan")
     if isinstance(format_, bool) or format_ != FORMAT:
         raise DocumentError(
-            f"this is no plan of format {FORMAT}",
+            f"this is no plan of format {FORMAT}, but of {kind_of(format_)}",
             key="kraken_plan",
             hint="`kraken plan --out FILE` writes one" if not isinstance(format_, int) else "make a new plan",
         )
+    for key in top:
+        if key not in KEYS:
+            raise DocumentError(f"unknown key {key!r}", key=key, hint=nearest(key, list(KEYS)))
     generation = _mapping(top.get("generation"), "generation")
     stamp = _STAMP.fullmatch(str(generation.get("declared", "")))
     if stamp is None:
         raise _wrong("INCARNATION-SEQUENCE", generation.get("declared"), "generation.declared")
-    set_ = _mapping(top.get("set", {}), "set")
-    unset = _texts(top.get("unset", []), "unset")
+    set_ = _mapping(top.get("set"), "set")
+    unset = _texts(top.get("unset"), "unset")
     both = sorted(set(set_) & set(unset))
     if both:
         raise DocumentError(f"both set and unset: {', '.join(both)}", key="unset")
@@ -53,10 +63,11 @@ def read_contract(document: Any) -> Contract:
         promises=tuple(_promise(group, f"groups.{i}") for i, group in enumerate(groups)),
         mutations={
             key: _text(value, f"mutations.{key}")
-            for key, value in _mapping(top.get("mutations", {}), "mutations").items()
+            for key, value in _mapping(top.get("mutations"), "mutations").items()
         },
     )
     _check_once(contract)
+    _check_whole(contract, top.get("nodes"))
     return contract
 
 
@@ -104,6 +115,23 @@ def _check_once(contract: Contract) -> None:
             if name in seen:
                 raise DocumentError(f"{name} is in another group already", key=f"groups.{i}.nodeset")
             seen.add(name)
+
+
+def _check_whole(contract: Contract, nodes: Any) -> None:
+    """That no end was cut off, and no check left out."""
+    found = len(contract.nodes)
+    if type(nodes) is not int or nodes != found:
+        raise DocumentError(
+            f"the groups have {found} nodes, not {kind_of(nodes)}: the plan was cut short, or edited",
+            key="nodes",
+            hint="make a new plan",
+        )
+    for promise in contract.promises:
+        for step in promise.steps:
+            if step.key not in contract.mutations:
+                raise DocumentError(
+                    f"no fingerprint of the step {step.key}", key="mutations", hint="make a new plan"
+                )
 
 
 def _mapping(value: Any, key: str) -> Mapping[str, Any]:

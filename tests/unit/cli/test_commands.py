@@ -168,6 +168,29 @@ def test_what_was_to_be_withdrawn_and_nobody_had_is_named(daemon: Call, kraken: 
     assert kraken("unset", "n[1-2]", "a").err == ""
 
 
+def test_a_plan_says_what_it_was_to_withdraw_and_nobody_had(daemon: Call, kraken: Call) -> None:
+    group = {"nodeset": "n[1-2]", "count": 2, "cost": 0, "steps": []}
+    answer = {"changes": False, "undeclared": ["colour"], "nodes": 2, "groups": [group]}
+    daemon({"call": "POST /v1/plan", "answer": answer})
+    told = kraken("plan", "n[1-2]", "--unset", "colour")
+
+    assert (told.code, told.err) == (Exit.DONE, "kraken: colour was not declared of any of them\n")
+
+
+@pytest.mark.parametrize("command", ["plan", "set"])
+def test_nothing_is_both_set_and_withdrawn(kraken: Call, command: str) -> None:
+    words = ("--set", "a=B") if command == "plan" else ("a=B",)
+    told = kraken(command, "n1", *words, "--unset", "a")
+
+    assert (told.code, "a is set and unset at once" in told.err) == (Exit.USAGE, True)
+
+
+def test_without_nodes_explain_says_so(daemon: Call, kraken: Call) -> None:
+    daemon({"call": "GET /v1/explain", "answer": {"nodes": [], "folded": []}})
+
+    assert "No node is declared yet" in kraken("explain", "--all").out
+
+
 def test_a_thaw_of_nothing_says_so(daemon: Call, kraken: Call) -> None:
     daemon({"call": "POST /v1/thaw", "answer": {"frozen": None, "lifted": []}})
     result = kraken("thaw")

@@ -30,7 +30,8 @@ def plan(**more: Any) -> dict[str, Any]:
     return {
         "kraken_plan": 1, "made_at": 1790000000.25, "generation": {"declared": "7-12", "modules": "12e4567"},
         "set": {"p": "OFF", "image": "9.40"}, "unset": ["x"], "changes": True,
-        "mutations": {"power.off": "1e5"}, "groups": [{**group, "steps": [STEP]}], **more,
+        "undeclared": [], "mutations": {"power.off": "1e5"}, "nodes": 40,
+        "groups": [{**group, "steps": [STEP]}], **more,
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -29,6 +30,7 @@ from kraken.testing.daemons import LAB
 Start = Callable[..., Awaitable[Daemon]]
 Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
 NODES = ("n1", "n2", "n3")
+LATER = itertools.count()
 IMAGE = {"attributes": {"image.store": "d"}}
 
 
@@ -56,7 +58,7 @@ def cfg(operations: Operations, name: str = "n1") -> dict[str, str]:
 def see(operations: Operations, name: str, **values: str) -> None:
     """Somebody saw this of the node, behind Kraken's back."""
     daemon = operations.daemon
-    stamp = Stamp(1 << 40, 0)
+    stamp = Stamp(1 << 40, next(LATER))
     updates = [StateUpdate(name, Side.DSC, v, x, stamp, daemon.clock(), "ann") for v, x in values.items()]
     daemon.accept(Heard("neighbour", updates))
 
@@ -171,7 +173,7 @@ async def test_a_node_that_is_gone_or_another_by_now_is_refused(lab: Operations,
     await lab.apply({"nodes": {"n2": IMAGE}}, Request("ann"))
 
     assert await refused(lab, plan, me) == {
-        ("n1",): "is not declared any more",
+        ("n1",): "is not declared",
         ("n2",): "was declared anew by ann after the plan was made",
     }
 
@@ -331,6 +333,14 @@ async def test_a_plan_without_wishes_is_checked_and_declares_nothing(lab: Operat
     ("place", "value", "key"),
     [
         (("kraken_plan",), 2, "kraken_plan"),
+        (("sets",), {}, "sets"),
+        (("set",), None, "set"),
+        (("unset",), None, "unset"),
+        (("mutations",), None, "mutations"),
+        (("mutations",), {}, "mutations"),
+        (("nodes",), 4, "nodes"),
+        (("nodes",), None, "nodes"),
+        (("groups", 0, "nodeset"), "n[1-2]", "nodes"),
         (("generation", "declared"), "yesterday", "generation.declared"),
         (("groups",), [], "groups"),
         (("groups", 0, "nodeset"), "n[", "groups.0.nodeset"),
@@ -354,6 +364,34 @@ async def test_a_plan_that_was_spoilt_names_the_place(
     with pytest.raises(DocumentError) as error:
         await lab.apply_plan(plan, me)
     assert error.value.key == key
+
+
+async def test_a_plan_cut_off_between_two_groups_is_not_taken_for_whole(lab: Operations, me: Request) -> None:
+    see(lab, "n1", power="ON")
+    plan = await written(lab, power="ON")
+    del plan["groups"][1:]
+
+    with pytest.raises(DocumentError, match="have 2 nodes, not 3: the plan was cut short"):
+        await lab.apply_plan(plan, me)
+
+
+async def test_what_is_withdrawn_and_no_node_had_is_told_in_the_plan(lab: Operations, me: Request) -> None:
+    await lab.change_cfg(["n2"], {"power": "OFF"}, [], me)
+    some = await written(lab, unset=("power", "image"))
+    none = await written(lab, "n1", unset=("power", "image"))
+
+    assert some["undeclared"] == ["image"]
+    assert none["undeclared"] == ["power", "image"]
+    assert nothing_declared(await lab.apply_plan(none, me))
+
+
+async def test_a_new_step_is_told_with_what_it_starts_from(lab: Operations, me: Request) -> None:
+    await lab.hold(["n1"], "stays as it is", None, me)
+    see(lab, "n1", power="ON")
+    plan = await written(lab, "n1", image="new")
+    see(lab, "n1", power="OFF")
+
+    assert await refused(lab, plan, me) == {("n1",): "power is OFF"}
 
 
 async def test_a_node_twice_in_a_plan_is_refused(lab: Operations, me: Request) -> None:
