@@ -58,6 +58,7 @@ class FakeBmc:
         delay_s: does what a reset asks so much later.
         task_s: makes a task of a reset, which ends so much later as `task_ends`.
         offers_sessions: else one logs in with each request.
+        session_requests: a session expires after so many requests.
         session_limit: how many sessions there can be.
         more: further properties of the system.
         etag_of_power: else its ETags do not change with the power.
@@ -94,8 +95,10 @@ class FakeBmc:
         self.task_ends = "Completed"
         self.offers_sessions = True
         self.session_limit = 8
+        self.session_requests: int | None = None
         self.etag_of_power = True
         self.wants_if_match = False
+        self._used: dict[str, int] = {}  # token -> requests
         self._tasks: dict[str, float] = {}
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -194,8 +197,12 @@ class FakeBmc:
         return self._error(404, "Base.1.8.ResourceMissingAtURI", f"There is no resource at {path}.")
 
     def _is_known(self, headers: Mapping[str, str]) -> bool:
-        if headers.get("x-auth-token") in self.sessions:
-            return True
+        token = headers.get("x-auth-token")
+        if token in self.sessions:
+            self._used[token] = self._used.get(token, 0) + 1
+            if self.session_requests is None or self._used[token] <= self.session_requests:
+                return True
+            del self.sessions[token]
         pair = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         return headers.get("authorization") == f"Basic {pair}"
 

@@ -36,6 +36,10 @@ class Farm:
         self._thread.join()
         self._loop.close()
 
+    def stop(self, bmc: FakeBmc) -> None:
+        """Nobody listens there any more."""
+        self._wait(bmc.stop)
+
     def restart(self, bmc: FakeBmc) -> None:
         """Stop it and start it again at its port, as it now is."""
         self._wait(bmc.stop)
