@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,3 +159,23 @@ def test_what_would_be_refused_is_not_analysed(kraken: Call, lamp: Path) -> None
     assert result.code == Exit.ERROR
     assert json.loads(result.out)["analysis"] is None
     assert json.loads(result.out)["findings"] == []
+
+
+def test_the_sessions_of_the_manual_print_what_it_shows(
+    kraken: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manual = (ROOT / "docs" / "modules.md").read_text()
+    example, _, rest = manual[manual.index("    kraken_module: 1\n") :].partition(
+        "\nCheck it, without a daemon"
+    )
+    (tmp_path / "motd.yml").write_text(textwrap.dedent(example))
+    monkeypatch.chdir(tmp_path)
+    beside = str(ROOT / "ansible_collections")
+    sessions = re.findall(
+        r"^    \$ kraken (module (?:check|path) \. (?:.*\\\n)?.*)\n((?:    .*\n)+)", rest, re.MULTILINE
+    )
+
+    assert len(sessions) == 3
+    for typed, shown in sessions:
+        words = shlex.split(typed.replace("~/.ansible/collections", beside).replace("\\\n", " "))
+        assert kraken(*words).out == textwrap.dedent(shown)
