@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from kraken.engine.cause import Cause, Explanation, Fact
@@ -41,8 +42,6 @@ class Accounts:
         self._heard: dict[tuple[str, str], Heard] = {}  # (node, discovery)
         self._stands: dict[str, tuple[Cause, float, float]] = {}  # node -> cause, since, checked at
         self._turned: set[str] = set()  # nodes whose cause became another since the last check
-        self._planner: Planner | None = None
-        self._answers: dict[Question, Path | NoPath] = {}
 
     # -- what happens -----------------------------------------------------------------------------
 
@@ -88,15 +87,13 @@ class Accounts:
         """The planner's answer, from a planner of our own and remembered by the whole question: what
         the collector's remembers by a part of it must be the same.
         """
-        if self._planner is None or self._planner.catalog is not catalog:
-            self._planner = Planner(catalog)
-            self._answers.clear()
+        planner, answers = _oracle(catalog)
         attributes = node.attribute_values()
         shown = {name: as_text(value) for name, value in attributes.items()}
         question = tuple(tuple(sorted(part.items())) for part in (shown, known, cfg))
-        answer = self._answers.get(question)
+        answer = answers.get(question)
         if answer is None:
-            answer = self._answers[question] = self._planner.find_path(attributes, known, cfg)
+            answer = answers[question] = planner.find_path(attributes, known, cfg)
         return answer
 
     def _since(self, node: Node, told: Explanation, now: float) -> str:
@@ -263,3 +260,9 @@ class Accounts:
                 if isinstance(self.path(catalog, node, known, {**rest, name: value}), NoPath):
                     return f"{name}={value} cannot be had either"
         return ""
+
+
+@cache
+def _oracle(catalog: Catalog) -> tuple[Planner, dict[Question, Path | NoPath]]:
+    """A planner that no collector has, with all it was ever asked; lives of one domain share it."""
+    return Planner(catalog), {}

@@ -43,6 +43,11 @@ class Agenda:
         """The time as the collector has it."""
         return self.time if self._stopped_at is None else self._stopped_at
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether the collector's clock does."""
+        return self._stopped_at is not None
+
     def stop_clock(self) -> None:
         """The collector's clock stands still, while the world goes on."""
         if self._stopped_at is None:

@@ -40,6 +40,7 @@ COMMIT_S = 0.007
 HANDOVER_S = 0.003  # between a durable start and the executor's first move
 FLUSH_S = 2.0
 REFRESH_S = 60.0
+STILL_S = 0.1  # however often a loop turns while its clock stands still, once in so long will do
 IDLE_WAKES_MAX = 8
 RECENT = 400
 
@@ -355,7 +356,7 @@ class Simulation:
         if deadline is None:
             return
         number = self._alarm
-        pause = max(deadline - self.clock(), 0.0)
+        pause = max(deadline - self.clock(), STILL_S if self.agenda.stands_still else 0.0)
 
         def ring() -> None:
             if number == self._alarm:
