@@ -26,17 +26,20 @@ def distances(
         remaining: edge index -> what of its weight nobody has counted yet; lowered in place by what
             these distances need.
     """
+    states = list(product(*(range(len(problem.values[var])) for var in variables)))
+    found: dict[Local, int] = {
+        local: 0
+        for local in states
+        if all(problem.goal[var] >> value & 1 for var, value in zip(variables, local, strict=True))
+    }
+    if len(found) == len(states):
+        return found  # nothing is wished here, and nothing needs to be paid for it
     arrivals: dict[Local, list[tuple[Local, int]]] = {}
-    for local in product(*(range(len(problem.values[var])) for var in variables)):
+    for local in states:
         for edge in edges:
             for after in _moves(problem, variables, local, edge):
                 if after != local:
                     arrivals.setdefault(after, []).append((local, edge.index))
-    found: dict[Local, int] = {
-        local: 0
-        for local in product(*(range(len(problem.values[var])) for var in variables))
-        if all(problem.goal[var] >> value & 1 for var, value in zip(variables, local, strict=True))
-    }
     heap = [(0, local) for local in found]
     while heap:
         distance, local = heapq.heappop(heap)

@@ -13,7 +13,7 @@ from kraken.planning.path import NoPath, Path
 from kraken.planning.plan import Move, Plan, canonical, path_of
 from kraken.planning.problem import Problem, operators_of, seen_in
 from kraken.planning.reach import reachable
-from kraken.planning.reason import Question, explain
+from kraken.planning.reason import Posed, Question, explain
 from kraken.planning.search import Effort, Search, TooHardError
 
 WISHED = "(wished)"
@@ -62,6 +62,7 @@ class Planner:
         self._goals: dict[tuple[Hashable, frozenset[tuple[str, str]], frozenset[str]], Goal] = {}
         self._asked: dict[tuple[Hashable, ...], Goal] = {}  # the same, by a key that is cheap to make
         self._problems: dict[Hashable, _Solved] = {}
+        self._posed: dict[Hashable, Posed] = {}
         self._retired = (0, 0)  # hits and misses of goals no longer held
         self._entries = 0
         self._searched = 0
@@ -185,12 +186,14 @@ class Planner:
         return explain(
             Question(
                 catalog=self.catalog,
+                class_=class_,
                 meets=self._meets(class_),
                 absent=frozenset(c for c, state in standing.items() if state == ABSENT),
                 unmet=tuple(c for c, state in standing.items() if state != MET),
                 dsc=dsc,
                 cfg=cfg,
                 blind=blind,
+                posed=self._posed,
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kraken.model.catalog import Catalog
@@ -15,19 +15,26 @@ from kraken.planning.problem import Problem, seen_in
 from kraken.planning.reach import reachable
 from kraken.planning.search import Effort, Search, TooHardError
 
+POSED_MAX = 200  # some 50 KiB each
+
+Posed = tuple[Problem, list[Search]]
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question to the planner that has no path as its answer, or a variation of it.
 
     Attributes:
-        meets: whether the node's attributes meet a condition.
+        class_: what of the node's attributes matters; `meets` tells whether they meet a condition.
         unmet: the conditions on attributes they do not meet; of these `absent`: not declared at all.
         wanted: the wishes of `cfg` it is about, as in `Problem`.
+        assumed: conditions on attributes that count as met, whatever `meets` tells.
         effort: for this question and all its variations together.
+        posed: problems posed before, also for other questions: to pose one costs most of an answer.
     """
 
     catalog: Catalog
+    class_: Hashable
     meets: Callable[[Condition], bool]
     unmet: tuple[Condition, ...]
     absent: frozenset[Condition]
@@ -35,7 +42,9 @@ class Question:
     cfg: Mapping[str, str]
     blind: frozenset[str]
     wanted: frozenset[str] | None = None
+    assumed: frozenset[Condition] = frozenset()
     effort: Effort = field(default_factory=Effort)
+    posed: dict[Hashable, Posed] = field(default_factory=dict)
 
     def wishing(self, *names: str) -> Question:
         """The same about only these wishes; what a mutation may set for the sake of the others stays."""
@@ -51,7 +60,7 @@ class Question:
                 return True
             return meets(condition) and not any(_contradict(condition, other) for other in assumed)
 
-        return replace(self, meets=would_meet)
+        return replace(self, meets=would_meet, assumed=self.assumed | assumed)
 
     def lacks(self) -> Lacks:
         """What is reachable, and what is missing for the rest."""
@@ -63,19 +72,30 @@ class Question:
         Raises:
             TooHardError: neither was found with the effort that is left.
         """
-        problem = Problem(self.catalog, self.meets, self.cfg, self.blind, self.wanted)
+        problem, searches = self._pose()
         state = problem.encode(self.dsc)
         seen = seen_in(state)
         reached = reachable(problem, state, seen)
         if any(not mask & goal for mask, goal in zip(reached, problem.goal, strict=True)):
             return None
         moves: list[Move] = []
-        for variables, edges in components(problem):
-            part = Search(problem, variables, edges).cheapest(state, self.effort, seen)
+        for search in searches:
+            part = search.cheapest(state, self.effort, seen)
             if part is None:
                 return None
             moves += part
         return moves
+
+    def _pose(self) -> Posed:
+        key = (self.class_, self.assumed, frozenset(self.cfg.items()), self.blind, self.wanted)
+        posed = self.posed.get(key)
+        if posed is None:
+            problem = Problem(self.catalog, self.meets, self.cfg, self.blind, self.wanted)
+            searches = [Search(problem, variables, edges) for variables, edges in components(problem)]
+            if len(self.posed) >= POSED_MAX:
+                self.posed.clear()
+            posed = self.posed[key] = (problem, searches)
+        return posed
 
 
 def explain(question: Question) -> NoPath:
