@@ -120,7 +120,8 @@ def reset_target(document: Document) -> tuple[str, str | None]:
 def reset_body(document: Document, info: Document | None, word: str) -> dict[str, Any]:
     """The body of the request; ValueError names what the BMC offers when that is not among it."""
     allowed = _words(_mapping(_mapping(document, "Actions"), RESET).get(f"ResetType{ALLOWED}"))
-    for parameter in (info or {}).get("Parameters") or ():
+    parameters = (info or {}).get("Parameters")
+    for parameter in parameters if isinstance(parameters, list) else ():
         if isinstance(parameter, Mapping) and parameter.get("Name") == "ResetType":
             allowed = _words(parameter.get("AllowableValues"))
     for kind in RESET_TYPES[word]:
