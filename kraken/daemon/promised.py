@@ -52,8 +52,10 @@ def read_contract(document: Any) -> Contract:
     if both:
         raise DocumentError(f"both set and unset: {', '.join(both)}", key="unset")
     groups = top.get("groups")
-    if not isinstance(groups, list) or not groups:
+    if not isinstance(groups, list):
         raise _wrong("a list of groups", groups, "groups")
+    if not groups:
+        raise DocumentError("the plan is for no nodes", key="groups", hint="make a new plan")
     contract = Contract(
         generation=Generation(
             Stamp(int(stamp.group(1)), int(stamp.group(2))),
