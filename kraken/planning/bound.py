@@ -8,8 +8,8 @@ so that the distances of all may be added and never exceed the true cost.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from itertools import combinations, product
+from collections.abc import Iterator, Sequence
+from itertools import product
 
 from kraken.planning.problem import FORGOTTEN, Edge, Problem
 
@@ -35,11 +35,10 @@ def distances(
     if len(found) == len(states):
         return found  # nothing is wished here, and nothing needs to be paid for it
     arrivals: dict[Local, list[tuple[Local, int]]] = {}
-    for local in states:
-        for edge in edges:
-            for after in _moves(problem, variables, local, edge):
-                if after != local:
-                    arrivals.setdefault(after, []).append((local, edge.index))
+    for edge in edges:
+        for local, after in _moves(problem, variables, states, edge):
+            if after != local:
+                arrivals.setdefault(after, []).append((local, edge.index))
     heap = [(0, local) for local in found]
     while heap:
         distance, local = heapq.heappop(heap)
@@ -60,21 +59,26 @@ def distances(
     return found
 
 
-def _moves(problem: Problem, variables: tuple[int, ...], local: Local, edge: Edge) -> list[Local]:
-    """Where the edge can lead, whatever the other variables are: perhaps more, never less."""
-    state = dict(zip(variables, local, strict=True))
-    if any(var in state and not mask >> state[var] & 1 for var, mask in edge.before):
-        return []
-    seen = [[FORGOTTEN, *values] for var, values in edge.observes if var in state and state[var] == FORGOTTEN]
-    observed = [var for var, _ in edge.observes if var in state and state[var] == FORGOTTEN]
-    forgets = [var for var in variables if var in edge.writes and problem.known_when[var]]
-    afters: list[Local] = []
-    for found in product(*seen):
-        after = state | {var: value for var, value in edge.sets if var in state}
-        after |= dict(zip(observed, found, strict=True))
-        for count in range(len(forgets) + 1):
-            afters += [
-                tuple(FORGOTTEN if var in gone else after[var] for var in variables)
-                for gone in combinations(forgets, count)
-            ]
-    return afters
+def _moves(
+    problem: Problem, variables: tuple[int, ...], states: Sequence[Local], edge: Edge
+) -> Iterator[tuple[Local, Local]]:
+    """From where to where the edge can lead, whatever the other variables are: perhaps more, never less."""
+    place = {var: i for i, var in enumerate(variables)}
+    before = [(place[var], mask) for var, mask in edge.before if var in place]
+    sets = [(place[var], value) for var, value in edge.sets if var in place]
+    observes = [(place[var], (FORGOTTEN, *values)) for var, values in edge.observes if var in place]
+    forgets = [place[var] for var in variables if var in edge.writes and problem.known_when[var]]
+    for local in states:
+        if not all(mask >> local[i] & 1 for i, mask in before):
+            continue
+        options: list[tuple[int, ...]] = [(value,) for value in local]
+        for i, value in sets:
+            options[i] = (value,)
+        for i, values in observes:
+            if local[i] == FORGOTTEN:
+                options[i] = values
+        for i in forgets:
+            if FORGOTTEN not in options[i]:
+                options[i] = (*options[i], FORGOTTEN)
+        for after in product(*options):
+            yield local, after
