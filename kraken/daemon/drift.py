@@ -17,9 +17,9 @@ class Known(StrEnum):
     """What is known of a variable that is not surely as declared."""
 
     DIFFERS = "differs"  # it was seen, lately, to be another; or cannot have a value as things stand
-    STALE = "stale"  # it was another when it was last seen, which is too long ago
+    STALE = "stale"  # it was another when last seen: too long ago, or before a mutation touched it
     UNKNOWN = "unknown"  # nobody knows: nobody has seen it, or a time-out said so
-    UNCONFIRMED = "unconfirmed"  # it was as declared when it was last seen, which is too long ago
+    UNCONFIRMED = "unconfirmed"  # it was as declared when last seen: too long ago, or before a mutation
 
 
 @dataclass(frozen=True, slots=True)
