@@ -107,7 +107,7 @@ class Ipmi(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Redfish(Struct, frozen=True, forbid_unknown_fields=True):
     connect_s: Annotated[float, Meta(description="Patience until TCP and TLS stand", gt=0)] = 5.0
-    request_s: Annotated[float, Meta(description="Patience with one request to a BMC", gt=0)] = 10.0
+    request_s: Annotated[float, Meta(description="Patience with one request to a BMC", gt=0)] = 7.0
     idle_s: Annotated[
         float, Meta(description="Time without a request after which a session is given back", gt=0)
     ] = 60.0

@@ -86,7 +86,8 @@ class Wire:
         except aiohttp.ConnectionTimeoutError:
             raise _silent(f"does not let us connect within {self._limits.connect_s:g} s") from None
         except TimeoutError:
-            text = f"did not answer a request within {round(patience_s, 1):g} s: reset the BMC if that lasts"
+            within = f"within {round(patience_s, 1):g} s" if patience_s >= 0.1 else "in the time of this run"
+            text = f"did not answer a request {within}: reset the BMC if that lasts"
             raise Trouble(Reach.NO_ANSWER, Outcome.UNREACHABLE, text, unsure=True) from None
         except aiohttp.ClientConnectorSSLError as exc:
             text = f"does not agree with us on TLS ({_ssl_reason(exc)}): is it HTTPS that listens there?"

@@ -148,7 +148,7 @@ class RedfishLimits:
     """
 
     connect_s: float = 5.0
-    request_s: float = 10.0
+    request_s: float = 7.0
     idle_s: float = 60.0
     locked_s: float = 300.0
     logins_at_once: int = 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from kraken.errors import ExecutorError
 from kraken.executors.credentials import Credentials
+from kraken.executors.place import Place, Resolver
 from kraken.executors.redfish import RedfishExecutor, RedfishLimits
 from kraken.model.module import Action, Discovery, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
@@ -307,6 +309,17 @@ async def test_a_bmc_that_hangs_in_tls_costs_only_itself(site: Site, tmp_path: P
     assert found["n1"].outcome is Outcome.OK
 
 
+async def test_a_login_that_meets_silence_keeps_nobody_from_logging_in(site: Site) -> None:
+    site.executor = RedfishExecutor(site.credentials, RedfishLimits(request_s=1.6, logins_at_once=1))
+    (await site.add()).mute = True
+    await site.add()
+    await site.add()
+    found = await site.ask("power_status")
+
+    assert list(found) == ["n1", "n2", "n0"]
+    assert [result.outcome for result in found.values()] == [Outcome.OK, Outcome.OK, Outcome.UNREACHABLE]
+
+
 async def test_a_silent_bmc_is_left_alone_by_polls_but_not_by_mutations(site: Site) -> None:
     bmc = await site.add()
     site.executor = RedfishExecutor(site.credentials, RedfishLimits(request_s=0.2, back_off_s=(30.0, 60.0)))
@@ -509,6 +522,30 @@ async def test_a_certificate_is_known_by_its_authority_or_its_fingerprint(site: 
     found = await site.ask("power_status")
 
     assert {result.outcome for result in found.values()} == {Outcome.OK}
+
+
+async def test_a_bmc_declared_by_name_is_known_by_that_name(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, other = (make_certificate(tmp_path, f"{name}.cluster") for name in ("n0-bmc", "n9-bmc"))
+    await site.add(FakeBmc(certificate=named), ca=str(named.certificate), address="n0-bmc.cluster")
+    await site.add(FakeBmc(certificate=other), ca=str(other.certificate), address="n1-bmc.cluster")
+
+    async def find(_: object, host: str, port: int) -> Place:
+        return Place(socket.AF_INET, ("127.0.0.1", port))
+
+    monkeypatch.setattr(Resolver, "find", find)
+    found = await site.ask("power_status")
+
+    assert found["n0"].observed == {"phys_state": "POWER_OFF"}
+    assert "nobody vouches for" in found["n1"].message
+    assert "n1-bmc.cluster" in found["n1"].message
+
+
+async def test_an_ipv6_address_is_asked_as_any_other(site: Site) -> None:
+    await site.add(FakeBmc("::1"))
+
+    assert (await site.one("power_status")).outcome is Outcome.OK
 
 
 async def test_a_stranger_is_told_nothing_and_its_fingerprint_is_shown(site: Site, tmp_path: Path) -> None:
