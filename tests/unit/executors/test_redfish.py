@@ -242,6 +242,16 @@ async def test_without_a_session_service_each_request_says_who_asks(site: Site) 
     assert bmc.count("POST", SESSIONS) == 0
 
 
+async def test_a_session_nobody_uses_is_given_back_and_opened_again(site: Site) -> None:
+    bmc = await site.add()
+    site.executor = RedfishExecutor(site.credentials, RedfishLimits(idle_s=0.01))
+    await site.one("power_status")
+    await until(lambda: not bmc.sessions)
+
+    assert (await site.one("power_status")).outcome is Outcome.OK
+    assert bmc.count("POST", SESSIONS) == 2
+
+
 async def test_a_wrong_password_is_tried_once_and_again_when_the_credential_changes(site: Site) -> None:
     bmc = await site.add(credential="wrong")
     first = await site.one("power_status")
@@ -362,6 +372,15 @@ async def test_asked_to_wait_it_waits_and_does_it_once(site: Site) -> None:
     result = await site.one({"power": "cycle"})
 
     assert (result.outcome, bmc.resets) == (Outcome.OK, ["PowerCycle"])
+
+
+@pytest.mark.parametrize("when", ["Wed, 21 Oct 2015 07:28:00 GMT", "soon", "-5", "", "9" * 400])
+async def test_whatever_the_wait_is_written_as_it_ends(site: Site, when: str) -> None:
+    bmc = await site.add()
+    bmc.say("GET", f"{SYSTEMS}/1", 503, {"Retry-After": when})
+    result = await site.one("power_status", timeout_s=1.0)
+
+    assert result.outcome is Outcome.OK or "asks to be left alone for 3600 s" in result.message
 
 
 async def test_asked_to_wait_too_long_it_says_so_and_keeps_away(site: Site) -> None:
@@ -563,6 +582,24 @@ async def test_a_stranger_is_told_nothing_and_its_fingerprint_is_shown(site: Sit
     assert other.fingerprint in found["n1"].message
     assert elsewhere.fingerprint in found["n2"].message
     assert nobody_s.asked == changed.asked == named.asked == []
+
+
+async def test_a_certificate_that_changes_under_a_session_ends_the_trust(site: Site, tmp_path: Path) -> None:
+    made, other = (make_certificate(tmp_path, name, "127.0.0.1") for name in ("bmc", "other"))
+    bmc = await site.add(FakeBmc(certificate=made), fingerprint=made.fingerprint)
+    await site.one("power_status")
+    await bmc.stop()
+    bmc.certificate = other
+    await bmc.start()
+    asked = len(bmc.asked)
+    result = await site.one("power_status")
+
+    assert "shows another certificate than it should" in result.message
+    assert len(bmc.asked) == asked, "the session was not offered to a stranger"
+
+    site.attributes["n0"]["bmc.fingerprint"] = other.fingerprint
+
+    assert (await site.one({"power": "on"})).outcome is Outcome.OK
 
 
 async def test_a_ca_file_that_cannot_be_used_is_named(site: Site, tmp_path: Path) -> None:
