@@ -116,8 +116,16 @@ class Bmc:
         return locked or now < self._retry_at
 
     async def close(self) -> None:
-        """Give the session back. Idempotent."""
-        await self._talk.close()
+        """Give the session back, when whoever is asking has an answer or soon anyway. Idempotent."""
+        taken = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.goodbye_s):
+                taken = await self._turn.acquire()
+        try:
+            await self._talk.close()
+        finally:
+            if taken:
+                self._turn.release()
 
     # One order.
 

@@ -118,7 +118,9 @@ class Talk:
         if fresh:
             await self.open()
         while True:
-            assert self._token is not None
+            if self._token is None:  # closed while we waited for a reply
+                text = "was asked to end the session meanwhile: what was asked of it is not known to be done"
+                raise Trouble(Reach.OK, Outcome.CANCELLED, text)
             reply = await self._exchange(method, path, body, {**self._token, **(headers or {})})
             if reply.status != 401:
                 return reply

@@ -222,6 +222,22 @@ async def test_the_session_is_given_back_when_the_executor_closes(site: Site) ->
     assert bmc.sessions == {}
 
 
+async def test_a_node_that_gets_another_fingerprint_is_asked_anew_and_nothing_is_left_behind(
+    site: Site, tmp_path: Path
+) -> None:
+    made = make_certificate(tmp_path, "bmc", "127.0.0.1")
+    bmc = await site.add(FakeBmc(certificate=made), ca=str(made.certificate))
+    await site.one("power_status")
+    bmc.say("GET", f"{SYSTEMS}/1", 503, {"Retry-After": "0"}, times=2)
+    asking = asyncio.create_task(site.one("power_status"))
+    await asyncio.sleep(0.05)
+    site.attributes["n0"]["bmc.fingerprint"] = made.fingerprint
+    found = [await site.one("power_status"), await asking]
+
+    assert [result.outcome for result in found] == [Outcome.OK, Outcome.OK]
+    await until(lambda: len(bmc.sessions) == 1)
+
+
 async def test_an_expired_session_is_renewed_within_the_request(site: Site) -> None:
     bmc = await site.add()
     await site.one("power_status")
