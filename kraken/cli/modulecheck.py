@@ -111,9 +111,9 @@ def _examined(checked: Checked) -> str:
     """How the analysis came about: exactly, or not."""
     coverage = checked.coverage
     assert coverage is not None, "asked only of what was analysed"
-    classes = count(coverage.classes, "class", "classes")
+    classes = count(coverage.possible, "class", "classes")
     if coverage.classes < coverage.possible:
-        classes += f" of {coverage.possible:,}"
+        classes = f"{coverage.classes:,} of {classes}"
     parts = []
     if coverage.exact:
         states = count(coverage.states, "state")

@@ -161,6 +161,15 @@ def test_what_would_be_refused_is_not_analysed(kraken: Call, lamp: Path) -> None
     assert json.loads(result.out)["findings"] == []
 
 
+def test_of_many_classes_it_says_how_many_were_examined(kraken: Call, tmp_path: Path) -> None:
+    seven = ", ".join(f"a{i}: ANY" for i in range(7))
+    (tmp_path / "lamp.yml").write_text(
+        LAMP.replace("lamp.address: ANY}\n    timeout", f"{seven}}}\n    timeout")
+    )
+
+    assert "examined for 64 of 256 classes of nodes: " in kraken("module", "check", str(tmp_path)).out
+
+
 def test_the_sessions_of_the_manual_print_what_it_shows(
     kraken: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
