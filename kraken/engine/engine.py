@@ -145,8 +145,9 @@ class Engine:
     def path(self, node: str, cfg: Mapping[str, str] | None = None) -> Path | NoPath:
         """The path from what is known of the node to its Cfg (or to this one)."""
         progress = self._progress[node]
-        wanted = progress.cfg if cfg is None else cfg
-        return self.planner.find_path_in(progress.class_, progress.state, wanted)
+        if cfg is None:
+            return self._path(progress)
+        return self.planner.find_path_in(progress.class_, progress.state, cfg)
 
     def look(self, nodes: Iterable[str], now: float) -> dict[str, list[str]]:
         """Have these nodes looked at as soon as possible; gives back which discoveries will."""
@@ -250,10 +251,12 @@ class Engine:
                 forgive(progress)
                 self._looks.reconsider(progress)
             progress.class_ = self.planner.class_of(attributes)
+            progress.goal = None
         if side is Side.CFG or side is None:
             cfg = node.cfg_values()
             if cfg != progress.cfg:
                 progress.cfg = cfg
+                progress.goal = None
                 forgive(progress)
                 progress.trouble.retry_at.clear()
         if side is not Side.CFG:
@@ -261,6 +264,7 @@ class Engine:
             if state != progress.state:
                 self._forget(progress, state)
                 progress.state = state
+                progress.key = None
                 for look in progress.looks.values():
                     look.blind = False
                 for variable in [v for v in progress.unsettled if not self._looks.knowable(progress, v)]:
@@ -314,10 +318,9 @@ class Engine:
         if quarantined is not None:
             return ask.under_way(progress) or Verdict(Cause.QUARANTINED, "", quarantined)
         blind = ask.blind(progress)
-        path = self.planner.find_path_in(progress.class_, progress.state, progress.cfg, blind)
-        hoped = path
+        hoped = path = self._path(progress, blind)
         if blind and isinstance(path, NoPath):
-            hoped = self.planner.find_path_in(progress.class_, progress.state, progress.cfg)
+            hoped = self._path(progress)
             path = ask.partial(progress, path, hoped, blind) or path
         for way in (path,) if hoped is path else (path, hoped):
             if isinstance(way, Path) and len(way.steps) > progress.effort.longest:
@@ -337,6 +340,17 @@ class Engine:
             progress.trouble.quarantined, progress.trouble.since = verdict.detail, now
             effects.append(trouble_changed(progress))
         return verdict
+
+    def _path(self, progress: Progress, blind: frozenset[str] = frozenset()) -> Path | NoPath:
+        """The planner's answer; the usual question, with nothing blind, is put in the quickest way."""
+        if blind:
+            return self.planner.find_path_in(progress.class_, progress.state, progress.cfg, blind)
+        if progress.goal is None:
+            progress.goal = self.planner.goal(progress.class_, progress.cfg)
+            progress.key = None
+        if progress.key is None:
+            progress.key = progress.goal.key_of(progress.state)
+        return progress.goal.answer(progress.key)
 
     def _held(self, progress: Progress, now: float) -> Verdict | None:
         holds = self.holds.on(progress.node.name, now)

@@ -11,6 +11,7 @@ from kraken.model.effort import NOTHING
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import Node
 from kraken.model.update import UNKNOWN, Value
+from kraken.planning.planner import Goal, Key
 
 
 class Phase(Enum):
@@ -84,6 +85,8 @@ class Progress:
 
     Attributes:
         state: what is known now (`Catalog.known`); UNKNOWN variables absent.
+        goal, key: the planner's for `class_` and `cfg`, and for `state` in it; None when one of these is
+            another now.
         born: number of the last run that left before the node was declared; what earlier ones saw
             was another machine.
         touched: variable -> number of the last run that had left when a mutation that changes it
@@ -103,7 +106,9 @@ class Progress:
         "class_",
         "effort",
         "gathered",
+        "goal",
         "kept",
+        "key",
         "looks",
         "node",
         "since",
@@ -123,6 +128,8 @@ class Progress:
         self.class_: Hashable = None
         self.cfg: dict[str, str] = {}
         self.state: dict[str, str] = {}
+        self.goal: Goal | None = None
+        self.key: Key | None = None
         self.underway: dict[str, Underway] = {}
         self.gathered: dict[str, Mapping[str, str]] = {}
         self.looks: dict[str, Look] = {}
