@@ -72,12 +72,18 @@ def _converged(progress: Progress) -> tuple[str, str, str]:
 
 
 def _stuck(planner: Planner, progress: Progress, now: float) -> Explanation:
-    """Why there is no path, said of this node; the planner remembers its answer."""
+    """Why there is no path, said of this node.
+
+    The planner remembers its answer, as long as it has room. What it gave up, forgot and is asked again
+    it may find by then: until the node is decided upon again its verdict stands, in its own words.
+    """
     verdict = progress.verdict
     answer = planner.find_path_in(progress.class_, progress.state, progress.cfg)
-    assert isinstance(answer, NoPath), "the verdict follows from the planner's answer"
-    own = answer.on(progress.attributes)
-    if verdict.cause is Cause.REQUIRES_UNMET:
+    if isinstance(answer, NoPath):
+        own = answer.on(progress.attributes)
+    else:
+        own = NoPath(tuple(verdict.subject.split(", ")), (verdict.detail,))
+    if verdict.cause is Cause.REQUIRES_UNMET and own.unmet:
         wanted = " and ".join(named(condition) for condition in own.unmet)
         following = f"declaring {wanted} would open a way"
         fact: Fact | None = _attribute(progress, own.unmet[0], now)

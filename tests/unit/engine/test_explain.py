@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kraken.daemon.collector import HoldSet, Results
 from kraken.engine.cause import Cause, Explanation, Fact, Verdict
 from kraken.engine.settings import Settings
@@ -9,6 +11,8 @@ from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Change, Condition, Mutation, Variable
 from kraken.model.run import NodeResult, Outcome
 from kraken.model.update import Side
+from kraken.planning.path import Path
+from kraken.planning.planner import Planner
 
 from .conftest import IPMI, Bench, vocabulary
 
@@ -114,6 +118,23 @@ def test_no_path_says_why(bench: Bench) -> None:
     fact = told(bench).fact
     assert fact is not None
     assert (fact.variable, fact.value, fact.wanted, fact.source) == ("power", "OFF", "HUNG", "m.see_power")
+
+
+def test_what_was_given_up_and_is_found_when_asked_again_is_told_as_it_was_decided(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.declare("n1", cfg={"power": "HUNG"})
+    bench.report("see_power", {"power": "OFF"})
+    before = told(bench)
+    monkeypatch.setattr(Planner, "find_path_in", lambda *_: Path())
+
+    assert before.cause == "NO_PATH"
+    assert (told(bench).cause, told(bench).reason, told(bench).topic, told(bench).fact) == (
+        before.cause,
+        before.reason,
+        before.topic,
+        before.fact,
+    )
 
 
 def test_a_missing_attribute_is_the_fact_with_who_declared_it() -> None:
