@@ -40,9 +40,11 @@ def drift(session: Session, nodeset: str | None, everything: bool, form: str) ->
 
     \b
     differs      it was seen to be so, lately
-    stale        it was so when last seen: too long ago, or before something was done to it
+    stale        it was so when last seen, which does not count any more
     unknown      nobody has seen it, or a time-out only supposes it
-    unconfirmed  it was as declared when last seen: too long ago, or before something was done to it
+    unconfirmed  it was as declared when last seen, which does not count any more
+
+    What was seen does not count any more when that is too long ago, or something was done to it since.
 
     FOR is how long the first of the nodes has differed, LAST SEEN when that one was seen which nobody
     has seen for longest. `kraken explain` tells more of the CAUSE. -o name gives those that differ.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kraken.model.catalog import Catalog
@@ -234,19 +234,28 @@ def _missing(question: Question, names: list[str]) -> Missing | None:
 
 
 def _several(question: Question) -> Missing | None:
-    """Requirements that open the wish together, and of which none can be left out."""
-    needed = question.unmet
-    if question.meeting(*needed).moves() is None:
+    """Requirements that open the wish together, and of which none can be left out.
+
+    Of several such sets a smaller one; of equally small ones what is declared first.
+    """
+    if question.meeting(*question.unmet).moves() is None:
         return None
-    for condition in question.unmet:
-        fewer = tuple(other for other in needed if other != condition)
-        if question.meeting(*fewer).moves() is not None:
-            needed = fewer
+    orders = (question.unmet[::-1], question.unmet)  # what comes first is left out first
+    needed = min((_without_needless(question, order) for order in orders), key=len)
     if any(_contradict(one, other) for one in needed for other in needed):
         return None  # no node can have both
     moves = question.meeting(*needed).moves()
     assert moves is not None, "each requirement was left out only where a path remained"
     return _opened(question, moves, needed)
+
+
+def _without_needless(question: Question, order: Sequence[Condition]) -> tuple[Condition, ...]:
+    needed = question.unmet
+    for condition in order:
+        fewer = tuple(other for other in needed if other != condition)
+        if question.meeting(*fewer).moves() is not None:
+            needed = fewer
+    return needed
 
 
 def _opened(question: Question, moves: list[Move], assumed: tuple[Condition, ...]) -> Missing:

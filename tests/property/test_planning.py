@@ -335,7 +335,7 @@ def replay(catalog, attributes, dsc, cfg, steps):
 # Laws ---------------------------------------------------------------------------------------------
 
 thorough = settings(
-    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
@@ -375,7 +375,7 @@ def test_a_path_replayed_in_any_order_its_waits_allow_is_applicable_and_ends_in_
         assert {name: end[name] for name in cfg} == cfg
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32))
 @example(1000093)  # a step that forgets what is not known yet must not go before the one that knows it
 def test_long_paths_are_cheapest_and_the_same_however_the_variables_are_divided(seed):
@@ -409,7 +409,7 @@ def any_order(path: Path, random: Random) -> list[int]:
     return done
 
 
-@settings(thorough, max_examples=200)
+@settings(thorough, max_examples=150)
 @given(domains())
 def test_the_rest_of_a_path_is_no_dearer_when_planned_from_there(domain):
     catalog, attributes, dsc, cfg, blind = domain
@@ -428,7 +428,7 @@ def test_the_rest_of_a_path_is_no_dearer_when_planned_from_there(domain):
     assert rest.cost <= answer.cost - answer.steps[0].operator.cost + 1e-9
 
 
-@settings(thorough, max_examples=200)
+@settings(thorough, max_examples=150)
 @given(domains())
 def test_attributes_that_would_open_a_path_do(domain):
     catalog, attributes, dsc, cfg, blind = domain
@@ -448,7 +448,7 @@ def test_attributes_that_would_open_a_path_do(domain):
     assert isinstance(Planner(catalog).find_path(met, dsc, alone, blind=blind), Path)
 
 
-@settings(thorough, max_examples=200)
+@settings(thorough, max_examples=150)
 @given(domains())
 def test_what_is_said_to_be_reachable_instead_is_and_nothing_else(domain):
     catalog, attributes, dsc, cfg, _ = domain

@@ -106,6 +106,15 @@ def test_requirements_that_no_node_can_meet_at_once_are_not_called_missing(words
     assert why(words, {"v": "A"}, {"v": "C"}, {"arch": "aarch64"}).unmet == ()
 
 
+def test_of_two_sets_of_requirements_that_would_each_do_the_one_declared_first_is_told(words):
+    words.variable("v", "A B")
+    words.mutation("by_ipmi", {"bmc": "ipmi", "address": "ANY"}, changes={"v": ("A", "B")})
+    words.mutation("by_redfish", {"bmc": "redfish", "address": "ANY"}, changes={"v": ("A", "B")})
+
+    unmet = why(words, {"v": "A"}, {"v": "B"}, {}).unmet
+    assert [str(condition) for condition in unmet] == ["bmc=ipmi", "address=ANY"]
+
+
 def test_what_can_be_had_instead_leaves_the_other_wishes_standing(power):
     power.variable("gpu", "BAD GOOD BURNT", known_when={"phys_state": "POWER_ON"})
     power.mutation("burn", changes={"gpu": ("BAD", "BURNT")})
