@@ -125,6 +125,9 @@ def path(
 ) -> int:
     """The cheapest path from one state to another, without a daemon.
 
+    A look may find anything, as the module format has it. No daemon forgets what it knows in the
+    hope to see something better: where the path does, what a daemon answers is shown too.
+
     Exits with 3 when there is none, and says why. With -o json:
     {"cost": number, "path": [names]} or {"no_path": {...}}.
 
@@ -229,3 +232,8 @@ def _show_path(output: Output, found: dict[str, Any]) -> None:
     for number, name in enumerate(found["path"], 1):
         output.line(f"{number:>3}  {name}")
     output.line(assignments({"cost": found["cost"]}) + f" (about {span(found['cost'])})")
+    if "hopes" in found:
+        output.line()
+        output.line(f"It forgets what was seen, and hopes to see {assignments(found['hopes'])} then.")
+        output.line("A daemon does nothing in such a hope. It answers:")
+        _show_path(output, found["daemon"])

@@ -54,8 +54,15 @@ class Planner:
     keeps the class and the Goal, and asks only the last.
     """
 
-    def __init__(self, catalog: Catalog, *, cache_max: int = 100_000) -> None:
+    def __init__(self, catalog: Catalog, *, cache_max: int = 100_000, hopeful: bool = False) -> None:
+        """
+        Args:
+            cache_max: answers and states remembered at most, about 1 KiB each.
+            hopeful: take discoveries by the letter of the module format: also what is known may be
+                forgotten and then found to be anything. Nothing is ever done on such a path (ADR 15).
+        """
         self.catalog = catalog
+        self.hopeful = hopeful
         self._cache_max = max(cache_max, 1)
         self._conditions = _on_attributes(catalog)
         self._literals = _literals(catalog)
@@ -327,7 +334,7 @@ class _Solved:
         does not hope so is also the cheapest of those that do not.
         """
         plan = self._hopeful(state)
-        if plan is None or not plan.hopes():
+        if plan is None or self._planner.hopeful or not plan.hopes():
             return plan
         if state not in self._sober:
             self._sober[state] = self._search(state, seen_in(state))

@@ -58,3 +58,27 @@ def test_a_reason_names_the_value_of_the_attribute_that_does_not_fit(power):
         "no mutation sets phys_state to POWER_ON on bmc.protocol=redfish; "
         "the nearest is power_on, which requires bmc.protocol=ipmi"
     ]
+
+
+def test_a_path_that_only_hopes_is_shown_with_what_a_daemon_does_instead(words):
+    """To switch it off and on forgets the disk; a look may then find anything, says the format."""
+    words.variable("power", "OFF ON")
+    words.variable("disk", "OLD NEW", known_when={"power": "ON"})
+    words.mutation("off", changes={"power": ("ON", "OFF")})
+    words.mutation("on", changes={"power": ("OFF", "ON")})
+    words.mutation("write", changes={"disk": ("OLD", "NEW")}, cost=100.0)
+    words.discovery("look", "disk", requires={"power": "ON"})
+    old = {"power": "ON", "disk": "OLD"}
+
+    assert plan_offline(words.catalog(), {}, old, {"power": "ON", "disk": "NEW"}) == {
+        "cost": 3,
+        "path": ["off", "on", "look"],
+        "hopes": {"disk": "NEW"},
+        "daemon": {"cost": 100, "path": ["write"]},
+    }
+    del words.mutations["write"]
+    assert "no_path" in plan_offline(words.catalog(), {}, old, {"power": "ON", "disk": "NEW"})["daemon"]
+    assert plan_offline(words.catalog(), {}, {"power": "ON"}, {"power": "ON", "disk": "NEW"}) == {
+        "cost": 1,
+        "path": ["look"],
+    }
