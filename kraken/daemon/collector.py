@@ -89,6 +89,7 @@ class Collector:
     Args:
         incarnation: grows with each start; leads stamps and the ids of runs.
         seed: of the jitter in pauses.
+        planner: one for this catalog that knows answers already; None: a new one.
 
     Attributes:
         changed: nodes whose Dsc became another since the caller last emptied it.
@@ -103,13 +104,15 @@ class Collector:
         incarnation: int = 1,
         seed: int = 0,
         neighbours: Neighbours | None = None,
+        planner: Planner | None = None,
     ) -> None:
+        assert planner is None or planner.catalog is catalog
         self.catalog = catalog
         self.incarnation = incarnation
         self.table = NodeTable()
         self.holds = HoldTable()
         self.neighbours = neighbours or Neighbours()
-        self.planner = Planner(catalog)
+        self.planner = planner or Planner(catalog)
         self.engine = Engine(
             self.table, catalog, self.planner, self.holds, settings, incarnation=incarnation, seed=seed
         )

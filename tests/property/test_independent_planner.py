@@ -177,8 +177,8 @@ class Domain:
         )
 
 
-TANGLED = [pytest.param(seed, (8, 12), (0, 0), id=f"tangled-{seed}") for seed in range(150)]
-STARS = [pytest.param(seed, (3, 4), (6, 14), id=f"star-{seed}") for seed in range(150)]
+TANGLED = [pytest.param(seed, (8, 12), (0, 0), id=f"tangled-{seed}") for seed in range(100)]
+STARS = [pytest.param(seed, (3, 4), (6, 14), id=f"star-{seed}") for seed in range(100)]
 
 
 @pytest.mark.parametrize(("seed", "centre", "others"), TANGLED + STARS)

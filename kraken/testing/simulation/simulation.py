@@ -28,6 +28,7 @@ from kraken.model.module import Discovery, Mutation
 from kraken.model.nodeset import fold
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate, Value
+from kraken.planning.planner import Planner
 from kraken.store.records import Change, DropHold, EndRun, SaveHold, SaveUpdates, StartRun
 from kraken.testing.simulation.agenda import EPOCH, Agenda
 from kraken.testing.simulation.delivery import Delivery, obedient
@@ -88,6 +89,7 @@ class Simulation:
         self._refreshed_at = EPOCH
         self._sequence = 0
         self.durable = Durable()
+        self._planner = Planner(self.catalog)
         self.watch = Watch(self, blame)
         self.world = World(domain, lambda node, operator: self.behave(node, operator), self.clock)
         for node, values in (truth or {}).items():
@@ -102,7 +104,11 @@ class Simulation:
         self.durable.incarnation += 1
         now = self.clock()
         collector = Collector(
-            self.catalog, self.settings, incarnation=self.durable.incarnation, seed=self.seed
+            self.catalog,
+            self.settings,
+            incarnation=self.durable.incarnation,
+            seed=self.seed,
+            planner=self._planner,  # answers outlast a life: they depend on nothing but the question
         )
         self.collector = collector
         memory = self.durable.memory()
@@ -209,6 +215,7 @@ class Simulation:
     def adopt(self, catalog: Catalog) -> None:
         """Other Kraken modules."""
         self.catalog = catalog
+        self._planner = Planner(catalog)
         if self.collector is not None:
             self.say("other modules")
             self.collector.adopt(catalog)
