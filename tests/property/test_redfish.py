@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kraken.executors.place import Place
@@ -76,6 +76,8 @@ def test_any_document_is_understood_or_refused_as_nonsense(document: dict[str, A
 
 
 @given(body=ERRORS.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=40))
+@example(b'{"error": {"message": "\\ud7fc"}}')  # a character that Unicode has not assigned
+@example(b'{"error": {"message": "off\\u202e"}}')  # one that turns the rest of a terminal's line round
 def test_any_error_is_told_in_one_short_printable_line(body: bytes) -> None:
     reply = Reply(400, {}, body)
     told = system.said(reply)

@@ -22,7 +22,6 @@ _HAS_POWER: Final = {"On": "POWER_ON", "Off": "POWER_OFF", "PoweringOff": "POWER
 
 _PATH = re.compile(r"/[\x21-\x7e]{0,1000}")
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,100}")
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
 _SAID_MAX = 160
 
 
@@ -188,7 +187,7 @@ def said(reply: Reply, *secrets: str) -> str:
     text = "; ".join(text for text in texts if isinstance(text, str) and text)
     if any(secret and secret in text for secret in secrets):
         return ""
-    text = _UNPRINTABLE.sub(" ", text).strip().rstrip(".")
+    text = _printable(text, " ").strip().rstrip(".")
     return text if len(text) <= _SAID_MAX else text[:_SAID_MAX] + "…"
 
 
@@ -223,4 +222,9 @@ def _words(values: object) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    return repr(_UNPRINTABLE.sub("?", str(value))[:60]) if value is not None else "nothing"
+    return repr(_printable(str(value), "?")[:60]) if value is not None else "nothing"
+
+
+def _printable(text: str, instead: str) -> str:
+    """The text with everything replaced that could steer a terminal or a log, as Unicode classes it."""
+    return "".join(character if character.isprintable() else instead for character in text)
