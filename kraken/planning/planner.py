@@ -14,7 +14,7 @@ from kraken.planning.plan import Move, Plan, canonical, path_of
 from kraken.planning.problem import Problem, operators_of, seen_in
 from kraken.planning.reach import reachable
 from kraken.planning.reason import Posed, Question, explain
-from kraken.planning.search import Effort, Search, TooHardError
+from kraken.planning.search import Patience, Search, TooHardError
 
 WISHED = "(wished)"
 """Stands, in problems that many Cfgs share, for a wished value of an open domain that no module names."""
@@ -34,7 +34,8 @@ class CacheStats:
         entries: answers and states on known paths held; never more than `cache_max` for long.
         goals: distinct (class, Cfg, blind) asked about.
         hits, misses: questions answered from memory, and not.
-        searched: questions that needed a search; the other misses were the rest of a known path.
+        searched: searches made: none where the rest of a known path is the answer, a second one where
+            the first hopes to find what is known otherwise than it is.
         expanded: vertices those searches expanded.
     """
 
@@ -181,6 +182,7 @@ class Planner:
             goal.forget()
         self._asked.clear()
         self._problems.clear()
+        self._posed.clear()  # what a search learns grows with every state it is asked about
         for goal in self._goals.values():
             goal.detach()
         self._entries = sum(len(goal) for goal in self._goals.values())
@@ -321,8 +323,8 @@ class _Solved:
         self.problem = problem
         self._planner = planner
         self._searches = [Search(problem, variables, edges) for variables, edges in components(problem)]
-        self._plans: dict[tuple[int, ...], tuple[Plan, int] | None] = {}
-        self._sober: dict[tuple[int, ...], Plan | None] = {}
+        self._plans: dict[tuple[int, ...], tuple[Plan, int] | None] = {}  # state -> plan, moves behind it
+        self._sober: dict[tuple[int, ...], Plan | None] = {}  # of states where the cheapest plan hopes
         self.effects: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}  # equal ones held once
 
     def plan(self, state: tuple[int, ...]) -> Plan | None:
@@ -363,11 +365,11 @@ class _Solved:
         if any(not mask & goal for mask, goal in zip(reached, self.problem.goal, strict=True)):
             return None
         moves: list[Move] = []
-        effort = Effort()
+        patience = Patience()
         for search in self._searches:
             before = search.expanded
             try:
-                part = search.cheapest(state, effort, seen)
+                part = search.cheapest(state, patience, seen)
             finally:
                 self._planner._expanded += search.expanded - before
             if part is None:

@@ -13,7 +13,7 @@ from kraken.planning.path import NoPath, named, theirs
 from kraken.planning.plan import Move
 from kraken.planning.problem import Problem, seen_in
 from kraken.planning.reach import reachable
-from kraken.planning.search import Effort, Search, TooHardError
+from kraken.planning.search import Patience, Search, TooHardError
 
 POSED_MAX = 200  # some 50 KiB each
 
@@ -29,7 +29,7 @@ class Question:
         unmet: the conditions on attributes they do not meet; of these `absent`: not declared at all.
         wanted: the wishes of `cfg` it is about, as in `Problem`.
         assumed: conditions on attributes that count as met, whatever `meets` tells.
-        effort: for this question and all its variations together.
+        patience: for this question and all its variations together.
         posed: problems posed before, also for other questions: to pose one costs most of an answer.
     """
 
@@ -43,7 +43,7 @@ class Question:
     blind: frozenset[str]
     wanted: frozenset[str] | None = None
     assumed: frozenset[Condition] = frozenset()
-    effort: Effort = field(default_factory=Effort)
+    patience: Patience = field(default_factory=Patience)
     posed: dict[Hashable, Posed] = field(default_factory=dict)
 
     def wishing(self, *names: str) -> Question:
@@ -52,6 +52,7 @@ class Question:
 
     def meeting(self, *conditions: Condition) -> Question:
         """The same if the node met these too, and no more what contradicts them."""
+        assert not self.assumed, "`meets` and `assumed` tell of one assumption, not of two in some order"
         assumed = frozenset(conditions)
         meets = self.meets
 
@@ -60,7 +61,7 @@ class Question:
                 return True
             return meets(condition) and not any(_contradict(condition, other) for other in assumed)
 
-        return replace(self, meets=would_meet, assumed=self.assumed | assumed)
+        return replace(self, meets=would_meet, assumed=assumed)
 
     def lacks(self) -> Lacks:
         """What is reachable, and what is missing for the rest."""
@@ -70,7 +71,7 @@ class Question:
         """A cheapest path, or None.
 
         Raises:
-            TooHardError: neither was found with the effort that is left.
+            TooHardError: neither was found with the patience that is left.
         """
         problem, searches = self._pose()
         state = problem.encode(self.dsc)
@@ -80,7 +81,7 @@ class Question:
             return None
         moves: list[Move] = []
         for search in searches:
-            part = search.cheapest(state, self.effort, seen)
+            part = search.cheapest(state, self.patience, seen)
             if part is None:
                 return None
             moves += part

@@ -16,7 +16,7 @@ from kraken.planning.leaf import Leaf
 from kraken.planning.plan import Move
 from kraken.planning.problem import Edge, Problem
 
-EFFORT_MAX = 100_000
+VERTICES_MAX = 100_000
 """Vertices one question may look at before it is given up: 5 to 15 s of CPU. A cold boot with 60
 services looks at 30. What needs more is a knot of variables that all require one another."""
 
@@ -50,11 +50,11 @@ class TooHardError(Exception):
         self.states = states
 
 
-class Effort:
+class Patience:
     """How much more may be looked at; shared by questions that belong together."""
 
     def __init__(self) -> None:
-        self.left = EFFORT_MAX
+        self.left = VERTICES_MAX
 
     def spend(self) -> None:
         """Look at one vertex.
@@ -64,7 +64,7 @@ class Effort:
         """
         self.left -= 1
         if self.left < 0:
-            raise TooHardError(EFFORT_MAX)
+            raise TooHardError(VERTICES_MAX)
 
 
 class Search:
@@ -112,7 +112,7 @@ class Search:
         return bounds
 
     def cheapest(
-        self, state: Sequence[int], effort: Effort, seen: Mapping[int, int] = MappingProxyType({})
+        self, state: Sequence[int], patience: Patience, seen: Mapping[int, int] = MappingProxyType({})
     ) -> list[Move] | None:
         """The moves of least total weight from `state` to the goal; None when there are none.
 
@@ -120,17 +120,19 @@ class Search:
             seen: variable -> the only value a discovery may find it to have.
 
         Raises:
-            TooHardError: neither was found with this effort.
+            TooHardError: neither was found with this patience.
         """
-        return _Walk(self, state, effort, seen).cheapest()
+        return _Walk(self, state, patience, seen).cheapest()
 
 
 class _Walk:
     """One question to a Search."""
 
-    def __init__(self, search: Search, state: Sequence[int], effort: Effort, seen: Mapping[int, int]) -> None:
+    def __init__(
+        self, search: Search, state: Sequence[int], patience: Patience, seen: Mapping[int, int]
+    ) -> None:
         self._search = search
-        self._effort = effort
+        self._patience = patience
         self._problem = search.problem
         self._start = state
         self._seen = seen
@@ -156,7 +158,7 @@ class _Walk:
         return None
 
     def _consider(self, vertex: _Vertex) -> None:
-        self._effort.spend()
+        self._patience.spend()
         guess = self._guess(vertex)
         if guess is None or self._is_dominated(vertex):
             return

@@ -1,15 +1,12 @@
 """Laws of the analysis of modules: against a naive walk of whole states, and of itself.
 
-The walk is that of test_planning: full states, value by value, and no code of `kraken.planning`.
+The walk is that of naive.py: full states, value by value, and no code of `kraken.planning`.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import deque
 from itertools import product
-from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,19 +20,9 @@ from kraken.planning.analysis.slices import slices_of
 from kraken.planning.analysis.space import Kind, Space, TooLarge
 from kraken.planning.path import DIFFERENT, NoPath
 from kraken.planning.planner import WISHED, Planner
+from tests.property import naive
+from tests.property.domains import domains, long_domain
 
-
-def _load():
-    """tests/property/test_planning.py, which no package holds."""
-    name = "kraken_property_planning"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("test_planning.py"))
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-planning = _load()
 thorough = settings(
     max_examples=100,
     deadline=None,
@@ -50,13 +37,13 @@ def walked(catalog, attributes, values):
     Args:
         values: of each variable, those to tell apart; any other is DIFFERENT.
     """
-    first = planning.full(catalog, {})
+    first = naive.full(catalog, {})
     seen = {tuple(first.values())}
     todo = deque([first])
     started = set()
     while todo:
         state = todo.popleft()
-        for operator in planning.operators(catalog):
+        for operator in naive.operators(catalog):
             for after in afters(catalog, operator, state, attributes, values):
                 started.add(operator.key)
                 told = {n: v if v in (*values[n], "UNKNOWN") else DIFFERENT for n, v in after.items()}
@@ -71,7 +58,7 @@ def walked(catalog, attributes, values):
 
 def afters(catalog, operator, state, attributes, values):
     """Where the operator leads, as planned and otherwise: a time-out, another value seen."""
-    if not planning.applicable(catalog, operator, state, attributes):
+    if not naive.applicable(catalog, operator, state, attributes):
         return
     if not isinstance(operator, Mutation):
         reported = {seen.variable: seen.values or values[seen.variable] for seen in operator.observes}
@@ -80,7 +67,7 @@ def afters(catalog, operator, state, attributes, values):
         sights = [((name, v),) for name in reported if name not in unknown for v in reported[name]]
         for look in (*looks, *sights):
             seen = {name: value for name, value in look if value != "UNKNOWN"}
-            after = planning.forget(catalog, {**state, **seen}, attributes)
+            after = naive.forget(catalog, {**state, **seen}, attributes)
             if seen and all(after[name] == value for name, value in seen.items()):
                 yield after
         return
@@ -96,10 +83,10 @@ def afters(catalog, operator, state, attributes, values):
     ]
     for targets in product(*choices):
         wanted = {c.variable: target for c, target in zip(operator.changes, targets, strict=True)}
-        after = planning.forget(catalog, {**state, **wanted}, attributes)
+        after = naive.forget(catalog, {**state, **wanted}, attributes)
         if all(after[name] == value for name, value in wanted.items()):
             yield after
-            yield planning.forget(catalog, {**state, **operator.fails_to}, attributes)
+            yield naive.forget(catalog, {**state, **operator.fails_to}, attributes)
 
 
 def slices(catalog, attributes):
@@ -107,7 +94,7 @@ def slices(catalog, attributes):
 
 
 @thorough
-@given(planning.domains(variables_max=4))
+@given(domains(variables_max=4))
 def test_what_a_space_of_states_says_is_what_a_naive_walk_finds(domain):
     catalog, attributes = domain[:2]
     live, starting = set(), set()
@@ -137,7 +124,7 @@ def test_what_a_space_of_states_says_is_what_a_naive_walk_finds(domain):
 
 
 @thorough
-@given(planning.domains(variables_max=4) | st.integers(0, 2**32).map(planning.long_domain))
+@given(domains(variables_max=4) | st.integers(0, 2**32).map(long_domain))
 def test_what_is_called_dead_unreached_or_a_trap_conservatively_is_so_exactly(domain):
     catalog, attributes = domain[:2]
     for slice_ in slices(catalog, attributes):
@@ -175,7 +162,7 @@ def is_of(slice_, trap, var):
 
 
 @thorough
-@given(planning.domains(variables_max=4))
+@given(domains(variables_max=4))
 def test_the_planner_has_no_path_out_of_a_trap(domain):
     catalog, attributes = domain[:2]
     planner = Planner(catalog)
@@ -199,7 +186,7 @@ def test_the_planner_has_no_path_out_of_a_trap(domain):
 
 
 @thorough
-@given(planning.domains())
+@given(domains())
 def test_an_analysis_ends_and_says_how_it_came_about(domain):
     catalog = domain[0]
     report = analyse(catalog, states_max=100)
@@ -212,7 +199,7 @@ def test_an_analysis_ends_and_says_how_it_came_about(domain):
 
 
 @thorough
-@given(planning.domains(variables_max=3))
+@given(domains(variables_max=3))
 def test_what_the_engine_is_thought_to_do_is_what_the_planner_answers(domain):
     catalog, attributes = domain[:2]
     planner = Planner(catalog)

@@ -189,7 +189,7 @@ def test_a_path_costs_what_an_independent_planner_finds_cheapest(
     tmp_path: FilePath,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(search, "EFFORT_MAX", 1_000_000)  # what is given up has tests of its own
+    monkeypatch.setattr(search, "VERTICES_MAX", 1_000_000)  # what is given up has tests of its own
     domain = Domain(seed, centre, others)
     task = task_of(domain.catalog, domain.attributes, domain.dsc, domain.cfg, domain.blind)
     assert PROGRAM is not None

@@ -29,15 +29,15 @@ def ask(planner):
     return planner.find_path({}, dict.fromkeys(NAMES, "A"), dict.fromkeys(NAMES, "B"))
 
 
-def test_a_knot_of_variables_is_untied_with_enough_effort(knot):
+def test_a_knot_of_variables_is_untied_with_enough_patience(knot):
     answer = ask(knot)
 
     assert isinstance(answer, Path)
     assert len(answer.steps) == 2 ** len(NAMES) - 1
 
 
-def test_with_too_little_effort_it_is_given_up_and_says_that_there_may_be_a_path(knot, monkeypatch):
-    monkeypatch.setattr(search, "EFFORT_MAX", 20)
+def test_with_too_little_patience_it_is_given_up_and_says_that_there_may_be_a_path(knot, monkeypatch):
+    monkeypatch.setattr(search, "VERTICES_MAX", 20)
     answer = ask(knot)
 
     assert isinstance(answer, NoPath)
@@ -46,7 +46,7 @@ def test_with_too_little_effort_it_is_given_up_and_says_that_there_may_be_a_path
 
 
 def test_what_was_given_up_is_not_tried_again_at_every_turn(knot, monkeypatch):
-    monkeypatch.setattr(search, "EFFORT_MAX", 20)
+    monkeypatch.setattr(search, "VERTICES_MAX", 20)
     ask(knot)
     searched = knot.stats().searched
 
@@ -62,7 +62,7 @@ def test_where_no_path_is_sure_but_not_who_is_to_blame_it_says_so(words, monkeyp
     for one, next_ in pairwise(NAMES):
         words.mutation(f"{one}_on", changes={one: ("B", "A"), next_: ("A", "B")})
         words.mutation(f"{one}_back", changes={one: ("A", "B"), next_: ("B", "A")})
-    monkeypatch.setattr(search, "EFFORT_MAX", 60)
+    monkeypatch.setattr(search, "VERTICES_MAX", 60)
     planner = Planner(words.catalog())
     answer = planner.find_path({}, {**dict.fromkeys(NAMES, "A"), "v0": "B"}, dict.fromkeys(NAMES, "B"))
 
