@@ -213,6 +213,8 @@ def _explained(error: yaml.MarkedYAMLError, text: str, file: str) -> DocumentErr
     """What the parser complains of, in words that say what to do."""
     mark = error.problem_mark or error.context_mark
     problem = error.problem or str(error)
+    if "nesting depth" in problem:  # the parser of PyYAML 6.0.4 has a limit of its own
+        return DocumentError("nested too deeply", file=file, line=mark.line + 1 if mark else None)
     here = ""
     if mark:
         lines = text.split("\n", mark.line + 1)
