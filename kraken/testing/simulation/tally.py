@@ -118,11 +118,12 @@ class Tally:
             self._watch.broken(node, f"given up after {account.steps:.2f} of {most} mutations")
 
     def crashed(self) -> None:
-        """What was not durable has not happened; of waits nobody has a record."""
+        """What was not durable has not happened; of waits nobody has a record; rest counts until now."""
+        for node in list(self._accounts):
+            self.rests(node, calm=False)
         for account in self._accounts.values():
             account.steps -= len(account.pending)
             account.pending.clear()
-            account.calm_since = None
 
     def restored(self) -> None:
         """A collector remembers what a node cost, but for one way (and a wait) at most."""
