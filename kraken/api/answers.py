@@ -80,6 +80,20 @@ class PlannerCache(TypedDict):
     misses: int
 
 
+class LimitUse(TypedDict):
+    """A limit of the configuration, and how much of it is in use, all its groups together.
+
+    `in_flight` nodes have a place, `watts` are what they are counted to draw, `waiting` nodes wait.
+    """
+
+    name: str
+    counts: list[str]
+    by: str
+    in_flight: int
+    watts: float
+    waiting: int
+
+
 class Health(TypedDict):
     """`status` is `ok`, or `degraded` while the state cannot be written."""
 
@@ -92,6 +106,7 @@ class Health(TypedDict):
     frozen: FoldedHold | None
     modules: ModuleCounts
     runs: int
+    limits: list[LimitUse]
     planner: PlannerCache
 
 

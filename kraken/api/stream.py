@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +21,7 @@ from kraken.daemon.daemon import Daemon
 from kraken.daemon.events import KINDS, Event, EventLog
 from kraken.daemon.operations import Operations
 from kraken.engine.cause import Cause
+from kraken.engine.turns import Use
 from kraken.errors import DocumentError
 from kraken.model.document import nearest
 
@@ -111,9 +112,21 @@ class _State(MetricSource):
         yield nodes
         runs = len(collector.engine.batches.active)
         yield GaugeMetricFamily("kraken_runs_active", "Runs under way.", value=runs)
+        yield from _limits(collector.engine.batches.turns.uses(self._daemon.clock()))
         cache = collector.planner.stats()
         yield GaugeMetricFamily("kraken_planner_cache_entries", "Paths remembered.", value=cache.entries)
         refused = len(self._daemon.problems)
         yield GaugeMetricFamily("kraken_modules_refused", "Kraken modules refused.", value=refused)
         uptime = self._daemon.clock() - self._daemon.started_at
         yield GaugeMetricFamily("kraken_uptime_seconds", "Since the daemon started.", value=uptime)
+
+
+def _limits(uses: Iterable[Use]) -> list[GaugeMetricFamily]:
+    under_way = GaugeMetricFamily("kraken_limit_in_flight", "Nodes a limit counts now.", labels=["limit"])
+    waiting = GaugeMetricFamily("kraken_limit_waiting", "Nodes that wait for a limit.", labels=["limit"])
+    watts = GaugeMetricFamily("kraken_limit_watts", "Watts counted as drawn now.", labels=["limit"])
+    for use in uses:
+        under_way.add_metric([use.limit.name], use.in_flight)
+        waiting.add_metric([use.limit.name], use.waiting)
+        watts.add_metric([use.limit.name], use.watts)
+    return [under_way, waiting, watts]

@@ -11,6 +11,7 @@ from kraken.daemon.declare import Item
 from kraken.engine.cause import Explanation
 from kraken.engine.doubt import is_stale
 from kraken.engine.progress import Progress
+from kraken.engine.turns import Use
 from kraken.errors import ModuleError
 from kraken.model.hold import EVERY_NODE, Hold, standing
 from kraken.model.module import Condition, Discovery, KrakenModule, Mutation, Variable
@@ -41,7 +42,20 @@ def health(daemon: Daemon) -> answers.Health:
             "refused": [{"file": p.file, "error": str(p)} for p in daemon.problems],
         },
         "runs": len(collector.engine.batches.active),
+        "limits": [_limit(use) for use in collector.engine.batches.turns.uses(now)],
         "planner": {"entries": cache.entries, "hits": cache.hits, "misses": cache.misses},
+    }
+
+
+def _limit(use: Use) -> answers.LimitUse:
+    limit = use.limit
+    return {
+        "name": limit.name,
+        "counts": list(limit.counts),
+        "by": limit.by or "",
+        "in_flight": use.in_flight,
+        "watts": use.watts,
+        "waiting": use.waiting,
     }
 
 

@@ -14,6 +14,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from kraken.daemon.given import Given, built, converted, in_environment, in_files, keys, on_command_line
+from kraken.daemon.pacing import read_limits
+from kraken.engine.limit import Limit
 from kraken.engine.settings import Settings
 from kraken.model.search import yaml_files
 
@@ -183,6 +185,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     ipmi: Ipmi = Ipmi()
     redfish: Redfish = Redfish()
     engine: Engine = Engine()
+    limits: Annotated[
+        tuple[Limit, ...],
+        Meta(
+            description="How much of a kind of mutation may begin, or be under way, at once; see below",
+            extra={"read": read_limits},
+        ),
+    ] = ()
     journal: Journal = Journal()
     log: Log = Log()
 
@@ -190,7 +199,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """The numbers the engine works with."""
         engine = msgspec.structs.asdict(self.engine)
         del engine["seed"]
-        return Settings(**engine, runs_max={**Settings().runs_max, "ansible": self.ansible.runs_max})
+        runs_max = {**Settings().runs_max, "ansible": self.ansible.runs_max}
+        return Settings(**engine, runs_max=runs_max, limits=self.limits)
 
 
 def load_config(

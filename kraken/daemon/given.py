@@ -27,7 +27,8 @@ class Key:
 
     Attributes:
         name: dotted, as in errors: `api.socket`.
-        kind: str, int, float, Path, list (of paths), or the tuple of words that are allowed.
+        kind: str, int, float, Path, list (of paths), or the tuple of words that are allowed; dict for
+            what has a structure of its own: `extra["read"]` of its meta makes a value of the part.
         default: None where nothing is said by default.
     """
 
@@ -62,6 +63,7 @@ class Given:
     Attributes:
         value: as YAML reads it; text from the environment.
         text: a scalar as written.
+        part: where it stands in a file; None elsewhere.
         base: what a relative path is relative to.
     """
 
@@ -71,6 +73,7 @@ class Given:
     file: str | None = None
     line: int | None = None
     base: Path = field(default_factory=Path.cwd)
+    part: Part | None = None
 
     @property
     def is_nothing(self) -> bool:
@@ -138,7 +141,7 @@ def _in_document(part: Part, known: Mapping[str, Key], base: Path, above: str = 
     for name, inner in part.fields(names).items():
         key = known.get(above + name)
         if key is not None:
-            yield Given(key, inner.plain(), inner.text, inner.file, inner.line, base)
+            yield Given(key, inner.plain(), inner.text, inner.file, inner.line, base, inner)
         elif inner.value is not None:
             yield from _in_document(inner, known, base, f"{above}{name}.")
 
@@ -150,6 +153,10 @@ def converted(given: Given) -> Any:
         ConfigError: it is none.
     """
     kind, value = given.key.kind, given.value
+    if kind is dict:
+        if given.part is None:
+            raise given.fail("it has a structure, which only a file can give", given.key.meta.description)
+        return (given.key.meta.extra or {})["read"](given.part)
     if kind is list:
         if not isinstance(value, list) or not all(isinstance(item, str | Path) for item in value):
             raise given.fail("expected a list of paths", given.key.meta.description)
@@ -220,6 +227,8 @@ def _kind(hint: Any) -> type | tuple[str, ...]:
         return tuple(typing.get_args(hint))
     if typing.get_origin(hint) is list:
         return list
+    if typing.get_origin(hint) is tuple:
+        return dict
     if isinstance(hint, types.UnionType):
         hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
     assert isinstance(hint, type)

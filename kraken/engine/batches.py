@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from types import MappingProxyType
 
+from kraken.engine.lanes import Lanes
+from kraken.engine.limit import Group
+from kraken.engine.limits import Limits
 from kraken.engine.settings import Settings
+from kraken.engine.turns import Turns
 from kraken.model.module import Discovery, Mutation
 from kraken.model.run import Run
+from kraken.model.update import Value
 
 Operator = Mutation | Discovery
+
+_NONE: Mapping[str, Value] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -43,14 +51,25 @@ class Batches:
         self._issued_at: dict[str, float] = {}
         self._arrivals: dict[str, tuple[float, float]] = {}  # first and last of those that wait
         self.active: dict[str, Active] = {}
+        self.limits = Limits(settings.limits)
+        self.lanes: dict[str, Lanes] = {}  # of what is waited for and limits count
+        self.turns = Turns(self.limits, self.lanes)
 
-    def add(self, operator: Operator, node: str, now: float) -> None:
-        """Let the node wait for its turn; a node waits once."""
+    def add(self, operator: Operator, node: str, now: float, attributes: Mapping[str, Value] = _NONE) -> None:
+        """Let the node wait for its turn; a node waits once.
+
+        Args:
+            attributes: the node's, by which limits count it.
+        """
         key = operator.key
         waiting = self._waiting.get(key)
         if waiting is None:
             waiting = self._waiting[key] = {}
+            self._limit(operator)
         self._operators[key] = operator  # modules may have been loaded anew
+        lanes = self.lanes.get(key)
+        if lanes is not None:
+            lanes.add(node, attributes)
         if node not in waiting:
             first = self._arrivals[key][0] if waiting else now
             waiting[node] = None
@@ -61,6 +80,8 @@ class Batches:
         waiting = self._waiting.get(key)
         if waiting is not None:
             waiting.pop(node, None)
+        if key in self.lanes:
+            self.lanes[key].drop(node)
 
     def adopt(self, operators: Iterable[Operator]) -> None:
         """Other modules: of what waits, what they do not declare waits no longer."""
@@ -68,21 +89,28 @@ class Batches:
         for key in list(self._waiting):
             if key in declared:
                 self._operators[key] = declared[key]
+                self._limit(declared[key])
             else:
                 del self._waiting[key], self._operators[key]
+                self.lanes.pop(key, None)
 
-    def forget(self, node: str) -> None:
-        """The node is gone: it waits for nothing."""
-        for waiting in self._waiting.values():
-            waiting.pop(node, None)
+    def forget(self, node: str, now: float) -> None:
+        """The node is gone: it waits for nothing, and counts only where it is still worked on."""
+        self.limits.forget(node, [run.operator.key for run in self.out_on(node)], now)
+        for key in self._waiting:
+            self.drop(key, node)
 
     def leave(self, now: float) -> list[Run]:
         """The runs that may leave now; mutations before discoveries."""
         runs: list[Run] = []
         keys = [key for key, waiting in self._waiting.items() if waiting]
+        blocked: set[Group] = set()
         for key in sorted(keys, key=self._rank):
             while self._may_leave(key, now):
-                runs.append(self._take(key, now))
+                nodes = self._next(key, blocked, now)
+                if not nodes:
+                    break
+                runs.append(self._take(key, nodes, now))
         return runs
 
     def _rank(self, key: str) -> tuple[bool, float]:
@@ -95,6 +123,9 @@ class Batches:
         for key, waiting in self._waiting.items():
             if waiting:
                 times += [self._lingers_until(key), self._gathers_until(key)]
+                room_at = self.lanes[key].room_at() if key in self.lanes else None
+                if room_at is not None:
+                    times.append(room_at)
         return min((time for time in times if time > now), default=None)
 
     def reported(self, run_id: str, node: str) -> Active | None:
@@ -148,7 +179,7 @@ class Batches:
         busy, places = self.busy(self._operators[key])
         if busy >= places:
             return False
-        if len(waiting) >= self._settings.batch_max:
+        if len(waiting) >= self._settings.batch_max and key not in self.lanes:
             return True
         if now < self._lingers_until(key):
             return False
@@ -169,18 +200,32 @@ class Batches:
             return float("-inf")
         return issued_at + self._settings.gather_s.get(_kind(self._operators[key]), 0.0)
 
-    def _take(self, key: str, now: float) -> Run:
+    def _next(self, key: str, blocked: set[Group], now: float) -> list[str]:
+        """Who leaves with the next run of this operator: those who came first, and whom limits let go."""
+        if key in self.lanes:
+            return self.lanes[key].take(key, self._settings.batch_max, blocked, now)
+        return list(islice(self._waiting[key], self._settings.batch_max))
+
+    def _take(self, key: str, nodes: list[str], now: float) -> Run:
         waiting = self._waiting[key]
-        nodes = tuple(islice(waiting, self._settings.batch_max))
         for node in nodes:
             del waiting[node]
         self._arrivals[key] = (now, now)
         operator = self._operators[key]
         self.last_number += 1
-        run = Run(f"{self._incarnation}-{self.last_number}", operator, nodes, now, operator.timeout_s)
+        run_id = f"{self._incarnation}-{self.last_number}"
+        run = Run(run_id, operator, tuple(nodes), now, operator.timeout_s)
         self._issued_at[key] = now
         self.active[run.id] = Active(run, self.last_number, set(nodes))
         return run
+
+    def _limit(self, operator: Operator) -> None:
+        """Lay the lanes of an operator that limits count; what it counts in may be another now."""
+        former = self.lanes.pop(operator.key, None)
+        if isinstance(operator, Mutation) and self.limits.of(operator):
+            lanes = self.lanes[operator.key] = Lanes(operator, self.limits)
+            for node, seat in former.seats() if former is not None else ():
+                lanes.add(node, seat.attributes)
 
 
 def _kind(operator: Operator) -> str:

@@ -139,7 +139,7 @@ class Decider:
         if operator.action is None:
             self._steps.wait(progress, operator, now, effects)
             return None
-        self.batches.add(operator, progress.node.name, now)
+        self.batches.add(operator, progress.node.name, now, progress.attributes)
         progress.gathered[operator.key] = self._steps.targets(progress, operator)
         return Verdict(Cause.BUDGET, operator.key)
 

@@ -93,7 +93,7 @@ class Engine:
                 self._reports.take_in(item.result, now, effects)
         for run, nodes in self.batches.overdue(now):
             self._dirty.update(dict.fromkeys(nodes))  # a mutation is over: settling it sees that it is late
-            self._reports.give_up(run, nodes)
+            self._reports.give_up(run, nodes, now)
         while self._wakes and self._wakes[0][0] <= now:
             at, name = heapq.heappop(self._wakes)
             progress = self._progress.get(name)
@@ -210,6 +210,7 @@ class Engine:
         progress = self._progress[node]
         self._dirty[node] = None
         self._steps.touch(progress, mutation)
+        self.batches.limits.resume(node, mutation, progress.attributes, now)
         how = "was under way when the daemon ended"
         return self._steps.lose(progress, mutation, how, now) if unfinished else []
 
@@ -220,12 +221,12 @@ class Engine:
         node = self.table.get(name)
         if node is None:
             if self._progress.pop(name, None) is not None:
-                self.batches.forget(name)
+                self.batches.forget(name, now)
             return
         progress = self._progress.get(name)
         if progress is None or progress.node is not node:
             if progress is not None:
-                self.batches.forget(name)
+                self.batches.forget(name, now)
             progress = self._progress[name] = Progress(node, now, self.batches.last_number)
             self._read(progress, None)
             self._inherit(progress)

@@ -6,6 +6,7 @@ from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Fact
 from kraken.engine.doubt import FORGOTTEN_SOURCE
 from kraken.engine.progress import Look, Phase, Progress, Underway
+from kraken.engine.turns import Turn
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import CFG_VALUE, Condition, as_text
@@ -46,6 +47,11 @@ def explain(
         case Cause.BUDGET:
             topic, following = f"{subject} waits for its turn", "starts when a place is free"
             particulars = _queue(catalog, progress, batches, subject)
+            if (turn := _turn(catalog, progress, batches, subject, now)) is not None:
+                topic = f"{subject} waits for limit {turn.limit}"
+                where = f" for {turn.group}" if turn.group else ""
+                particulars = f"{turn.position} of {turn.waiting} in its queue{where}; {turn.use}"
+                following, next_at = "is expected to start", turn.start_at
         case Cause.STALE | Cause.UNKNOWN:
             particulars, following, next_at = _looking(catalog, progress, subject, next_at, now)
     reason = reason or (f"{topic}: {particulars}" if particulars else topic)
@@ -136,6 +142,11 @@ def _queue(catalog: Catalog, progress: Progress, batches: Batches, key: str) -> 
     busy, places = batches.busy(mutation)
     kind = mutation.action.kind
     return f"{position} of {waiting}; {busy} of {places} {kind} runs under way"
+
+
+def _turn(catalog: Catalog, progress: Progress, batches: Batches, key: str, now: float) -> Turn | None:
+    mutation = catalog.mutations.get(key)
+    return batches.turns.turn(key, progress.node.name, mutation.cost, now) if mutation is not None else None
 
 
 def _looking(

@@ -60,9 +60,12 @@ class Reports:
         """End the look or the step that this is the result of."""
         progress = self._progress.get(result.node)
         active = self.batches.reported(result.run_id, result.node)
-        if active is None or progress is None:
+        if active is None:
             return
         run, number = active.run, active.number
+        if progress is None:  # the node is gone, but its place was kept until now
+            self.batches.limits.ended(result.node, run.operator.key, now)
+            return
         if isinstance(run.operator, Discovery):
             look = progress.looks.get(run.operator.key)
             if look is not None and look.run_id == run.id:
@@ -76,11 +79,12 @@ class Reports:
         if self._steps.reported(progress, step, result, now, effects):
             self._asserting.add(result.node)
 
-    def give_up(self, run: Run, nodes: Iterable[str]) -> None:
+    def give_up(self, run: Run, nodes: Iterable[str], now: float) -> None:
         """Its executor never reported; what it says from now on is not heard."""
         for name in nodes:
             progress = self._progress.get(name)
             if progress is None:
+                self.batches.limits.ended(name, run.operator.key, now)
                 continue
             look = progress.looks.get(run.operator.key)
             if look is not None and look.run_id == run.id:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kraken.engine.limit import Limit
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -24,6 +26,7 @@ class Settings:
         gather_s: how long the next batch of an operator gathers at most while one is under way.
         runs_max: runs under way at once, per kind of action, mutations and discoveries apart; a run
             most of whose nodes have reported no longer counts.
+        limits: how much of a kind of mutation may be under way, or begin, at once.
         look_retry_s, look_retry_s_max: pauses between looks that somebody waits for and that failed.
     """
 
@@ -45,5 +48,6 @@ class Settings:
     runs_max: Mapping[str, int] = field(
         default_factory=lambda: {"ansible": 8, "ipmi": 64, "redfish": 64, "tcp": 64}
     )
+    limits: tuple[Limit, ...] = ()
     look_retry_s: float = 2.0
     look_retry_s_max: float = 60.0

@@ -133,11 +133,11 @@ class Steps:
             other = self._seen_elsewhere(step, result.observed)
             if other is None:
                 step.phase, step.acknowledged_at = Phase.CONFIRMING, now
+                self._batches.limits.acknowledged(progress.node.name, step.mutation.key, now)
                 return False
             self.fail(progress, step, Outcome.FAILED, result.message or other, now, effects)
         elif result.outcome in (Outcome.CANCELLED, Outcome.INTERRUPTED):
-            del progress.underway[step.mutation.key]
-            effects.append(_ended(progress, step, result.outcome, now, result.message))
+            effects.append(self._ended(progress, step, result.outcome, now, result.message))
             effects += self.lose(progress, step.mutation, "was stopped under way", now)
         else:
             seen = result.observed
@@ -176,8 +176,7 @@ class Steps:
 
     def drop_wait(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
         """Nobody wants it any more."""
-        del progress.underway[step.mutation.key]
-        effects.append(_ended(progress, step, Outcome.CANCELLED, now, "no longer wanted"))
+        effects.append(self._ended(progress, step, Outcome.CANCELLED, now, "no longer wanted"))
 
     def _settle_wait(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
         """End a wait for what the world can no longer do.
@@ -191,8 +190,7 @@ class Steps:
         elif any(
             c.sources is not None and progress.value(c.variable) not in c.sources for c in mutation.changes
         ):
-            del progress.underway[mutation.key]
-            effects.append(_ended(progress, step, Outcome.CANCELLED, now, "no longer possible"))
+            effects.append(self._ended(progress, step, Outcome.CANCELLED, now, "no longer possible"))
 
     def fail(
         self,
@@ -213,9 +211,8 @@ class Steps:
             As `settle`.
         """
         mutation = step.mutation
-        del progress.underway[mutation.key]
         note_failure(progress.trouble, self._settings, mutation.key, message, now, self._seed_of(progress))
-        effects.append(_ended(progress, step, outcome, now, message))
+        effects.append(self._ended(progress, step, outcome, now, message))
         effects.append(trouble_changed(progress))
         if outcome is not Outcome.TIMEOUT:
             return False
@@ -266,16 +263,14 @@ class Steps:
             effects.append(trouble_changed(progress))
 
     def _end_disowned(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
-        del progress.underway[step.mutation.key]
         message = "the node was deleted and declared again meanwhile"
-        effects.append(_ended(progress, step, Outcome.INTERRUPTED, now, message))
+        effects.append(self._ended(progress, step, Outcome.INTERRUPTED, now, message))
 
     def _seed_of(self, progress: Progress) -> str:
         return f"{self._seed}/{progress.node.name}"
 
     def _succeed(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
-        del progress.underway[step.mutation.key]
-        effects.append(_ended(progress, step, Outcome.OK, now, ""))
+        effects.append(self._ended(progress, step, Outcome.OK, now, ""))
         if note_success(progress.trouble, step.mutation.key):
             effects.append(trouble_changed(progress))
 
@@ -317,7 +312,11 @@ class Steps:
         seen = f"{acknowledged}{wanted} was not seen within {step.mutation.timeout_s:g} s"
         return f"{seen} ({told})" if told else seen
 
-
-def _ended(progress: Progress, step: Underway, outcome: Outcome, now: float, message: str) -> StepEnded:
-    name = progress.node.name
-    return StepEnded(name, step.mutation, step.run_id, outcome, step.started_at, now, message)
+    def _ended(
+        self, progress: Progress, step: Underway, outcome: Outcome, now: float, message: str
+    ) -> StepEnded:
+        """It is under way no longer, and counts against no limit."""
+        name, key = progress.node.name, step.mutation.key
+        del progress.underway[key]
+        self._batches.limits.ended(name, key, now)
+        return StepEnded(name, step.mutation, step.run_id, outcome, step.started_at, now, message)

@@ -15,6 +15,7 @@ from kraken.engine import explain as explain_module
 from kraken.engine import steps as steps_module
 from kraken.engine.cause import Explanation, Fact
 from kraken.engine.engine import Engine
+from kraken.engine.limits import Limits
 from kraken.engine.looks import Looks
 from kraken.engine.progress import Progress
 from kraken.engine.steps import Steps
@@ -55,6 +56,13 @@ def blames_nobody(progress: Progress, variable: str, wanted: str, now: float) ->
     return Fact(variable, progress.value(variable), wanted, "nobody", 0.0)
 
 
+def draws_nothing_more(limits: Limits, place: Any, now: float) -> None:
+    for group, draw in zip(place.lane, place.draws or (), strict=False):
+        if draw.watts:
+            count = limits.count(group, now)
+            count.watts, count.drawing = count.watts - draw.watts, count.drawing - 1
+
+
 BREAKAGES: dict[str, Breaks] = {
     "values are never doubted": replaces(deciding_module, "doubt", lambda *args, **kwargs: None),
     "holds are ignored": replaces(HoldTable, "on", lambda *args: []),
@@ -85,6 +93,9 @@ BREAKAGES: dict[str, Breaks] = {
     "waits never end": replaces(Steps, "ends_by", lambda *args: float("inf")),
     "what was said of another time is told": replaces(explain_module, "_outdated", lambda *args: False),
     "what is told is so since just now": replaces(engine_module, "explain", tells_the_time),
+    "limits count nothing": replaces(Limits, "refusing", lambda *args: []),
+    "what is under way is never given back": replaces(Limits, "ended", lambda *args: None),
+    "a draw ends with the command": replaces(Limits, "_time", draws_nothing_more),
     "facts come from nobody": replaces(explain_module, "_value", blames_nobody),
 }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SKEW_S = 0.01  # what rounding may do to a time
 SILENT = "no word from its executor"
+LIMITED = re.compile(r"^(\S+) waits for limit (\S+): (\d+) of (\d+) in its queue( for rack=r\d)?; (.+)$")
 QUEUE = re.compile(r"(\d+) of (\d+); (\d+) of (\d+) (\w+) runs under way$")
 
 Question = tuple[tuple[tuple[str, object], ...], ...]
@@ -206,6 +207,9 @@ class Accounts:
         return ""
 
     def _budget(self, node: Node, told: Explanation, now: float) -> str:
+        found = LIMITED.search(told.reason)
+        if found is not None:
+            return self._limited(told, found, now)
         found = QUEUE.search(told.reason)
         if found is None:
             return "its place is not told"
@@ -214,6 +218,20 @@ class Accounts:
             return "there is no such place"
         truly = self._watch.mutations_out(found[5], now)
         return "" if busy == truly else f"{truly} {found[5]} runs are under way"
+
+    def _limited(self, told: Explanation, found: re.Match[str], now: float) -> str:
+        simulation = self._watch.simulation
+        limits = {limit.name: limit for limit in simulation.settings.limits}
+        limit, mutation = limits.get(found[2]), simulation.catalog.mutations.get(found[1])
+        if limit is None or mutation is None or not limit.concerns(mutation):
+            return "no such limit counts it"
+        if (found[5] is not None) != (limit.by is not None):
+            return "it is not told whom the limit is about"
+        if not 1 <= int(found[3]) <= int(found[4]) <= len(simulation.durable.table):
+            return "there is no such place"
+        if told.next_at is None or told.next_at <= now:
+            return "it is not told when it may start"
+        return ""
 
     def _looking(self, node: Node, told: Explanation) -> str:
         catalog = self._watch.simulation.catalog

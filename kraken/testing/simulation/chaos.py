@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kraken.engine.cause import Cause
+from kraken.engine.limit import DISRUPTIVE, INRUSH_WATTS, Limit
 from kraken.engine.settings import Settings
 from kraken.executors.fake import Behaviour
 from kraken.model.hold import EVERY_NODE, Hold
@@ -56,6 +57,29 @@ class Rates:
         )
 
 
+def some_limits(domain: Domain, rng: random.Random) -> tuple[Limit, ...]:
+    """None in most lives; else one or two, of what this domain's mutations do."""
+    mutations = [m for m in domain.catalog.mutations.values() if m.action is not None]
+    limits: list[Limit] = []
+    for name in rng.choice(((), (), ("first",), ("first", "second"), ())):
+        mutation = rng.choice(mutations)
+        change = rng.choice(mutation.changes)
+        limits.append(
+            Limit(
+                name,
+                (rng.choice((mutation.key, DISRUPTIVE, change.variable)),),
+                by=rng.choice((None, "rack")),
+                in_flight=rng.choice((None, 1, 2)),
+                per_second=rng.choice((None, 0.05, 1.0)),
+                burst=rng.choice((1, 3)),
+                watts=rng.choice((None, 600.0)),
+                watts_each=rng.choice((None, 300.0)),
+                seconds=rng.choice((2.0, 30.0)),
+            )
+        )
+    return tuple(limits)
+
+
 class Chaos:
     """Drives a Simulation by one seed: trouble first, then calm.
 
@@ -79,6 +103,7 @@ class Chaos:
             refill_s=rng.choice((300.0, 86400.0)),
             batch_max=rng.choice((1, 2, 512)),
             runs_max=rng.choice((Settings().runs_max, {"ansible": 1, "ipmi": 1, "tcp": 1})),
+            limits=some_limits(self.domain, random.Random(f"limits {seed}")),
         )
         truth = {name: rng.choice(self.domain.truths) for name in self.names}
         replay = f"seed {seed}: python -m kraken.testing.simulation --seed {seed} --trace"
@@ -111,7 +136,7 @@ class Chaos:
         rng, simulation = self._rng, self.simulation
         simulation.behave, simulation.deliver = self._behave, self._deliver
         for number, name in enumerate(self.names, 1):
-            attributes = self.domain.attributes_of(number)
+            attributes = self._attributes(number)
             simulation.declare(name, self._some_cfg(), attributes)
         simulation.start()
         end = simulation.time + self.rates.trouble_s
@@ -179,6 +204,11 @@ class Chaos:
         }
         return chosen or {name: values[0] for name, values in list(self.domain.wishes.items())[:1]}
 
+    def _attributes(self, number: int) -> dict[str, Value]:
+        """What the node of this number is declared with: some declare their draw, all share racks."""
+        draw: dict[str, Value] = {INRUSH_WATTS: 250 * number} if number % 3 else {}
+        return {**self.domain.attributes_of(number), "rack": f"r{number % 2}", **draw}
+
     def _declared(self, node: str) -> bool:
         return node in self.simulation.durable.table
 
@@ -187,7 +217,7 @@ class Chaos:
             self.simulation.declare(node, self._some_cfg())
         else:
             number = self.names.index(node) + 1
-            self.simulation.declare(node, self._some_cfg(), self.domain.attributes_of(number))
+            self.simulation.declare(node, self._some_cfg(), self._attributes(number))
 
     def _oppose(self, node: str) -> None:
         """Wish the contrary of one thing, just now, for everybody."""
@@ -279,7 +309,7 @@ class Chaos:
         if name in withdrawn:
             self.simulation.declare(node, {}, {name: withdrawn.pop(name)})
         else:
-            withdrawn[name] = self.domain.attributes_of(self.names.index(node) + 1)[name]
+            withdrawn[name] = self._attributes(self.names.index(node) + 1)[name]
             self.simulation.declare(node, {}, {name: None})
 
     def _mute(self, node: str) -> None:

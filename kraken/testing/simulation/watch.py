@@ -16,6 +16,7 @@ from kraken.model.update import PRESENCE, Side
 from kraken.testing.simulation import causes
 from kraken.testing.simulation.accounts import Accounts
 from kraken.testing.simulation.agenda import EPOCH
+from kraken.testing.simulation.pace import Pace
 from kraken.testing.simulation.sightings import Sightings
 from kraken.testing.simulation.starting import need_freedom, need_knowledge, need_news, need_peace
 from kraken.testing.simulation.tally import Tally
@@ -68,6 +69,7 @@ class Watch:
         self.sightings = Sightings(self)
         self.tally = Tally(self)
         self.accounts = Accounts(self)
+        self.pace = Pace(self)
         self._out: dict[tuple[str, str], Run] = {}  # (run, node): an executor has it
         self._issues: dict[tuple[str, str], Issue] = {}  # (node, mutation)
         self._failures: dict[str, Failures] = {}
@@ -154,6 +156,7 @@ class Watch:
         self.tally.crashed()
         self.sightings.crashed()
         self.accounts.crashed()
+        self.pace.crashed()
 
     def restored(self) -> None:
         """A collector has read its memory: it knows all that was acknowledged."""
@@ -190,6 +193,8 @@ class Watch:
                     issue.reported = True  # where nothing can look, somebody has
 
     def _deleted(self, node: str) -> None:
+        out = {run.operator.key for (_, name), run in self._out.items() if name == node}
+        self.pace.deleted(node, out, self.simulation.clock())
         for name, key in list(self._issues):
             if name == node:
                 del self._issues[name, key]
@@ -211,12 +216,17 @@ class Watch:
                     self.sightings.looked(result.node, run)
                 continue
             self.sightings.touch(result.node, run.operator)
+            declared = result.node in self.simulation.durable.table
+            (self.pace.heard if declared else self.pace.ended)(
+                result.node, run.operator.key, self.simulation.clock()
+            )
             issue = self._issues.get((result.node, run.operator.key))
             if issue is not None and issue.run.id == run.id and issue.ended is None:
                 issue.ended, issue.reported = self.sightings.number, True
 
     def _step_ended(self, step: StepEnded) -> None:
         key = step.mutation.key
+        self.pace.ended(step.node, key, self.simulation.clock())
         run = self._out.pop((step.run_id or "", step.node), None)
         if run is not None:  # given up
             self.sightings.touch(step.node, run.operator)
@@ -241,6 +251,8 @@ class Watch:
 
     def _starts(self, run: Run) -> None:
         self.sightings.starts(run)
+        if isinstance(run.operator, Mutation):
+            self.pace.starts(run.nodes, run.operator, self.simulation.clock())
         now, grace_s = self.simulation.clock(), self.simulation.settings.grace_s
         for node in run.nodes:
             for (other_id, name), other in self._out.items():

@@ -13,6 +13,7 @@ import pytest
 from kraken.daemon import config as module
 from kraken.daemon.config import Config, load_config
 from kraken.daemon.given import Key, keys
+from kraken.engine.limit import Limit
 from kraken.engine.settings import Settings
 from kraken.errors import ConfigError
 from kraken.executors.ipmi.words import IpmiLimits
@@ -212,7 +213,7 @@ def test_the_defaults_are_those_of_the_rooms_that_use_them() -> None:
 
 def row(key: Key) -> str:
     """The line of the table in docs/configuration.md for a key."""
-    default = key.default if key.default not in (None, []) else ""
+    default = key.default if key.default not in (None, [], ()) else ""
     shown = f"`{default}`" if default != "" else ""
     words = f": {', '.join(f'`{word}`' for word in key.kind)}" if isinstance(key.kind, tuple) else ""
     meaning = f"{key.meta.description}{words}"
@@ -225,10 +226,82 @@ def _kind(key: Key) -> str:
         return "word"
     if key.kind is float and key.name.endswith(("_s", "_s_max")):
         return "seconds"
-    return {str: "text", Path: "path", list: "paths", int: "number", float: "number"}[key.kind]
+    return {dict: "limits", str: "text", Path: "path", list: "paths", int: "number", float: "number"}[
+        key.kind
+    ]
 
 
 def test_the_documentation_has_exactly_the_keys_there_are() -> None:
     documented = re.findall(r"^\| `[a-z_.]+` \|.*$", DOCUMENT.read_text(), re.MULTILINE)
 
     assert documented == [row(key) for key in keys(Config)]
+
+
+LIMITS = """
+limits:
+  rack-power:
+    counts: phys_state=POWER_ON
+    by: rack
+    watts: 12000
+    watts_each: 800
+    seconds: 5
+  gently:
+    counts: [disruptive, power_ipmi.power_on]
+    by: bmc.address/24
+    in_flight: 8
+    per_second: 0.5
+    burst: 4
+"""
+
+
+def test_limits_are_read_as_they_are_stated(write: Write) -> None:
+    limits = load_config(write(LIMITS), {}, {}).engine_settings().limits
+
+    assert limits == (
+        Limit("rack-power", ("phys_state=POWER_ON",), by="rack", watts=12000, watts_each=800, seconds=5),
+        Limit(
+            "gently",
+            ("disruptive", "power_ipmi.power_on"),
+            by="bmc.address/24",
+            in_flight=8,
+            per_second=0.5,
+            burst=4,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "key", "says"),
+    [
+        ("{in_flight: 1}", "x", "'counts' is missing"),
+        ("{counts: disruptive}", "x", "limits nothing (say one or more of in_flight"),
+        ("{counts: [], in_flight: 1}", "x.counts", "counts nothing"),
+        ("{counts: 'Power On', in_flight: 1}", "x.counts", "expected a kind of mutation"),
+        ("{counts: [disruptive, 3], in_flight: 1}", "x.counts[1]", "expected a kind of mutation"),
+        ("{counts: disruptive, in_flight: 0}", "x.in_flight", "at least 1; `kraken freeze`"),
+        ("{counts: disruptive, in_flight: 1.5}", "x.in_flight", "whole number"),
+        ("{counts: disruptive, per_second: -1}", "x.per_second", "above 0"),
+        ("{counts: disruptive, per_second: .inf}", "x.per_second", "above 0"),
+        ("{counts: disruptive, watts: much}", "x.watts", "expected a number"),
+        ("{counts: disruptive, watts: yes}", "x.watts", "expected a number"),
+        ("{counts: disruptive, in_flight: 1, burst: 3}", "x.burst", "says nothing without per_second"),
+        ("{counts: disruptive, in_flight: 1, seconds: 3}", "x.seconds", "says nothing without watts"),
+        ("{counts: disruptive, in_flight: 1, by: 'a b'}", "x.by", "expected an attribute"),
+        ("{counts: disruptive, in_flight: 1, by: bmc.address/200}", "x.by", "the length of no network"),
+        ("{counts: disruptive, inflight: 1}", "x.inflight", "did you mean in_flight?"),
+        ("3", "x", "expected a mapping"),
+    ],
+)
+def test_a_limit_that_is_none_is_refused_with_its_place(
+    write: Write, limit: str, key: str, says: str
+) -> None:
+    file = write(f"limits:\n  x: {limit}")
+    error = refused(file)
+
+    assert (error.file, error.line, error.key) == (str(file), 2, f"limits.{key}")
+    assert says in str(error)
+
+
+def test_a_limit_needs_a_name_and_a_file(write: Write) -> None:
+    assert "name of a limit" in str(refused(write("limits: {'a b': {counts: disruptive, in_flight: 1}}")))
+    assert "only a file" in str(refused(environ={"KRAKEN_LIMITS": "x"}))

@@ -1,0 +1,215 @@
+"""What is counted against each limit now, and whether one more fits.
+
+A place is taken when a mutation leaves and given back when its effect was seen or it failed. What a
+node draws while it is switched on is counted from its leaving until the declared time after the
+command was acknowledged, since until then nobody knows when it began.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from kraken.engine.limit import Draw, Group, Lane, Limit
+from kraken.model.module import Mutation
+from kraken.model.update import Value
+
+_ROUNDING = 1e-6
+"""Of watts, and of seconds since the epoch: floats of today tell times 2.4e-7 s apart."""
+
+
+@dataclass(slots=True)
+class Count:
+    """What one group of a limit has in use.
+
+    Attributes:
+        spent: tokens taken beyond what `per_second` gave back since, counted at `spent_at`.
+        drawing: nodes whose draw is in `watts`.
+        draws_end: when which draws end by the clock; places_end: when places do. Heaps.
+    """
+
+    in_flight: int = 0
+    spent: float = 0.0
+    spent_at: float = 0.0
+    watts: float = 0.0
+    drawing: int = 0
+    draws_end: list[tuple[float, float]] = field(default_factory=list)
+    places_end: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What one node's mutation takes, until it is over. `draws`: as `Lane`; None once it is timed."""
+
+    lane: Lane
+    draws: tuple[Draw, ...] | None
+
+
+class Limits:
+    """Counts for a set of limits. `now` never goes back."""
+
+    def __init__(self, limits: Iterable[Limit] = ()) -> None:
+        self.limits = tuple(limits)
+        self.frees = 0  # grows whenever something was given back, or it became known when it will be
+        self.arrivals = 0  # nodes that began to wait so far, whatever they wait for
+        self.moves = 0  # of nodes that began to wait, or ceased to
+        self._named = {limit.name: limit for limit in self.limits}
+        self._counts: dict[Group, Count] = {}
+        self._places: dict[str, dict[str, _Place]] = {}  # node -> mutation key -> place
+        self._began_at: float | None = None
+
+    def of(self, mutation: Mutation) -> tuple[Limit, ...]:
+        """The limits that count this mutation."""
+        return tuple(limit for limit in self.limits if limit.concerns(mutation))
+
+    def limit(self, group: Group) -> Limit:
+        return self._named[group[0]]
+
+    def count(self, group: Group, now: float) -> Count:
+        """What the group has in use now."""
+        if self._began_at is None:
+            self._began_at = now
+        count = self._counts.get(group)
+        if count is None:
+            # What a former life of the daemon let go is not known: it may have been a whole burst.
+            count = self._counts[group] = Count(spent=self.limit(group).burst, spent_at=self._began_at)
+        while count.draws_end and count.draws_end[0][0] <= now:
+            _, watts = heappop(count.draws_end)
+            count.drawing -= 1
+            count.watts = count.watts - watts if count.drawing else 0.0
+            self.frees += 1
+        while count.places_end and count.places_end[0] <= now:
+            heappop(count.places_end)
+            count.in_flight -= 1
+            self.frees += 1
+        rate = self.limit(group).per_second
+        if rate is not None and now > count.spent_at:
+            count.spent = max(0.0, count.spent - (now - count.spent_at) * rate)
+            count.spent_at = now
+        return count
+
+    def refusing(self, lane: Lane, draws: tuple[Draw, ...], now: float) -> list[Group]:
+        """The groups in which there is no room for one more such node now."""
+        return [g for g, draw in zip(lane, draws, strict=True) if not self._fits(g, draw, now)]
+
+    def room_at(self, group: Group, draw: Draw, now: float) -> float | None:
+        """When there is room by time alone; None: something must end first."""
+        limit, count = self.limit(group), self.count(group, now)
+        if limit.in_flight is not None and count.in_flight >= limit.in_flight:
+            return count.places_end[0] if count.places_end else None
+        at = now
+        if limit.per_second is not None:
+            at += max(0.0, count.spent + 1.0 - limit.burst) / limit.per_second
+        if not _may_draw(limit, count, draw):
+            return max(at, count.draws_end[0][0]) if count.draws_end else None
+        return at
+
+    def enter(self, node: str, key: str, lane: Lane, draws: tuple[Draw, ...], now: float) -> None:
+        """The node's mutation leaves."""
+        self._count_in(lane, draws, now)
+        self._places.setdefault(node, {})[key] = _Place(lane, draws)
+
+    def acknowledged(self, node: str, key: str, now: float) -> None:
+        """The command was taken: from now on the node draws what it declares, for as long."""
+        places = self._places.get(node, {})
+        place = places.get(key)
+        if place is not None and place.draws is not None:
+            self._time(place, now)
+            places[key] = _Place(place.lane, None)
+
+    def ended(self, node: str, key: str, now: float) -> None:
+        """Its effect was seen, or it failed. What has no place is none of ours."""
+        places = self._places.get(node, {})
+        place = places.pop(key, None)
+        if place is None:
+            return
+        if not places:
+            del self._places[node]
+        self._time(place, now)
+        for group in place.lane:
+            self._counts[group].in_flight -= 1
+        self.frees += 1
+
+    def resume(self, node: str, mutation: Mutation, attributes: Mapping[str, Value], now: float) -> None:
+        """A former life of the daemon let this go, and nobody has seen the effect since.
+
+        It counts as if it left now, until it would have timed out.
+        """
+        limits = self.of(mutation)
+        lane = tuple(limit.group(attributes) for limit in limits)
+        draws = draws_of(limits, attributes)
+        self._count_in(lane, draws, now)
+        for group, draw in zip(lane, draws, strict=True):
+            heappush(self._counts[group].places_end, now + mutation.timeout_s)
+            if draw.watts > 0.0:
+                heappush(self._counts[group].draws_end, (now + draw.seconds, draw.watts))
+
+    def forget(self, node: str, out: Iterable[str], now: float) -> None:
+        """The node is gone: it keeps only the places of mutations (by key) an executor still has."""
+        kept = set(out)
+        for key in list(self._places.get(node, {})):
+            if key not in kept:
+                self.ended(node, key, now)
+
+    def groups(self) -> list[Group]:
+        """Every group that anything was ever counted in."""
+        return list(self._counts)
+
+    def _count_in(self, lane: Lane, draws: tuple[Draw, ...], now: float) -> None:
+        for group, draw in zip(lane, draws, strict=True):
+            count = self.count(group, now)
+            count.in_flight += 1
+            if self.limit(group).per_second is not None:
+                count.spent += 1.0
+            if draw.watts > 0.0:
+                count.watts += draw.watts
+                count.drawing += 1
+
+    def _fits(self, group: Group, draw: Draw, now: float) -> bool:
+        limit, count = self.limit(group), self.count(group, now)
+        if limit.in_flight is not None and count.in_flight >= limit.in_flight:
+            return False
+        if limit.per_second is not None and count.spent + 1.0 > limit.burst + _ROUNDING * max(
+            1.0, limit.per_second
+        ):
+            return False
+        return _may_draw(limit, count, draw)
+
+    def _time(self, place: _Place, now: float) -> None:
+        """From now on what it draws ends by the clock."""
+        for group, draw in zip(place.lane, place.draws or (), strict=False):
+            if draw.watts > 0.0:
+                heappush(self._counts[group].draws_end, (now + draw.seconds, draw.watts))
+                self.frees += 1
+
+
+def draws_of(limits: tuple[Limit, ...], attributes: Mapping[str, Value]) -> tuple[Draw, ...]:
+    """What the node draws, as each limit counts it."""
+    nothing = Draw(0.0, 0.0)
+    return tuple(limit.draw(attributes) if limit.watts is not None else nothing for limit in limits)
+
+
+def waits_s(limit: Limit, count: Count, before: int, watts: float, cost_s: float) -> float:
+    """About how long a node waits that has so many nodes before it in the group.
+
+    Args:
+        watts: what those and the node itself will draw.
+        cost_s: how long one such mutation is expected to be under way.
+    """
+    waits = 0.0
+    if limit.per_second is not None:
+        waits = max(waits, (count.spent + before + 1.0 - limit.burst) / limit.per_second)
+    if limit.in_flight is not None:
+        waits = max(waits, math.floor((count.in_flight + before) / limit.in_flight) * cost_s)
+    if limit.watts is not None:
+        waits = max(waits, (math.ceil((count.watts + watts) / limit.watts) - 1) * limit.seconds)
+    return waits
+
+
+def _may_draw(limit: Limit, count: Count, draw: Draw) -> bool:
+    """A node whose draw alone is above the limit goes when no other draws, rather than never."""
+    if limit.watts is None or draw.watts == 0.0 or count.drawing == 0:
+        return True
+    return count.watts + draw.watts <= limit.watts + _ROUNDING
