@@ -196,7 +196,9 @@ class Decider:
     def no_path(self, progress: Progress, hoped: Path | NoPath, blind: frozenset[str], now: float) -> Verdict:
         if isinstance(hoped, Path):
             step = next(s for s in hoped.steps if s.operator.key in blind)
-            variable = next(iter(step.effects))
+            assert isinstance(step.operator, Discovery), "only discoveries are blind"
+            seen = [*step.effects, *(observes.variable for observes in step.operator.observes)]
+            variable = next((name for name in seen if name not in progress.state), seen[0])
             return self._look_first(
                 progress, Doubt(Cause.UNKNOWN, variable, f"{variable} cannot be seen"), now
             )

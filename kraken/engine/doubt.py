@@ -19,6 +19,10 @@ CLOCK_SKEW_S = 5.0
 """An observation from further in the future than this has an age nobody knows."""
 
 
+MISSES_MAX = 2
+"""So many looks in a row without an answer make a value doubted before its time: one may be a lost packet."""
+
+
 class Doubt(NamedTuple):
     """A variable one must look at before acting. `cause` is STALE or UNKNOWN."""
 
@@ -53,12 +57,21 @@ def doubt(
                 return doubt(catalog, progress, condition.name, now, disruptive=True)
         return Doubt(Cause.UNKNOWN, variable, f"{variable} is not known")
     assert record is not None, f"{variable} is known without a record"
+    if progress.missed and misses_since(progress, variable, record.seen_at) >= MISSES_MAX:
+        detail = f"{variable}={record.value} was seen, but nobody has answered since when looked at"
+        return Doubt(Cause.STALE, variable, detail)
     if is_stale(declared.fresh_for_s, record.seen_at, now):
         return Doubt(Cause.STALE, variable, f"{variable}={record.value} was seen too long ago")
     if disruptive and record.source == TIMEOUT_SOURCE:
         detail = f"{variable}={record.value} was asserted by a time-out, nobody has seen it"
         return Doubt(Cause.UNKNOWN, variable, detail)
     return None
+
+
+def misses_since(progress: Progress, variable: str, seen_at: float) -> int:
+    """How many looks at the variable in a row got no answer, if the last was sent after it was seen."""
+    misses, asked_at = progress.missed.get(variable, (0, 0.0))
+    return misses if asked_at > seen_at else 0
 
 
 def is_stale(fresh_for_s: float | None, seen_at: float, now: float) -> bool:

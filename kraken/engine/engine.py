@@ -67,7 +67,7 @@ class Engine:
         """Work with this catalog from now on; what is under way finishes as it began."""
         self.catalog = catalog
         self.planner = planner
-        self._looks = Looks(catalog, self.settings)
+        self._looks = Looks(catalog, self.settings, self._seed)
         self._steps = Steps(catalog, self._looks, self.batches, self.settings, self._seed)
         self._reports = Reports(
             catalog, self._progress, self.batches, self._looks, self._steps, self._asserting
@@ -326,6 +326,8 @@ class Engine:
         for way in (path,) if hoped is path else (path, hoped):
             if isinstance(way, Path) and len(way.steps) > progress.effort.longest:
                 progress.effort = progress.effort.facing(len(way.steps))
+                if progress.kept:  # a restart must not hold a node to a shorter way than it had
+                    effects.append(trouble_changed(progress))
         ask.drop_unwanted(progress, path, hoped, now, effects)
         if isinstance(path, NoPath):
             return ask.under_way(progress) or ask.no_path(progress, hoped, blind, now)

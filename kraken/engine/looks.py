@@ -1,7 +1,13 @@
-"""When each discovery looks at each node: by its own interval, and when somebody waits for it."""
+"""When each discovery looks at each node: by its own interval, and when somebody waits for it.
+
+Looks that cost the same alone as together (at a BMC, at a port) are spread: every node has a moment of
+its own in the interval. Those of Ansible stay together, since one run on many costs little more than
+one on one. docs/decisions/0023 has the reasons and the figures.
+"""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
@@ -11,6 +17,17 @@ from kraken.engine.settings import Settings
 from kraken.model.catalog import Catalog
 from kraken.model.module import Condition, Discovery
 from kraken.model.run import NodeResult, Outcome
+
+SPREAD = frozenset({"ipmi", "redfish", "tcp"})
+"""Kinds of action whose looks are spread over their interval."""
+
+FAST = 3.0
+"""After a value has changed, a spread discovery looks so many times as often, for one interval."""
+
+LEAST_PAUSE_S = 1.0
+"""Between two looks by itself at one node: BMCs are slow."""
+
+_EARLY = 0.1  # of an interval; the least between a look and the node's own next moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +42,10 @@ class Watch:
 class Looks:
     """Which discoveries are due on which node. Remembers per class what does not change."""
 
-    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+    def __init__(self, catalog: Catalog, settings: Settings, seed: int = 0) -> None:
         self._catalog = catalog
         self._settings = settings
+        self._seed = seed
         self._watches: dict[Hashable, tuple[Watch, ...]] = {}
 
     def watches(self, progress: Progress) -> tuple[Watch, ...]:
@@ -89,7 +107,7 @@ class Looks:
         return ready, next_at
 
     def _seen_until(self, discovery: Discovery, progress: Progress) -> float:
-        """Until when it need not look, because all it could see was seen otherwise lately."""
+        """Until when it need not look, because all it could see was seen by others lately."""
         if discovery.every_s is None:
             return float("-inf")
         oldest = float("inf")
@@ -97,7 +115,7 @@ class Looks:
             record = progress.node.dsc.get(observes.variable)
             if record is None or observes.variable not in progress.state:
                 return float("-inf")
-            if observes.variable in progress.unsettled or record.source == TIMEOUT_SOURCE:
+            if observes.variable in progress.unsettled or record.source in (TIMEOUT_SOURCE, discovery.key):
                 return float("-inf")
             oldest = min(oldest, record.seen_at)
         return oldest + discovery.every_s
@@ -167,12 +185,47 @@ class Looks:
         look.message, look.said_at = result.message, look.asked_at or float("-inf")
         answered = result.outcome is Outcome.OK
         look.failures = 0 if answered and result.observed else look.failures + 1
+        self._note_misses(progress, look, result)
         look.blind = any(
             o.variable not in progress.state and self.knowable(progress, o.variable)
             for o in look.discovery.observes
         )
-        every = look.discovery.every_s
-        look.next_at = None if every is None or look.asked_at is None else look.asked_at + every
+        look.next_at = self._next_at(progress, look, result)
+
+    def _note_misses(self, progress: Progress, look: Look, result: NodeResult) -> None:
+        """Of what it looks at, what got an answer and what did not."""
+        for observes in look.discovery.observes:
+            variable = observes.variable
+            if result.outcome is Outcome.OK or variable in result.observed:
+                progress.missed.pop(variable, None)
+            elif look.asked_at is not None:
+                misses, _ = progress.missed.get(variable, (0, 0.0))
+                progress.missed[variable] = (misses + 1, look.asked_at)
+
+    def _next_at(self, progress: Progress, look: Look, result: NodeResult) -> float | None:
+        """When it looks by itself again: sooner when it got no answer, or something has just changed."""
+        every, asked_at = look.discovery.every_s, look.asked_at
+        if every is None or asked_at is None:
+            return None
+        if result.outcome is not Outcome.OK and not result.observed.keys() & _names(look.discovery):
+            settings = self._settings
+            pause = min(settings.look_retry_s * 2.0 ** min(look.failures, 16), settings.look_retry_s_max)
+            return asked_at + min(pause, every)
+        if look.discovery.action.kind not in SPREAD:
+            return asked_at + every
+        records = progress.node.dsc
+        changed_at = max((records[n].since for n in _names(look.discovery) if n in records), default=0.0)
+        if asked_at - every <= changed_at:
+            return asked_at + min(every, max(every / FAST, LEAST_PAUSE_S))
+        return self._own_moment(progress, look.discovery, asked_at + every * _EARLY)
+
+    def _own_moment(self, progress: Progress, discovery: Discovery, after: float) -> float:
+        """The node's next moment for this discovery; those of all nodes are spread evenly."""
+        every = discovery.every_s
+        assert every is not None
+        mark = zlib.crc32(f"{self._seed}/{progress.node.name}/{discovery.key}".encode()) / 2**32
+        passed = (after / every - mark) % 1.0
+        return after + (1.0 - passed) * every
 
     def reconsider(self, progress: Progress) -> None:
         """The node is not what it was (its BMC has another address): what looks in vain have learned
@@ -180,6 +233,7 @@ class Looks:
         """
         for look in progress.looks.values():
             look.blind = False
+            progress.missed.clear()
             if look.failures and look.run_id is None:
                 look.failures, look.message, look.asked_at = 0, "", None
                 if look.discovery.every_s is not None:
@@ -208,3 +262,7 @@ class Looks:
         return catalog.holds(of_attributes(discovery.requires), {}, attributes) and not any(
             catalog.meets(condition, {}, attributes) for condition in of_attributes(discovery.excludes)
         )
+
+
+def _names(discovery: Discovery) -> set[str]:
+    return {observes.variable for observes in discovery.observes}

@@ -92,6 +92,7 @@ class Progress:
         touched: variable -> number of the last run that had left when a mutation that changes it
             ended, or when it was forgotten; what earlier runs saw does not count.
         unsettled: variables that nobody has seen since a mutation of them ended (or was lost).
+        missed: variable -> how often in a row whoever looks at it got no answer, and when that look was sent.
         gathered: keys of mutations that wait for their turn, with what each would write.
         effort: what was done for it since it last stayed as wished; kept: the store knows of it.
         calm_since: since when it is CONVERGED, while there is an effort to be forgotten; None: it is not.
@@ -110,6 +111,7 @@ class Progress:
         "kept",
         "key",
         "looks",
+        "missed",
         "node",
         "since",
         "state",
@@ -133,6 +135,7 @@ class Progress:
         self.underway: dict[str, Underway] = {}
         self.gathered: dict[str, Mapping[str, str]] = {}
         self.looks: dict[str, Look] = {}
+        self.missed: dict[str, tuple[int, float]] = {}
         self.touched: dict[str, int] = {}
         self.unsettled: set[str] = set()
         self.trouble = Trouble()

@@ -66,6 +66,7 @@ class Reports:
         if progress is None:  # the node is gone, but its place was kept until now
             self.batches.limits.ended(result.node, run.operator.key, now)
             return
+        result = replace(result, observed=self._sound(result.observed))
         if isinstance(run.operator, Discovery):
             look = progress.looks.get(run.operator.key)
             if look is not None and look.run_id == run.id:
@@ -75,7 +76,6 @@ class Reports:
         step = progress.underway.get(run.operator.key)
         if step is None or step.run_id != run.id or step.phase is not Phase.ISSUED:
             return
-        result = replace(result, observed=self._sound(result.observed))
         if self._steps.reported(progress, step, result, now, effects):
             self._asserting.add(result.node)
 

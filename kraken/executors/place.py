@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from kraken.model.action import BMC_REACH
 from kraken.model.bmc import ADDRESS, number_problem
 from kraken.model.run import Outcome
 
@@ -31,6 +32,10 @@ class Reach(StrEnum):
     BAD_CREDENTIALS = "BAD_CREDENTIALS"
     BUSY = "BUSY"
     CERTIFICATE = "CERTIFICATE"  # it shows another than the one it is known by
+
+
+_REACHED: Final = {Reach.CERTIFICATE: Reach.REFUSED}
+"""As `bmc.reach` has it: a stranger's certificate lets nobody in, either."""
 
 
 class Place(NamedTuple):
@@ -57,20 +62,41 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoginRefused:
-    """The BMC answered and did not let us in; `text` says why, without a secret."""
+    """The BMC answered and did not let us in; `text` says why, without a secret.
+
+    Attributes:
+        tried: something was sent; if not, it may not be, and nothing is known of the BMC.
+    """
 
     reach: Reach
     text: str
+    tried: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request to a BMC came to, before it has a node's name on it."""
+    """What a request to a BMC came to, before it has a node's name on it.
+
+    Attributes:
+        observed: what it said of the node.
+        is_news: the BMC was asked; if not, `reach` is what was found before, or only our own queue.
+    """
 
     reach: Reach
     outcome: Outcome
     observed: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
+    is_news: bool = True
+
+    @property
+    def seen(self) -> Mapping[str, str]:
+        """What was seen of the node and of its BMC: `observed`, and how far the BMC was reached."""
+        return {**self.observed, BMC_REACH: _REACHED.get(self.reach, self.reach)} if self.is_news else {}
+
+    def again(self, wait_s: float, otherwise: str = "") -> Answer:
+        """The same once more, for whoever asks while it is not tried again."""
+        text = f"{self.message}; not tried again for {max(1, round(wait_s))} s{otherwise}"
+        return Answer(self.reach, self.outcome, message=text, is_news=False)
 
 
 class Resolver:
@@ -179,20 +205,22 @@ def refusal(place: Place) -> LoginRefused | None:
     number = ipaddress.ip_address(place.host)
     problem = number_problem(number)
     if problem is not None:
-        return LoginRefused(Reach.REFUSED, f"{place.host} {problem}; nothing was sent")
+        return LoginRefused(Reach.REFUSED, f"{place.host} {problem}; nothing was sent", tried=False)
     try:
         with socket.socket(place.family, socket.SOCK_DGRAM) as probe:
             probe.connect(place.sockaddr)
             source = str(probe.getsockname()[0])
     except PermissionError:
         return LoginRefused(
-            Reach.REFUSED, f"{place.host} is a broadcast address, not one machine; nothing was sent"
+            Reach.REFUSED,
+            f"{place.host} is a broadcast address, not one machine; nothing was sent",
+            tried=False,
         )
     except OSError as exc:
         return LoginRefused(Reach.NO_ANSWER, f"the kernel cannot send there: {exc.strerror or exc}")
     if source == place.host and not number.is_loopback:
         text = f"{place.host} is an address of this machine, which would command itself; nothing was sent"
-        return LoginRefused(Reach.REFUSED, text)
+        return LoginRefused(Reach.REFUSED, text, tried=False)
     return None
 
 

@@ -25,7 +25,9 @@ TCP_KEYS = ("port", "attribute", "expect", "sees")
 # What a BMC can be asked; the same words for IPMI and Redfish.
 BMC_OBSERVATION = "power_status"
 BMC_VARIABLE = "phys_state"  # what it sees,
-BMC_VALUES = ("POWER_ON", "POWER_OFF")  # and as what
+BMC_VALUES = ("POWER_ON", "POWER_OFF")  # and as what;
+BMC_REACH = "bmc.reach"  # and, where a module declares it, whether the BMC answers,
+BMC_REACHED = ("OK", "NO_ANSWER", "REFUSED", "BAD_CREDENTIALS", "BUSY")  # and how it does not
 BMC_REQUESTS: dict[str, tuple[str, ...]] = {
     "power": ("on", "off", "cycle", "soft", "reset"),
     "boot_device": ("pxe", "disk", "cdrom", "setup", "default"),

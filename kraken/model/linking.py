@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kraken.errors import LocatedError, ModuleError
-from kraken.model.action import BMC_OBSERVATION, BMC_VALUES
+from kraken.model.action import BMC_OBSERVATION, BMC_REACH, BMC_REACHED, BMC_VALUES
 from kraken.model.catalog import Catalog
 from kraken.model.document import nearest, read_document
 from kraken.model.module import ANY, CFG_VALUE, Condition, Discovery, KrakenModule, Mutation, Variable
@@ -103,7 +103,7 @@ class _Check:
             for value in seen.values or ():
                 self._in_domain(place, variable, value)
             if discovery.action.spec == BMC_OBSERVATION:
-                for value in BMC_VALUES:
+                for value in BMC_REACHED if seen.variable == BMC_REACH else BMC_VALUES:
                     self._in_domain(place, variable, value)
         self._operator(path, discovery)
 

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 from kraken.model import terms
-from kraken.model.action import ACTION_KEYS, BMC_OBSERVATION, BMC_VALUES, BMC_VARIABLE, read_action
+from kraken.model.action import (
+    ACTION_KEYS,
+    BMC_OBSERVATION,
+    BMC_REACH,
+    BMC_VALUES,
+    BMC_VARIABLE,
+    read_action,
+)
 from kraken.model.document import Part, nearest
 from kraken.model.module import (
     ANY,
@@ -167,9 +174,11 @@ def _discovery(module: str, name: str, part: Part, directory: Path) -> Discovery
     observes = _observes(fields["observes"])
     if action.kind == "tcp":
         observes = _narrowed(observes, action.spec["sees"], fields)
-    if action.spec == BMC_OBSERVATION and [seen.variable for seen in observes] != [BMC_VARIABLE]:
+    if action.spec == BMC_OBSERVATION and {seen.variable for seen in observes} - {BMC_REACH} != {
+        BMC_VARIABLE
+    }:
         raise fields["observes"].fail(
-            f"{BMC_OBSERVATION} sees {BMC_VARIABLE} and nothing else",
+            f"{BMC_OBSERVATION} sees {BMC_VARIABLE}, and {BMC_REACH} if it is named, and nothing else",
             hint=f"write {{{BMC_VARIABLE}: [{', '.join(BMC_VALUES)}]}}",
         )
     return Discovery(

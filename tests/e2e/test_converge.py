@@ -78,6 +78,11 @@ def test_bad_bmcs_are_explained_truly_and_cost_only_themselves(make_site: Make) 
     site.until(lambda: "password" in site.explanation(locked.name)["reason"], "the password is named")
     site.until(lambda: "not seen" in site.explanation(liar.name)["reason"], "the lie is named")
 
+    reach = {
+        node.name: site.demo.get(f"/v1/nodes/{node.name}")["dsc"]["bmc.reach"] for node in (mute, locked)
+    }
+    assert reach == {mute.name: "NO_ANSWER", locked.name: "BAD_CREDENTIALS"}
+    assert site.demo.get(f"/v1/nodes/{liar.name}")["dsc"]["bmc.reach"] == "OK"
     assert site.explanation(mute.name)["cause"] == "UNKNOWN"
     assert site.explanation(locked.name)["cause"] == "UNKNOWN"
     assert mute.power() == locked.power() == liar.power() == "off"

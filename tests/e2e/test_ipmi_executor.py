@@ -265,7 +265,7 @@ async def test_a_power_command_is_acknowledged_without_claiming_its_effect(
 
     result = (await farm.perform({"power": word}))["n0"]
 
-    assert (result.outcome, dict(result.observed), result.message) == (Outcome.OK, {}, "")
+    assert (result.outcome, dict(result.observed), result.message) == (Outcome.OK, {"bmc.reach": "OK"}, "")
     assert (bmc.asked(request_), bmc.power) == (1, after)
 
 
@@ -376,7 +376,7 @@ async def test_a_reset_that_is_not_acknowledged_is_not_sent_again(farm: Farm) ->
     bmc.go_on()
     await farm.status()  # answered after all that was sent before
 
-    assert (result.outcome, dict(result.observed)) == (Outcome.TIMEOUT, {})
+    assert (result.outcome, dict(result.observed)) == (Outcome.TIMEOUT, {"bmc.reach": "NO_ANSWER"})
     assert "it may have happened" in result.message
     assert bmc.asked("set reset 1") == 1
 
@@ -432,7 +432,7 @@ async def test_a_bmc_that_acknowledges_and_does_nothing_is_not_believed(farm: Fa
     acknowledged = await farm.perform({"power": "on"})
 
     assert outcomes(acknowledged) == {Outcome.OK}
-    assert not acknowledged["n0"].observed
+    assert acknowledged["n0"].observed == {"bmc.reach": "OK"}
     assert power(await farm.status()) == {"n0": "POWER_OFF"}
 
 

@@ -26,6 +26,18 @@ def test_every_promise_holds_in_every_life(first: int) -> None:
     assert not broken, "\n\n".join(broken)
 
 
+ONCE_BROKEN = {
+    1086: "a restart held a node to a shorter way than it had had before it",
+    69: "explain named a variable that was known as the one nobody can see",
+}
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("seed", ONCE_BROKEN)
+def test_what_once_broke_a_promise_no_longer_does(seed: int) -> None:
+    Chaos(seed).run()
+
+
 @pytest.mark.simulation
 def test_a_seed_gives_the_same_life_every_time() -> None:
     lives = []

@@ -77,7 +77,8 @@ class Bmc:
         if order.verb is not KEEP_ALIVE:
             if self._node is not None and self._node != order.node:
                 text = f"is also the BMC of node {self._node}: correct bmc.address of one of them"
-                order.answer(Answer(Reach.REFUSED, Outcome.FAILED, message=f"BMC {self.place} {text}"))
+                message = f"BMC {self.place} {text}"
+                order.answer(Answer(Reach.REFUSED, Outcome.FAILED, message=message, is_news=False))
                 return
             self._node = order.node
             self._used_at = self._clock.time()
@@ -92,10 +93,10 @@ class Bmc:
             text = (
                 f"BMC {self.place} was not free within {_seconds(after_s)}: an earlier request is still out"
             )
-            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text))
+            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False))
         elif self._ticket is not None and self._session is None:
             text = f"no turn to log in to BMC {self.place} came within {_seconds(after_s)}: too many at once"
-            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text))
+            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False))
         else:
             order.answer(self._silence(after_s))
 
@@ -118,7 +119,7 @@ class Bmc:
         """Give the session back; what is queued is answered as stopped."""
         text = "stopped before an answer came: what it did is not known"
         for order in self._all_orders():
-            order.answer(Answer(Reach.OK, Outcome.CANCELLED, message=text))
+            order.answer(Answer(Reach.OK, Outcome.CANCELLED, message=text, is_news=False))
         self._order = None
         self._hang_up()
         self._leave_gate()
@@ -147,9 +148,9 @@ class Bmc:
         """The answer that is known without trying; None when it is worth trying."""
         now = self._clock.time()
         if self._locked is not None and now < self._locked[1] and self._locked[0] == order.login:
-            return _later(self._locked[2], self._locked[1] - now, " or when the credential changes")
+            return self._locked[2].again(self._locked[1] - now, " or when the credential changes")
         if self._session is None and now < self._retry_at and not order.verb.is_mutation:
-            return _later(self._last_failure, self._retry_at - now)
+            return self._last_failure.again(self._retry_at - now)
         return None
 
     def _log_in(self) -> None:
@@ -310,7 +311,7 @@ class Bmc:
             text += f" (credential '{login.credential}'): correct it, or the user in the BMC"
         elif refused.reach is Reach.NO_ANSWER:
             text, outcome = f"BMC {self.place}: {refused.text}", Outcome.UNREACHABLE
-        answer = Answer(refused.reach, outcome, message=text)
+        answer = Answer(refused.reach, outcome, message=text, is_news=refused.tried)
         if refused.reach is Reach.BAD_CREDENTIALS:
             self._locked = (login, self._clock.time() + self._limits.locked_s, answer)
         self._fail(answer)
@@ -401,8 +402,3 @@ class Bmc:
 
 def _seconds(duration_s: float) -> str:
     return f"{round(duration_s, 1):g} s"
-
-
-def _later(failure: Answer, wait_s: float, otherwise: str = "") -> Answer:
-    text = f"{failure.message}; not tried again for {max(1, round(wait_s))} s{otherwise}"
-    return Answer(failure.reach, failure.outcome, message=text)

@@ -33,8 +33,9 @@ _GATHER_S = 0.005
 class IpmiExecutor:
     """Asks the BMCs of nodes for their power state and boot device, and to change them.
 
-    A mutation that comes back OK was acknowledged by the BMC: nothing was observed. A discovery
-    observes `phys_state`. The thread that holds the sessions starts with the first run.
+    A mutation that comes back OK was acknowledged by the BMC: nothing of the node was observed. A
+    discovery observes `phys_state`. Both observe `bmc.reach` whenever the BMC was truly asked. The
+    thread that holds the sessions starts with the first run.
 
     Args:
         credentials: what `bmc.credential` of a node names.
@@ -207,7 +208,7 @@ class _Batch:
     def answered(self, order: Order, answer: Answer) -> None:
         """Take an answer, in the thread of the BMCs; those of a few milliseconds travel together."""
         self._arrived.append(
-            NodeResult(self._run.id, order.node, answer.outcome, answer.observed, answer.message)
+            NodeResult(self._run.id, order.node, answer.outcome, answer.seen, answer.message)
         )
         self._out -= 1
         if self._out <= 0:

@@ -8,6 +8,7 @@ import functools
 import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
@@ -133,9 +134,9 @@ class Bmc:
         """The answer that is known without trying; None when it is worth trying."""
         now = self._now()
         if self._locked is not None and now < self._locked[1] and self._locked[0] == order.login:
-            return _later(self._locked[2], self._locked[1] - now, " or when the credential changes")
+            return self._locked[2].again(self._locked[1] - now, " or when the credential changes")
         if now < self._retry_at and not order.verb.is_mutation:
-            return _later(self._last_failure, self._retry_at - now)
+            return self._last_failure.again(self._retry_at - now)
         return None
 
     async def _in_turn(
@@ -147,7 +148,7 @@ class Bmc:
                 await self._turn.acquire()
         except TimeoutError:
             text = f"was not free within {_seconds(order.timeout_s)}: an earlier request is still out"
-            return self._said(Reach.BUSY, Outcome.UNREACHABLE, text)
+            return replace(self._said(Reach.BUSY, Outcome.UNREACHABLE, text), is_news=False)
         try:
             self._talk.ends_at = order.ends_at
             return await work(order)
@@ -219,7 +220,7 @@ class Bmc:
         refused = self._check(self.server.place)
         if refused is not None:
             outcome = Outcome.UNREACHABLE if refused.reach is Reach.NO_ANSWER else Outcome.FAILED
-            raise Trouble(refused.reach, outcome, f"is not asked: {refused.text}")
+            raise Trouble(refused.reach, outcome, f"is not asked: {refused.text}", tried=refused.tried)
         async with self._among_those_logging_in(order):
             systems = await self._talk.open()
             if self._system is None or self._system[0] != order.system:
@@ -234,7 +235,7 @@ class Bmc:
                 await self._gate.acquire()
         except TimeoutError:
             text = f"had no turn to be logged in to within {_seconds(order.timeout_s)}: too many at once"
-            raise Trouble(Reach.BUSY, Outcome.UNREACHABLE, text) from None
+            raise Trouble(Reach.BUSY, Outcome.UNREACHABLE, text, tried=False) from None
         silent = asyncio.get_running_loop().call_later(_SILENT_LOGIN_S, self._gate.release)
         try:
             yield
@@ -368,7 +369,7 @@ class Bmc:
             )
             self._back_off(self._said(trouble.reach, Outcome.UNREACHABLE, "fell silent"))
             return self._said(trouble.reach, Outcome.TIMEOUT, text)
-        answer = self._said(trouble.reach, trouble.outcome, trouble.text)
+        answer = replace(self._said(trouble.reach, trouble.outcome, trouble.text), is_news=trouble.tried)
         if trouble.reach is Reach.BAD_CREDENTIALS:
             self._locked = (order.login, now + self._limits.locked_s, answer)
         elif trouble.outcome is Outcome.UNREACHABLE or trouble.reach is Reach.CERTIFICATE:
@@ -410,8 +411,3 @@ def _task_state(reply: Reply) -> str | None:
 
 def _seconds(duration_s: float) -> str:
     return f"{round(duration_s, 1):g} s"
-
-
-def _later(failure: Answer, wait_s: float, otherwise: str = "") -> Answer:
-    text = f"{failure.message}; not tried again for {max(1, round(wait_s))} s{otherwise}"
-    return Answer(failure.reach, failure.outcome, message=text)

@@ -41,7 +41,8 @@ class RedfishExecutor:
     """Asks the BMCs of nodes for their power state, and to change it, their boot device or their light.
 
     A mutation that comes back OK was acknowledged by the BMC (or a task of it came to its end):
-    nothing was observed. A discovery observes `phys_state`. Everything runs in the loop of the caller.
+    nothing of the node was observed. A discovery observes `phys_state`. Both observe `bmc.reach`, whenever
+    the BMC was truly asked. Everything runs in the loop of the caller.
 
     Args:
         credentials: what `bmc.credential` of a node names.
@@ -109,7 +110,7 @@ class RedfishExecutor:
             log.exception("BMC not understood", extra={"bmc": str(server.place), "node": order.node})
             text = f"BMC {server.place} was not understood ({type(exc).__name__}): the daemon's log has more"
             return NodeResult(run.id, order.node, Outcome.FAILED, {}, text)
-        return NodeResult(run.id, order.node, answer.outcome, answer.observed, answer.message)
+        return NodeResult(run.id, order.node, answer.outcome, answer.seen, answer.message)
 
     def _bmc(self, server: Server) -> Bmc:
         """What is known of the BMC there; nothing when it is to be known by other marks than before."""

@@ -118,14 +118,18 @@ class Trouble(Exception):
     Attributes:
         text: what follows "BMC 10.0.0.1:443 " in the message to a person, without a secret.
         unsure: the request may have reached the BMC all the same.
+        tried: something was sent.
     """
 
-    def __init__(self, reach: Reach, outcome: Outcome, text: str, *, unsure: bool = False) -> None:
+    def __init__(
+        self, reach: Reach, outcome: Outcome, text: str, *, unsure: bool = False, tried: bool = True
+    ) -> None:
         super().__init__(text)
         self.reach = reach
         self.outcome = outcome
         self.text = text
         self.unsure = unsure
+        self.tried = tried
 
 
 @dataclass(frozen=True, slots=True)

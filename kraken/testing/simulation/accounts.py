@@ -229,7 +229,7 @@ class Accounts:
             return "it is not told whom the limit is about"
         if not 1 <= int(found[3]) <= int(found[4]) <= len(simulation.durable.table):
             return "there is no such place"
-        if told.next_at is None or told.next_at <= now:
+        if told.next_at is None or told.next_at < now - SKEW_S:
             return "it is not told when it may start"
         return ""
 

@@ -141,6 +141,8 @@ def _known_well(
     if subject in collector.engine.progress(node.name).unsettled:
         # The engine may doubt more than we can prove: it looks once more, and that is all it does.
         return ""
+    if record is not None and watch.is_silent(node.name, subject, record.seen_at):
+        return ""
     declared = simulation.catalog.variables[subject]
     if (
         record is None

@@ -161,6 +161,8 @@ class Sightings:
                 for run in simulation.recent
                 if run.operator.key == record.source and node.name in run.nodes
             ]
+            # The next may have been sent in the same moment as the one came back that saw it.
+            runs = [run for run in runs if not self._watch.owes(run, node.name)] or runs
             operator = runs[-1].operator if runs else None
             if operator is None:
                 self._watch.broken(

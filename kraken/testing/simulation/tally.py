@@ -139,6 +139,8 @@ class Tally:
                     node, f"cost {account.steps:.2f} mutations; a restart remembers {steps:.2f}"
                 )
             account.steps = steps
+            if not steps:
+                account.longest = 0  # nothing was worth keeping: with it the length of the way is forgotten
 
     # -- helpers ----------------------------------------------------------------------------------
 

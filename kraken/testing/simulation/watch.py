@@ -18,6 +18,7 @@ from kraken.testing.simulation.accounts import Accounts
 from kraken.testing.simulation.agenda import EPOCH
 from kraken.testing.simulation.pace import Pace
 from kraken.testing.simulation.sightings import Sightings
+from kraken.testing.simulation.silence import Silence
 from kraken.testing.simulation.starting import need_freedom, need_knowledge, need_news, need_peace
 from kraken.testing.simulation.tally import Tally
 
@@ -70,6 +71,7 @@ class Watch:
         self.tally = Tally(self)
         self.accounts = Accounts(self)
         self.pace = Pace(self)
+        self.silence = Silence()
         self._out: dict[tuple[str, str], Run] = {}  # (run, node): an executor has it
         self._issues: dict[tuple[str, str], Issue] = {}  # (node, mutation)
         self._failures: dict[str, Failures] = {}
@@ -212,6 +214,7 @@ class Watch:
                 continue
             if isinstance(run.operator, Discovery):
                 self.accounts.hears(run, result)
+                self.silence.heard(run, result, self._over_at())
                 if result.outcome is Outcome.OK:
                     self.sightings.looked(result.node, run)
                 continue
@@ -296,6 +299,18 @@ class Watch:
     def is_out(self, node: str, key: str) -> bool:
         """Whether an executor has this mutation for the node."""
         return any(n == node and run.operator.key == key for (_, n), run in self._out.items())
+
+    def owes(self, run: Run, node: str) -> bool:
+        """Whether this run has not been heard of on the node."""
+        return (run.id, node) in self._out
+
+    def is_silent(self, node: str, variable: str, seen_at: float) -> bool:
+        """Whether nobody has answered who looked at the variable since it was seen."""
+        return self.silence.is_silent(node, variable, seen_at, self._out, self._over_at())
+
+    def _over_at(self) -> float:
+        """What should have ended before this was given up."""
+        return self.simulation.clock() - self.simulation.settings.grace_s
 
     def mutations_out(self, kind: str, now: float) -> int:
         """Runs of mutations done in this way whose end is awaited for most of their nodes."""

@@ -2,25 +2,130 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
-from kraken.daemon.collector import LookAt
-from kraken.model.module import Change, Discovery, Mutation, Observes, Variable
-from kraken.model.run import Outcome
+import pytest
+
+from kraken.daemon.collector import LookAt, Results
+from kraken.engine.settings import Settings
+from kraken.model.module import Action, Change, Discovery, Mutation, Observes, Variable
+from kraken.model.run import NodeResult, Outcome
 
 from .conftest import IPMI, Bench, vocabulary
 
 
-def test_a_new_node_is_looked_at_at_once_and_then_by_interval(bench: Bench) -> None:
+def test_a_new_node_is_looked_at_at_once_and_then_within_the_interval(bench: Bench) -> None:
     bench.declare("n1")
     bench.report("see_power", {"power": "OFF"})
-    bench.wait(29.0)
-
+    bench.wait(0.9)
     assert bench.out("see_power") == []
-
-    bench.wait(2.0)
+    bench.wait(30.0)
 
     assert len(bench.out("see_power")) == 1
+
+
+def look_times(bench: Bench, for_s: float, *nodes: str) -> dict[str, list[float]]:
+    """When each of these nodes was asked for its power; they answer OFF after 10 ms."""
+    times: dict[str, list[float]] = {node: [] for node in nodes}
+    end = bench.now + for_s
+    while bench.now < end:
+        for run in list(bench.out("see_power")):
+            for node in run.nodes:
+                times[node].append(run.issued_at)
+            bench.runs.remove(run)
+            bench.accept(
+                Results([NodeResult(run.id, n, Outcome.OK, {"power": "OFF"}, "") for n in run.nodes])
+            )
+        at = bench.engine.next_deadline(bench.now)
+        bench.now = end if at is None else min(end, max(at, bench.now + 0.01))
+        bench.accept()
+    return times
+
+
+def test_looks_at_bmcs_are_spread_evenly_and_none_is_late() -> None:
+    bench = Bench(settings=Settings(linger_s={}, gather_s={}))
+    nodes = [f"n{i}" for i in range(300)]
+    bench.declare(*nodes)
+    times = look_times(bench, 300.0, *nodes)
+    steady = {node: [at for at in found if at > 1100.0] for node, found in times.items()}
+
+    for found in steady.values():
+        assert all(later - at <= 30.0 * 1.05 for at, later in pairwise(found))
+        assert 5 <= len(found) <= 8
+    seconds = Counter(int(at) for found in steady.values() for at in found)
+    assert max(seconds.values()) <= 3 * 300 / 30, "no second gets much more than its fair share"
+    assert len(seconds) >= 190, "no second of 200 is spared"
+
+
+def test_a_node_whose_power_has_just_changed_is_looked_at_more_often() -> None:
+    bench = Bench(settings=Settings(linger_s={}, gather_s={}))
+    bench.declare("n1")
+    found = look_times(bench, 120.0, "n1")["n1"]
+
+    assert found[0] == 1000.0
+    assert [round(later - at) for at, later in pairwise(found)][:3] == [10, 10, 10]
+    assert found[-1] - found[-2] == pytest.approx(30.0, abs=1.0)
+
+
+def test_two_lives_of_one_seed_look_at_the_same_moments() -> None:
+    lives = []
+    for _ in range(2):
+        bench = Bench(settings=Settings(linger_s={}, gather_s={}))
+        bench.declare("n1", "n2")
+        lives.append(look_times(bench, 200.0, "n1", "n2"))
+
+    assert lives[0] == lives[1]
+    assert lives[0]["n1"] != lives[0]["n2"]
+
+
+def test_looks_of_ansible_stay_together() -> None:
+    see = Discovery("m", "see_disk", (Observes("disk"),), Action("ansible", [], Path()), every_s=60.0)
+    bench = Bench(vocabulary(Variable("m", "disk", ("FULL", "FREE")), see), Settings(linger_s={}))
+    bench.declare(*(f"n{i}" for i in range(20)))
+    bench.report("see_disk", {"disk": "FREE"})
+    bench.wait(61.0)
+
+    assert [len(run.nodes) for run in bench.out("see_disk")] == [20]
+
+
+def test_what_does_not_answer_is_looked_at_again_soon_and_then_more_rarely(bench: Bench) -> None:
+    bench.declare("n1")
+    bench.report("see_power", {"power": "OFF"})
+    bench.wait(200.0)
+    bench.report("see_power", {"power": "OFF"})
+    times = []
+    for _ in range(8):
+        while not bench.out("see_power"):
+            bench.wait(0.5)
+        times.append(bench.now)
+        bench.report("see_power", outcome=Outcome.UNREACHABLE)
+    gaps = [later - at for at, later in pairwise(times)]
+
+    assert gaps[0] <= 5.0
+    assert gaps[-1] == pytest.approx(30.0, abs=1.0)
+    assert gaps == sorted(gaps)
+
+
+def test_what_nobody_answers_for_any_more_is_not_called_converged_on_what_was_seen(bench: Bench) -> None:
+    bench.declare("n1", cfg={"power": "OFF"})
+    bench.report("see_power", {"power": "OFF"})
+    assert bench.cause() == "CONVERGED"
+    for _ in range(2):
+        while not bench.out("see_power"):
+            bench.wait(0.5)
+        assert bench.cause() == "CONVERGED"
+        bench.report("see_power", outcome=Outcome.UNREACHABLE)
+
+    assert bench.cause() == "STALE"
+    assert bench.engine.progress("n1").value("power") == "OFF", "no answer is never another value"
+    assert "nobody has answered since"
+
+    while not bench.out("see_power"):
+        bench.wait(0.5)
+    bench.report("see_power", {"power": "OFF"})
+    assert bench.cause() == "CONVERGED"
 
 
 def test_nobody_looks_where_there_is_nothing_to_see(bench: Bench) -> None:

@@ -88,6 +88,11 @@ class Site:
             await bmc.stop()
 
 
+def seen(power: str | None = None, reach: str = "OK") -> dict[str, str]:
+    """What is observed of a node whose BMC was asked."""
+    return {"bmc.reach": reach} if power is None else {"phys_state": power, "bmc.reach": reach}
+
+
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     made = Site(tmp_path)
@@ -104,8 +109,8 @@ async def test_the_power_is_seen_as_it_is(site: Site) -> None:
     bmc.power = "On"
     on = await site.one("power_status")
 
-    assert (off.outcome, dict(off.observed)) == (Outcome.OK, {"phys_state": "POWER_OFF"})
-    assert (on.outcome, dict(on.observed)) == (Outcome.OK, {"phys_state": "POWER_ON"})
+    assert (off.outcome, dict(off.observed)) == (Outcome.OK, seen("POWER_OFF"))
+    assert (on.outcome, dict(on.observed)) == (Outcome.OK, seen("POWER_ON"))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +128,7 @@ async def test_each_power_word_is_one_reset_and_no_observation(site: Site, word:
 
     result = await site.one({"power": word})
 
-    assert (result.outcome, result.observed, bmc.resets) == (Outcome.OK, {}, [kind])
+    assert (result.outcome, result.observed, bmc.resets) == (Outcome.OK, seen(), [kind])
 
 
 async def test_no_other_reset_stands_in_for_one_the_bmc_does_not_offer(site: Site) -> None:
@@ -254,7 +259,7 @@ async def test_without_a_session_service_each_request_says_who_asks(site: Site) 
     bmc.offers_sessions = False
 
     assert (await site.one({"power": "on"})).outcome is Outcome.OK
-    assert (await site.one("power_status")).observed == {"phys_state": "POWER_ON"}
+    assert (await site.one("power_status")).observed == seen("POWER_ON")
     assert bmc.count("POST", SESSIONS) == 0
 
 
@@ -315,10 +320,10 @@ async def test_no_answer_is_never_off(site: Site) -> None:
     found = await site.ask("power_status")
 
     assert [found[n].outcome for n in ("n0", "n1")] == [Outcome.UNREACHABLE] * 2
-    assert found["n0"].observed == found["n1"].observed == {}
+    assert found["n0"].observed == found["n1"].observed == seen(reach="NO_ANSWER")
     assert "did not answer a request within 0.4 s" in found["n0"].message
     assert "refuses the connection: check its cable" in found["n1"].message
-    assert found["n2"].observed == {"phys_state": "POWER_OFF"}
+    assert found["n2"].observed == seen("POWER_OFF")
     assert good.power == "Off"
 
 
@@ -408,7 +413,9 @@ async def test_asked_to_wait_too_long_it_says_so_and_keeps_away(site: Site) -> N
 
     assert first.outcome is Outcome.UNREACHABLE
     assert "asks to be left alone for 120 s (503)" in first.message
+    assert first.observed == {"bmc.reach": "BUSY"}
     assert "not tried again for" in second.message
+    assert second.observed == {}, "nothing new was seen"
     assert len(bmc.asked) == asked
 
 
@@ -429,7 +436,8 @@ async def test_nonsense_is_no_observation(site: Site, body: bytes, told: str) ->
     bmc.say("GET", f"{SYSTEMS}/1", 200, body=body)
     result = await site.one("power_status")
 
-    assert (result.outcome, result.observed) == (Outcome.FAILED, {})
+    assert result.outcome is Outcome.FAILED
+    assert "phys_state" not in result.observed
     assert told in result.message
     assert (await site.one("power_status")).outcome is Outcome.OK
 
@@ -442,7 +450,7 @@ async def test_only_this_service_is_followed_where_it_sends_us(site: Site) -> No
     bmc.say("GET", f"{SYSTEMS}/1", 302, {"Location": f"http://127.0.0.1:{other.port}{SYSTEMS}/1"}, times=None)
     led_away = await site.one("power_status")
 
-    assert followed.observed == {"phys_state": "POWER_ON"}
+    assert followed.observed == seen("POWER_ON")
     assert led_away.outcome is Outcome.FAILED
     assert f"sent us on to 'http://127.0.0.1:{other.port}', which is not this service" in led_away.message
     assert other.asked == []
@@ -463,7 +471,7 @@ async def test_a_task_is_followed_to_its_end_and_looks_are_answered_meanwhile(si
     meanwhile = await site.one("power_status")
     done = (await change)["n0"]
 
-    assert meanwhile.observed == {"phys_state": "POWER_OFF"}
+    assert meanwhile.observed == seen("POWER_OFF")
     assert (done.outcome, bmc.power) == (Outcome.OK, "On")
 
 
@@ -534,8 +542,8 @@ async def test_an_etag_that_does_not_change_with_the_power_is_not_believed_for_l
     bmc.power = "Off"
     at_once = await site.one("power_status")
 
-    assert after.observed == {"phys_state": "POWER_ON"}
-    assert at_once.observed == {"phys_state": "POWER_OFF"}
+    assert after.observed == seen("POWER_ON")
+    assert at_once.observed == seen("POWER_OFF")
 
 
 async def test_after_a_mutation_the_power_is_asked_for_anew(site: Site) -> None:
@@ -544,7 +552,7 @@ async def test_after_a_mutation_the_power_is_asked_for_anew(site: Site) -> None:
     await site.one("power_status")
     await site.one({"power": "on"})
 
-    assert (await site.one("power_status")).observed == {"phys_state": "POWER_ON"}
+    assert (await site.one("power_status")).observed == seen("POWER_ON")
 
 
 # Certificates.
@@ -572,7 +580,7 @@ async def test_a_bmc_declared_by_name_is_known_by_that_name(
     monkeypatch.setattr(Resolver, "find", find)
     found = await site.ask("power_status")
 
-    assert found["n0"].observed == {"phys_state": "POWER_OFF"}
+    assert found["n0"].observed == seen("POWER_OFF")
     assert "nobody vouches for" in found["n1"].message
     assert "n1-bmc.cluster" in found["n1"].message
 

@@ -231,7 +231,12 @@ MISTAKES = [
     # discoveries
     ("observes: [phys_state]", "observes: phys_state", "observes", "expected a list of variables"),
     ("observes: [phys_state]", "observes: []", "observes", "must observe something"),
-    ("observes: [phys_state]", "observes: [phys_state, image]", "observes", "sees phys_state and nothing"),
+    (
+        "observes: [phys_state]",
+        "observes: [phys_state, image]",
+        "observes",
+        "sees phys_state, and bmc.reach if",
+    ),
     ("observes: [phys_state]", "observes: [phys_state, phys_state]", "observes", "is given twice"),
     ("observes: [phys_state]", "observes: {phys_state: UNKNOWN}", "observes.phys_state", "nobody can see"),
     (
