@@ -34,6 +34,8 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
             continue
         dsc = table[touch.node].dsc
         if all(_seen_since(dsc.get(c.variable), touch.ended_at) for c in mutation.changes):
+            attributes = table[touch.node].attribute_values()
+            engine.batches.limits.remember_draw(mutation, attributes, touch.ended_at, now)
             continue
         in_doubt = (touch.node, touch.operator) in open_runs
         for effect in engine.interrupted(touch.node, mutation, now, unfinished=in_doubt):

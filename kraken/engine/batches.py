@@ -103,6 +103,7 @@ class Batches:
     def leave(self, now: float) -> list[Run]:
         """The runs that may leave now; mutations before discoveries."""
         runs: list[Run] = []
+        self.limits.begin(now)
         keys = [key for key, waiting in self._waiting.items() if waiting]
         blocked: set[Group] = set()
         for key in sorted(keys, key=self._rank):

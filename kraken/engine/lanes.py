@@ -67,6 +67,8 @@ class Lanes:
             if not others:
                 del self._lanes[seat.lane]
             self._frees = -1
+            if not self._blocked.isdisjoint(seat.lane):
+                self.limits.frees += 1  # who waits for another mutation behind it may have its turn now
 
     def take(self, key: str, most: int, blocked: set[Group], now: float) -> list[str]:
         """Those who may leave now; they wait no longer, and count from now on.

@@ -92,6 +92,9 @@ class Draw:
     seconds: float
 
 
+NO_DRAW: Final = Draw(0.0, 0.0)
+
+
 def _network(value: str, bits: str) -> str:
     """The network of an address; what is none (a name) stands for itself."""
     try:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from kraken.engine.limit import Draw, Group, Lane, Limit
+from kraken.engine.limit import NO_DRAW, Draw, Group, Lane, Limit
 from kraken.model.module import Mutation
 from kraken.model.update import Value
 
@@ -60,6 +60,11 @@ class Limits:
         self._places: dict[str, dict[str, _Place]] = {}  # node -> mutation key -> place
         self._began_at: float | None = None
 
+    def begin(self, now: float) -> None:
+        """Time counts from now on: buckets fill, though nothing is asked of them yet."""
+        if self._began_at is None:
+            self._began_at = now
+
     def of(self, mutation: Mutation) -> tuple[Limit, ...]:
         """The limits that count this mutation."""
         return tuple(limit for limit in self.limits if limit.concerns(mutation))
@@ -69,12 +74,11 @@ class Limits:
 
     def count(self, group: Group, now: float) -> Count:
         """What the group has in use now."""
-        if self._began_at is None:
-            self._began_at = now
         count = self._counts.get(group)
         if count is None:
             # What a former life of the daemon let go is not known: it may have been a whole burst.
-            count = self._counts[group] = Count(spent=self.limit(group).burst, spent_at=self._began_at)
+            began_at = now if self._began_at is None else self._began_at
+            count = self._counts[group] = Count(spent=self.limit(group).burst, spent_at=began_at)
         while count.draws_end and count.draws_end[0][0] <= now:
             _, watts = heappop(count.draws_end)
             count.drawing -= 1
@@ -135,16 +139,26 @@ class Limits:
     def resume(self, node: str, mutation: Mutation, attributes: Mapping[str, Value], now: float) -> None:
         """A former life of the daemon let this go, and nobody has seen the effect since.
 
-        It counts as if it left now, until it would have timed out.
+        It has a place until it would have timed out if it left now, and draws as if it was acknowledged
+        now. Its token was taken then: buckets begin empty, which is all that a former life can have spent.
         """
-        limits = self.of(mutation)
-        lane = tuple(limit.group(attributes) for limit in limits)
-        draws = draws_of(limits, attributes)
-        self._count_in(lane, draws, now)
-        for group, draw in zip(lane, draws, strict=True):
-            heappush(self._counts[group].places_end, now + mutation.timeout_s)
-            if draw.watts > 0.0:
-                heappush(self._counts[group].draws_end, (now + draw.seconds, draw.watts))
+        for limit in self.of(mutation):
+            count = self.count(limit.group(attributes), now)
+            count.in_flight += 1
+            heappush(count.places_end, now + mutation.timeout_s)
+        self.remember_draw(mutation, attributes, now, now)
+
+    def remember_draw(
+        self, mutation: Mutation, attributes: Mapping[str, Value], ended_at: float, now: float
+    ) -> None:
+        """A former life of the daemon saw this end: a node still draws what it declares, for as long."""
+        for limit in self.of(mutation):
+            draw = limit.draw(attributes) if limit.watts is not None else NO_DRAW
+            if draw.watts > 0.0 and ended_at + draw.seconds > now:
+                count = self.count(limit.group(attributes), now)
+                count.watts += draw.watts
+                count.drawing += 1
+                heappush(count.draws_end, (ended_at + draw.seconds, draw.watts))
 
     def forget(self, node: str, out: Iterable[str], now: float) -> None:
         """The node is gone: it keeps only the places of mutations (by key) an executor still has."""
@@ -187,8 +201,7 @@ class Limits:
 
 def draws_of(limits: tuple[Limit, ...], attributes: Mapping[str, Value]) -> tuple[Draw, ...]:
     """What the node draws, as each limit counts it."""
-    nothing = Draw(0.0, 0.0)
-    return tuple(limit.draw(attributes) if limit.watts is not None else nothing for limit in limits)
+    return tuple(limit.draw(attributes) if limit.watts is not None else NO_DRAW for limit in limits)
 
 
 def waits_s(limit: Limit, count: Count, before: int, watts: float, cost_s: float) -> float:

@@ -241,6 +241,42 @@ def test_what_a_former_life_let_go_counts_until_it_would_have_timed_out() -> Non
     assert gone(some, ON.timeout_s) == ["n1"]
 
 
+def test_what_a_former_life_let_go_took_its_token_then_and_draws_no_longer_than_it_says() -> None:
+    rate, power = Limit("x", POWER_ON, per_second=1.0), Limit("y", POWER_ON, watts=1000.0, seconds=5.0)
+    some = batches(rate, power)
+    for i in range(100):
+        some.limits.resume(f"o{i}", ON, {}, 0.0)
+    some.limits.resume("o", ON, {"power.inrush_watts": 600}, 0.0)
+    some.limits.remember_draw(ON, {"power.inrush_watts": 400}, -3.0, 0.0)
+    some.limits.remember_draw(ON, {"power.inrush_watts": 900}, -5.0, 0.0)
+    ask(some, drawing(0, 400, 600))
+
+    assert [gone(some, now) for now in (0.0, 1.0, 1.9, 2.0, 4.9, 5.0)] == [[], ["n1"], [], ["n2"], [], ["n3"]]
+
+
+def test_a_pause_before_the_first_counts_as_a_pause() -> None:
+    some = batches(Limit("x", POWER_ON, per_second=0.5))
+    assert gone(some, 0.0) == []
+    ask(some, racked("a"), now=3600.0)
+
+    assert gone(some, 3600.0) == ["n1"]
+
+
+def test_who_was_held_up_by_one_that_gave_up_goes_at_once() -> None:
+    some = batches(
+        Limit("pdu", POWER_ON, by="pdu", watts=1000.0, seconds=5.0),
+        Limit("rack", (ON.key,), by="rack", in_flight=1),
+    )
+    ask(some, {"n0": {"rack": "a", "pdu": 1, "power.inrush_watts": 600}})
+    assert gone(some, 0.0) == ["n0"]
+    ask(some, {"big": {"pdu": 1, "power.inrush_watts": 600}}, OTHER_ON)
+    ask(some, {"n1": {"rack": "a"}, "n2": {"rack": "b", "pdu": 1, "power.inrush_watts": 300}})
+    assert gone(some, 1.0) == [], "the big one came first"
+    some.drop(OTHER_ON.key, "big")
+
+    assert gone(some, 2.0) == ["n2"]
+
+
 def test_a_deleted_node_counts_while_an_executor_has_it_and_no_longer() -> None:
     some = batches(Limit("x", POWER_ON, in_flight=1))
     ask(some, racked("a", "a"))
