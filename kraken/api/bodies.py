@@ -59,6 +59,19 @@ class NewHold(Selection, kw_only=True):
     for_s: float | None = None
 
 
+class PowerOrder(Selection, kw_only=True):
+    """`do`: on, off, cycle, reset or soft. `hold`: why the nodes are held first; null: they are not."""
+
+    do: str
+    hold: str | None = None
+
+
+class PowerWish(Selection, kw_only=True):
+    """`do`: on or off."""
+
+    do: str
+
+
 class Release(Selection, kw_only=True):
     """Lift every hold of the nodes, or only that of this id, or this owner's."""
 

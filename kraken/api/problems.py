@@ -17,6 +17,7 @@ from kraken.api.words import said_plainly
 from kraken.daemon.contract import PlanChangedError
 from kraken.daemon.declare import NeedsConfirmationError
 from kraken.daemon.operations import UnknownHoldError
+from kraken.daemon.power import OpposedError
 from kraken.errors import (
     KrakenError,
     LocatedError,
@@ -53,6 +54,7 @@ _KINDS: tuple[tuple[type[Exception], str, int, str], ...] = (
     (NeedsConfirmationError, "needs-confirmation", 409, "Many nodes"),
     (PlanChangedError, "plan-changed", 409, "Not as planned"),
     (UnreachableError, "unreachable", 409, "No path"),
+    (OpposedError, "opposed", 409, "Against what is declared"),
     (RefusedError, "refused", 409, "Refused"),
     (LocatedError, "document", 422, "Wrong document"),
     (StoreError, "store", 507, "State not written"),
@@ -104,6 +106,8 @@ def of_kraken(request: Asked, error: KrakenError) -> Response[bytes]:
         more["nodes"] = error.nodes
     if isinstance(error, PlanChangedError):
         more["differences"] = plans.differences(error.differences)
+    if isinstance(error, OpposedError):
+        more["details"] = error.details
     if isinstance(error, UnreachableError):
         more |= {"details": error.details, "reachable": error.reachable}
     if isinstance(error, LocatedError):

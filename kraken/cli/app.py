@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "delete": ("declare:delete", "Forget nodes."),
     },
     "Act": {
+        "power": ("power:power", "Command the power of nodes, now."),
         "discover": ("act:discover", "Look at nodes now."),
         "retry": ("act:retry", "Try nodes again: ends quarantine and back-off."),
         "hold": ("act:hold", "Leave nodes alone until released."),

@@ -73,6 +73,7 @@ _EXIT_OF_PROBLEM = {
     "needs-confirmation": Exit.REFUSED,
     "unreachable": Exit.REFUSED,
     "plan-changed": Exit.REFUSED,
+    "opposed": Exit.REFUSED,
     "refused": Exit.REFUSED,
     "nodeset": Exit.USAGE,
 }

@@ -12,6 +12,7 @@ from kraken.engine.news import Changed, News, Reported
 from kraken.engine.settings import Settings
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
+from kraken.model.module import Mutation
 from kraken.model.node import Node, NodeTable
 from kraken.model.run import NodeFacts, NodeResult
 from kraken.model.update import PRESENCE, UNKNOWN, Side, Stamp, StateUpdate, Value
@@ -69,7 +70,20 @@ class Released:
     nodes: Sequence[str]
 
 
-Arrival = Declared | Results | Heard | HoldSet | HoldLifted | LookAt | Released
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """Somebody commands these mutations, whatever is declared; node -> which. See `Engine.commands`.
+
+    Attributes:
+        id: of the request.
+    """
+
+    id: str
+    by: str
+    mutations: Mapping[str, Mutation]
+
+
+Arrival = Declared | Results | Heard | HoldSet | HoldLifted | LookAt | Released | Commanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +222,8 @@ class Collector:
             news.extend(self._held(arrival.hold))
         elif isinstance(arrival, LookAt):
             self.engine.look(arrival.nodes, now)
+        elif isinstance(arrival, Commanded):
+            self.engine.commands.give(arrival.id, arrival.by, arrival.mutations, now)
         else:
             follows.extend(self.engine.release(arrival.nodes))
 

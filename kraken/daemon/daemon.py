@@ -245,6 +245,9 @@ class Daemon:
         else:
             extra |= {"outcome": step.outcome, "reason": step.message}
             log.warning("mutation failed", extra=extra)
+        if step.by is not None:
+            about = {"node": step.node, "name": step.mutation.name, "outcome": step.outcome}
+            self.events.add("command", {**about, "message": step.message, "by": step.by, "at": step.ended_at})
         changes: list[Change] = [note_of_step(step)]
         # One that was cancelled stays open in the journal: what it did is looked for at the start.
         if step.run_id is not None and step.outcome is not Outcome.CANCELLED:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from kraken.daemon.collector import Collector, Consequence, ValueChanged
 from kraken.daemon.declare import Item
 from kraken.engine.effects import StepEnded, TroubleChanged
+from kraken.model.byhand import by_hand
 from kraken.model.node import Record
 from kraken.model.run import Outcome
 from kraken.model.update import Value
@@ -29,7 +30,7 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
             )
     open_runs = {(run.node, run.operator) for run in memory.unfinished}
     for touch in memory.touched:
-        mutation = collector.catalog.mutations.get(touch.operator)
+        mutation = collector.catalog.mutations.get(touch.operator) or by_hand(touch.operator)
         if mutation is None or touch.node not in table:
             continue
         dsc = table[touch.node].dsc
@@ -74,7 +75,8 @@ def note_of_step(step: StepEnded) -> Note:
         "seconds": round(seconds, 3),
         "run": step.run_id,
     }
-    return Note(step.ended_at, step.node, "run", f"{step.mutation.name}: {told}", step.mutation.key, data)
+    source = step.mutation.key if step.by is None else step.by
+    return Note(step.ended_at, step.node, "run", f"{step.mutation.name}: {told}", source, data)
 
 
 def trouble_of(change: TroubleChanged, now: float) -> list[Change]:

@@ -50,6 +50,8 @@ class Decider:
         """When what the node's place in a queue rests on becomes too old."""
         ends: list[float] = []
         for key in progress.gathered:
+            if key not in self.catalog.mutations:
+                continue  # commanded by hand: it rests on nothing that is known
             for variable in self._steps.reads(self.catalog.mutations[key]):
                 fresh_for_s = self.catalog.variables[variable].fresh_for_s
                 if fresh_for_s is not None and variable in progress.state:

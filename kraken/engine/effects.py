@@ -34,6 +34,7 @@ class StepEnded:
     Attributes:
         started_at, ended_at: seconds since the epoch.
         message: one line for a person; "" when all went well.
+        by: who commanded it by hand; None: the engine decided it.
     """
 
     node: str
@@ -43,6 +44,7 @@ class StepEnded:
     started_at: float
     ended_at: float
     message: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

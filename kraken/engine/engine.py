@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Verdict
+from kraken.engine.command import Commands
 from kraken.engine.deciding import Decider
 from kraken.engine.effects import CauseChanged, Effect, Start
 from kraken.engine.effort import forgive, recover, rest, resume
@@ -61,6 +62,7 @@ class Engine:
         self._dirty: dict[str, None] = {}
         self._asserting: set[str] = set()  # what a time-out says of them will come back as news
         self._queued: list[tuple[Progress, Verdict]] = []
+        self._owed: list[Effect] = []  # what a former life did not come to say
         self.adopt(catalog, planner)
 
     def adopt(self, catalog: Catalog, planner: Planner) -> None:
@@ -73,6 +75,7 @@ class Engine:
             catalog, self._progress, self.batches, self._looks, self._steps, self._asserting
         )
         self._decider = Decider(catalog, planner, self.batches, self._looks, self._steps, self.settings)
+        self.commands = Commands(catalog, planner, self.batches, self._steps, self._progress, self._dirty)
         self.batches.adopt((*catalog.mutations.values(), *catalog.discoveries.values()))
         for progress in self._progress.values():
             self._looks.adopt(progress)
@@ -84,7 +87,7 @@ class Engine:
 
         Calling it with no news, at any time, is always right and does what time has made due.
         """
-        effects: list[Effect] = []
+        effects, self._owed = self._owed, []
         for item in news:
             if isinstance(item, Changed):
                 self._changed(item, now)
@@ -100,7 +103,8 @@ class Engine:
             if progress is not None and progress.wake_at == at:
                 progress.wake_at = None
                 self._dirty[name] = None
-        dirty, self._dirty = self._dirty, {}
+        dirty = list(self._dirty)
+        self._dirty.clear()
         for name in dirty:
             progress = self._progress.get(name)
             if progress is not None:
@@ -210,6 +214,7 @@ class Engine:
         progress = self._progress[node]
         self._dirty[node] = None
         self._steps.touch(progress, mutation)
+        self._steps.forget(progress, mutation, self._owed)
         self.batches.limits.resume(node, mutation, progress.attributes, now)
         how = "was under way when the daemon ended"
         return self._steps.lose(progress, mutation, how, now) if unfinished else []
@@ -310,6 +315,8 @@ class Engine:
         Effects of waits that end by it are appended.
         """
         ask = self._decider
+        if commanded := self.commands.take_up(progress, now, effects):
+            return commanded
         if held := self._held(progress, now):
             return held
         differing = progress.differing()

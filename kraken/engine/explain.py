@@ -7,6 +7,7 @@ from kraken.engine.cause import Cause, Explanation, Fact
 from kraken.engine.doubt import FORGOTTEN_SOURCE
 from kraken.engine.progress import Look, Phase, Progress, Underway
 from kraken.engine.turns import Turn
+from kraken.model.byhand import by_hand
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import CFG_VALUE, Condition, as_text
@@ -121,6 +122,8 @@ def _under_way(progress: Progress, key: str) -> tuple[str, str]:
         Phase.CONFIRMING: f"{key} was acknowledged; looking for {wanted}",
         Phase.WAITING: f"{key}: waits for {wanted}",
     }[step.phase]
+    if step.by is not None:
+        what += f" (commanded by {step.by})"
     others = [other for other in progress.underway if other != key]
     if others:
         what += f" (with it: {', '.join(others)})"
@@ -136,7 +139,7 @@ def _wanted(step: Underway) -> str:
 
 def _queue(catalog: Catalog, progress: Progress, batches: Batches, key: str) -> str:
     position, waiting = batches.place(key, progress.node.name)
-    mutation = catalog.mutations.get(key)
+    mutation = catalog.mutations.get(key) or by_hand(key)
     if mutation is None or mutation.action is None:
         return ""
     busy, places = batches.busy(mutation)
@@ -145,7 +148,7 @@ def _queue(catalog: Catalog, progress: Progress, batches: Batches, key: str) -> 
 
 
 def _turn(catalog: Catalog, progress: Progress, batches: Batches, key: str, now: float) -> Turn | None:
-    mutation = catalog.mutations.get(key)
+    mutation = catalog.mutations.get(key) or by_hand(key)
     return batches.turns.turn(key, progress.node.name, mutation.cost, now) if mutation is not None else None
 
 
@@ -185,7 +188,7 @@ def _outdated(catalog: Catalog, progress: Progress, look: Look, variable: str) -
 def _fact(catalog: Catalog, progress: Progress, subject: str, now: float) -> Fact | None:
     """The value behind the verdict: the variable it names, or that its mutation is to change."""
     step = progress.underway.get(subject)
-    mutation = catalog.mutations.get(subject) if step is None else step.mutation
+    mutation = (catalog.mutations.get(subject) or by_hand(subject)) if step is None else step.mutation
     if mutation is not None:
         targets = {c.variable: c.target for c in mutation.changes} if step is None else step.writes
         wanted = {v: progress.cfg.get(v, "") if t == CFG_VALUE else t for v, t in targets.items()}

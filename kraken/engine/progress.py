@@ -10,6 +10,7 @@ from kraken.engine.cause import Cause, Verdict
 from kraken.model.effort import NOTHING
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import Node
+from kraken.model.run import Outcome
 from kraken.model.update import UNKNOWN, Value
 from kraken.planning.planner import Goal, Key
 
@@ -32,6 +33,9 @@ class Underway:
         looks: how many times its effect was looked for since then.
         disowned: it was begun on a node of this name that was deleted since; nothing follows from it,
             but while it is out nothing that conflicts may start.
+        by: the person who commanded it by hand; None: the engine decided it. The failures of people
+            are told, never counted.
+        settles_at: what was seen before is not taken for its effect.
     """
 
     mutation: Mutation
@@ -43,6 +47,33 @@ class Underway:
     acknowledged_at: float = 0.0
     looks: int = 0
     disowned: bool = False
+    by: str | None = None
+    settles_at: float = float("-inf")
+
+
+@dataclass(slots=True)
+class Command:
+    """A mutation that a person commanded of one node, whatever is declared; the node's last one.
+
+    Attributes:
+        id: of the request; equal for the nodes that were commanded together.
+        mutation: one of `kraken.model.byhand`.
+        run_id: of the run it left with; None while it waits.
+        outcome: how it ended; None while it has not.
+    """
+
+    id: str
+    mutation: Mutation
+    by: str
+    at: float
+    run_id: str | None = None
+    outcome: Outcome | None = None
+    ended_at: float = 0.0
+    message: str = ""
+
+    def end(self, outcome: Outcome, message: str, now: float) -> None:
+        """It is over."""
+        self.outcome, self.message, self.ended_at = outcome, message, now
 
 
 @dataclass(slots=True)
@@ -94,6 +125,7 @@ class Progress:
         unsettled: variables that nobody has seen since a mutation of them ended (or was lost).
         missed: variable -> how often in a row whoever looks at it got no answer, and when that look was sent.
         gathered: keys of mutations that wait for their turn, with what each would write.
+        command: what a person commanded last, also when it is over; None: nothing in this life.
         effort: what was done for it since it last stayed as wished; kept: the store knows of it.
         calm_since: since when it is CONVERGED, while there is an effort to be forgotten; None: it is not.
         wake_at: the earliest time at which the engine's alarm for the node goes off; None: never.
@@ -105,6 +137,7 @@ class Progress:
         "calm_since",
         "cfg",
         "class_",
+        "command",
         "effort",
         "gathered",
         "goal",
@@ -134,6 +167,7 @@ class Progress:
         self.key: Key | None = None
         self.underway: dict[str, Underway] = {}
         self.gathered: dict[str, Mapping[str, str]] = {}
+        self.command: Command | None = None
         self.looks: dict[str, Look] = {}
         self.missed: dict[str, tuple[int, float]] = {}
         self.touched: dict[str, int] = {}

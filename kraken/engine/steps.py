@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping
 
 from kraken.engine.batches import Batches
-from kraken.engine.doubt import TIMEOUT_SOURCE
+from kraken.engine.doubt import FORGOTTEN_SOURCE, TIMEOUT_SOURCE
 from kraken.engine.effects import Assert, Effect, StepEnded
 from kraken.engine.effort import begin
 from kraken.engine.looks import Looks
 from kraken.engine.progress import Phase, Progress, Underway
 from kraken.engine.retry import note_failure, note_success, pause_again, trouble_changed
 from kraken.engine.settings import Settings
+from kraken.model.byhand import SETTLE_S, restarts
 from kraken.model.catalog import Catalog
 from kraken.model.module import CFG_VALUE, Mutation
 from kraken.model.run import NodeResult, Outcome, Run
@@ -97,10 +98,14 @@ class Steps:
         effects: list[Effect],
     ) -> None:
         """An executor gets it now."""
-        self._begin(progress, mutation, run.issued_at, effects)
+        command, by = progress.command, None
+        if command is not None and command.outcome is None and command.mutation.key == mutation.key:
+            command.run_id, by = run.id, command.by
+        else:
+            self._begin(progress, mutation, run.issued_at, effects)
         deadline = run.issued_at + run.timeout_s
         progress.underway[mutation.key] = Underway(
-            mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id
+            mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id, by=by
         )
 
     def disown(self, progress: Progress, run: Run, mutation: Mutation) -> None:
@@ -127,12 +132,16 @@ class Steps:
             As `settle`.
         """
         self.touch(progress, step.mutation, seen=result.observed)
+        if result.outcome is not Outcome.FAILED:
+            self.forget(progress, step.mutation, effects)
         if step.disowned:
             self._end_disowned(progress, step, now, effects)
         elif result.outcome is Outcome.OK:
             other = self._seen_elsewhere(step, result.observed)
             if other is None:
                 step.phase, step.acknowledged_at = Phase.CONFIRMING, now
+                if restarts(step.mutation):
+                    step.settles_at = now + SETTLE_S
                 self._batches.limits.acknowledged(progress.node.name, step.mutation.key, now)
                 return False
             self.fail(progress, step, Outcome.FAILED, result.message or other, now, effects)
@@ -174,6 +183,13 @@ class Steps:
                 self._settle_wait(progress, step, now, effects)
         return asserted
 
+    def supersede(
+        self, progress: Progress, step: Underway, why: str, now: float, effects: list[Effect]
+    ) -> None:
+        """Look for its effect no more: what comes next takes the node elsewhere. No fault of the node's."""
+        assert step.phase is not Phase.ISSUED, "what an executor has is never dropped"
+        effects.append(self._ended(progress, step, Outcome.FAILED, now, why))
+
     def drop_wait(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
         """Nobody wants it any more."""
         effects.append(self._ended(progress, step, Outcome.CANCELLED, now, "no longer wanted"))
@@ -211,9 +227,11 @@ class Steps:
             As `settle`.
         """
         mutation = step.mutation
-        note_failure(progress.trouble, self._settings, mutation.key, message, now, self._seed_of(progress))
         effects.append(self._ended(progress, step, outcome, now, message))
-        effects.append(trouble_changed(progress))
+        if step.by is None:
+            seed = self._seed_of(progress)
+            note_failure(progress.trouble, self._settings, mutation.key, message, now, seed)
+            effects.append(trouble_changed(progress))
         if outcome is not Outcome.TIMEOUT:
             return False
         self.touch(progress, mutation, seen)
@@ -250,6 +268,22 @@ class Steps:
             if change.variable not in seen and self.observable(progress, change.variable):
                 progress.unsettled.add(change.variable)
 
+    def forget(self, progress: Progress, mutation: Mutation, effects: list[Effect]) -> None:
+        """After a restart nothing that ran on the node runs any more, though its power is as before."""
+        if not restarts(mutation):
+            return
+        forgotten: dict[str, str] = {}
+        for variable in sorted(self.disturbs(mutation) - {change.variable for change in mutation.changes}):
+            progress.touched[variable] = self._batches.last_number
+            progress.unsettled.discard(variable)
+            if progress.state.pop(variable, None) is not None:
+                forgotten[variable] = UNKNOWN
+        if forgotten:
+            progress.key = None
+            for look in progress.looks.values():
+                look.blind = False
+            effects.append(Assert(progress.node.name, forgotten, FORGOTTEN_SOURCE))
+
     def observable(self, progress: Progress, variable: str) -> bool:
         """Whether anything can see the variable on such a node at all."""
         key = (progress.class_, variable)
@@ -270,6 +304,7 @@ class Steps:
         return f"{self._seed}/{progress.node.name}"
 
     def _succeed(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
+        self.forget(progress, step.mutation, effects)  # what was seen until it settled was of before
         effects.append(self._ended(progress, step, Outcome.OK, now, ""))
         if note_success(progress.trouble, step.mutation.key):
             effects.append(trouble_changed(progress))
@@ -278,6 +313,7 @@ class Steps:
         return all(
             progress.value(change.variable) == step.writes.get(change.variable)
             and change.variable not in progress.unsettled
+            and progress.node.dsc[change.variable].seen_at >= step.settles_at
             for change in step.mutation.changes
         )
 
@@ -319,4 +355,7 @@ class Steps:
         name, key = progress.node.name, step.mutation.key
         del progress.underway[key]
         self._batches.limits.ended(name, key, now)
-        return StepEnded(name, step.mutation, step.run_id, outcome, step.started_at, now, message)
+        command = progress.command
+        if command is not None and command.run_id == step.run_id:
+            command.end(outcome, message, now)
+        return StepEnded(name, step.mutation, step.run_id, outcome, step.started_at, now, message, step.by)

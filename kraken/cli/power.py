@@ -1,0 +1,297 @@
+"""`power`: the power of nodes by hand, at once, through the daemon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from kraken.cli.arguments import Duration, all_option, output_option, select
+from kraken.cli.declare import show_change
+from kraken.cli.errors import CommandError, Exit, ProblemError, complain, describe, printable
+from kraken.cli.feed import Feed
+from kraken.cli.nodes import fold
+from kraken.cli.output import NO_NODES, Output, ago, count, span
+from kraken.cli.session import Session, ask_person, is_attended, pass_session
+from kraken.cli.ticker import Ticker
+from kraken.cli.wait import wait_for
+from kraken.errors import DaemonAwayError
+
+Row = Mapping[str, Any]
+
+STATUS = "status"
+ACTIONS = ("on", "off", "cycle", "reset", "soft", STATUS)
+DECLARABLE = ("on", "off")
+TIMEOUT_S = {"soft": 660.0, STATUS: 30.0}  # beyond what the daemon itself gives a shutdown, or a look
+TIMEOUT_S_ELSE = 150.0
+CHUNK_S = 0.3  # answers of so long are folded into one line
+LOOK_AGAIN_S = 1.0  # a lost event must not matter for longer
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="NODESET on|off|cycle|reset|soft|status")
+@all_option
+@click.option("--hold", metavar="REASON", help="Hold the nodes first, until `kraken release`.")
+@click.option(
+    "--declare", is_flag=True, help="Declare it instead (on, off): Kraken then does it, and keeps it."
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask whether it is meant.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the answer; of status: what is known already.")
+@click.option("--timeout", type=Duration(), help="Wait no longer.  [default: 2m30s; soft 11m; status 30s]")
+@output_option("table", "json", "yaml")
+@pass_session
+def power(
+    session: Session,
+    words: tuple[str, ...],
+    everything: bool,
+    hold: str | None,
+    declare: bool,
+    yes: bool,
+    no_wait: bool,
+    timeout: float | None,
+    form: str,
+) -> int:
+    """Command the power of nodes, now.
+
+    Whatever is declared, but never behind Kraken's back: what Kraken would undo is refused, unless
+    --hold keeps it from that or --declare changes what is declared. What ends somebody's work is asked
+    for (or wants --yes, or a reason for --hold). Nodes are told of as their BMCs answer; a command is
+    done when its effect was seen, not when a BMC has said yes. Exit code 4: some nodes did not answer,
+    or failed.
+
+    \b
+    kraken power n[0001-0128] status
+    kraken power n0017 off --hold "memory exchange, ticket 4711"
+    kraken power n0017 reset --yes
+    """
+    nodeset, action = _read(words, everything)
+    selection = select(nodeset, everything)
+    _check_options(action, hold, declare)
+    patience = timeout if timeout is not None else TIMEOUT_S.get(action, TIMEOUT_S_ELSE)
+    if action == STATUS:
+        return _status(session, selection, form, patience, look=not no_wait)
+    if declare:
+        answer = _order(session, "/v1/power/declare", {**selection, "do": action}, yes)
+        show_change(session.output, form, answer, done="changed")
+        return Exit.DONE if no_wait else wait_for(session, selection, patience)
+    body = {**selection, "do": action, "hold": hold.strip() if hold else None}
+    with Feed(session.client, nodeset) as feed:
+        ordered = _order(session, "/v1/power", body, yes)
+        kept = f"Held until `kraken release {nodeset or '--all'}`: {body['hold']}" if body["hold"] else ""
+        if no_wait:
+            told = f"power {action} commanded on {count(ordered['count'], 'node')}: {ordered['nodeset']}"
+            session.output.show(form, ordered, table=lambda: _lines(session.output, [told, kept]))
+            return Exit.DONE
+        following = _Following(session, feed, selection, form, ORDERED)
+        rows = following.until(lambda row: _ended(row, ordered), patience)
+    if form == "table" and kept:
+        session.output.line(kept)
+    return following.result(rows, lambda row: _ended(row, ordered), f"power {action}")
+
+
+def _read(words: Sequence[str], everything: bool) -> tuple[str | None, str]:
+    """The nodeset and the action."""
+    wanted = 1 if everything else 2
+    if len(words) == wanted and words[-1] in ACTIONS:
+        return (None if everything else words[0]), words[-1]
+    if len(words) == 2 and not everything and words[0] in ACTIONS:
+        raise click.UsageError(f"the nodes come first: kraken power {words[1]} {words[0]}")
+    if len(words) == 1 and not everything and words[0] in ACTIONS:
+        raise click.UsageError("no nodes selected; name a nodeset like n[0001-0008] or @group, or say --all")
+    if len(words) > wanted:
+        raise click.UsageError(f"too many words: {' '.join(words)!r}; quote the nodeset")
+    if len(words) == wanted:
+        raise click.UsageError(f"power cannot be {words[-1]!r}: it is one of {', '.join(ACTIONS)}")
+    raise click.UsageError(f"what to do is missing: one of {', '.join(ACTIONS)}")
+
+
+def _check_options(action: str, hold: str | None, declare: bool) -> None:
+    if hold is not None and not hold.strip():
+        raise click.UsageError("the reason is empty; whoever finds the hold will want to know")
+    if hold is not None and declare:
+        raise click.UsageError("--hold keeps Kraken from acting, --declare has it act; give one of them")
+    if action == STATUS and (hold is not None or declare):
+        raise click.UsageError("status changes nothing; leave --hold and --declare out")
+    if declare and action not in DECLARABLE:
+        raise click.UsageError(f"{action} is no state that could be declared; --declare is for on and off")
+
+
+def _order(session: Session, path: str, body: Mapping[str, Any], yes: bool) -> Any:
+    """Give the command; where the daemon wants a yes, ask a person for it."""
+    try:
+        return session.client.send("POST", path, {**body, "yes": yes})
+    except ProblemError as problem:
+        if problem.kind != "needs-confirmation" or yes:
+            raise
+        what = problem.message.removesuffix("; nothing was done")
+    if not is_attended():
+        raise CommandError(f"{what}; nothing was done", code=Exit.REFUSED, hint="to go on, say --yes")
+    if not ask_person(f"{printable(what[0].upper() + what[1:])}. Go on?"):
+        raise CommandError("not confirmed; nothing was done", code=Exit.REFUSED)
+    return session.client.send("POST", path, {**body, "yes": True})
+
+
+def _status(session: Session, selection: dict[str, Any], form: str, patience: float, *, look: bool) -> int:
+    """Ask the BMCs, or with `look` false: Kraken's memory."""
+    before = _power_of(session, selection)
+    began = before["at"]
+    if not before["nodes"]:
+        session.output.show(form, before, table=lambda: session.output.line(NO_NODES))
+        return Exit.DONE
+    with Feed(session.client, selection.get("nodeset")) as feed:
+        following = _Following(session, feed, selection, form, ASKED)
+        if look:
+            session.client.send("POST", "/v1/discover", selection)
+            rows = following.until(lambda row: _answered(row, began), patience)
+        else:
+            rows = following.until(_known, 0.0)
+    return following.result(rows, (lambda row: _answered(row, began)) if look else _known, "power status")
+
+
+def _power_of(session: Session, selection: Mapping[str, Any]) -> Any:
+    return session.client.get("/v1/power", nodeset=selection.get("nodeset"), all=selection.get("all"))
+
+
+Ending = tuple[bool, str, str]
+"""Whether it is as wanted, the word for it, and what there is to say."""
+
+
+def _answered(row: Row, began: float) -> Ending | None:
+    """How a look ended; None while it has not."""
+    if row["seen_at"] is not None and row["seen_at"] >= began:
+        return True, row["value"], ""
+    return None if row["looking"] else _silent(row)
+
+
+def _known(row: Row) -> Ending:
+    if row["seen_at"] is None or row["stale"]:
+        return _silent(row)
+    return True, row["value"], f"seen {ago(row['seen_at'])} ago"
+
+
+def _silent(row: Row) -> Ending:
+    reach = "" if row["reach"] in ("UNKNOWN", "OK") else row["reach"]
+    said = row["said"] or reach or "no discovery sees it; has it bmc.protocol and bmc.address?"
+    last = f"; {row['value']} was seen {ago(row['seen_at'])} ago" if row["seen_at"] is not None else ""
+    return False, "NO_ANSWER", f"{said}{last}"
+
+
+def _ended(row: Row, ordered: Mapping[str, Any]) -> Ending | None:
+    """How a command ended; None while it has not."""
+    command = row["command"]
+    if command is None:
+        return False, "INTERRUPTED", f"the daemon was restarted; last seen: {row['value']}"
+    joined = bool(ordered["repeated"]) and command["name"] == f"power_{ordered['do']}"
+    if command["id"] != ordered["id"] and not joined:
+        return False, "REPLACED", f"{command['by']} commanded {command['name']}"
+    if not command["over"]:
+        return None
+    if command["stage"] == "OK":
+        return True, row["value"], ""
+    return False, command["stage"], command["message"]
+
+
+class Said(NamedTuple):
+    """How it is told that nodes came to their end, did so badly, and did not."""
+
+    done: str
+    failed: str
+    late: str
+
+
+ORDERED = Said("done", "failed", "still under way")
+ASKED = Said("answered", "did not answer", "no word yet of")
+
+
+class _Following:
+    """Tells of nodes as they come to their end: each once, equal ones folded.
+
+    Args:
+        said: how its ends are told.
+    """
+
+    def __init__(
+        self, session: Session, feed: Feed, selection: Mapping[str, Any], form: str, said: Said
+    ) -> None:
+        self._session = session
+        self._feed = feed
+        self._selection = selection
+        self._form = form
+        self._said = said
+        self._told: set[str] = set()
+        self._began = time.monotonic()
+
+    def until(self, ending: Callable[[Row], Ending | None], patience: float) -> list[Row]:
+        """The rows as they are when every node has ended, or time is up."""
+        rows: list[Row] = []
+        ticker = Ticker(shown=self._form == "table")
+        while True:
+            try:
+                rows = _power_of(self._session, self._selection)["nodes"]
+            except DaemonAwayError as error:
+                ticker.clear()
+                complain(describe(error))
+            self._tell(rows, ending, ticker)
+            left = [row for row in rows if row["node"] not in self._told]
+            rest = self._began + patience - time.monotonic()
+            if (rows and not left) or rest <= 0:  # no rows: the daemon is away, or the nodes are gone
+                ticker.clear()
+                return rows
+            stages = _counted(row["command"]["stage"] if row["command"] else "" for row in left)
+            ticker.show(f"{len(rows) - len(left):,} of {count(len(rows), 'node')} {self._said.done}{stages}")
+            self._feed.next(min(rest, LOOK_AGAIN_S))
+            time.sleep(min(CHUNK_S, max(0.0, rest)))
+
+    def _tell(self, rows: Sequence[Row], ending: Callable[[Row], Ending | None], ticker: Ticker) -> None:
+        alike: dict[Ending, list[str]] = {}
+        for row in rows:
+            end = ending(row)
+            if end is not None and row["node"] not in self._told:
+                self._told.add(row["node"])
+                alike.setdefault(end, []).append(row["node"])
+        if self._form != "table" or not alike:
+            return
+        ticker.clear()
+        output = self._session.output
+        for (good, word, said), names in sorted(alike.items(), key=lambda item: (not item[0][0], item[0][1])):
+            told = f"  {printable(said)}" if said else ""
+            output.line(output.paint(f"{word:<12}", "good" if good else "bad") + f"{fold(names)}{told}")
+        output.flush()
+
+    def result(self, rows: Sequence[Row], ending: Callable[[Row], Ending | None], what: str) -> int:
+        """The exit code; raises CommandError where not all went as wanted."""
+        ends = {row["node"]: ending(row) for row in rows}
+        if self._form != "table":
+            self._session.output.show(self._form, {"nodes": list(rows)}, table=lambda: None)
+        late = [node for node, end in ends.items() if end is None]
+        bad = [node for node, end in ends.items() if end is not None and not end[0]]
+        if late:
+            raise CommandError(
+                f"{what}: timed out after {span(time.monotonic() - self._began)}, "
+                f"{self._said.late}: {fold(late)}",
+                code=Exit.TIMEOUT,
+                hint="it goes on; `kraken explain` says how far it is, --timeout waits longer",
+            )
+        if bad:
+            none = len(bad) == len(ends) and self._said is ORDERED
+            raise CommandError(
+                f"{what}: {len(bad):,} of {count(len(ends), 'node')} {self._said.failed}: {fold(bad)}",
+                code=Exit.ERROR if none else Exit.PARTIAL,
+            )
+        return Exit.DONE
+
+
+def _counted(stages: Iterable[str]) -> str:
+    numbers: dict[str, int] = {}
+    for stage in stages:
+        if stage:
+            numbers[stage] = numbers.get(stage, 0) + 1
+    return "; " + ", ".join(f"{stage} {number}" for stage, number in numbers.items()) if numbers else ""
+
+
+def _lines(output: Output, lines: Iterable[str]) -> None:
+    for line in lines:
+        if line:
+            output.line(line)
