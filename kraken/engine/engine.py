@@ -11,7 +11,7 @@ from kraken.engine.command import Commands
 from kraken.engine.deciding import Decider
 from kraken.engine.effects import CauseChanged, Effect, Start
 from kraken.engine.effort import forgive, recover, rest, resume
-from kraken.engine.explain import explain, hold_text
+from kraken.engine.explain import explain, held_by
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
 from kraken.engine.progress import Progress, Trouble
@@ -317,7 +317,7 @@ class Engine:
         ask = self._decider
         if commanded := self.commands.take_up(progress, now, effects):
             return commanded
-        if held := self._held(progress, now):
+        if held := held_by(self.holds.on(progress.node.name, now)):
             return held
         differing = progress.differing()
         if not differing:
@@ -361,14 +361,6 @@ class Engine:
         if progress.key is None:
             progress.key = progress.goal.key_of(progress.state)
         return progress.goal.answer(progress.key)
-
-    def _held(self, progress: Progress, now: float) -> Verdict | None:
-        holds = self.holds.on(progress.node.name, now)
-        if not holds:
-            return None
-        ends = [hold.until for hold in holds if hold.until is not None]
-        free_at = max(ends) if len(ends) == len(holds) else None
-        return Verdict(Cause.HELD, "", "; ".join(hold_text(hold) for hold in holds), free_at)
 
     # -- bookkeeping --------------------------------------------------------------------------
 

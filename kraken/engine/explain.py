@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kraken.engine.batches import Batches
-from kraken.engine.cause import Cause, Explanation, Fact
+from kraken.engine.cause import Cause, Explanation, Fact, Verdict
 from kraken.engine.doubt import FORGOTTEN_SOURCE
 from kraken.engine.progress import Look, Phase, Progress, Underway
 from kraken.engine.turns import Turn
@@ -60,6 +62,15 @@ def explain(
     return Explanation(
         progress.node.name, verdict.cause, reason, topic, fact, progress.since, following, next_at
     )
+
+
+def held_by(holds: Sequence[Hold]) -> Verdict | None:
+    """The verdict on a node with these holds; None where nobody holds it."""
+    if not holds:
+        return None
+    ends = [hold.until for hold in holds if hold.until is not None]
+    free_at = max(ends) if len(ends) == len(holds) else None
+    return Verdict(Cause.HELD, "", "; ".join(hold_text(hold) for hold in holds), free_at)
 
 
 def hold_text(hold: Hold) -> str:

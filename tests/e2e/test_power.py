@@ -1,4 +1,4 @@
-"""Power by hand on real BMC simulators: refused where it fights, kept where it is held, seen where it is done."""
+"""Power by hand on real BMC simulators: refused where it fights, kept where held, seen where done."""
 
 from __future__ import annotations
 

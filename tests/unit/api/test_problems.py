@@ -43,9 +43,10 @@ def head(method: str, path: str, *headers: str) -> bytes:
 
 def test_every_type_of_the_table_is_provoked_here() -> None:
     types = re.findall(r"^\| `([a-z-]+)` \| \d+ \|", TABLE.read_text(), re.MULTILINE)
-    here = Path(__file__).read_text() + Path(__file__).with_name("test_server.py").read_text()
+    others = ("test_server.py", "test_power.py")
+    here = "".join(Path(__file__).with_name(name).read_text() for name in (Path(__file__).name, *others))
 
-    assert len(types) == 14
+    assert len(types) == 15
     assert [kind for kind in types if f'"{kind}"' not in here] == []
 
 
@@ -63,6 +64,9 @@ def test_every_type_of_the_table_is_provoked_here() -> None:
         ("POST", "/v1/holds", {"reason": "x"}),
         ("POST", "/v1/holds/release", {}),
         ("POST", "/v1/retry", {}),
+        ("POST", "/v1/power", {"do": "on"}),
+        ("POST", "/v1/power/declare", {"do": "on"}),
+        ("GET", "/v1/power", None),
         ("GET", "/v1/explain", None),
         ("GET", "/v1/nodes?nodeset=n[", None),
         ("GET", "/v1/drift?nodeset=n[", None),
