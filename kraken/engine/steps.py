@@ -186,9 +186,13 @@ class Steps:
     def supersede(
         self, progress: Progress, step: Underway, why: str, now: float, effects: list[Effect]
     ) -> None:
-        """Look for its effect no more: what comes next takes the node elsewhere. No fault of the node's."""
+        """Look for its effect no more: what comes next takes the node elsewhere. No fault of the node's.
+
+        A run of it must have an end in the journal that is no promise to look for what it did.
+        """
         assert step.phase is not Phase.ISSUED, "what an executor has is never dropped"
-        effects.append(self._ended(progress, step, Outcome.FAILED, now, why))
+        outcome = Outcome.CANCELLED if step.phase is Phase.WAITING else Outcome.FAILED
+        effects.append(self._ended(progress, step, outcome, now, why))
 
     def drop_wait(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
         """Nobody wants it any more."""
@@ -235,6 +239,7 @@ class Steps:
         if outcome is not Outcome.TIMEOUT:
             return False
         self.touch(progress, mutation, seen)
+        self.forget(progress, mutation, effects)
         asserted = {variable: value for variable, value in mutation.fails_to.items() if variable not in seen}
         if asserted:
             effects.append(Assert(progress.node.name, asserted, TIMEOUT_SOURCE))
@@ -356,6 +361,6 @@ class Steps:
         del progress.underway[key]
         self._batches.limits.ended(name, key, now)
         command = progress.command
-        if command is not None and command.run_id == step.run_id:
+        if command is not None and step.run_id is not None and command.run_id == step.run_id:
             command.end(outcome, message, now)
         return StepEnded(name, step.mutation, step.run_id, outcome, step.started_at, now, message, step.by)

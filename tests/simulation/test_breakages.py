@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kraken.daemon.collector import Collector
+from kraken.engine import command as command_module
 from kraken.engine import deciding as deciding_module
 from kraken.engine import engine as engine_module
 from kraken.engine import explain as explain_module
@@ -63,6 +64,16 @@ def draws_nothing_more(limits: Limits, place: Any, now: float) -> None:
             count.watts, count.drawing = count.watts - draw.watts, count.drawing - 1
 
 
+TAKE_UP = command_module.Commands.take_up
+
+
+def commands_again(commands: command_module.Commands, progress: Progress, *more: Any) -> Any:
+    command = progress.command
+    if command is not None and command.outcome is not None:
+        progress.command = replace(command, run_id=None, outcome=None)
+    return TAKE_UP(commands, progress, *more)
+
+
 BREAKAGES: dict[str, Breaks] = {
     "values are never doubted": replaces(deciding_module, "doubt", lambda *args, **kwargs: None),
     "holds are ignored": replaces(HoldTable, "on", lambda *args: []),
@@ -96,6 +107,9 @@ BREAKAGES: dict[str, Breaks] = {
     "limits count nothing": replaces(Limits, "refusing", lambda *args: []),
     "what is under way is never given back": replaces(Limits, "ended", lambda *args: None),
     "a draw ends with the command": replaces(Limits, "_time", draws_nothing_more),
+    "a restart forgets nothing": replaces(Steps, "forget", lambda *args: None),
+    "commands are given again and again": replaces(command_module.Commands, "take_up", commands_again),
+    "a command does not go before all else": replaces(command_module.Commands, "take_up", lambda *args: None),
     "facts come from nobody": replaces(explain_module, "_value", blames_nobody),
 }
 

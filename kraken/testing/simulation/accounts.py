@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from kraken.engine.cause import Cause, Explanation, Fact
+from kraken.model.byhand import by_hand
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE
 from kraken.model.module import CFG_VALUE, as_text
@@ -222,7 +223,8 @@ class Accounts:
     def _limited(self, told: Explanation, found: re.Match[str], now: float) -> str:
         simulation = self._watch.simulation
         limits = {limit.name: limit for limit in simulation.settings.limits}
-        limit, mutation = limits.get(found[2]), simulation.catalog.mutations.get(found[1])
+        limit = limits.get(found[2])
+        mutation = simulation.catalog.mutations.get(found[1]) or by_hand(found[1])
         if limit is None or mutation is None or not limit.concerns(mutation):
             return "no such limit counts it"
         if (found[5] is not None) != (limit.by is not None):

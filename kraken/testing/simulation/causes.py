@@ -36,10 +36,12 @@ def check(watch: Watch, simulation: Simulation, node: Node, now: float) -> None:
 def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now: float) -> str:
     collector = simulation.collector
     assert collector is not None
-    engine, catalog = collector.engine, simulation.catalog
-    progress = engine.progress(node.name)
+    catalog = simulation.catalog
+    progress = collector.engine.progress(node.name)
     cfg = node.cfg_values()
     known = watch.sightings.known(node)
+    if watch.hand.is_open(node.name):
+        return _commanded(watch, simulation, node, cause, now)
     held = any(
         hold.node in (node.name, EVERY_NODE) and (hold.until is None or now < hold.until)
         for hold in simulation.durable.holds.values()
@@ -70,15 +72,7 @@ def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now:
             if watch.sightings.is_touched(node, name):
                 return f"{name} was not seen since a mutation of it"
     elif cause is Cause.RUNNING:
-        step = progress.underway.get(subject)
-        if step is None or step.phase is Phase.WAITING:
-            return f"{subject} is not under way"
-        if (step.phase is Phase.ISSUED) != watch.is_out(node.name, subject):
-            return f"{'no' if step.phase is Phase.ISSUED else 'an'} executor has {subject}"
-        if step.phase is Phase.CONFIRMING and _is_seen(watch, node, known, step):
-            return f"the effect of {subject} was seen"
-        if now > step.deadline + simulation.settings.grace_s + SKEW_S:
-            return f"{subject} is overdue"
+        return _not_running(watch, simulation, node, subject, now)
     elif cause is Cause.WAITING:
         step = progress.underway.get(subject)
         if step is None or step.phase is not Phase.WAITING or phases != {Phase.WAITING}:
@@ -98,18 +92,56 @@ def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now:
         if not watch.is_quarantined(node.name):
             return "nobody put it there"
     elif cause is Cause.BUDGET:
-        if not engine.batches.place(subject, node.name)[0]:
-            return f"it does not wait for {subject}"
+        return _not_waiting(simulation, node, subject)
     elif cause is Cause.STALE or cause is Cause.UNKNOWN:
         return _known_well(watch, simulation, node, cause, subject, now)
     return ""
+
+
+def _commanded(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now: float) -> str:
+    """Why the cause of a node is not true of which a person commands something."""
+    collector = simulation.collector
+    assert collector is not None
+    subject = collector.engine.progress(node.name).verdict.subject
+    if cause is Cause.RUNNING:
+        return _not_running(watch, simulation, node, subject, now)
+    if cause is Cause.BUDGET:
+        return _not_waiting(simulation, node, subject)
+    return "something is commanded of it"
+
+
+def _not_running(watch: Watch, simulation: Simulation, node: Node, subject: str, now: float) -> str:
+    """Why this mutation is not under way; "" when it is."""
+    collector = simulation.collector
+    assert collector is not None
+    step = collector.engine.progress(node.name).underway.get(subject)
+    if step is None or step.phase is Phase.WAITING:
+        return f"{subject} is not under way"
+    if (step.phase is Phase.ISSUED) != watch.is_out(node.name, subject):
+        return f"{'no' if step.phase is Phase.ISSUED else 'an'} executor has {subject}"
+    if step.phase is Phase.CONFIRMING and _is_seen(watch, node, watch.sightings.known(node), step):
+        return f"the effect of {subject} was seen"
+    if now > step.deadline + simulation.settings.grace_s + SKEW_S:
+        return f"{subject} is overdue"
+    return ""
+
+
+def _not_waiting(simulation: Simulation, node: Node, subject: str) -> str:
+    """Why the node does not wait for its turn; "" when it does."""
+    collector = simulation.collector
+    assert collector is not None
+    place, _ = collector.engine.batches.place(subject, node.name)
+    return "" if place else f"it does not wait for {subject}"
 
 
 def _is_seen(watch: Watch, node: Node, known: dict[str, str], step: Underway) -> bool:
     """Whether all that the step is to bring was seen since it could."""
     names = [change.variable for change in step.mutation.changes]
     return all(
-        known.get(name) == step.writes.get(name) and not watch.sightings.is_touched(node, name)
+        known.get(name) == step.writes.get(name)
+        and not watch.sightings.is_touched(node, name)
+        and node.dsc[name].seen_at >= step.settles_at
+        and watch.sightings.is_observable(node, name)
         for name in names
     )
 

@@ -10,6 +10,7 @@ from kraken.engine.cause import Cause
 from kraken.engine.limit import DISRUPTIVE, INRUSH_WATTS, Limit
 from kraken.engine.settings import Settings
 from kraken.executors.fake import Behaviour
+from kraken.model.byhand import WORDS
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Discovery, Mutation
 from kraken.model.run import NodeResult, Outcome
@@ -110,6 +111,8 @@ class Chaos:
         self.simulation = Simulation(
             self.domain, seed=seed, settings=settings, truth=truth, tell=tell, blame=replay
         )
+        self._hand = random.Random(f"by hand {seed}")
+        self._by_hand = self.domain.has_power and self._hand.random() < 0.5  # somebody also commands
         self._acts: list[tuple[int, Callable[[str], None]]] = [
             (10, self._wish),
             (4, self._oppose),
@@ -145,6 +148,8 @@ class Chaos:
             weights = [weight for weight, _ in self._acts]
             _, act = rng.choices(self._acts, weights)[0]
             act(rng.choice(self.names))
+            if self._by_hand and self._hand.random() < 0.4:
+                self._command()
         if rng.random() < 0.3:  # nobody interferes, and it dies all the same
             while self._holds:
                 simulation.lift(self._holds.pop())
@@ -249,6 +254,14 @@ class Chaos:
         self._drift(node)
         self.simulation.run_for(self._rng.random())
         self._drift(node)
+
+    def _command(self) -> None:
+        """Power by hand, of some nodes; at times another word follows at once."""
+        hand = self._hand
+        names = hand.sample(self.names, hand.randint(1, len(self.names)))
+        for _ in range(hand.choice((1, 1, 2, 3))):
+            self.simulation.command(hand.choice(WORDS), *names)
+            self.simulation.run_for(hand.choice((0.0, 0.5, 3.0, 20.0)))
 
     def _haunt(self, node: str) -> None:
         """As soon as it is as wished, something of it changes; for a while."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from kraken.model.action import BMC_VARIABLE
+from kraken.model.byhand import PROTOCOL
 from kraken.model.catalog import Catalog
 from kraken.model.loading import link, load_directory
 from kraken.model.module import (
@@ -53,6 +55,11 @@ class Domain:
     settles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seen_as: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     reports: tuple[str, ...] = ("ansible",)
+
+    @property
+    def has_power(self) -> bool:
+        """Whether its nodes have power that people can command."""
+        return BMC_VARIABLE in self.catalog.variables and PROTOCOL in self.attributes
 
     def attributes_of(self, number: int) -> dict[str, Value]:
         """What the operator declares of the node of this number."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from kraken.model.byhand import restarts
 from kraken.model.module import Condition, Discovery, Mutation
 from kraken.model.node import Node, Record
 from kraken.model.run import Run
 from kraken.model.update import UNKNOWN
+from kraken.testing.simulation.starting import writes
 
 if TYPE_CHECKING:
     from kraken.testing.simulation.watch import Watch
@@ -51,6 +53,14 @@ class Sightings:
         if isinstance(operator, Mutation):
             for change in operator.changes:
                 self._touched[node, change.variable] = self.number
+
+    def restarted(self, node: str, operator: Mutation | Discovery) -> None:
+        """What ran on the node may run no more, if this restarts it: all of it must be seen again."""
+        if isinstance(operator, Mutation) and restarts(operator):
+            self.number += 1
+            ran = writes(self._watch.simulation.catalog, operator)
+            for variable in ran - {change.variable for change in operator.changes}:
+                self._touched[node, variable] = self.number
 
     def looked(self, node: str, run: Run) -> None:
         """A look came to its end; of some variables it may have seen no value."""

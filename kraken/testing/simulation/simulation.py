@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from kraken.daemon.collector import (
     Arrival,
     Collector,
+    Commanded,
     Consequence,
     Declared,
     HoldLifted,
@@ -22,6 +23,7 @@ from kraken.daemon.remembering import remembered, trouble_of
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
 from kraken.engine.settings import Settings
 from kraken.executors.fake import Behaviour, Happening
+from kraken.model.byhand import power_by_hand
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Discovery, Mutation
@@ -206,6 +208,16 @@ class Simulation:
             self.say(f"retry {','.join(nodes)}")
             self.watch.released(nodes)
             self.accept(Released(nodes))
+
+    def command(self, word: str, *nodes: str) -> None:
+        """`kraken power`, of the nodes that have a BMC."""
+        if self.collector is None:
+            return
+        table = self.collector.table
+        mutations = {n: power_by_hand(word, table[n].attribute_values()) for n in nodes if n in table}
+        given = {node: mutation for node, mutation in mutations.items() if mutation is not None}
+        self.say(f"command {word} of {','.join(given)}")
+        self.accept(Commanded(f"c{next(self._holds)}", "operator", given))
 
     def look(self, *nodes: str) -> None:
         """`kraken discover`."""

@@ -24,7 +24,9 @@ def need_peace(watch: Watch, node: str, ours: Mutation, theirs: Mutation) -> Non
 
 
 def need_freedom(watch: Watch, node: str, mutation: Mutation, now: float) -> None:
-    """No hold, no quarantine, and no pause that is not over."""
+    """No hold, no quarantine, no pause that is not over, and no command of a person."""
+    if watch.hand.is_open(node):
+        watch.broken(node, f"{mutation.key} starts though something else is commanded by hand")
     for hold in watch.simulation.durable.holds.values():
         if hold.node in (node, EVERY_NODE) and (hold.until is None or now < hold.until):
             watch.broken(node, f"{mutation.key} starts though it is held by {hold.id}")

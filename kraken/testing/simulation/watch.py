@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from kraken.daemon.collector import Arrival, Consequence, Declared, Released, Results
+from kraken.daemon.collector import Arrival, Commanded, Consequence, Declared, Released, Results
 from kraken.engine.cause import Cause
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
+from kraken.model.byhand import by_hand
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import Node
 from kraken.model.run import NodeResult, Outcome, Run
@@ -16,6 +17,7 @@ from kraken.model.update import PRESENCE, Side
 from kraken.testing.simulation import causes
 from kraken.testing.simulation.accounts import Accounts
 from kraken.testing.simulation.agenda import EPOCH
+from kraken.testing.simulation.hand import Hand
 from kraken.testing.simulation.pace import Pace
 from kraken.testing.simulation.sightings import Sightings
 from kraken.testing.simulation.silence import Silence
@@ -71,6 +73,7 @@ class Watch:
         self.tally = Tally(self)
         self.accounts = Accounts(self)
         self.pace = Pace(self)
+        self.hand = Hand(self)
         self.silence = Silence()
         self._out: dict[tuple[str, str], Run] = {}  # (run, node): an executor has it
         self._issues: dict[tuple[str, str], Issue] = {}  # (node, mutation)
@@ -102,6 +105,8 @@ class Watch:
                         self._failures[update.node].retry_at.clear()
             elif isinstance(arrival, Released):
                 self.released(arrival.nodes)
+            elif isinstance(arrival, Commanded):
+                self.hand.given(arrival.mutations)
 
     def follows(self, consequence: Consequence) -> None:
         """After the collector decided, before it is performed."""
@@ -150,6 +155,7 @@ class Watch:
             self._issues[node, key] = standing
             if standing.ended is None:
                 self.sightings.touch(node, standing.run.operator)
+                self.sightings.restarted(node, standing.run.operator)
                 standing.ended = self.sightings.number
         self._out.clear()
         self._failures.clear()
@@ -159,6 +165,7 @@ class Watch:
         self.sightings.crashed()
         self.accounts.crashed()
         self.pace.crashed()
+        self.hand.crashed()
 
     def restored(self) -> None:
         """A collector has read its memory: it knows all that was acknowledged."""
@@ -201,6 +208,7 @@ class Watch:
             if name == node:
                 del self._issues[name, key]
         self.sightings.deleted(node)
+        self.hand.dropped(node)
         self.accounts.deleted(node)
         self._failures.pop(node, None)
         self._quarantined.discard(node)
@@ -219,6 +227,8 @@ class Watch:
                     self.sightings.looked(result.node, run)
                 continue
             self.sightings.touch(result.node, run.operator)
+            if result.outcome is not Outcome.FAILED:
+                self.sightings.restarted(result.node, run.operator)
             declared = result.node in self.simulation.durable.table
             (self.pace.heard if declared else self.pace.ended)(
                 result.node, run.operator.key, self.simulation.clock()
@@ -236,6 +246,11 @@ class Watch:
             issue = self._issues.get((step.node, key))
             if issue is not None and issue.ended is None:
                 issue.ended = self.sightings.number
+        if step.outcome in (Outcome.OK, Outcome.TIMEOUT):
+            self.sightings.restarted(step.node, step.mutation)
+        self.hand.ended(step)
+        if by_hand(key) is not None:
+            return  # told, and not counted
         failures = self._failures.setdefault(step.node, Failures())
         if step.outcome is Outcome.OK:
             failures.counts.pop(key, None)
@@ -268,10 +283,11 @@ class Watch:
             self._out[run.id, node] = run
             if isinstance(run.operator, Mutation):
                 self.sightings.check_dsc(self.node(node))
-                need_freedom(self, node, run.operator, now)
-                need_knowledge(self, node, run.operator, now)
-                need_news(self, node, run.operator)
-                self.tally.starts(node, run)
+                if not self.hand.starts(node, run):
+                    need_freedom(self, node, run.operator, now)
+                    need_knowledge(self, node, run.operator, now)
+                    need_news(self, node, run.operator)
+                    self.tally.starts(node, run)
                 key = (node, run.operator.key)
                 self._issues[key] = Issue(run, self.sightings.number, before=self._issues.get(key))
                 before = self._issues[key].before

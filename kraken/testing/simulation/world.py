@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from kraken.executors.fake import Behave, FakeWorld, Happening
+from kraken.model.action import BMC_VARIABLE
+from kraken.model.byhand import restarts
 from kraken.model.module import Discovery, Mutation
 from kraken.model.run import NodeResult, Outcome
 from kraken.model.update import UNKNOWN, Value
@@ -44,6 +46,8 @@ class World(FakeWorld):
                         result, outcome=Outcome.UNREACHABLE, message="the node is not in that state"
                     )
                 return result, []
+            if restarts(operator) and happening.changes:  # in between it has no power, or as good as none
+                self.stir(node, happening.at, {BMC_VARIABLE: "POWER_OFF"})
             result, more = super().conclude(happening)
             if result.run_id and result.outcome is Outcome.OK and not operator.asserts:
                 seen = self._seen(node, operator) if operator.action.kind in self.domain.reports else {}

@@ -189,6 +189,12 @@ def test_a_command_gives_up_the_wait_for_the_world(up: Bench) -> None:
     command(up, "off")
 
     assert commanded(up) == ["power_off"]
+    assert last(up).outcome is None  # the end of the wait is not its own
+
+    up.report("power_off")
+    see(up, "POWER_OFF")
+
+    assert last(up).outcome is Outcome.OK
 
 
 def test_a_command_whose_effect_nobody_sees_ends_as_timed_out_and_asserts_nothing(up: Bench) -> None:
