@@ -1,11 +1,11 @@
-"""Cold and warm sweeps of power status over simulated BMCs, beside the fastest client at hand.
+"""BMCs over IPMI: sweeps of power status, with and without faults, beside ipmipower.
 
-    python tests/benchmarks/bench_ipmi.py [--bmcs 64] [--rounds 5]
+    python tests/benchmarks/bench_ipmi.py [--bmcs 64 256 1024] [--rounds 5] [--faults] [--many]
 
-Both sides talk to the same ipmi_sim processes on loopback, one per BMC and without a program for its
-chassis: one that serves many, or starts a program per question, would be what is measured. The peer
-is ipmipower (freeipmi-tools), else ipmitool, 32 at a time. CPU is that of the client alone, without
-the start of Python.
+Both sides talk to the same simulated BMCs (ipmi_sim, 64 to a process) on loopback. CPU is that of the
+client alone, without the start of Python; rounds of both sides alternate, medians are printed. The
+ratios are of ours to ipmipower's in the same row. --faults adds a relay in front: 1 % of packets lost
+each way, and a tenth of all BMCs mute. --many polls 4,096 in one process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import asyncio
 import os
 import resource
 import shutil
-import socket
 import statistics
 import subprocess
 import tempfile
@@ -29,25 +28,11 @@ from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor
 from kraken.model.module import Action, Discovery
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+from kraken.testing.ipmi.farm import PASSWORD, USER, Farm
+from kraken.testing.ipmi.relay import Relay, Weather, front
 
-_PORT = 9640
-
-_LAN = """name "farm"
-set_working_mc 0x20
-startlan 1
- addr {address} {port}
- priv_limit admin
- allowed_auths_admin none md2 md5 straight
- guid a123456789abcdefa1234567{number:08x}
-endlan
-user 2 true "admin" "secret" admin 10 none md2 md5 straight
-"""
-
-_MC = """mc_setbmc 0x20
-mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr
-sel_enable 0x20 1000 0x0a
-mc_enable 0x20
-"""
+PEER = f"ipmipower -D LAN_2_0 -I 3 -l ADMIN -W opensesspriv -u {USER} -p {PASSWORD} -s"
+POLL_S = 30.0
 
 
 class Cost(NamedTuple):
@@ -58,120 +43,139 @@ class Cost(NamedTuple):
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    options.add_argument("--bmcs", type=int, default=64)
+    options.add_argument("--bmcs", type=int, nargs="+", default=[64, 256, 1024])
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--faults", action="store_true")
+    options.add_argument("--many", action="store_true")
     chosen = options.parse_args()
     if shutil.which("ipmi_sim") is None:
         raise SystemExit("ipmi_sim is not installed: apt-get install openipmi")
-    addresses = [f"127.3.{n // 250}.{n % 250 + 1}" for n in range(chosen.bmcs)]
-    with tempfile.TemporaryDirectory() as scratch, simulators(Path(scratch), addresses):
-        ours = asyncio.run(measure_ours(Path(scratch), addresses, chosen.rounds))
-        name, theirs = measure_peer(addresses, chosen.rounds)
-    print(f"{chosen.bmcs} BMCs, median of {chosen.rounds} rounds")
-    print(f"{'':24}{'wall s':>10}{'CPU µs/BMC':>12}{'answered':>10}{'wall ×':>9}{'CPU ×':>9}")
-    for label, cost in [(name, theirs), *ours.items()]:
-        wall, cpu = cost.wall_s / theirs.wall_s, cost.cpu_s / theirs.cpu_s
-        print(
-            f"{label:24}{cost.wall_s:10.4f}{1e6 * cost.cpu_s / chosen.bmcs:12.0f}"
-            f"{cost.answered:10d}{wall:9.2f}{cpu:9.2f}"
-        )
+    _allow_files()
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "credentials.yaml"
+        file.touch(mode=0o600)
+        file.write_text(f"lab: {{username: {USER}, password: {PASSWORD}}}\n")
+        for size in chosen.bmcs:
+            with Farm(size) as farm:
+                asyncio.run(compare(farm, file, chosen.rounds))
+        if chosen.faults:
+            with Farm(1024) as farm:
+                asyncio.run(faults(farm, file))
+        if chosen.many:
+            with Farm(4096) as farm:
+                asyncio.run(many(farm, file))
 
 
-async def measure_ours(scratch: Path, addresses: Sequence[str], rounds: int) -> dict[str, Cost]:
+async def compare(farm: Farm, file: Path, rounds: int) -> None:
     """Cold: sessions opened, used and given back. Warm: sessions kept."""
-    file = scratch / "credentials.yaml"
-    file.touch(mode=0o600)
-    file.write_text("lab: {username: admin, password: secret}\n")
-    nodes = {
-        f"n{i}": NodeFacts(f"n{i}", {"bmc.address": a, "bmc.port": _PORT, "bmc.credential": "lab"})
-        for i, a in enumerate(addresses)
-    }
-    look = Discovery("bench", "look", (), Action("ipmi", "power_status", scratch))
-    executor = IpmiExecutor(Credentials(file))
-
-    async def sweep() -> int:
-        results: list[NodeResult] = []
-        run = Run("bench", look, tuple(nodes), time.time(), 60.0)
-        await executor.discover(run, nodes, results.extend)
-        return sum(result.outcome is Outcome.OK for result in results)
-
-    cold, warm = [], []
+    print(f"\n{len(farm.addresses)} BMCs, median of {rounds} rounds")
+    print(f"{'':24}{'wall s':>10}{'CPU µs/BMC':>12}{'answered':>10}{'wall ×':>9}{'CPU ×':>9}")
+    client = Client(farm.addresses, farm.port, file)
+    cold, theirs = [], []
     for _ in range(rounds):
         with _meter(resource.RUSAGE_SELF) as cost:
-            answered = await sweep()
-            await executor.close()
+            answered = await client.sweep()
+            await client.executor.close()
         cold.append(cost(answered))
-    await sweep()
+        if shutil.which("ipmipower"):
+            theirs.append(ipmipower(farm.addresses, farm.port))
+    await client.sweep()
+    warm = []
     for _ in range(rounds):
         with _meter(resource.RUSAGE_SELF) as cost:
-            answered = await sweep()
+            answered = await client.sweep()
         warm.append(cost(answered))
-    await executor.close()
-    return {
-        "Kraken, cold": _median(cold),
-        "Kraken, warm": _median(warm),
-    }
+    await client.executor.close()
+    peer = _median(theirs) if theirs else None
+    rows = [("ipmipower", peer), ("Kraken, cold", _median(cold)), ("Kraken, warm", _median(warm))]
+    for label, found in rows:
+        if found is not None:
+            _row(label, found, peer, len(farm.addresses))
 
 
-def measure_peer(addresses: Sequence[str], rounds: int) -> tuple[str, Cost]:
-    costs = []
-    for _ in range(rounds):
-        with _meter(resource.RUSAGE_CHILDREN) as cost:
+async def faults(farm: Farm, file: Path) -> None:
+    """1 % of all packets lost; then a tenth of the BMCs mute."""
+    addresses = [front(address) for address in farm.addresses]
+    with Relay(farm.addresses, farm.port, seed=1) as relay:
+        print(f"\n{len(addresses)} BMCs behind a relay, one cold sweep each")
+        print(f"{'':36}{'wall s':>10}{'CPU µs/BMC':>12}{'answered':>10}{'p99 healthy s':>15}")
+        for label, weather in (
+            ("no faults", Weather()),
+            ("1 % lost each way", Weather(loss=0.01)),
+            ("10 % mute", Weather(silent=farm.addresses[::10])),
+        ):
+            relay.weather(weather)
+            client = Client(addresses, farm.port, file)
+            with _meter(resource.RUSAGE_SELF) as cost:
+                answered = await client.sweep()
+            found = cost(answered)
+            await client.executor.close()
+            late = statistics.quantiles(client.times, n=100)[98]
+            _fault_row(f"Kraken, {label}", found, len(addresses), late)
             if shutil.which("ipmipower"):
-                name, answered = "ipmipower", _ipmipower(addresses)
-            else:
-                name, answered = "ipmitool", _ipmitool(addresses)
-        costs.append(cost(answered))
-    return name, _median(costs)
+                theirs = ipmipower(addresses, farm.port)
+                _fault_row(f"ipmipower, {label}", theirs, len(addresses), None)
 
 
-def _ipmipower(addresses: Sequence[str]) -> int:
-    hosts = ",".join(f"{address}:{_PORT}" for address in addresses)
-    words = f"ipmipower -D LAN_2_0 -I 3 -l ADMIN -W opensesspriv -u admin -p secret -s -h {hosts}"
-    done = subprocess.run(words.split(), capture_output=True, text=True, check=False)
-    return sum(line.endswith((": on", ": off")) for line in done.stdout.splitlines())
-
-
-def _ipmitool(addresses: Sequence[str]) -> int:
-    words = f"xargs -P32 -I@ ipmitool -I lanplus -C 3 -p {_PORT} -U admin -P secret -H @ power status"
-    done = subprocess.run(
-        words.split(), input="\n".join(addresses), capture_output=True, text=True, check=False
+async def many(farm: Farm, file: Path) -> None:
+    """4,096 in one process: warm sweeps, memory, and what polling them costs."""
+    size = len(farm.addresses)
+    if shutil.which("ipmipower"):
+        theirs = ipmipower(farm.addresses, farm.port, "-F 1024")
+        print(f"\n{size} BMCs\nipmipower -F 1024: {theirs.wall_s:.2f} s, {theirs.answered} answered")
+    before = _memory_mib()
+    client = Client(farm.addresses, farm.port, file)
+    answered = await client.sweep()
+    print(f"cold sweep: {answered} answered, {_memory_mib() - before:.0f} MiB more than before")
+    warm = []
+    for _ in range(5):
+        with _meter(resource.RUSAGE_SELF) as cost:
+            answered = await client.sweep()
+        warm.append(cost(answered))
+    found = _median(warm)
+    share = found.cpu_s / POLL_S
+    print(f"warm sweep: {found.wall_s:.2f} s, {found.answered} answered, {_memory_mib() - before:.0f} MiB")
+    print(
+        f"polled every {POLL_S:g} s: {100 * share:.1f} % of a core ({1e6 * found.cpu_s / size:.0f} µs a poll)"
     )
-    return done.stdout.count("Chassis Power is")
+    await client.executor.close()
 
 
-@contextmanager
-def simulators(scratch: Path, addresses: Sequence[str]) -> Iterator[None]:
-    """Run an ipmi_sim process for each address; all are ended on leaving."""
-    (scratch / "bmc.emu").write_text(_MC)
-    processes = []
-    try:
-        for number, address in enumerate(addresses):
-            config, state = scratch / f"lan{number}.conf", scratch / f"state{number}"
-            config.write_text(_LAN.format(address=address, port=_PORT, number=number))
-            state.mkdir()
-            words = ["ipmi_sim", "-c", config, "-f", scratch / "bmc.emu", "-s", state, "-n"]
-            quiet = subprocess.DEVNULL
-            processes.append(subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet))
-        for address in addresses:
-            _wait_until_bound(address)
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.wait()
+class Client:
+    """Kraken's executor on these BMCs. `times`: when each healthy one answered, since its sweep began."""
+
+    def __init__(self, addresses: Sequence[str], port: int, file: Path) -> None:
+        self.nodes = {
+            f"n{i}": NodeFacts(f"n{i}", {"bmc.address": a, "bmc.port": port, "bmc.credential": "lab"})
+            for i, a in enumerate(addresses)
+        }
+        self.executor = IpmiExecutor(Credentials(file))
+        self.times: list[float] = []
+        self._look = Discovery("bench", "look", (), Action("ipmi", "power_status", file.parent))
+
+    async def sweep(self) -> int:
+        """Ask all; how many answered."""
+        began, answered = time.perf_counter(), 0
+        self.times.clear()
+
+        def report(results: Sequence[NodeResult]) -> None:
+            nonlocal answered
+            good = sum(result.outcome is Outcome.OK for result in results)
+            answered += good
+            self.times += [time.perf_counter() - began] * good
+
+        run = Run("bench", self._look, tuple(self.nodes), time.time(), 60.0)
+        await self.executor.discover(run, self.nodes, report)
+        return answered
 
 
-def _wait_until_bound(address: str) -> None:
-    for _ in range(400):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((address, _PORT))
-            except OSError:
-                return
-        time.sleep(0.025)
-    raise SystemExit(f"ipmi_sim did not open {address}:{_PORT}")
+def ipmipower(addresses: Sequence[str], port: int, *more: str) -> Cost:
+    """The peer, once."""
+    hosts = ",".join(f"{address}:{port}" for address in addresses)
+    with _meter(resource.RUSAGE_CHILDREN) as cost:
+        words = [*PEER.split(), *" ".join(more).split(), "-h", hosts]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return cost(sum(line.endswith((": on", ": off")) for line in done.stdout.splitlines()))
 
 
 @contextmanager
@@ -194,6 +198,28 @@ def _median(costs: Sequence[Cost]) -> Cost:
         statistics.median(c.cpu_s for c in costs),
         min(c.answered for c in costs),
     )
+
+
+def _row(label: str, found: Cost, peer: Cost | None, size: int) -> None:
+    ratio = f"{found.wall_s / peer.wall_s:9.2f}{found.cpu_s / peer.cpu_s:9.2f}" if peer is not None else ""
+    print(f"{label:24}{found.wall_s:10.4f}{1e6 * found.cpu_s / size:12.0f}{found.answered:10d}{ratio}")
+
+
+def _fault_row(label: str, found: Cost, size: int, late_s: float | None) -> None:
+    late = f"{late_s:15.3f}" if late_s is not None else ""
+    print(f"{label:36}{found.wall_s:10.3f}{1e6 * found.cpu_s / size:12.0f}{found.answered:10d}{late}")
+
+
+def _memory_mib() -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _allow_files() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """BMCs that speak IPMI over LAN as a test says: also what no good one would.
 
-Lives here: fakes of our own with scripted faults. What many real simulators and a bad network are to
-tests and benchmarks lives beside them. Tests and benchmarks import it; no room of Kraken does.
+Lives here: fakes of our own with scripted faults, and beside them `farm`, thousands of real simulators in
+few processes, and `relay`, a bad network in front of them. `kraken.testing.cluster` has one simulator per
+BMC instead, with a node behind each; take that one where a node matters. Tests and benchmarks import it;
+no room of Kraken does.
 """
 
 from kraken.testing.ipmi.chassis import Chassis
