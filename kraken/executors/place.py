@@ -66,11 +66,13 @@ class LoginRefused:
 
     Attributes:
         tried: something was sent; if not, it may not be, and nothing is known of the BMC.
+        mend: what to do about a credential, when it is not its user that is at fault.
     """
 
     reach: Reach
     text: str
     tried: bool = True
+    mend: str = "correct it, or the user in the BMC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import pyghmi.ipmi.private.session as session
 import pytest
 
 from kraken.executors.ipmi import wire
+from kraken.executors.ipmi.refusals import refusal_of
 from kraken.executors.ipmi.verbs import BOOT_DEVICE, POWER
 from kraken.executors.place import Reach
 
@@ -49,6 +50,10 @@ def test_the_version_installed_is_the_version_pinned() -> None:
         ("_xmit_packet", ["self", "retry", "delay_xmit", "timeout"]),
         ("_req_priv_level", ["self"]),
         ("_got_channel_auth_cap", ["self", "response"]),
+        ("_got_rmcp_response", ["self", "data"]),
+        ("_got_rakp2", ["self", "data"]),
+        ("_parse_ipmi_payload", ["self", "payload"]),
+        ("login", ["self"]),
         ("_get_session_challenge", ["self"]),
         ("_handle_ipmi_packet", ["self", "data", "sockaddr", "qent"]),
         ("_open_rmcpplus_request", ["self"]),
@@ -97,13 +102,17 @@ def test_the_states_of_a_login_are_called_as_the_wire_calls_them() -> None:
     assert 'self.sessioncontext = "EXPECTINGRAKP2"' in text
     assert 'self.sessioncontext = "EXPECTINGRAKP4"' in text
     assert "self._req_priv_level()" in source("_got_rakp4")
+    assert "if self.attemptedhash == 256:" in source("_got_rmcp_response")
 
 
 def test_the_attributes_the_wire_sets_are_those_pyghmi_reads() -> None:
     text = inspect.getsource(Session)
-    names = "incommand lastpayload logged logging logoutexpiry localsid rmcptag sockaddr allsockaddrs"
+    names = (
+        "incommand lastpayload logged logging logoutexpiry localsid rmcptag sockaddr allsockaddrs forbidsock "
+        "logontries privlevel autopriv sequencenumber attemptedhash authtype kgo"
+    )
 
-    for name in [*names.split(), "forbidsock", "logontries", "privlevel", "autopriv", "sequencenumber"]:
+    for name in names.split():
         assert f"self.{name}" in text, name
 
 
@@ -115,14 +124,16 @@ def test_the_attributes_the_wire_sets_are_those_pyghmi_reads() -> None:
         (f"{constants.rmcp_codes[0xF]} reported in RAKP4", Reach.BAD_CREDENTIALS),
         ("Invalid RAKP4 integrity code (wrong Kg?)", Reach.BAD_CREDENTIALS),
         (f"{constants.rmcp_codes[0xA]} in RAKP2", Reach.BAD_CREDENTIALS),
+        (f"{constants.rmcp_codes[0xC]} in RAKP2", Reach.BAD_CREDENTIALS),
         (constants.rmcp_codes[1], Reach.BUSY),
         (constants.rmcp_codes[0xB], Reach.BUSY),
         (constants.rmcp_codes[0x11], Reach.REFUSED),
+        (f"{constants.rmcp_codes[2]} in RAKP2", Reach.REFUSED),
         ("Unrecognized RMCP code 99", Reach.REFUSED),
     ],
 )
 def test_the_sentences_of_a_failed_login_are_understood(error: str, reach: Reach) -> None:
-    assert wire._why(error).reach is reach
+    assert refusal_of(error).reach is reach
 
 
 def test_the_fixed_sentences_are_still_pyghmis() -> None:

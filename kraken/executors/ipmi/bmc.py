@@ -13,6 +13,7 @@ from typing import Final
 
 from kraken.executors.ipmi.gate import Gate, Ticket
 from kraken.executors.ipmi.ports import Clock, Opener, Session, Timer
+from kraken.executors.ipmi.silence import meaning_of_silence, seconds
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
@@ -90,12 +91,10 @@ class Bmc:
         if order.begun:
             order.answer(self._unacknowledged(order, after_s))
         elif order is not self._order:
-            text = (
-                f"BMC {self.place} was not free within {_seconds(after_s)}: an earlier request is still out"
-            )
+            text = f"BMC {self.place} was not free within {seconds(after_s)}: an earlier request is still out"
             order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False))
         elif self._ticket is not None and self._session is None:
-            text = f"no turn to log in to BMC {self.place} came within {_seconds(after_s)}: too many at once"
+            text = f"no turn to log in to BMC {self.place} came within {seconds(after_s)}: too many at once"
             order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False))
         else:
             order.answer(self._silence(after_s))
@@ -158,6 +157,7 @@ class Bmc:
         if not self._order.wanted:
             self._done()
             return
+        self._steps, self._index = (), 0  # none is under way while it logs in
         refused = self._check(self.place)
         if refused is None:
             self._attempt += 1
@@ -308,7 +308,7 @@ class Bmc:
         text = f"BMC {self.place} refused: {refused.text}"
         outcome = Outcome.FAILED
         if refused.reach is Reach.BAD_CREDENTIALS:
-            text += f" (credential '{login.credential}'): correct it, or the user in the BMC"
+            text += f" (credential '{login.credential}'): {refused.mend}"
         elif refused.reach is Reach.NO_ANSWER:
             text, outcome = f"BMC {self.place}: {refused.text}", Outcome.UNREACHABLE
         answer = Answer(refused.reach, outcome, message=text, is_news=refused.tried)
@@ -341,32 +341,16 @@ class Bmc:
         self._last_failure = answer
 
     def _silence(self, after_s: float) -> Answer:
-        """Who did not answer, how hard it was asked, and what to look at."""
-        session = self._session
-        if session is not None and session.error:
-            text = f"cannot be sent to: {session.error}; check the route to the BMC network"
-        elif session is None or session.heard_at is None:
-            count = session.packets if session is not None else 0
-            tries = f"{count} login request{'s' * (count != 1)} in " if count else ""
-            text = (
-                f"does not answer ({tries}{_seconds(after_s)}): check its cable, its power, bmc.address, "
-                "and that IPMI over LAN is enabled"
-            )
-        elif self._steps_under_way():
-            text = f"let us log in and did not answer for {_seconds(after_s)}: reset the BMC if that lasts"
-        else:
-            text = f"answered and did not let us log in within {_seconds(after_s)}: overloaded or filtered"
+        in_command = self._ticket is None and self._index < len(self._steps)
+        text = meaning_of_silence(self._session, in_command, after_s)
         return Answer(Reach.NO_ANSWER, Outcome.UNREACHABLE, message=f"BMC {self.place} {text}")
 
     def _unacknowledged(self, order: Order, after_s: float) -> Answer:
         text = (
-            f"BMC {self.place} did not acknowledge {order.verb.name} within {_seconds(after_s)}: "
+            f"BMC {self.place} did not acknowledge {order.verb.name} within {seconds(after_s)}: "
             "it may have happened; look at the power before asking again"
         )
         return Answer(Reach.NO_ANSWER, Outcome.TIMEOUT, message=text)
-
-    def _steps_under_way(self) -> bool:
-        return self._ticket is None and self._index < len(self._steps)
 
     def _keep_alive(self) -> None:
         assert self._session is not None
@@ -398,7 +382,3 @@ class Bmc:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-
-
-def _seconds(duration_s: float) -> str:
-    return f"{round(duration_s, 1):g} s"

@@ -27,6 +27,7 @@ class Session(Protocol):
     heard_at: float | None
     packets: int
     error: str
+    strange_port: int
 
     def send(
         self, netfn: int, command: int, data: Sequence[int], on_reply: Callable[[Reply], None]

@@ -1,4 +1,4 @@
-"""The one file that touches pyghmi, and the private names of it that a loop of our own needs.
+"""The one file that drives pyghmi, and the private names of it that a loop of our own needs.
 
 pyghmi 1.6.19 speaks the protocol (handshake, keys, frames); it does not get to open sockets, keep
 time, repeat a command, block, or decide when to give up: used as it comes it stalls, logs in
@@ -15,12 +15,12 @@ import contextlib
 import logging
 import random
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-import pyghmi.ipmi.private.constants as pyghmi_constants
 import pyghmi.ipmi.private.session as pyghmi_session
 
+from kraken.executors.ipmi.refusals import refusal_of
 from kraken.executors.ipmi.words import Login, Reply
 from kraken.executors.place import LoginRefused, Place, Reach
 
@@ -32,6 +32,9 @@ OnReply = Callable[[Reply], None]
 _SESSIONS_PER_SOCKET: Final = 64
 _RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 _PACKETS_PER_WAKEUP: Final = 256
+_SUITE_256, _SUITE_SHA1 = 17, 3  # what pyghmi offers, in this order
+_NO_SLOT: Final = (0x01, 0x0B)  # RMCP+ status codes: IPMI 2.0, table 13-15
+_TOO_HIGH: Final = 0x0A
 _REPEAT_S: Final = (0.5, 1.0, 2.0, 2.0, 2.0)
 """Pauses before a login request is repeated. A slow BMC needs up to a second for one handshake
 step, and each repetition of one costs it a whole new handshake, so these are not shorter."""
@@ -109,11 +112,20 @@ class Wire:
             link = links.get(sender)
             if link is not None:
                 link.received(packet)
+            else:
+                _note_strange_port(links.values(), sender)
 
     def _tell(self) -> None:
         due, self._due = self._due, []
         for what in due:
             what()
+
+
+def _note_strange_port(links: Iterable[Link], sender: tuple[Any, ...]) -> None:
+    """Keep from which port an address speaks that is asked at another, if one BMC only is meant."""
+    meant = [link for link in links if link.place.host == sender[0]]
+    if len(meant) == 1 and meant[0].heard_at is None:
+        meant[0].strange_port = int(sender[1])
 
 
 class Link:
@@ -123,6 +135,8 @@ class Link:
         heard_at: loop time of the last packet from the BMC, of any kind; None while it is silent.
         packets: sent so far to log in.
         error: what the kernel said of the last packet, "" when it took it.
+        strange_port: another port of its address that spoke to us, 0 while none did. It is not heard: more
+            than one BMC may be behind an address.
     """
 
     def __init__(
@@ -134,6 +148,7 @@ class Link:
         self.heard_at: float | None = None
         self.packets = 0
         self.error = ""
+        self.strange_port = 0
         self.wire = wire
         self._on_login: OnLogin | None = on_login
         self._session: Any = None
@@ -141,6 +156,14 @@ class Link:
         self._repeats = 0
         self._on_reply: OnReply | None = None
         self._request: tuple[int, int, Sequence[int]] | None = None
+
+    @property
+    def cipher_suite(self) -> int | None:
+        """The cipher suite of the session (IPMI 2.0, table 22-20); None while none stands."""
+        session = self._session
+        if session is None or not session.logged:
+            return None
+        return _SUITE_256 if session.attemptedhash == 256 else _SUITE_SHA1
 
     def begin(self) -> None:
         """Send the first packet of the login."""
@@ -193,6 +216,8 @@ class Link:
         self.heard_at = self.wire.loop.time()
         session = self._session
         if session is None or len(packet) < 16 or packet[0] != 6 or packet[2:4] != b"\xff\x07":
+            return
+        if packet[4] != session.authtype:  # of IPMI 1.5 and unsigned: pyghmi would take its sequence number
             return
         try:
             session._handle_ipmi_packet(bytearray(packet), self.place.sockaddr, (packet, self.place, None))
@@ -322,8 +347,30 @@ class _Session(pyghmi_session.Session):  # type: ignore[misc]
             self.privlevel = 3
             self.link.wire.later(self._request_privilege)
         else:
-            text = f"privilege level {self.privlevel} is not granted to the user"
+            text = (
+                f"privilege level {self.privlevel} is not granted to the user: "
+                "grant it in the BMC, or declare a lower bmc.privilege"
+            )
             self.link.logged_in(LoginRefused(Reach.REFUSED, text))
+
+    def _got_rmcp_response(self, data: Sequence[int]) -> Any:
+        if len(data) > 1 and data[0] == self.rmcptag and data[1] in _NO_SLOT:
+            self.attemptedhash = 1  # or it would ask a BMC without room once more, with the other suite
+        return super()._got_rmcp_response(data)
+
+    def _got_rakp2(self, data: Sequence[int]) -> Any:
+        ours = self.sessioncontext == "EXPECTINGRAKP2" and len(data) > 1 and data[0] == self.rmcptag
+        if ours and data[1] == _TOO_HIGH and self.privlevel == 4 and self.autopriv:
+            self.privlevel = 3  # pyghmi tries operator after other codes, but not after the one for this
+            self.login()
+            return None
+        return super()._got_rakp2(data)
+
+    def _parse_ipmi_payload(self, payload: bytearray) -> Any:
+        """Drop a message with a wrong checksum, which pyghmi believes: a BMC's defect is no state."""
+        if sum(payload[:3]) & 0xFF or sum(payload[3:]) & 0xFF:
+            return None
+        return super()._parse_ipmi_payload(payload)
 
     def _got_channel_auth_cap(self, response: dict[str, Any]) -> None:
         if response.get("code") == 0xCC:  # asks again at once, and would lose that reply
@@ -332,31 +379,9 @@ class _Session(pyghmi_session.Session):  # type: ignore[misc]
             super()._got_channel_auth_cap(response)
 
     def _get_session_challenge(self) -> None:
-        text = "it speaks IPMI 1.5 only, without encryption"
+        text = "it speaks IPMI 1.5 only, without encryption: enable IPMI 2.0 (RMCP+), or update its firmware"
         self.link.logged_in(LoginRefused(Reach.REFUSED, text))
 
     def _logged_on(self, response: dict[str, Any]) -> None:
         if "error" in response:
-            self.link.logged_in(_why(str(response["error"])))
-
-
-def _why(error: str) -> LoginRefused:
-    """Sort pyghmi's sentence about a failed login; it gives no code."""
-    for reach, text, marks in _LOGIN_ERRORS:
-        if any(error.startswith(mark) for mark in marks):
-            return LoginRefused(reach, text)
-    return LoginRefused(Reach.REFUSED, error)
-
-
-def _rmcp(*codes: int) -> tuple[str, ...]:
-    return tuple(pyghmi_constants.rmcp_codes[code] for code in codes)
-
-
-_LOGIN_ERRORS: Final = (
-    # RMCP+ status codes: IPMI 2.0, table 13-15.
-    (Reach.BAD_CREDENTIALS, "wrong user or password", ("Incorrect password provided", *_rmcp(0x0D, 0x0F))),
-    (Reach.BAD_CREDENTIALS, "wrong K_G key", ("Invalid RAKP4 integrity code",)),
-    (Reach.BAD_CREDENTIALS, "the user may not log in with this privilege", _rmcp(0x09, 0x0A)),
-    (Reach.BUSY, "no free session slot", _rmcp(0x01, 0x0B)),
-    (Reach.REFUSED, "no cipher suite in common (17 and 3 are offered)", _rmcp(0x04, 0x05, 0x06, 0x10, 0x11)),
-)
+            self.link.logged_in(refusal_of(str(response["error"]), has_kg=self.kgo is not None))

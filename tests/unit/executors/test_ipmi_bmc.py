@@ -97,6 +97,7 @@ class PlayedSession:
         self.heard_at: float | None = None
         self.packets = 3
         self.error = ""
+        self.strange_port = 0
         self.closed = False
         self._bmc = bmc
         self._last: tuple[tuple[int, int, tuple[int, ...]], Callable[[Reply], None]] | None = None
@@ -510,3 +511,43 @@ def test_silent_logins_do_not_keep_others_from_logging_in() -> None:
 
 def test_secrets_are_not_in_the_repr_of_a_login() -> None:
     assert "secret" not in repr(Login("lab", b"admin", b"secret", b"secret-too"))
+
+
+def test_a_later_login_that_gets_stuck_is_not_told_as_one_that_stood(stage: Stage) -> None:
+    stage.ask()
+    stage.played.mute_to_logins = True
+    opened = stage.played.open
+
+    def stuck(place: Place, login: Login, on_login: Callable[[LoginRefused | None], None]) -> PlayedSession:
+        session = opened(place, login, on_login)
+        session.heard_at = stage.clock.now
+        return session
+
+    stage.played.open = stuck  # type: ignore[method-assign]
+    answer = stage.ask(login=Login("other", b"admin", b"other"), wait_s=LIMITS.login_s + 1)
+
+    assert "answered and did not let us log in within 8 s" in answer.message
+
+
+def test_a_bmc_that_answers_from_another_port_is_told_so(stage: Stage) -> None:
+    stage.played.mute_to_logins = True
+    opened = stage.played.open
+
+    def elsewhere(
+        place: Place, login: Login, on_login: Callable[[LoginRefused | None], None]
+    ) -> PlayedSession:
+        session = opened(place, login, on_login)
+        session.strange_port = 40000
+        return session
+
+    stage.played.open = elsewhere  # type: ignore[method-assign]
+    answer = stage.ask(wait_s=LIMITS.login_s + 1)
+
+    assert (answer.reach, answer.outcome) == (Reach.NO_ANSWER, Outcome.UNREACHABLE)
+    assert "from port 40000, which is not where it was asked: correct bmc.port" in answer.message
+
+
+def test_what_to_mend_is_said_of_the_part_that_is_wrong(stage: Stage) -> None:
+    stage.played.refuses = LoginRefused(Reach.BAD_CREDENTIALS, "wrong K_G key", mend="correct its kg")
+
+    assert stage.ask().message.endswith("refused: wrong K_G key (credential 'lab'): correct its kg")

@@ -1,0 +1,52 @@
+"""Why a BMC did not let us in, and what to do about it, from what pyghmi says of a login that failed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyghmi.ipmi.private.constants as pyghmi_constants
+
+from kraken.executors.place import LoginRefused, Reach
+
+
+def refusal_of(error: str, has_kg: bool = True) -> LoginRefused:
+    """Sort pyghmi's sentence about a failed login; it gives no code.
+
+    Args:
+        has_kg: the credential has a K_G key.
+    """
+    if error.startswith(_WRONG_KG):  # the user's password was found right one step before
+        text = "wrong K_G key" if has_kg else "it has a K_G key, and we have none"
+        return LoginRefused(Reach.BAD_CREDENTIALS, text, mend="correct its kg, or the key in the BMC")
+    for reach, text, marks in _LOGIN_ERRORS:
+        if any(error.startswith(mark) for mark in marks):
+            return LoginRefused(reach, text)
+    return LoginRefused(Reach.REFUSED, f"it ended the login ({error}): update its firmware or reset it")
+
+
+def _rmcp(*codes: int) -> tuple[str, ...]:
+    return tuple(pyghmi_constants.rmcp_codes[code] for code in codes)
+
+
+_WRONG_KG: Final = "Invalid RAKP4 integrity code"
+_LOGIN_ERRORS: Final = (
+    # RMCP+ status codes: IPMI 2.0, table 13-15.
+    (Reach.BAD_CREDENTIALS, "wrong user or password", ("Incorrect password provided", *_rmcp(0x0D, 0x0F))),
+    (
+        Reach.BAD_CREDENTIALS,
+        "its user may not log in as operator, or as bmc.privilege says",
+        _rmcp(0x09, 0x0A),
+    ),
+    (Reach.BAD_CREDENTIALS, "the user name is of a length that it does not take", _rmcp(0x0C)),
+    (Reach.BUSY, "no free session slot: end the sessions of others, or reset the BMC", _rmcp(0x01, 0x0B)),
+    (
+        Reach.REFUSED,
+        "no cipher suite in common (17 and 3 are offered): enable one of them in the BMC",
+        _rmcp(0x04, 0x05, 0x06, 0x07, 0x10, 0x11),
+    ),
+    (
+        Reach.REFUSED,
+        "it forgot the login half way: it is overloaded, or has just restarted; reset it if that lasts",
+        _rmcp(0x02, 0x08),
+    ),
+)

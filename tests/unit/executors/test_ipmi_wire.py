@@ -1,0 +1,292 @@
+"""How the wire logs in and stays sane, against a fake BMC on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kraken.executors.ipmi.wire import Link, Wire
+from kraken.executors.ipmi.words import Login, Reply
+from kraken.executors.place import LoginRefused, Place, Reach, numeric_place
+from kraken.testing.ipmi import BENT_PACKETS, FakeBmc
+from kraken.testing.ipmi.chassis import CHASSIS_STATUS
+
+LAB = Login("lab", b"admin", b"secret")
+ON = b"\x01\x00\x40"
+
+
+class Talk:
+    """A wire and BMCs in one loop, which keeps what goes wrong in its callbacks."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.loop.set_exception_handler(lambda _, context: self.raised.append(context))
+        self.raised: list[dict[str, Any]] = []
+        self.wire = Wire(self.loop)
+        self.bmcs: list[FakeBmc] = []
+
+    async def add(self, address: str = "127.0.0.1", **more: Any) -> FakeBmc:
+        bmc = FakeBmc(address, **more)
+        await bmc.start()
+        bmc.chassis.power = True
+        self.bmcs.append(bmc)
+        return bmc
+
+    async def log_in(
+        self, bmc: FakeBmc, login: Login = LAB, within_s: float = 5.0
+    ) -> tuple[Link, LoginRefused | None]:
+        ended: asyncio.Future[LoginRefused | None] = self.loop.create_future()
+        link = self.wire.open(place_of(bmc), login, ended.set_result)
+        async with asyncio.timeout(within_s):
+            return link, await ended
+
+    async def status(self, link: Link) -> Reply:
+        answered: asyncio.Future[Reply] = self.loop.create_future()
+        link.send(*CHASSIS_STATUS, (), answered.set_result)
+        async with asyncio.timeout(5.0):
+            return await answered
+
+    async def close(self) -> None:
+        self.wire.close()
+        await asyncio.sleep(0)
+        for bmc in self.bmcs:
+            await bmc.stop()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("did not come to pass")
+
+
+def place_of(bmc: FakeBmc) -> Place:
+    place = numeric_place(bmc.address, bmc.port)
+    assert place is not None
+    return place
+
+
+def talk(what: Callable[[Talk], Coroutine[Any, Any, None]]) -> None:
+    """Run it in a loop of its own; nothing may have been raised inside a callback."""
+
+    async def run() -> None:
+        one = Talk()
+        try:
+            await what(one)
+        finally:
+            await one.close()
+
+        assert one.raised == []
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("offered", "used"), [((0, 1, 2, 3, 17), 17), ((17,), 17), ((1, 2, 3), 3)])
+@pytest.mark.parametrize("kg", [None, "a-bmc-key"])
+def test_suite_17_is_used_where_it_is_offered_and_else_3(
+    offered: tuple[int, ...], used: int, kg: str | None
+) -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add(suites=offered, kg=kg)
+        login = Login("lab", b"admin", b"secret", kg=None if kg is None else kg.encode())
+        link, refused = await one.log_in(bmc, login)
+
+        assert (refused, link.cipher_suite, bmc.desk.logins) == (None, used, [used])
+        assert (await one.status(link)).data == ON
+
+        link.close()
+
+        assert link.cipher_suite is None
+
+    talk(what)
+
+
+def test_a_bmc_on_an_ipv6_address_is_asked_like_any_other() -> None:
+    async def what(one: Talk) -> None:
+        try:
+            bmc = await one.add("::1")
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        link, refused = await one.log_in(bmc)
+
+        assert refused is None
+        assert (await one.status(link)).data == ON
+
+    talk(what)
+
+
+@pytest.mark.parametrize(
+    ("bmc", "login", "reach", "told", "mend"),
+    [
+        ({"users": {"admin": ("other", 4)}}, LAB, Reach.BAD_CREDENTIALS, "wrong user or password", "user"),
+        ({"users": {"root": ("secret", 4)}}, LAB, Reach.BAD_CREDENTIALS, "wrong user or password", "user"),
+        ({"users": {"admin": ("secret", 2)}}, LAB, Reach.BAD_CREDENTIALS, "bmc.privilege", "user"),
+        ({"kg": "key"}, LAB, Reach.BAD_CREDENTIALS, "it has a K_G key, and we have none", "kg"),
+        (
+            {"kg": "key", "suites": (3,)},
+            Login("lab", b"admin", b"secret", kg=b"other"),
+            Reach.BAD_CREDENTIALS,
+            "wrong K_G key",
+            "kg",
+        ),
+        ({"slots": 0}, LAB, Reach.BUSY, "no free session slot: end the sessions", "user"),
+        ({"suites": (0, 1, 2)}, LAB, Reach.REFUSED, "no cipher suite in common (17 and 3 are", "user"),
+    ],
+)
+def test_a_refused_login_says_why_and_what_to_mend(
+    bmc: dict[str, Any], login: Login, reach: Reach, told: str, mend: str
+) -> None:
+    async def what(one: Talk) -> None:
+        _, refused = await one.log_in(await one.add(**bmc), login)
+
+        assert refused is not None
+        assert (refused.reach, told in refused.text, mend in refused.mend) == (reach, True, True), refused
+
+    talk(what)
+
+
+def test_a_user_who_may_only_operate_is_let_in_as_operator() -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add(users={"admin": ("secret", 3)})
+        _, refused = await one.log_in(bmc)
+
+        assert (refused, bmc.desk.logins) == (None, [17])
+
+    talk(what)
+
+
+def test_a_bmc_without_room_is_asked_once() -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add(slots=0)
+        answers: list[bytes] = []
+
+        def note(packet: bytes) -> list[bytes]:
+            answers.append(packet)
+            return [packet]
+
+        bmc.faults.bend_packet = note
+        await one.log_in(bmc)
+
+        assert len(answers) == 2, "its capabilities, and one refusal"
+
+    talk(what)
+
+
+def test_a_bmc_of_ipmi_15_is_told_apart() -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add()
+        bmc.faults.only_15 = True
+        _, refused = await one.log_in(bmc)
+
+        assert refused is not None
+        assert "IPMI 1.5 only, without encryption: enable IPMI 2.0" in refused.text
+
+    talk(what)
+
+
+def test_an_answer_from_another_port_is_not_believed_and_is_told() -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add()
+        bmc.faults.other_port = True
+        link = one.wire.open(place_of(bmc), LAB, lambda _: None)
+        await until(lambda: bool(link.strange_port))
+
+        assert link.strange_port not in (0, bmc.port)
+        assert (link.heard_at, bmc.desk.logins) == (None, [])
+
+    talk(what)
+
+
+@pytest.mark.parametrize("kind", BENT_PACKETS)
+def test_nonsense_before_each_true_answer_hinders_no_session_that_stands(kind: str) -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add()
+        link, refused = await one.log_in(bmc)
+        bmc.faults.bend_packet = lambda packet: [*BENT_PACKETS[kind](packet), packet, packet]
+
+        assert refused is None
+        assert [(await one.status(link)).data for _ in range(3)] == [ON] * 3
+
+    talk(what)
+
+
+def test_a_message_with_a_wrong_checksum_is_no_state_though_it_is_signed() -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add()
+        link, _ = await one.log_in(bmc)
+        answers: list[Reply] = []
+        bmc.faults.bend_message = lambda message: message[:-1] + bytes([message[-1] ^ 0xFF])
+        link.send(*CHASSIS_STATUS, (), answers.append)
+        await until(lambda: bmc.count(CHASSIS_STATUS) == 1)
+        await asyncio.sleep(0.05)
+
+        assert answers == []
+
+        bmc.faults.bend_message = None
+        link.repeat()
+        await until(lambda: bool(answers))
+
+        assert [answer.data for answer in answers] == [ON]
+
+    talk(what)
+
+
+def bent(packet: bytes, luck: random.Random) -> bytes:
+    """Random octets, or a packet with some of its own changed, cut off, doubled or joined by others."""
+    if luck.random() < 0.2:
+        return luck.randbytes(luck.randrange(80))
+    octets = bytearray(packet)
+    for _ in range(luck.randrange(1, 6)):
+        if octets:
+            octets[luck.randrange(len(octets))] = luck.randrange(256)
+    if luck.random() < 0.3:
+        del octets[luck.randrange(len(octets) + 1) :]
+    if luck.random() < 0.3:
+        octets += luck.randbytes(luck.randrange(20))
+    return bytes(octets)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32))
+def test_bent_packets_in_a_login_raise_nothing_and_touch_no_other_session(seed: int) -> None:
+    luck = random.Random(seed)
+
+    async def what(one: Talk) -> None:
+        good, bad = await one.add(), await one.add()
+        other, refused = await one.log_in(good)
+        assert refused is None
+        bad.faults.bend_packet = lambda packet: [bent(packet, luck), packet]
+        link = one.wire.open(place_of(bad), LAB, lambda _: None)
+        for _ in range(10):
+            await asyncio.sleep(0)
+            link.received(bent(b"\x06\x00\xff\x07\x06" + luck.randbytes(40), luck))
+
+        assert [(await one.status(other)).data for _ in range(2)] == [ON, ON]
+
+    talk(what)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32))
+def test_bent_packets_never_become_an_answer_of_a_session_that_stands(seed: int) -> None:
+    luck = random.Random(seed)
+
+    async def what(one: Talk) -> None:
+        bmc = await one.add()
+        link, refused = await one.log_in(bmc)
+        assert refused is None
+        bmc.faults.bend_packet = lambda packet: [
+            *(changed for changed in (bent(packet, luck) for _ in range(5)) if changed[:-1] != packet[:-1]),
+            packet,
+        ]
+
+        assert [await one.status(link) for _ in range(4)] == [Reply(0, ON)] * 4
+
+    talk(what)
