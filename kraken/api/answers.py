@@ -81,16 +81,22 @@ class PlannerCache(TypedDict):
 
 
 class LimitUse(TypedDict):
-    """A limit of the configuration, and how much of it is in use, all its groups together.
+    """A limit of the configuration, and how much of it is in use, all its counts together.
 
     `in_flight` nodes have a place, `watts` are what they are counted to draw, `waiting` nodes wait.
+    `in_flight_max`, `per_second` and `watts_max` are what each count may have; null: no such measure.
+    `mutations` are those it counts; none: it holds nothing back.
     """
 
     name: str
     counts: list[str]
     by: str
+    mutations: list[str]
     in_flight: int
+    in_flight_max: int | None
+    per_second: float | None
     watts: float
+    watts_max: float | None
     waiting: int
 
 

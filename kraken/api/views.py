@@ -13,6 +13,7 @@ from kraken.engine.doubt import is_stale
 from kraken.engine.progress import Progress
 from kraken.engine.turns import Use
 from kraken.errors import ModuleError
+from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold, standing
 from kraken.model.module import Condition, Discovery, KrakenModule, Mutation, Variable
 from kraken.model.node import Record
@@ -42,19 +43,23 @@ def health(daemon: Daemon) -> answers.Health:
             "refused": [{"file": p.file, "error": str(p)} for p in daemon.problems],
         },
         "runs": len(collector.engine.batches.active),
-        "limits": [_limit(use) for use in collector.engine.batches.turns.uses(now)],
+        "limits": [_limit(use, collector.catalog) for use in collector.engine.batches.turns.uses(now)],
         "planner": {"entries": cache.entries, "hits": cache.hits, "misses": cache.misses},
     }
 
 
-def _limit(use: Use) -> answers.LimitUse:
+def _limit(use: Use, catalog: Catalog) -> answers.LimitUse:
     limit = use.limit
     return {
         "name": limit.name,
         "counts": list(limit.counts),
         "by": limit.by or "",
+        "mutations": [key for key, mutation in catalog.mutations.items() if limit.concerns(mutation)],
         "in_flight": use.in_flight,
+        "in_flight_max": limit.in_flight,
+        "per_second": limit.per_second,
         "watts": use.watts,
+        "watts_max": limit.watts,
         "waiting": use.waiting,
     }
 

@@ -40,6 +40,12 @@ RUNS = (
     Column("FOR"),
 )
 REFUSED = (Column("FILE", wraps=True, lines_max=2), Column("WHY", wraps=True, lines_max=2))
+LIMITS = (
+    Column("LIMIT"),
+    Column("ALLOWS", wraps=True, lines_max=2),
+    Column("UNDER WAY", right=True),
+    Column("WAITING", right=True),
+)
 HOLDS = (
     Column("NODESET", wraps=True, lines_max=2),
     Column("OWNER"),
@@ -95,6 +101,24 @@ def run_row(run: dict[str, Any]) -> list[str | Cell]:
         f"{size(nodeset):,}",
         nodeset,
         f"{span(elapsed)} of {span(run.get('timeout_s', 0))}",
+    ]
+
+
+def limit_row(limit: dict[str, Any]) -> list[str | Cell]:
+    """A row of LIMITS: what each of its counts may have, and how many nodes count and wait in all."""
+    name, by = str(limit.get("name", "")), str(limit.get("by") or "")
+    if not limit.get("mutations"):
+        counts = ", ".join(map(str, limit.get("counts", [])))
+        return [name, Cell(f"counts nothing: no loaded mutation is {counts}", "bad"), "0", "0"]
+    most, rate, watts = (limit.get(key) for key in ("in_flight_max", "per_second", "watts_max"))
+    allows = [f"{most:,} under way"] if most is not None else []
+    allows += [f"{rate:g} per second"] if rate is not None else []
+    allows += [f"{watts:,.0f} W"] if watts is not None else []
+    return [
+        name,
+        ", ".join(allows) + (f" for each {by}" if by else ""),
+        f"{limit.get('in_flight', 0):,}",
+        f"{limit.get('waiting', 0):,}",
     ]
 
 

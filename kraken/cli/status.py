@@ -12,11 +12,13 @@ from kraken.cli.output import NO_NODES, Output, clock, count, span
 from kraken.cli.rows import (
     FOLDED_SHORT,
     HOLDS,
+    LIMITS,
     REFUSED,
     RUNS,
     by_trouble,
     fold_rows,
     hold_row,
+    limit_row,
     refused_row,
     run_row,
 )
@@ -29,8 +31,9 @@ from kraken.cli.session import Session, pass_session
 def status(session: Session, form: str) -> None:
     """The cluster on one screen.
 
-    Nodes by cause and reason, what runs now, holds, and Kraken modules that were refused. On a
-    terminal only as many lines as fit; `kraken explain --all` and `kraken runs --active` show all.
+    Nodes by cause and reason, what runs now, limits that make nodes wait or count nothing, holds, and
+    Kraken modules that were refused. On a terminal only as many lines as fit; `kraken explain --all`
+    and `kraken runs --active` show all.
 
     \b
     CONVERGED       as declared, or nothing is declared
@@ -57,6 +60,7 @@ def status(session: Session, form: str) -> None:
 def _show_status(output: Output, answer: dict[str, Any]) -> None:
     health, folded, runs = answer["health"], answer["folded"], answer["runs"]
     holds = [hold for hold in answer["holds"] if hold.get("nodeset") != "*"]
+    limits = [one for one in health.get("limits", []) if one.get("waiting") or not one.get("mutations")]
     refused = health.get("modules", {}).get("refused", [])
     output.line(_headline(output, health))
     for freeze in answer["holds"]:
@@ -64,7 +68,7 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
             output.line(output.paint(_frozen(freeze), "bad"))
     if not health.get("nodes"):
         output.line(NO_NODES)
-    rooms = _rooms(output.height, len(folded), [len(runs), len(holds), len(refused)])
+    rooms = _rooms(output.height, len(folded), [len(runs), len(limits), len(holds), len(refused)])
     output.line()
     output.table(FOLDED_SHORT, fold_rows(by_trouble(folded)[: rooms[0]]))
     _say_more(output, len(folded) - rooms[0], "kraken explain --all")
@@ -72,14 +76,18 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
         output.line("\n" + output.paint("Running now", "strong"))
         output.table(RUNS, [run_row(run) for run in runs[: rooms[1]]])
         _say_more(output, len(runs) - rooms[1], "kraken runs --active")
+    if limits:
+        output.line("\n" + output.paint("Limits", "strong"))
+        output.table(LIMITS, [limit_row(limit) for limit in limits[: rooms[2]]])
+        _say_more(output, len(limits) - rooms[2], "kraken status -o json")
     if holds:
         output.line("\n" + output.paint("Held", "strong"))
-        output.table(HOLDS, [hold_row(hold) for hold in holds[: rooms[2]]])
-        _say_more(output, len(holds) - rooms[2], "kraken status -o json")
+        output.table(HOLDS, [hold_row(hold) for hold in holds[: rooms[3]]])
+        _say_more(output, len(holds) - rooms[3], "kraken status -o json")
     if refused:
         output.line("\n" + output.paint("Refused modules", "bad"))
-        output.table(REFUSED, [refused_row(module) for module in refused[: rooms[3]]])
-        _say_more(output, len(refused) - rooms[3], "kraken module list")
+        output.table(REFUSED, [refused_row(module) for module in refused[: rooms[4]]])
+        _say_more(output, len(refused) - rooms[4], "kraken module list")
 
 
 def _frozen(freeze: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from kraken.daemon.collector import (
     ValueChanged,
 )
 from kraken.daemon.events import EventLog
+from kraken.daemon.pacing import idle
 from kraken.daemon.performing import Performing
 from kraken.daemon.remembering import journal_of, note_of_step, remembered, trouble_of
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
@@ -385,6 +386,8 @@ class Daemon:
     def _tell_of_refused(self) -> None:
         for problem in self.problems:
             log.warning("Kraken module refused", extra={"error": str(problem)})
+        for limit in idle(self.collector.engine.settings.limits, self.collector.catalog):
+            log.warning("limit counts no mutation", extra={"limit": limit.name, "counts": limit.counts})
 
     def _spawn(self, work: Awaitable[None]) -> None:
         background = asyncio.ensure_future(work)

@@ -1,11 +1,13 @@
-"""The `limits:` of the configuration, read and checked."""
+"""The `limits:` of the configuration: read and checked, and which of them hold nothing back."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from kraken.engine.limit import DRAW_S, Limit
+from kraken.model.catalog import Catalog
 from kraken.model.document import Part
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -23,6 +25,12 @@ def read_limits(part: Part) -> tuple[Limit, ...]:
         LocatedError: says file, line and key, what was wrong and what is right.
     """
     return tuple(_limit(name, inner) for name, inner in part.items("a mapping of name to limit"))
+
+
+def idle(limits: Iterable[Limit], catalog: Catalog) -> list[Limit]:
+    """Limits that count no loaded mutation: a slip of the pen, or a module that is missing."""
+    mutations = catalog.mutations.values()
+    return [limit for limit in limits if not any(limit.concerns(mutation) for mutation in mutations)]
 
 
 def _limit(name: str, part: Part) -> Limit:

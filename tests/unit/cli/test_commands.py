@@ -211,6 +211,25 @@ def test_every_freeze_that_stands_is_shown(daemon: Call, kraken: Call, lab_rules
     assert shown.count("cooling") == 1
 
 
+def test_limits_that_hold_nodes_back_or_nothing_at_all_are_shown(
+    daemon: Call, kraken: Call, lab_rules: Any
+) -> None:
+    use = {"counts": ["phys_state=POWER_ON"], "by": "rack", "in_flight": 8, "watts": 0.0, "waiting": 1472}
+    measures = {"in_flight_max": 8, "per_second": 0.5, "watts_max": 12000.0}
+    busy = {"name": "rack-power", "mutations": ["power_ipmi.power_on"], **use, **measures}
+    calm = busy | {"name": "calm", "waiting": 0}
+    slip = busy | {"name": "slip", "waiting": 0, "mutations": [], "counts": ["phys_state=POWRON"]}
+    health = {"nodes": 5, "limits": [busy, calm, slip]}
+    daemon({"call": "GET /v1/health", "answer": health}, *lab_rules)
+    lines = kraken("status").out.splitlines()
+    told = {line.split()[0]: line for line in lines if line}
+
+    assert "8 under way, 0.5 per second, 12,000 W for each rack" in told["rack-power"]
+    assert told["rack-power"].split()[-2:] == ["8", "1,472"]
+    assert "counts nothing: no loaded mutation is phys_state=POWRON" in told["slip"]
+    assert "calm" not in told
+
+
 def test_an_unknown_group_is_a_slip_of_the_pen_by_either_name(daemon: Call, kraken: Call) -> None:
     daemon(problem("nodeset", 400) | {"call": "GET /v1/nodes"})
 
