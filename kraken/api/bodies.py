@@ -59,6 +59,12 @@ class NewHold(Selection, kw_only=True):
     for_s: float | None = None
 
 
+class Look(Selection, kw_only=True):
+    """`variable`: only what sees it is asked; null: everything that can look."""
+
+    variable: str | None = None
+
+
 class PowerOrder(Selection, kw_only=True):
     """`do`: on, off, cycle, reset or soft. `hold`: why the nodes are held first; null: they are not."""
 

@@ -164,15 +164,19 @@ async def explain(
 
 
 @post("/v1/discover", status_code=200, summary="Look now", responses=fails(404, 422))
-async def discover(operations: Operations, data: bodies.Selection) -> answers.Asked:
-    """Look at these nodes now."""
+async def discover(operations: Operations, data: bodies.Look) -> answers.Asked:
+    """Look at these nodes now, or only at one variable of theirs."""
     names = operations.select(data.nodeset, data.all)
+    known = operations.daemon.collector.catalog.variables
+    if data.variable is not None and data.variable not in known:
+        hint = nearest(data.variable, list(known))
+        raise DocumentError(f"unknown variable {data.variable!r}", key="variable", hint=hint)
     asked: dict[str, list[str]] = {}
     for start in range(0, len(names), LOOK_NODES):
         here = [
             name for name in names[start : start + LOOK_NODES] if name in operations.daemon.collector.table
         ]
-        asked |= operations.daemon.look(here)
+        asked |= operations.daemon.look(here, data.variable)
         await asyncio.sleep(0)
     return views.asked(asked)
 

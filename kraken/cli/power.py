@@ -143,7 +143,7 @@ def _status(session: Session, selection: dict[str, Any], form: str, patience: fl
     with Feed(session.client, selection.get("nodeset")) as feed:
         following = _Following(session, feed, selection, form, ASKED)
         if look:
-            session.client.send("POST", "/v1/discover", selection)
+            session.client.send("POST", "/v1/discover", {**selection, "variable": "phys_state"})
             rows = following.until(lambda row: _answered(row, began), patience)
         else:
             rows = following.until(_known, 0.0)
@@ -226,13 +226,18 @@ class _Following:
     def until(self, ending: Callable[[Row], Ending | None], patience: float) -> list[Row]:
         """The rows as they are when every node has ended, or time is up."""
         rows: list[Row] = []
+        away = False
         ticker = Ticker(shown=self._form == "table")
         while True:
+            asked = time.monotonic()
             try:
-                rows = _power_of(self._session, self._selection)["nodes"]
+                rows, away = _power_of(self._session, self._selection)["nodes"], False
             except DaemonAwayError as error:
-                ticker.clear()
-                complain(describe(error))
+                if not away:
+                    ticker.clear()
+                    complain(f"{describe(error)}; waiting for it to come back")
+                away = True
+            took = time.monotonic() - asked
             self._tell(rows, ending, ticker)
             left = [row for row in rows if row["node"] not in self._told]
             rest = self._began + patience - time.monotonic()
@@ -242,7 +247,8 @@ class _Following:
             stages = _counted(row["command"]["stage"] if row["command"] else "" for row in left)
             ticker.show(f"{len(rows) - len(left):,} of {count(len(rows), 'node')} {self._said.done}{stages}")
             self._feed.next(min(rest, LOOK_AGAIN_S))
-            time.sleep(min(CHUNK_S, max(0.0, rest)))
+            # An answer about thousands of nodes is work for the daemon: it has others to serve, too.
+            time.sleep(min(max(CHUNK_S, 3.0 * took), max(0.0, rest)))
 
     def _tell(self, rows: Sequence[Row], ending: Callable[[Row], Ending | None], ticker: Ticker) -> None:
         alike: dict[Ending, list[str]] = {}

@@ -144,9 +144,9 @@ class Daemon:
             self._perform(consequence, now)
         self._set_alarm(now)
 
-    def look(self, nodes: Sequence[str]) -> dict[str, list[str]]:
-        """Look at these nodes as soon as possible; node -> the discoveries that will."""
-        asked = self.collector.engine.look(nodes, self.clock())
+    def look(self, nodes: Sequence[str], variable: str | None = None) -> dict[str, list[str]]:
+        """Look at these nodes as soon as possible, as `Engine.look`; node -> the discoveries that will."""
+        asked = self.collector.engine.look(nodes, self.clock(), variable)
         self.accept(LookAt(()))
         return asked
 

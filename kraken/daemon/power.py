@@ -109,7 +109,9 @@ async def command_power(
         await operations.hold(names, hold, None, replace(request, yes=True))
     async with daemon.declaring:  # what is declared stays so until it is given
         daemon.collector.table.require(names)
-        mutations = await _check(operations, names, word, hold, request)
+        # Who has set a hold has been heard: only what makes it impossible may still end it here.
+        agreed = request if hold is None else replace(request, yes=True)
+        mutations = await _check(operations, names, word, hold, agreed)
         now = daemon.clock()
         engine = daemon.collector.engine
         repeated = [n for n, m in mutations.items() if engine.commands.repeats(engine.progress(n), m)]
@@ -228,7 +230,7 @@ def _wants_yes(found: Sequence[_Finding], word: str, hold: str | None, who: str)
         if unknown:
             reasons.append(f"nobody knows whether {fold(unknown)} has power")
     for nodes, text in _folded((f.node, _others(f.held, who)) for f in found).items():
-        reasons.append(f"{nodes} is held by {text}")
+        reasons.append(f"{nodes}: held by {text}")
     if len(found) > CONFIRM_ABOVE and not reasons:
         reasons.append(f"more than {CONFIRM_ABOVE} nodes want a yes")
     return reasons

@@ -153,8 +153,10 @@ class Engine:
             return self._path(progress)
         return self.planner.find_path_in(progress.class_, progress.state, cfg)
 
-    def look(self, nodes: Iterable[str], now: float) -> dict[str, list[str]]:
-        """Have these nodes looked at as soon as possible; gives back which discoveries will."""
+    def look(self, nodes: Iterable[str], now: float, variable: str | None = None) -> dict[str, list[str]]:
+        """Have these nodes (or only this variable of them) looked at as soon as possible; gives back
+        which discoveries will.
+        """
         asked: dict[str, list[str]] = {}
         for name in nodes:
             progress = self._progress.get(name)
@@ -162,7 +164,8 @@ class Engine:
                 continue  # declared just now, or gone; the new are looked at anyway
             asked[name] = []
             for watch in self._looks.watches(progress):
-                if self._looks.applicable(watch, progress):
+                sees = variable is None or any(o.variable == variable for o in watch.discovery.observes)
+                if sees and self._looks.applicable(watch, progress):
                     look = self._looks.look(progress, watch.discovery)
                     self._decider.queue(progress, look, now)
                     asked[name].append(watch.discovery.key)

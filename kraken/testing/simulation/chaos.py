@@ -20,6 +20,11 @@ from kraken.testing.simulation.delivery import Delivery, obedient
 from kraken.testing.simulation.domains import DOMAINS, Domain
 from kraken.testing.simulation.simulation import Simulation
 
+LATE_S_MAX = 180.0
+"""Nothing has effects later than twice this: a shutdown of 600 s that comes late must not disturb the calm
+in which every life ends.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
@@ -174,13 +179,14 @@ class Chaos:
             return Behaviour(3.0, Outcome.UNREACHABLE, False, "nobody answers")
         draw -= rates.mute
         if draw < rates.time_out:
-            return Behaviour(None, Outcome.TIMEOUT, rng.random() < 0.5)
+            late = rng.random() < 0.5
+            return Behaviour(None, Outcome.TIMEOUT, late and operator.timeout_s <= LATE_S_MAX)
         draw -= rates.time_out
         if draw < rates.lie and isinstance(operator, Mutation) and not operator.asserts:
             return Behaviour(effect=False)
         draw -= rates.lie
         if draw < rates.slow:
-            return Behaviour(rng.uniform(0.2, 2.0) * operator.timeout_s)
+            return Behaviour(rng.uniform(0.2, 2.0) * min(operator.timeout_s, LATE_S_MAX))
         return Behaviour()
 
     def _deliver(self, result: NodeResult) -> Delivery:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ class Flight:
     Attributes:
         open: nobody has seen or heard its end.
         draws_until: when it no longer draws; None until its executor has spoken.
+        over_at: when its executor is no longer waited for, of a node that is gone.
     """
 
     node: str
@@ -29,6 +32,7 @@ class Flight:
     seconds: float
     open: bool = True
     draws_until: float | None = None
+    over_at: float = math.inf
 
 
 class Pace:
@@ -48,6 +52,10 @@ class Pace:
                 attributes = self._watch.node(name).attribute_values()
                 group, draw = limit.group(attributes), limit.draw(attributes)
                 flights = self._flights.setdefault(group, [])
+                for silent in [f for f in flights if f.open and now >= f.over_at]:
+                    silent.open = False
+                    if silent.draws_until is None:
+                        silent.draws_until = silent.over_at + silent.seconds
                 flights[:] = [f for f in flights if f.open or now < (f.draws_until or 0.0)]
                 flight = Flight(name, mutation.key, draw.watts, draw.seconds)
                 self._need_room(limit, flights, flight, now)
@@ -67,8 +75,11 @@ class Pace:
         for flight in self._of(node, key):
             flight.open = False
 
-    def deleted(self, node: str, out: set[str], now: float) -> None:
-        """Of a node that is gone counts only what an executor still has."""
+    def deleted(self, node: str, out: Mapping[str, float], now: float) -> None:
+        """Of a node that is gone counts only what an executor still has (mutation -> until when)."""
+        for key, over_at in out.items():
+            for flight in self._of(node, key):
+                flight.over_at = over_at
         for key in {f.key for flights in self._flights.values() for f in flights if f.node == node}:
             if key not in out:
                 self.ended(node, key, now)

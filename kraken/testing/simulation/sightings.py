@@ -28,6 +28,7 @@ class Sightings:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self.number = 0
+        self._arrived = 0  # when the collector last heard of anything; what it starts then is newer
         self._touched: dict[tuple[str, str], int] = {}  # (node, variable): a mutation of it ended
         self._seen: dict[tuple[str, str, object], int] = {}  # (node, variable, stamp): how new the look was
         self._was_known: set[tuple[str, str]] = set()  # (node, variable)
@@ -40,6 +41,8 @@ class Sightings:
 
     def arriving(self) -> None:
         """What is known may become another."""
+        self.number += 1
+        self._arrived = self.number
         self._knowledge.clear()
 
     def starts(self, run: Run) -> None:
@@ -201,7 +204,7 @@ class Sightings:
             if variable.name not in known:
                 if place in self._was_known:
                     self._was_known.discard(place)
-                    self._unknowable[place] = self.number
+                    self._unknowable[place] = self._arrived
                 continue
             self._was_known.add(place)
             if self.newness(node, variable.name, node.dsc[variable.name]) < self._unknowable.get(place, -1):

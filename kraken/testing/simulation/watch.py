@@ -202,7 +202,12 @@ class Watch:
                     issue.reported = True  # where nothing can look, somebody has
 
     def _deleted(self, node: str) -> None:
-        out = {run.operator.key for (_, name), run in self._out.items() if name == node}
+        grace_s = self.simulation.settings.grace_s
+        out = {
+            run.operator.key: run.issued_at + run.timeout_s + grace_s
+            for (_, name), run in self._out.items()
+            if name == node
+        }
         self.pace.deleted(node, out, self.simulation.clock())
         for name, key in list(self._issues):
             if name == node:

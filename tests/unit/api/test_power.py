@@ -118,3 +118,14 @@ async def test_declaring_power_is_a_change_like_any(caller: Caller) -> None:
     assert answer["changed"] == 1
     assert answer["items"][0]["diff"] == {"phys_state": ["POWER_ON", "POWER_OFF"]}
     await row(caller, "POWER_OFF")
+
+
+async def test_a_look_can_be_of_one_variable_and_names_it_when_nobody_knows_it(caller: Caller) -> None:
+    await declared(caller)
+
+    asked = await caller.post("/v1/discover", {"nodeset": "n1", "variable": "phys_state"})
+    problem = await caller.problem("POST", "/v1/discover", {"nodeset": "n1", "variable": "phys_stat"})
+
+    assert asked["items"][0]["discoveries"] == ["power_ipmi.power_status"]
+    assert (problem["type"], problem["key"]) == ("document", "variable")
+    assert "phys_state" in problem["hint"]

@@ -149,7 +149,7 @@ async def test_the_hold_of_somebody_else_is_named_and_wants_a_yes(
 ) -> None:
     await operations.hold(["n1"], "my benchmark", None, Request("bob"))
 
-    with pytest.raises(UnconfirmedError, match=r"n1 is held by bob \(my benchmark\)"):
+    with pytest.raises(UnconfirmedError, match=r"n1: held by bob \(my benchmark\)"):
         await command_power(operations, ["n1"], "on", None, ALICE)
 
     await command_power(operations, ["n1"], "on", None, Request("bob"))

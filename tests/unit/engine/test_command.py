@@ -289,3 +289,12 @@ def test_every_word_is_a_mutation_over_either_protocol_and_can_be_found_again() 
             assert mutation.disruptive == (word != "on")
     assert power_by_hand("off", {"bmc.protocol": "snmp"}) is None
     assert by_hand("power_ipmi.power_off") is None
+
+
+def test_a_look_at_one_variable_asks_nobody_else(up: Bench) -> None:
+    up.wait(100)
+    while up.out("power_status"):
+        up.report("power_status", {"phys_state": "POWER_ON"})
+
+    assert up.engine.look(["n1"], up.now, "phys_state") == {"n1": ["power_ipmi.power_status"]}
+    assert set(up.engine.look(["n1"], up.now)["n1"]) > {"power_ipmi.power_status"}
