@@ -218,7 +218,7 @@ class Engine:
         self._dirty[node] = None
         self._steps.touch(progress, mutation)
         self._steps.forget(progress, mutation, self._owed)
-        self.batches.limits.resume(node, mutation, progress.attributes, now)
+        self.batches.limits.resume(node, mutation, progress.attributes, progress.unsettled, now)
         how = "was under way when the daemon ended"
         return self._steps.lose(progress, mutation, how, now) if unfinished else []
 
@@ -289,6 +289,7 @@ class Engine:
 
     def _evaluate(self, progress: Progress, now: float, effects: list[Effect]) -> None:
         gathered, progress.gathered = progress.gathered, {}
+        self.batches.limits.settled(progress.node.name, progress.unsettled, now)
         asserted = self._steps.settle(progress, now, effects) or progress.node.name in self._asserting
         looks, wake_at = self._looks.due(progress, now)
         for look in looks:

@@ -2,13 +2,14 @@
 
 A place is taken when a mutation leaves and given back when its effect was seen or it failed. What a
 node draws while it is switched on is counted from its leaving until the declared time after the
-command was acknowledged, since until then nobody knows when it began.
+command was acknowledged, since until then nobody knows when it began. What a former life of the daemon
+had under way keeps its place until it was looked for, or would have timed out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -27,16 +28,28 @@ class Count:
     Attributes:
         spent: tokens taken beyond what `per_second` gave back since, counted at `spent_at`.
         drawing: nodes whose draw is in `watts`.
-        draws_end: when which draws end by the clock; places_end: when places do. Heaps.
+        former: those of `in_flight` that a former life of the daemon let go.
+        draws_end: when which draws end by the clock; places_end: when places of a former life do. Heaps.
     """
 
     in_flight: int = 0
+    former: int = 0
     spent: float = 0.0
     spent_at: float = 0.0
     watts: float = 0.0
     drawing: int = 0
     draws_end: list[tuple[float, float]] = field(default_factory=list)
-    places_end: list[float] = field(default_factory=list)
+    places_end: list[tuple[float, int, _Former]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Former:
+    """A place that a former life gave. `unseen`: what nobody has looked for since; none: nobody can."""
+
+    lane: Lane
+    unseen: frozenset[str]
+    ends_at: float
+    open: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,8 @@ class Limits:
         self._named = {limit.name: limit for limit in self.limits}
         self._counts: dict[Group, Count] = {}
         self._places: dict[str, dict[str, _Place]] = {}  # node -> mutation key -> place
+        self._former: dict[str, list[_Former]] = {}  # node -> of a former life
+        self._resumed = 0
         self._began_at: float | None = None
 
     def begin(self, now: float) -> None:
@@ -84,10 +99,12 @@ class Limits:
             count.drawing -= 1
             count.watts = count.watts - watts if count.drawing else 0.0
             self.frees += 1
-        while count.places_end and count.places_end[0] <= now:
-            heappop(count.places_end)
-            count.in_flight -= 1
-            self.frees += 1
+        while count.places_end and (count.places_end[0][0] <= now or not count.places_end[0][2].open):
+            _, _, former = heappop(count.places_end)
+            if former.open:
+                count.in_flight -= 1
+                count.former -= 1
+                self.frees += 1
         rate = self.limit(group).per_second
         if rate is not None and now > count.spent_at:
             count.spent = max(0.0, count.spent - (now - count.spent_at) * rate)
@@ -102,7 +119,7 @@ class Limits:
         """When there is room by time alone; None: something must end first."""
         limit, count = self.limit(group), self.count(group, now)
         if limit.in_flight is not None and count.in_flight >= limit.in_flight:
-            return count.places_end[0] if count.places_end else None
+            return count.places_end[0][0] if count.places_end else None
         at = now
         if limit.per_second is not None:
             at += max(0.0, count.spent + 1.0 - limit.burst) / limit.per_second
@@ -136,17 +153,52 @@ class Limits:
             self._counts[group].in_flight -= 1
         self.frees += 1
 
-    def resume(self, node: str, mutation: Mutation, attributes: Mapping[str, Value], now: float) -> None:
+    def resume(
+        self,
+        node: str,
+        mutation: Mutation,
+        attributes: Mapping[str, Value],
+        unseen: Collection[str],
+        now: float,
+    ) -> None:
         """A former life of the daemon let this go, and nobody has seen the effect since.
 
-        It has a place until it would have timed out if it left now, and draws as if it was acknowledged
-        now. Its token was taken then: buckets begin empty, which is all that a former life can have spent.
+        It has a place until it was looked for (`settled`), at most until it would have timed out if it
+        left now, and draws as if it was acknowledged now. Its token was taken then: buckets begin empty,
+        which is all that a former life can have spent.
+
+        Args:
+            unseen: variables that somebody can look at and nobody has since.
         """
-        for limit in self.of(mutation):
-            count = self.count(limit.group(attributes), now)
-            count.in_flight += 1
-            heappush(count.places_end, now + mutation.timeout_s)
-        self.remember_draw(mutation, attributes, now, now)
+        own = frozenset(change.variable for change in mutation.changes)
+        lane = tuple(limit.group(attributes) for limit in self.of(mutation))
+        if lane:
+            former = _Former(lane, own & frozenset(unseen), now + mutation.timeout_s)
+            self._former.setdefault(node, []).append(former)
+            for group in lane:
+                count = self.count(group, now)
+                count.in_flight += 1
+                count.former += 1
+                self._resumed += 1  # so that no two of the heap are equal
+                heappush(count.places_end, (former.ends_at, self._resumed, former))
+            self.remember_draw(mutation, attributes, now, now)
+
+    def settled(self, node: str, unseen: Collection[str], now: float) -> None:
+        """What a former life let go on the node keeps its place only for what is unseen still."""
+        if node not in self._former:
+            return
+        kept: list[_Former] = []
+        for former in self._former.pop(node):
+            if former.ends_at > now and (not former.unseen or not former.unseen.isdisjoint(unseen)):
+                kept.append(former)
+            elif former.ends_at > now:
+                former.open = False
+                self.frees += 1
+                for group in former.lane:
+                    self._counts[group].in_flight -= 1
+                    self._counts[group].former -= 1
+        if kept:
+            self._former[node] = kept
 
     def remember_draw(
         self, mutation: Mutation, attributes: Mapping[str, Value], ended_at: float, now: float
@@ -204,8 +256,11 @@ def draws_of(limits: tuple[Limit, ...], attributes: Mapping[str, Value]) -> tupl
     return tuple(limit.draw(attributes) if limit.watts is not None else NO_DRAW for limit in limits)
 
 
-def waits_s(limit: Limit, count: Count, before: int, watts: float, cost_s: float) -> float:
+def waits_s(limit: Limit, count: Count, before: int, watts: float, cost_s: float, now: float) -> float:
     """About how long a node waits that has so many nodes before it in the group.
+
+    Places come free after the cost of a mutation, those of a former life when it would have timed out;
+    watts by windows of `seconds`, of which the first ends with the first draw that ends by the clock.
 
     Args:
         watts: what those and the node itself will draw.
@@ -215,9 +270,15 @@ def waits_s(limit: Limit, count: Count, before: int, watts: float, cost_s: float
     if limit.per_second is not None:
         waits = max(waits, (count.spent + before + 1.0 - limit.burst) / limit.per_second)
     if limit.in_flight is not None:
-        waits = max(waits, math.floor((count.in_flight + before) / limit.in_flight) * cost_s)
+        turns = math.floor((count.in_flight + before) / limit.in_flight)
+        waits = max(waits, turns * cost_s)
+        if turns and count.former and count.former == count.in_flight:
+            waits = max(waits, count.places_end[0][0] - now)
     if limit.watts is not None:
-        waits = max(waits, (math.ceil((count.watts + watts) / limit.watts) - 1) * limit.seconds)
+        windows = math.ceil((count.watts + watts) / limit.watts) - 1
+        if windows > 0:
+            first = count.draws_end[0][0] - now if count.draws_end else limit.seconds
+            waits = max(waits, first + (windows - 1) * limit.seconds)
     return waits
 
 

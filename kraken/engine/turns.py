@@ -66,7 +66,7 @@ class Turns:
         turns: list[Turn] = []
         for (before, watts), group in zip(self._before[key, node], seat.lane, strict=True):
             limit, count = self._limits.limit(group), self._limits.count(group, now)
-            waits = waits_s(limit, count, before, watts, cost_s)
+            waits = waits_s(limit, count, before, watts, cost_s, now)
             if waits > 0.0:
                 waiting = self._waiting[group]
                 use = _use(limit, count)

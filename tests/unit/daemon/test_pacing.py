@@ -27,16 +27,18 @@ ONE = replace(QUICK, limits=(Limit("gently", ("power=ON",), in_flight=1),))
 
 
 class Slow(FakeExecutor):
-    """Looks at once, and never ends a mutation."""
+    """Never ends a mutation; looks when it may."""
 
     def __init__(self) -> None:
         super().__init__(FakeWorld({node: {"power": "OFF"} for node in NODES}))
         self.begun: list[str] = []
+        self.may_look = asyncio.Event()
 
     async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
         if run.is_mutation:
             self.begun += run.nodes
             await asyncio.Event().wait()
+        await self.may_look.wait()
         await super().run(run, nodes, report)
 
 
@@ -46,20 +48,25 @@ def held_back(daemon: Daemon) -> list[str]:
     return [one.node for one in told if one.topic == "lab.switch_on waits for limit gently"]
 
 
-async def test_what_was_under_way_before_a_restart_keeps_its_place_after_it(
+async def test_what_was_under_way_before_a_restart_keeps_its_place_until_it_was_looked_for(
     start: Start, me: Request, eventually: Eventually
 ) -> None:
     before, after = Slow(), Slow()
+    before.may_look.set()
     daemon = await start(executors=dict.fromkeys(KINDS, before), settings=ONE)
     await Operations(daemon).apply(ON, me)
     await eventually(lambda: before.begun and len(held_back(daemon)) == 2)
     daemon = await start(executors=dict.fromkeys(KINDS, after), settings=ONE)
-    await eventually(lambda: len(held_back(daemon)) == 3)
-    reason = daemon.collector.engine.explain("n3", daemon.clock()).reason
+    await eventually(lambda: len(held_back(daemon)) == 2)
+    [waits, _] = held_back(daemon)
+    reason = daemon.collector.engine.explain(waits, daemon.clock()).reason
 
     assert len(before.begun) == 1
     assert after.begun == []
-    assert reason.endswith("of 3 in its queue; 1 of 1 under way")
+    assert reason.endswith("of 2 in its queue; 1 of 1 under way")
+    after.may_look.set()
+    await eventually(lambda: after.begun and len(held_back(daemon)) == 2)
+    assert len(after.begun) == 1
 
 
 async def test_a_limit_that_counts_nothing_is_told_at_every_start_and_reload(

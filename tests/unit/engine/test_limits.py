@@ -233,7 +233,7 @@ def test_other_modules_change_nothing_for_those_under_way() -> None:
 
 def test_what_a_former_life_let_go_counts_until_it_would_have_timed_out() -> None:
     some = batches(Limit("x", POWER_ON, in_flight=1))
-    some.limits.resume("n9", ON, {}, 0.0)
+    some.limits.resume("n9", ON, {}, (), 0.0)
     ask(some, racked("a"))
 
     assert gone(some, 0.0) == []
@@ -241,12 +241,26 @@ def test_what_a_former_life_let_go_counts_until_it_would_have_timed_out() -> Non
     assert gone(some, ON.timeout_s) == ["n1"]
 
 
+def test_what_a_former_life_let_go_gives_its_place_back_when_it_was_looked_for() -> None:
+    some = batches(Limit("x", POWER_ON, in_flight=1), Limit("y", ("power",), by="rack", in_flight=1))
+    some.limits.resume("n9", ON, {"rack": "a"}, {"power", "other"}, 0.0)
+    ask(some, racked("a", "a"))
+    some.limits.settled("n9", {"power"}, 1.0)
+    assert gone(some, 1.0) == []
+    some.limits.settled("n9", {"other"}, 2.0)
+
+    assert gone(some, 2.0) == ["n1"]
+    assert gone(some, ON.timeout_s) == [], "and gives it back once"
+    some.limits.ended("n1", ON.key, ON.timeout_s)
+    assert gone(some, ON.timeout_s) == ["n2"]
+
+
 def test_what_a_former_life_let_go_took_its_token_then_and_draws_no_longer_than_it_says() -> None:
     rate, power = Limit("x", POWER_ON, per_second=1.0), Limit("y", POWER_ON, watts=1000.0, seconds=5.0)
     some = batches(rate, power)
     for i in range(100):
-        some.limits.resume(f"o{i}", ON, {}, 0.0)
-    some.limits.resume("o", ON, {"power.inrush_watts": 600}, 0.0)
+        some.limits.resume(f"o{i}", ON, {}, (), 0.0)
+    some.limits.resume("o", ON, {"power.inrush_watts": 600}, (), 0.0)
     some.limits.remember_draw(ON, {"power.inrush_watts": 400}, -3.0, 0.0)
     some.limits.remember_draw(ON, {"power.inrush_watts": 900}, -5.0, 0.0)
     ask(some, drawing(0, 400, 600))
@@ -371,6 +385,16 @@ def test_explain_names_the_limit_the_place_and_the_expected_start() -> None:
     assert told.topic == "m.switch_on waits for limit rack-power"
     assert told.reason.endswith("2 of 2 in its queue for rack=r1; 1 of 1 under way")
     assert (told.next, told.next_at) == ("is expected to start", bench.now + 2 * ON.cost)
+
+
+def test_the_expected_start_comes_nearer_as_time_passes() -> None:
+    some = batches(Limit("x", POWER_ON, watts=1000.0, watts_each=800.0, seconds=6.0))
+    ask(some, racked("a", "a", "a"))
+    gone(some, 0.0)
+    some.limits.ended("n1", ON.key, 1.0)
+    told = [some.turns.turn(ON.key, node, ON.cost, now) for node in ("n2", "n3") for now in (1.0, 4.0)]
+
+    assert [turn.start_at for turn in told if turn is not None] == [7.0, 7.0, 13.0, 13.0]
 
 
 def test_a_place_is_free_when_the_effect_was_seen_and_not_when_it_was_acknowledged() -> None:
