@@ -48,9 +48,11 @@ def explain(
             topic, _, particulars = verdict.detail.partition(": ")
             following = "`kraken retry` releases it"
         case Cause.BUDGET:
-            topic, following = f"{subject} waits for its turn", "starts when a place is free"
-            particulars = _queue(catalog, progress, batches, subject)
-            if (turn := _turn(catalog, progress, batches, subject, now)) is not None:
+            turn = _turn(catalog, progress, batches, subject, now)
+            if turn is None:
+                topic, following = f"{subject} waits for its turn", "starts when a place is free"
+                particulars = _queue(catalog, progress, batches, subject)
+            else:
                 topic = f"{subject} waits for limit {turn.limit}"
                 where = f" for {turn.group}" if turn.group else ""
                 particulars = f"{turn.position} of {turn.waiting} in its queue{where}; {turn.use}"
