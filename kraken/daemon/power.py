@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from kraken.daemon.collector import Commanded
 from kraken.daemon.declare import CONFIRM_ABOVE, Item, NeedsConfirmationError
-from kraken.daemon.operations import Operations, Request
+from kraken.daemon.operations import PART_NODES, Operations, Request
 from kraken.daemon.slices import in_slices
 from kraken.errors import DocumentError, RefusedError
 from kraken.model.action import BMC_VARIABLE
@@ -104,8 +105,8 @@ async def command_power(
     if word not in WORDS:
         raise DocumentError(f"power cannot be {word!r}", key="do", hint=nearest(word, list(WORDS)))
     daemon = operations.daemon
-    await _check(operations, names, word, hold, request)
     if hold is not None:
+        await _check(operations, names, word, hold, request)
         await operations.hold(names, hold, None, replace(request, yes=True))
     async with daemon.declaring:  # what is declared stays so until it is given
         daemon.collector.table.require(names)
@@ -119,7 +120,10 @@ async def command_power(
         text = f"power {word} commanded by hand"
         await daemon.journal.write([Note(now, name, "run", text, request.who) for name in fresh])
         id = secrets.token_hex(4)
-        daemon.accept(Commanded(id, request.who, fresh))
+        given = list(fresh.items())
+        for start in range(0, len(given), PART_NODES):  # others have their turn between the parts
+            daemon.accept(Commanded(id, request.who, dict(given[start : start + PART_NODES])))
+            await asyncio.sleep(0)
         return Ordered(id, now, tuple(names), tuple(repeated))
 
 

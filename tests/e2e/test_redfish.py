@@ -125,3 +125,20 @@ def test_bad_bmcs_are_explained_truly_and_cost_only_themselves(cluster: Cluster)
 
     assert held
     assert [name for name in GOOD if cluster.bmcs[name].sessions] == [], "sessions are given back on SIGTERM"
+
+
+def test_power_by_hand_speaks_the_same_words_over_redfish(cluster: Cluster) -> None:
+    demo = Demo(cast(Any, cluster))
+    with demo:
+        site = Site(demo)
+        site.apply({})
+        site.kraken("power", "good[1-3]", "on")
+
+        assert "POWER_OFF   good1\n" in site.kraken("power", "good1", "off", "--hold", "fan exchange")
+        assert "POWER_ON    good2\n" in site.kraken("power", "good2", "reset", "--yes")
+        assert "POWER_ON    good[2-3]\n" in site.kraken("power", "good[2-3]", "on")  # as they are
+        assert "POWER_OFF   good3\n" in site.kraken("power", "good3", "soft", "--yes")
+
+    assert cluster.bmcs["good1"].resets == ["On", "ForceOff"]
+    assert cluster.bmcs["good2"].resets == ["On", "ForceRestart"]
+    assert cluster.bmcs["good3"].resets == ["On", "GracefulShutdown"]
