@@ -52,6 +52,7 @@ def test_the_version_installed_is_the_version_pinned() -> None:
         ("_got_channel_auth_cap", ["self", "response"]),
         ("_got_rmcp_response", ["self", "data"]),
         ("_got_rakp2", ["self", "data"]),
+        ("_got_rakp4", ["self", "data"]),
         ("_parse_ipmi_payload", ["self", "payload"]),
         ("login", ["self"]),
         ("_get_session_challenge", ["self"]),
@@ -121,7 +122,8 @@ def test_the_attributes_the_wire_sets_are_those_pyghmi_reads() -> None:
     [
         ("Incorrect password provided", Reach.BAD_CREDENTIALS),
         (f"{constants.rmcp_codes[0xD]} in RAKP2", Reach.BAD_CREDENTIALS),
-        (f"{constants.rmcp_codes[0xF]} reported in RAKP4", Reach.BAD_CREDENTIALS),
+        (f"{constants.rmcp_codes[0xF]} in RAKP2", Reach.BAD_CREDENTIALS),
+        (f"{constants.rmcp_codes[0xF]} reported in RAKP4", Reach.REFUSED),
         ("Invalid RAKP4 integrity code (wrong Kg?)", Reach.BAD_CREDENTIALS),
         (f"{constants.rmcp_codes[0xA]} in RAKP2", Reach.BAD_CREDENTIALS),
         (f"{constants.rmcp_codes[0xC]} in RAKP2", Reach.BAD_CREDENTIALS),
@@ -137,6 +139,7 @@ def test_the_sentences_of_a_failed_login_are_understood(error: str, reach: Reach
 
 
 def test_the_fixed_sentences_are_still_pyghmis() -> None:
+    assert '" reported in RAKP4"' in source("_got_rakp4")
     assert '"Incorrect password provided"' in source("_got_rakp2")
     assert '"Invalid RAKP4 integrity code (wrong Kg?)"' in source("_got_rakp4")
 

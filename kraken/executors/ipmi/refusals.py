@@ -31,6 +31,12 @@ def _rmcp(*codes: int) -> tuple[str, ...]:
 _WRONG_KG: Final = "Invalid RAKP4 integrity code"
 _LOGIN_ERRORS: Final = (
     # RMCP+ status codes: IPMI 2.0, table 13-15.
+    (
+        Reach.REFUSED,
+        "it took the password and lost the thread of the login: "
+        "look for a network that doubles or delays packets",
+        tuple(f"{sentence} reported in RAKP4" for sentence in _rmcp(0x02, 0x0F)),
+    ),
     (Reach.BAD_CREDENTIALS, "wrong user or password", ("Incorrect password provided", *_rmcp(0x0D, 0x0F))),
     (
         Reach.BAD_CREDENTIALS,

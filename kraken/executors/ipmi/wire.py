@@ -35,6 +35,8 @@ _PACKETS_PER_WAKEUP: Final = 256
 _SUITE_256, _SUITE_SHA1 = 17, 3  # what pyghmi offers, in this order
 _NO_SLOT: Final = (0x01, 0x0B)  # RMCP+ status codes: IPMI 2.0, table 13-15
 _TOO_HIGH: Final = 0x0A
+_LOST_THREAD: Final = (0x02, 0x0F)
+_BEGUN_ANEW_MAX: Final = 3  # in one login, at once: BMCs count failures and lock
 _REPEAT_S: Final = (0.5, 1.0, 2.0, 2.0, 2.0)
 """Pauses before a login request is repeated. A slow BMC needs up to a second for one handshake
 step, and each repetition of one costs it a whole new handshake, so these are not shorter."""
@@ -281,6 +283,7 @@ class _Session(pyghmi_session.Session):  # type: ignore[misc]
 
     def __init__(self, link: Link) -> None:
         self.link = link
+        self.begun_anew = 0
         link.adopt(self)
         login = link.login
         super().__init__(
@@ -361,10 +364,24 @@ class _Session(pyghmi_session.Session):  # type: ignore[misc]
     def _got_rakp2(self, data: Sequence[int]) -> Any:
         ours = self.sessioncontext == "EXPECTINGRAKP2" and len(data) > 1 and data[0] == self.rmcptag
         if ours and data[1] == _TOO_HIGH and self.privlevel == 4 and self.autopriv:
-            self.privlevel = 3  # pyghmi tries operator after other codes, but not after the one for this
+            self.privlevel = 3  # as pyghmi does after other codes, but not after this
             self.login()
             return None
         return super()._got_rakp2(data)
+
+    def _got_rakp4(self, data: Sequence[int]) -> Any:
+        """Begin anew when the BMC lost the thread: RAKP 2 has shown that the password is right.
+
+        A BMC that gets RAKP 1 twice may hold another number than the one we answered.
+        """
+        ours = self.sessioncontext == "EXPECTINGRAKP4" and len(data) > 1 and data[0] == self.rmcptag
+        if ours and data[1] in _LOST_THREAD:
+            self.logontries = 0  # or pyghmi would wait for a better answer, which never comes
+            if self.begun_anew < _BEGUN_ANEW_MAX:
+                self.begun_anew += 1
+                self.login()
+                return None
+        return super()._got_rakp4(data)
 
     def _parse_ipmi_payload(self, payload: bytearray) -> Any:
         """Drop a message with a wrong checksum, which pyghmi believes: a BMC's defect is no state."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kraken.executors.ipmi.wire import Link, Wire
 from kraken.executors.ipmi.words import Login, Reply
 from kraken.executors.place import LoginRefused, Place, Reach, numeric_place
-from kraken.testing.ipmi import BENT_PACKETS, FakeBmc
+from kraken.testing.ipmi import BENT_PACKETS, FakeBmc, Way
 from kraken.testing.ipmi.chassis import CHASSIS_STATUS
 
 LAB = Login("lab", b"admin", b"secret")
@@ -200,6 +200,37 @@ def test_an_answer_from_another_port_is_not_believed_and_is_told() -> None:
 
         assert link.strange_port not in (0, bmc.port)
         assert (link.heard_at, bmc.desk.logins) == (None, [])
+
+    talk(what)
+
+
+def test_a_network_that_doubles_half_of_all_packets_lets_us_in_and_is_no_wrong_password() -> None:
+    async def what(one: Talk) -> None:
+        refusals = []
+        for seed in range(12):
+            bmc = await one.add()
+            bmc.faults.way = Way(doubled=0.5, seed=seed)
+            link, refused = await one.log_in(bmc)
+            refusals.append(refused)
+            if refused is None:
+                assert (await one.status(link)).data == ON
+
+        told = [refused for refused in refusals if refused is not None]
+        assert len(told) <= 3, told
+        assert all(refused.reach is Reach.REFUSED and "lost the thread" in refused.text for refused in told)
+
+    talk(what)
+
+
+def test_a_network_that_doubles_every_packet_is_told_and_not_tried_for_ever() -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add()
+        bmc.faults.way = Way(doubled=1.0)
+        _, refused = await one.log_in(bmc)
+
+        assert refused is not None
+        assert refused.reach is Reach.REFUSED
+        assert "took the password and lost the thread of the login" in refused.text
 
     talk(what)
 
