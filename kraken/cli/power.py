@@ -88,7 +88,7 @@ def power(
         rows = following.until(lambda row: _ended(row, ordered), patience)
     if form == "table" and kept:
         session.output.line(kept)
-    return following.result(rows, lambda row: _ended(row, ordered), f"power {action}")
+    return following.result(rows, f"power {action}")
 
 
 def _read(words: Sequence[str], everything: bool) -> tuple[str | None, str]:
@@ -147,7 +147,7 @@ def _status(session: Session, selection: dict[str, Any], form: str, patience: fl
             rows = following.until(lambda row: _answered(row, began), patience)
         else:
             rows = following.until(_known, 0.0)
-    return following.result(rows, (lambda row: _answered(row, began)) if look else _known, "power status")
+    return following.result(rows, "power status")
 
 
 def _power_of(session: Session, selection: Mapping[str, Any]) -> Any:
@@ -220,7 +220,7 @@ class _Following:
         self._selection = selection
         self._form = form
         self._said = said
-        self._told: set[str] = set()
+        self._ends: dict[str, Ending] = {}  # of the nodes that were told of
         self._began = time.monotonic()
 
     def until(self, ending: Callable[[Row], Ending | None], patience: float) -> list[Row]:
@@ -239,12 +239,13 @@ class _Following:
                 away = True
             took = time.monotonic() - asked
             self._tell(rows, ending, ticker)
-            left = [row for row in rows if row["node"] not in self._told]
+            left = [row for row in rows if row["node"] not in self._ends]
             rest = self._began + patience - time.monotonic()
             if (rows and not left) or rest <= 0:  # no rows: the daemon is away, or the nodes are gone
                 ticker.clear()
                 return rows
-            stages = _counted(row["command"]["stage"] if row["command"] else "" for row in left)
+            commands = [row["command"] for row in left if self._said is ORDERED]
+            stages = _counted(command["stage"] for command in commands if command)
             ticker.show(f"{len(rows) - len(left):,} of {count(len(rows), 'node')} {self._said.done}{stages}")
             self._feed.next(min(rest, LOOK_AGAIN_S))
             # An answer about thousands of nodes is work for the daemon: it has others to serve, too.
@@ -254,8 +255,8 @@ class _Following:
         alike: dict[Ending, list[str]] = {}
         for row in rows:
             end = ending(row)
-            if end is not None and row["node"] not in self._told:
-                self._told.add(row["node"])
+            if end is not None and row["node"] not in self._ends:
+                self._ends[row["node"]] = end
                 alike.setdefault(end, []).append(row["node"])
         if self._form != "table" or not alike:
             return
@@ -266,24 +267,23 @@ class _Following:
             output.line(output.paint(f"{word:<12}", "good" if good else "bad") + f"{fold(names)}{told}")
         output.flush()
 
-    def result(self, rows: Sequence[Row], ending: Callable[[Row], Ending | None], what: str) -> int:
+    def result(self, rows: Sequence[Row], what: str) -> int:
         """The exit code; raises CommandError where not all went as wanted."""
-        ends = {row["node"]: ending(row) for row in rows}
         if self._form != "table":
             self._session.output.show(self._form, {"nodes": list(rows)}, table=lambda: None)
-        late = [node for node, end in ends.items() if end is None]
-        bad = [node for node, end in ends.items() if end is not None and not end[0]]
-        if late:
+        late = [row["node"] for row in rows if row["node"] not in self._ends]
+        bad = [node for node, (good, _, _) in self._ends.items() if not good]
+        if late or not rows:
+            which = f"{self._said.late}: {fold(late)}" if rows else "the daemon did not answer"
             raise CommandError(
-                f"{what}: timed out after {span(time.monotonic() - self._began)}, "
-                f"{self._said.late}: {fold(late)}",
+                f"{what}: timed out after {span(time.monotonic() - self._began)}, {which}",
                 code=Exit.TIMEOUT,
                 hint="it goes on; `kraken explain` says how far it is, --timeout waits longer",
             )
         if bad:
-            none = len(bad) == len(ends) and self._said is ORDERED
+            none = len(bad) == len(self._ends) and self._said is ORDERED
             raise CommandError(
-                f"{what}: {len(bad):,} of {count(len(ends), 'node')} {self._said.failed}: {fold(bad)}",
+                f"{what}: {len(bad):,} of {count(len(self._ends), 'node')} {self._said.failed}: {fold(bad)}",
                 code=Exit.ERROR if none else Exit.PARTIAL,
             )
         return Exit.DONE

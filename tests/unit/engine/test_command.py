@@ -8,7 +8,9 @@ import pytest
 
 from kraken.daemon.collector import Commanded, HoldSet
 from kraken.engine.effects import StepEnded
+from kraken.engine.limit import Limit
 from kraken.engine.progress import Command
+from kraken.engine.settings import Settings
 from kraken.model.byhand import WORDS, by_hand, power_by_hand, restarts
 from kraken.model.catalog import Catalog
 from kraken.model.hold import Hold
@@ -298,3 +300,19 @@ def test_a_look_at_one_variable_asks_nobody_else(up: Bench) -> None:
 
     assert up.engine.look(["n1"], up.now, "phys_state") == {"n1": ["power_ipmi.power_status"]}
     assert set(up.engine.look(["n1"], up.now)["n1"]) > {"power_ipmi.power_status"}
+
+
+def test_limits_count_what_is_commanded_by_hand_too(base: Catalog) -> None:
+    limit = Limit("pdu", ("phys_state=POWER_ON",), in_flight=1)
+    bench = Bench(base, Settings(linger_s={}, limits=(limit,)))
+    bench.declare("n1", "n2", attributes=BMC)
+    mutation = power_by_hand("on", BMC)
+    assert mutation is not None
+    bench.accept(Commanded("id", "alice", {"n1": mutation, "n2": mutation}))
+
+    left = [run.nodes for run in bench.runs if run.is_mutation]
+    waiting = "n2" if left == [("n1",)] else "n1"
+
+    assert len(left) == 1
+    assert bench.cause(waiting) == "BUDGET"
+    assert "waits for limit pdu" in bench.engine.explain(waiting, bench.now).reason
