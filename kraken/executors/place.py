@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import ipaddress
 import socket
@@ -21,6 +22,8 @@ from kraken.model.run import Outcome
 _KEPT_S: Final = 60.0
 _KEPT_FAILED_S: Final = 5.0
 _LOOKUPS_AT_ONCE: Final = 8
+_OURS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Of the daemon's own want: they say nothing of a BMC."""
 
 
 class Reach(StrEnum):
@@ -219,11 +222,20 @@ def refusal(place: Place) -> LoginRefused | None:
             tried=False,
         )
     except OSError as exc:
-        return LoginRefused(Reach.NO_ANSWER, f"the kernel cannot send there: {exc.strerror or exc}")
+        return unsendable(exc)
     if source == place.host and not number.is_loopback:
         text = f"{place.host} is an address of this machine, which would command itself; nothing was sent"
         return LoginRefused(Reach.REFUSED, text, tried=False)
     return None
+
+
+def unsendable(exc: OSError) -> LoginRefused:
+    """What it means that the kernel would not even send."""
+    why = exc.strerror or str(exc)
+    if exc.errno in _OURS:
+        text = f"{why} in the daemon: raise its LimitNOFILE, or give it memory"
+        return LoginRefused(Reach.BUSY, text, tried=False)
+    return LoginRefused(Reach.NO_ANSWER, f"the kernel cannot send there: {why}")
 
 
 def _getaddrinfo(host: str, port: int, flags: int = 0) -> list[Place]:

@@ -16,7 +16,7 @@ from kraken.executors.ipmi.ports import Clock, Opener, Session, Timer
 from kraken.executors.ipmi.silence import meaning_of_silence, seconds
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
-from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
+from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal, unsendable
 from kraken.model.run import Outcome
 
 _REPEAT_POLL_S: Final = (0.25, 0.5, 1.0, 2.0)
@@ -167,7 +167,7 @@ class Bmc:
                     self.place, self._order.login, lambda refused: self._logged_in(attempt, refused)
                 )
             except OSError as exc:
-                refused = LoginRefused(Reach.NO_ANSWER, f"cannot be sent to: {exc.strerror or exc}")
+                refused = unsendable(exc)
         if refused is not None:
             self._refused(refused)
             return
@@ -311,6 +311,8 @@ class Bmc:
             text += f" (credential '{login.credential}'): {refused.mend}"
         elif refused.reach is Reach.NO_ANSWER:
             text, outcome = f"BMC {self.place}: {refused.text}", Outcome.UNREACHABLE
+        elif refused.reach is Reach.BUSY and not refused.tried:
+            text, outcome = f"BMC {self.place} was not asked: {refused.text}", Outcome.UNREACHABLE
         answer = Answer(refused.reach, outcome, message=text, is_news=refused.tried)
         if refused.reach is Reach.BAD_CREDENTIALS:
             self._locked = (login, self._clock.time() + self._limits.locked_s, answer)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kraken.daemon.collector import LookAt, Released, Results
 from kraken.engine.effects import StepEnded, TroubleChanged
 from kraken.model.module import Change, Mutation
 from kraken.model.run import NodeResult, Outcome
+from kraken.testing.ipmi import Chassis
+from kraken.testing.ipmi.chassis import CHASSIS_CONTROL
 
 from .conftest import IPMI, Bench, vocabulary
 
@@ -56,6 +60,28 @@ def test_a_step_that_never_shows_its_effect_is_asserted_to_have_failed_until_som
     off.report("see_power", {"power": "OFF"})
 
     assert dsc(off, "power") == ("OFF", "m.see_power")
+
+
+def test_a_node_that_does_as_told_after_90_s_is_told_again_only_when_its_time_is_over(off: Bench) -> None:
+    due: list[tuple[float, Callable[[], object]]] = []
+    chassis = Chassis(lambda delay_s, what: due.append((off.now + delay_s, what)))
+    chassis.delay_s = 90.0
+    told_at = []
+    for _ in range(130):
+        for what in [what for at_s, what in due if at_s <= off.now]:
+            what()
+        for _ in off.out("switch_on"):
+            told_at.append(off.now)
+            chassis.perform(*CHASSIS_CONTROL, b"\x01")
+            off.report("switch_on")
+        for _ in off.out("see_power"):
+            off.report("see_power", {"power": "ON" if chassis.power else "OFF"})
+        off.wait(1.0)
+
+    assert off.cause() == "CONVERGED"
+    assert chassis.asked == ["on", "on"]
+    assert told_at[1] - told_at[0] >= 60.0
+    assert {name for name, _ in ends(off)} == {"switch_on"}
 
 
 def test_nothing_disruptive_follows_from_an_asserted_value(off: Bench) -> None:

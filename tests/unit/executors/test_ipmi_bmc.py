@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
 import itertools
 import socket
@@ -551,3 +552,14 @@ def test_what_to_mend_is_said_of_the_part_that_is_wrong(stage: Stage) -> None:
     stage.played.refuses = LoginRefused(Reach.BAD_CREDENTIALS, "wrong K_G key", mend="correct its kg")
 
     assert stage.ask().message.endswith("refused: wrong K_G key (credential 'lab'): correct its kg")
+
+
+def test_a_daemon_without_descriptors_says_so_and_nothing_of_the_bmc(stage: Stage) -> None:
+    def full(*_: object) -> PlayedSession:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    stage.played.open = full  # type: ignore[method-assign]
+    answer = stage.ask()
+
+    assert "was not asked: Too many open files in the daemon: raise its LimitNOFILE" in answer.message
+    assert dict(answer.seen) == {}

@@ -321,3 +321,20 @@ def test_bent_packets_never_become_an_answer_of_a_session_that_stands(seed: int)
         assert [await one.status(link) for _ in range(4)] == [Reply(0, ON)] * 4
 
     talk(what)
+
+
+def test_a_wire_closed_while_logins_are_under_way_calls_nobody_back_and_leaves_no_socket() -> None:
+    async def what(one: Talk) -> None:
+        mute, late = await one.add(), await one.add()
+        mute.faults.mute = True
+        late.faults.way = Way(late_s=0.1)
+        told: list[object] = []
+        links = [one.wire.open(place_of(bmc), LAB, told.append) for bmc in (mute, late) for _ in range(70)]
+        await asyncio.sleep(0.05)
+        one.wire.close()
+        await asyncio.sleep(0.2)
+
+        assert told == []
+        assert {link.socket.fileno() for link in links} == {-1}
+
+    talk(what)
