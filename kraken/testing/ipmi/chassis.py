@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-GET_DEVICE_ID: Final = (0x06, 0x01)
 CHASSIS_STATUS: Final = (0x00, 0x01)
 CHASSIS_CONTROL: Final = (0x00, 0x02)
-CHASSIS_IDENTIFY: Final = (0x00, 0x04)
-SET_BOOT_OPTIONS: Final = (0x00, 0x08)
-GET_BOOT_OPTIONS: Final = (0x00, 0x09)
 
 _OFF, _ON, _CYCLE, _RESET, _SOFT = 0, 1, 2, 3, 5  # table 28-4
 _CONTROLS: Final = {_OFF: "off", _ON: "on", _CYCLE: "cycle", _RESET: "reset", _SOFT: "soft"}
