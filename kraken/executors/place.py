@@ -207,8 +207,7 @@ def refusal(place: Place) -> LoginRefused | None:
     The kernel is asked how it would send, not made to: connecting a datagram socket sends nothing.
     For an address of its own it would send from that same address.
     """
-    number = ipaddress.ip_address(place.host)
-    problem = number_problem(number)
+    problem, is_loopback = _judge(place.host)
     if problem is not None:
         return LoginRefused(Reach.REFUSED, f"{place.host} {problem}; nothing was sent", tried=False)
     try:
@@ -223,7 +222,7 @@ def refusal(place: Place) -> LoginRefused | None:
         )
     except OSError as exc:
         return unsendable(exc)
-    if source == place.host and not number.is_loopback:
+    if source == place.host and not is_loopback:
         text = f"{place.host} is an address of this machine, which would command itself; nothing was sent"
         return LoginRefused(Reach.REFUSED, text, tried=False)
     return None
@@ -236,6 +235,13 @@ def unsendable(exc: OSError) -> LoginRefused:
         text = f"{why} in the daemon: raise its LimitNOFILE, or give it memory"
         return LoginRefused(Reach.BUSY, text, tried=False)
     return LoginRefused(Reach.NO_ANSWER, f"the kernel cannot send there: {why}")
+
+
+@functools.lru_cache(maxsize=65536)
+def _judge(host: str) -> tuple[str | None, bool]:
+    """Why this number is nobody's BMC, if so, and whether it is loopback: true of it for ever."""
+    number = ipaddress.ip_address(host)
+    return number_problem(number), number.is_loopback
 
 
 def _getaddrinfo(host: str, port: int, flags: int = 0) -> list[Place]:

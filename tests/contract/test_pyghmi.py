@@ -50,12 +50,12 @@ def test_the_version_installed_is_the_version_pinned() -> None:
         ("_xmit_packet", ["self", "retry", "delay_xmit", "timeout"]),
         ("_req_priv_level", ["self"]),
         ("_got_channel_auth_cap", ["self", "response"]),
-        ("_got_rmcp_response", ["self", "data"]),
         ("_got_rakp2", ["self", "data"]),
         ("_got_rakp4", ["self", "data"]),
         ("_parse_ipmi_payload", ["self", "payload"]),
         ("login", ["self"]),
         ("_get_session_challenge", ["self"]),
+        ("_got_rmcp_response", ["self", "data"]),
         ("_handle_ipmi_packet", ["self", "data", "sockaddr", "qent"]),
         ("_open_rmcpplus_request", ["self"]),
         ("_relog", ["self"]),
@@ -73,7 +73,7 @@ def test_the_methods_the_wire_replaces_or_calls_are_there(name: str, parameters:
 def test_nothing_of_the_wires_session_is_a_name_pyghmi_does_not_know() -> None:
     """An override that pyghmi renamed would be dead code, and pyghmi's own would act again."""
     ours = {name for name, value in vars(wire._Session).items() if inspect.isfunction(value)}
-    own = {"repeat_step", "_request_privilege", "_got_privilege", "_logged_on"}
+    own = {"repeat_step", "command", "_request_privilege", "_got_privilege", "_logged_on"}
 
     assert {name for name in ours - own if not hasattr(Session, name)} == set()
     assert not any(hasattr(Session, name) for name in own)
@@ -94,6 +94,24 @@ def test_every_packet_leaves_through_the_one_method_that_is_replaced() -> None:
 def test_a_command_without_retry_is_never_repeated_by_pyghmi() -> None:
     assert "if retry:\n            self.lastpayload = payload" in source("send_payload")
     assert "if not self.lastpayload:\n            return" in source("_timedout")
+
+
+def test_a_command_needs_of_raw_command_only_what_the_wire_does_itself() -> None:
+    """The rest of it waits, locks and keeps pyghmi's own time."""
+    text = source("raw_command")
+
+    assert "self.ipmicallback = callback" in text
+    assert "self._send_ipmi_net_payload(netfn, command, data," in text
+    assert "if not self.logged:\n                raise exc.IpmiException" in text
+
+
+def test_a_refused_cipher_suite_17_is_followed_by_suite_3() -> None:
+    text = source("_got_rmcp_response")
+
+    assert "if self.attemptedhash == 256:\n                self.attemptedhash = 1" in text
+    assert "if data[0] != self.rmcptag" in text
+    assert "self.attemptedhash = 256" in source("_initsession")
+    assert "if self.attemptedhash == 1:" in source("_open_rmcpplus_request")
 
 
 def test_the_states_of_a_login_are_called_as_the_wire_calls_them() -> None:

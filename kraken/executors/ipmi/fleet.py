@@ -14,6 +14,7 @@ from typing import Final
 from kraken.errors import ExecutorError
 from kraken.executors.ipmi.bmc import Bmc
 from kraken.executors.ipmi.gate import Gate
+from kraken.executors.ipmi.wheel import Wheel
 from kraken.executors.ipmi.wire import Wire
 from kraken.executors.ipmi.words import IpmiLimits, Order
 from kraken.executors.place import Place
@@ -78,7 +79,8 @@ class Fleet:
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: IpmiLimits) -> None:
         self.loop = loop
         self._limits = limits
-        self._wire = Wire(loop)
+        self._clock = Wheel(loop)
+        self._wire = Wire(loop, self._clock)
         self._gate = Gate(limits.logins_at_once, loop.call_soon)
         self._bmcs: dict[Place, Bmc] = {}
         self._closed = False
@@ -89,7 +91,7 @@ class Fleet:
         for order in orders:
             bmc = self._bmcs.get(order.place)
             if bmc is None:
-                bmc = Bmc(order.place, self._wire, self.loop, self._gate, self._limits)
+                bmc = Bmc(order.place, self._wire, self._clock, self._gate, self._limits)
                 self._bmcs[order.place] = bmc
             bmc.submit(order)
         self.loop.call_later(timeout_s, self._expire, orders, timeout_s)
@@ -111,6 +113,7 @@ class Fleet:
             bmc.close()
         self._bmcs.clear()
         self._wire.close()
+        self._clock.close()
 
     def _expire(self, orders: Sequence[Order], after_s: float) -> None:
         for order in orders:

@@ -15,12 +15,16 @@ import contextlib
 import logging
 import random
 import socket
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+import pyghmi.exceptions as pyghmi_exceptions
 import pyghmi.ipmi.private.session as pyghmi_session
 
+from kraken.executors.ipmi.ports import Clock, Timer
 from kraken.executors.ipmi.refusals import refusal_of
+from kraken.executors.ipmi.suites import Suites
 from kraken.executors.ipmi.words import Login, Reply
 from kraken.executors.place import LoginRefused, Place, Reach
 
@@ -34,6 +38,7 @@ _RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 _PACKETS_PER_WAKEUP: Final = 256
 _SUITE_256, _SUITE_SHA1 = 17, 3  # what pyghmi offers, in this order
 _NO_SLOT: Final = (0x01, 0x0B)  # RMCP+ status codes: IPMI 2.0, table 13-15
+_NO_SUCH_SUITE: Final = (0x04, 0x05, 0x06, 0x07, 0x10, 0x11)  # of IPMI 2.0, table 13-15
 _TOO_HIGH: Final = 0x0A
 _LOST_THREAD: Final = (0x02, 0x0F)
 _BEGUN_ANEW_MAX: Final = 3  # in one login, at once: BMCs count failures and lock
@@ -47,12 +52,16 @@ class Wire:
 
     Args:
         loop: the running loop; its thread owns this object and every session it opens.
+        clock: sets its timers.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self.loop = loop
+        self.clock = clock
         self._sockets: dict[socket.socket, dict[tuple[Any, ...], Link]] = {}
-        self._due: list[Callable[[], None]] = []  # what to tell our side once pyghmi has returned
+        self._due: deque[Callable[[], None]] = deque()  # what to tell our side once pyghmi has returned
+        self._reading = False  # then it is told when the packets that have come are read
+        self.suites = Suites(clock)
 
     def open(self, place: Place, login: Login, on_login: OnLogin) -> Link:
         """Begin to log in; `on_login` is called once, with None when the session stands.
@@ -84,7 +93,7 @@ class Wire:
 
     def later(self, what: Callable[[], None]) -> None:
         """Do it when pyghmi is off the stack: what is sent from inside its callback loses its reply."""
-        if not self._due:
+        if not self._due and not self._reading:
             self.loop.call_soon(self._tell)
         self._due.append(what)
 
@@ -106,21 +115,27 @@ class Wire:
 
     def _readable(self, sock: socket.socket) -> None:
         links = self._sockets.get(sock, {})
+        self._reading = True
         for _ in range(_PACKETS_PER_WAKEUP):
             try:
                 packet, sender = sock.recvfrom(3000)
             except OSError:
-                return
+                break
             link = links.get(sender)
             if link is not None:
                 link.received(packet)
             else:
                 _note_strange_port(links.values(), sender)
+        self._reading = False
+        self._tell()
 
     def _tell(self) -> None:
-        due, self._due = self._due, []
-        for what in due:
-            what()
+        try:
+            while self._due:
+                self._due.popleft()()
+        finally:
+            if self._due:  # one failed, which is its own affair
+                self.loop.call_soon(self._tell)
 
 
 def _note_strange_port(links: Iterable[Link], sender: tuple[Any, ...]) -> None:
@@ -134,7 +149,7 @@ class Link:
     """One session with one BMC: begins by logging in, then carries one command at a time.
 
     Attributes:
-        heard_at: loop time of the last packet from the BMC, of any kind; None while it is silent.
+        heard_at: the clock's time of the last packet from the BMC, of any kind; None while it is silent.
         packets: sent so far to log in.
         error: what the kernel said of the last packet, "" when it took it.
         strange_port: another port of its address that spoke to us, 0 while none did. It is not heard: more
@@ -154,7 +169,7 @@ class Link:
         self.wire = wire
         self._on_login: OnLogin | None = on_login
         self._session: Any = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._repeats = 0
         self._on_reply: OnReply | None = None
         self._request: tuple[int, int, Sequence[int]] | None = None
@@ -211,11 +226,11 @@ class Link:
         if repeat_it:
             self.packets += 1
             pause = _REPEAT_S[min(self._repeats, len(_REPEAT_S) - 1)] * random.uniform(0.9, 1.3)
-            self._timer = self.wire.loop.call_later(pause, self._repeat_step)
+            self._timer = self.wire.clock.call_later(pause, self._repeat_step)
 
     def received(self, packet: bytes) -> None:
         """Let pyghmi judge a packet from this BMC; one that makes no sense is dropped."""
-        self.heard_at = self.wire.loop.time()
+        self.heard_at = self.wire.clock.time()
         session = self._session
         if session is None or len(packet) < 16 or packet[0] != 6 or packet[2:4] != b"\xff\x07":
             return
@@ -229,6 +244,8 @@ class Link:
     def logged_in(self, refused: LoginRefused | None) -> None:
         self._disarm()
         on_login, self._on_login = self._on_login, None
+        if refused is not None:
+            self.wire.suites.forget(self.place)
         if on_login is not None:
             self.wire.later(lambda: on_login(refused))
 
@@ -236,8 +253,7 @@ class Link:
         assert self._session is not None
         assert self._request is not None
         netfn, command, data = self._request
-        self._session.incommand = False  # or raw_command would wait for the former command
-        self._session.raw_command(netfn, command, data=data, retry=False, callback=self._replied)
+        self._session.command(netfn, command, data, self._replied)
 
     def _replied(self, response: dict[str, Any]) -> None:
         on_reply, self._on_reply = self._on_reply, None
@@ -272,6 +288,7 @@ class _Session(pyghmi_session.Session):  # type: ignore[misc]
     """pyghmi's session with its sockets, its clock, its waiting and its retries taken away."""
 
     socketpool = _NoCount()
+    attemptedhash: int
     lastpayload: Any
     logontries: int
     privlevel: int
@@ -314,6 +331,15 @@ class _Session(pyghmi_session.Session):  # type: ignore[misc]
         else:
             self.send_payload()
 
+    def command(
+        self, netfn: int, command: int, data: Sequence[int], callback: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Send a command once over the session that stands: raw_command without its waits and locks."""
+        if not self.logged:
+            raise pyghmi_exceptions.IpmiException("Session no longer connected")
+        self.ipmicallback = callback
+        self._send_ipmi_net_payload(netfn, command, data, retry=False)
+
     def _assignsocket(self, server: Any = None, forbiddensockets: Any = ()) -> socket.socket:
         return self.link.socket
 
@@ -325,6 +351,8 @@ class _Session(pyghmi_session.Session):  # type: ignore[misc]
         self.rmcptag = random.randrange(1, 200)
         self.sockaddr = self.link.place.sockaddr
         self.allsockaddrs = ()
+        if self.link.wire.suites.lacks_17(self.link.place):
+            self.attemptedhash = 1
 
     def _xmit_packet(self, retry: bool = True, delay_xmit: Any = None, timeout: Any = None) -> None:
         if self.sequencenumber:
@@ -357,8 +385,11 @@ class _Session(pyghmi_session.Session):  # type: ignore[misc]
             self.link.logged_in(LoginRefused(Reach.REFUSED, text))
 
     def _got_rmcp_response(self, data: Sequence[int]) -> Any:
-        if len(data) > 1 and data[0] == self.rmcptag and data[1] in _NO_SLOT:
-            self.attemptedhash = 1  # or it would ask a BMC without room once more, with the other suite
+        if len(data) > 1 and data[0] == self.rmcptag:
+            if data[1] in _NO_SLOT:
+                self.attemptedhash = 1  # or it would ask a BMC without room once more, with the other suite
+            elif data[1] in _NO_SUCH_SUITE and self.attemptedhash == 256:
+                self.link.wire.suites.refused_17(self.link.place)
         return super()._got_rmcp_response(data)
 
     def _got_rakp2(self, data: Sequence[int]) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kraken.executors.ipmi.wheel import Wheel
 from kraken.executors.ipmi.wire import Link, Wire
 from kraken.executors.ipmi.words import Login, Reply
 from kraken.executors.place import LoginRefused, Place, Reach, numeric_place
@@ -28,7 +29,7 @@ class Talk:
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(lambda _, context: self.raised.append(context))
         self.raised: list[dict[str, Any]] = []
-        self.wire = Wire(self.loop)
+        self.wire = Wire(self.loop, Wheel(self.loop))
         self.bmcs: list[FakeBmc] = []
 
     async def add(self, address: str = "127.0.0.1", **more: Any) -> FakeBmc:
@@ -104,6 +105,30 @@ def test_suite_17_is_used_where_it_is_offered_and_else_3(
         link.close()
 
         assert link.cipher_suite is None
+
+    talk(what)
+
+
+def test_a_refused_suite_17_is_not_offered_again_until_a_login_with_3_fails() -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add(suites=(3,))
+        first, _ = await one.log_in(bmc)
+        first.close()
+        second, _ = await one.log_in(bmc)
+        second.close()
+
+        assert second.packets == first.packets - 1
+
+        bmc.desk.suites = (17,)
+        third, refused = await one.log_in(bmc)
+        third.close()
+
+        assert refused is not None
+        assert refused.reach is Reach.REFUSED
+
+        last, refused = await one.log_in(bmc)
+
+        assert (refused, last.cipher_suite) == (None, 17)
 
     talk(what)
 
