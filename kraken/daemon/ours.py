@@ -24,7 +24,11 @@ def is_ours(text: str) -> bool:
     family = socket.AF_INET if number.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((str(number), _DISCARD))
-            return ipaddress.ip_address(probe.getsockname()[0].partition("%")[0]) == number
+            # The address as the kernel has it: with the zone of a link-local one beside it, not within.
+            place = socket.getaddrinfo(
+                str(number), _DISCARD, family, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST
+            )[0][4]
+            probe.connect(place)
+            return bool(probe.getsockname()[0] == place[0])
     except OSError:  # no way there: then it is not ours
         return False

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from kraken.model.action import BMC_REACH
-from kraken.model.bmc import ADDRESS, number_problem
+from kraken.model.bmc import ADDRESS, PORT, REGISTERED, number_problem
 from kraken.model.run import Outcome
 
 _KEPT_S: Final = 60.0
@@ -154,7 +154,8 @@ async def find_places(
 ) -> tuple[dict[str, Place], dict[str, tuple[Outcome, str]]]:
     """Where the BMCs of nodes listen, and why nothing is sent for the other nodes.
 
-    Two nodes whose BMCs turn out to be one place are both refused.
+    Two nodes whose BMCs turn out to be one place are both refused, and a name that leads to loopback
+    where BMCs listen: that is the name of this machine, and no tunnel or simulator.
 
     Args:
         wanted: node -> number or name of its BMC, and port.
@@ -178,6 +179,13 @@ async def find_places(
         elif len(owners[place]) > 1:
             others = ", ".join(other for other in owners[place] if other != node)
             text = f"BMC {place} is also that of {others}: correct {ADDRESS} of one of them"
+            refused[node] = (Outcome.FAILED, text)
+        elif node in names and place.port in REGISTERED and ipaddress.ip_address(place.host).is_loopback:
+            text = (
+                f"the name of the BMC, {wanted[node][0]}, leads to {place.host}, this machine itself; "
+                f"nothing was sent: correct {ADDRESS}, DNS or /etc/hosts "
+                f"(or give {PORT}, where a tunnel or a simulator listens)"
+            )
             refused[node] = (Outcome.FAILED, text)
         else:
             places[node] = place

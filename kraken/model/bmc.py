@@ -27,9 +27,13 @@ SYSTEM: Final = "bmc.system"
 """Of Redfish: the Id of the node's ComputerSystem, where the BMC has several."""
 DEFAULT_PORT: Final = 623
 """RMCP's registered port (IPMI 2.0, section 13.1.2)."""
+REGISTERED: Final = frozenset((DEFAULT_PORT, 443, 80))
+"""Where BMCs listen of themselves. Another port is somebody's doing: a simulator, a tunnel, a forwarder."""
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _HOST_INTERFACE = ipaddress.ip_network("169.254.0.0/16")
+_ITSELF = ("127.0.0.1", "127.0.1.1", "::1")
+"""127.0.1.1 is what Debian writes into /etc/hosts for the machine's own name."""
 _IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -43,26 +47,34 @@ def bmc_address_problem(attributes: Mapping[str, Value]) -> str | None:
     text = attributes[ADDRESS]
     if not isinstance(text, str) or not text.strip():
         return f"{ADDRESS} is empty: give the address or name of the node's own BMC, or leave it out"
-    return _port_problem(attributes.get(PORT)) or _trust_problem(attributes) or _host_problem(text)
+    return (
+        _port_problem(attributes.get(PORT))
+        or _trust_problem(attributes)
+        or _host_problem(text)
+        or _self_problem(text, bmc_port(attributes))
+    )
 
 
 def bmc_key(attributes: Mapping[str, Value]) -> tuple[str, int] | None:
     """Name the BMC so that equal ones compare equal; None without an address that can be used.
 
-    Addresses are compressed, names lower-case; two names of one address are not seen through here.
+    Addresses are compressed, names lower-case; two names of one address are not seen through here. The
+    registered ports of IPMI and Redfish are ways to one BMC, and compare as 623.
     """
     if ADDRESS not in attributes or bmc_address_problem(attributes) is not None:
         return None
     text = str(attributes[ADDRESS]).strip()
     number = _number(text)
-    return (str(number) if number is not None else text.rstrip(".").lower()), bmc_port(attributes)
+    host = str(number) if number is not None else text.rstrip(".").lower()
+    port = bmc_port(attributes)
+    return host, DEFAULT_PORT if port in REGISTERED else port
 
 
 def bmc_port(attributes: Mapping[str, Value]) -> int:
     """The UDP port of the BMC; 623 unless `bmc.port` says otherwise.
 
-    Also what tells BMCs apart (`bmc_key`), so that two nodes with one address are seen to share it
-    even where one of them is asked over Redfish.
+    The default is that of IPMI for Redfish, too (`redfish_port` is where that is asked): so two nodes
+    with one address are seen to share it (`bmc_key`).
     """
     port = attributes.get(PORT)
     return DEFAULT_PORT if port is None else int(str(port))
@@ -99,8 +111,7 @@ def number_problem(number: _IpAddress) -> str | None:
 
     Loopback is allowed: only a simulator answers there, never the machine's own BMC.
     """
-    if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is not None:
-        number = number.ipv4_mapped
+    number = _unmapped(number)
     if number.is_unspecified:
         return "is the unspecified address, which means this machine"
     if number.is_multicast:
@@ -155,8 +166,26 @@ def _trust_problem(attributes: Mapping[str, Value]) -> str | None:
     return None
 
 
+def _self_problem(text: str, port: int) -> str | None:
+    """What is wrong with the names that every machine has for itself, where a BMC would listen."""
+    number = _number(text.strip())
+    itself = text.strip().rstrip(".").lower() == "localhost" if number is None else str(number) in _ITSELF
+    if not itself or port not in REGISTERED:
+        return None
+    return (
+        f"{ADDRESS} {text.strip()} is what every machine calls itself: give the node's own BMC "
+        f"(or {PORT}, where a tunnel or a simulator listens)"
+    )
+
+
 def _number(text: str) -> _IpAddress | None:
+    """The address that is written so, IPv4 however it is wrapped; None for a name."""
     try:
-        return ipaddress.ip_address(text)
+        return _unmapped(ipaddress.ip_address(text))
     except ValueError:
         return None
+
+
+def _unmapped(number: _IpAddress) -> _IpAddress:
+    mapped = number.ipv4_mapped if isinstance(number, ipaddress.IPv6Address) else None
+    return number if mapped is None else mapped

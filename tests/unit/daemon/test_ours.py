@@ -23,7 +23,10 @@ class Kernel:
     def connect(self, address: tuple[str, int]) -> None:
         if address[0] == "198.51.100.255":
             raise PermissionError("broadcast")
-        self._source = address[0] if address[0] in ("203.0.113.5", "2001:db8::5") else "203.0.113.5"
+        if "%" in address[0]:
+            raise OSError(22, "Invalid argument")  # as the kernel does: it wants the zone beside the address
+        ours_too = ("203.0.113.5", "2001:db8::5", "fe80::5")
+        self._source = address[0] if address[0] in ours_too else "203.0.113.5"
 
     def getsockname(self) -> tuple[str, int]:
         return self._source, 40000
@@ -35,6 +38,7 @@ class Kernel:
         ("203.0.113.5", True),
         ("::ffff:203.0.113.5", True),
         ("2001:db8::5", True),
+        ("fe80::5%1", True),
         ("203.0.113.6", False),
         ("127.0.0.1", False),  # only a simulator is there
         ("::1", False),

@@ -64,6 +64,7 @@ async def perform(
         ({"bmc.address": "0.0.0.0", "bmc.credential": "lab"}, "unspecified"),
         ({"bmc.address": "::", "bmc.credential": "lab"}, "unspecified"),
         ({"bmc.address": "224.0.0.1", "bmc.credential": "lab"}, "multicast"),
+        ({"bmc.address": "127.0.0.1", "bmc.credential": "lab"}, "calls itself"),
         ({"bmc.address": "255.255.255.255", "bmc.credential": "lab"}, "broadcast"),
         ({"bmc.address": "127.9.9.9"}, "no attribute bmc.credential"),
         (GOOD | {"bmc.credential": "lob"}, "did you mean 'lab'"),
@@ -102,6 +103,19 @@ async def test_two_names_of_one_bmc_are_found_out_before_a_mutation(
 
     assert {result.outcome for result in results.values()} == {Outcome.FAILED}
     assert "is also that of n2" in results["n1"].message
+
+
+@pytest.mark.parametrize("number", ["127.0.1.1", "127.9.9.9"])
+async def test_a_name_that_leads_to_this_machine_is_refused_whatever_was_declared(
+    executor: IpmiExecutor, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    monkeypatch.setattr(places, "_getaddrinfo", lambda *_: [Place(socket.AF_INET, (number, 623))])
+    attributes = {"bmc.address": "head", "bmc.credential": "lab"}
+
+    result = (await perform(executor, {"n1": attributes}, {"power": "off"}))["n1"]
+
+    assert (result.outcome, dict(result.observed)) == (Outcome.FAILED, {})
+    assert f"head, leads to {number}, this machine itself; nothing was sent" in result.message
 
 
 async def test_a_name_that_does_not_resolve_says_so_and_delays_no_poll_of_another(

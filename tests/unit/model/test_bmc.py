@@ -41,6 +41,12 @@ def test_a_node_without_a_bmc_has_no_problem() -> None:
         ("n1 bmc", "neither an IP address nor a host name"),
         ("-n1", "neither an IP address nor a host name"),
         ("n1:623", "neither an IP address nor a host name"),
+        ("127.0.0.1", "calls itself"),
+        ("::ffff:127.0.0.1", "calls itself"),
+        ("127.0.1.1", "calls itself"),
+        ("::1", "calls itself"),
+        ("localhost", "calls itself"),
+        (" LocalHost. ", "calls itself"),
     ],
 )
 def test_an_address_that_is_not_one_machine_elsewhere_is_refused(address: object, reason: str) -> None:
@@ -63,7 +69,21 @@ def test_spellings_of_one_address_are_one_bmc() -> None:
     assert bmc_key({"bmc.address": "2001:DB8:0::1"}) == bmc_key(
         {"bmc.address": " 2001:db8::1", "bmc.port": "623"}
     )
+    assert bmc_key({"bmc.address": "::ffff:10.0.0.1"}) == bmc_key({"bmc.address": "10.0.0.1"})
     assert bmc_key({"bmc.address": "N1-BMC."}) == ("n1-bmc", 623)
+
+
+@pytest.mark.parametrize("port", [623, 443, "80"])
+def test_this_machine_is_no_bmc_where_bmcs_listen(port: object) -> None:
+    problem = bmc_address_problem({"bmc.address": "127.0.0.1", "bmc.port": port})  # type: ignore[dict-item]
+
+    assert problem is not None
+    assert "calls itself" in problem
+
+
+def test_a_tunnel_or_simulator_on_this_machine_is_one_where_its_port_is_named() -> None:
+    assert bmc_address_problem({"bmc.address": "127.0.0.1", "bmc.port": 8443}) is None
+    assert bmc_address_problem({"bmc.address": "localhost", "bmc.port": 6230}) is None
 
 
 def test_nodes_that_share_a_bmc_are_all_named_and_others_are_not() -> None:
@@ -78,9 +98,10 @@ def test_nodes_that_share_a_bmc_are_all_named_and_others_are_not() -> None:
     assert shared_bmcs(nodes) == {("10.0.0.1", 623): ("n1", "n3")}
 
 
-def test_a_node_over_redfish_and_one_over_ipmi_cannot_share_a_bmc() -> None:
+@pytest.mark.parametrize("port", [None, 443, "443", 80])
+def test_a_node_over_redfish_and_one_over_ipmi_cannot_share_a_bmc(port: int | str | None) -> None:
     nodes = {
-        "n1": {"bmc.address": "10.0.0.1", "bmc.protocol": "redfish"},
+        "n1": {"bmc.address": "10.0.0.1", "bmc.protocol": "redfish", "bmc.port": port},
         "n2": {"bmc.address": "10.0.0.1", "bmc.protocol": "ipmi"},
     }
 
