@@ -184,7 +184,7 @@ class Collector:
         for name in self.table:
             self.engine.know(name, now)
 
-    def facts(self, name: str) -> NodeFacts:
+    def facts(self, name: str, now: float) -> NodeFacts:
         """What an executor may know of the node now."""
         node = self.table[name]
         return NodeFacts(
@@ -193,6 +193,7 @@ class Collector:
             node.groups,
             node.cfg_values(),
             self.catalog.known(node.dsc_values(), node.attribute_values()),
+            held=any(hold.stands(now) for hold in self.holds.of(name)),
         )
 
     def dsc_of(self, names: Iterable[str]) -> list[StateUpdate]:

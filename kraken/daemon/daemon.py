@@ -221,7 +221,7 @@ class Daemon:
         log.log(level, "run started", extra=extra)
         data = {**_about(run), "nodeset": extra["nodes"], "timeout_s": run.timeout_s, "at": now}
         self.events.add("run-started", data, run.nodes)
-        facts = {name: self.collector.facts(name) for name in run.nodes}
+        facts = {name: self.collector.facts(name, now) for name in run.nodes}
         self._performing.start(run, facts)
 
     def _value_changed(self, change: ValueChanged, now: float) -> None:

@@ -49,6 +49,7 @@ class NodeFacts:
     Attributes:
         attributes: without presence and groups.
         dsc: what is known now; variables that are UNKNOWN are absent.
+        held: somebody works on this very node (a hold on it stands; a freeze of all is none).
     """
 
     name: str
@@ -56,6 +57,7 @@ class NodeFacts:
     groups: tuple[str, ...] = ()
     cfg: Mapping[str, str] = field(default_factory=dict)
     dsc: Mapping[str, str] = field(default_factory=dict)
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

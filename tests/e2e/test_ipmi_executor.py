@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import shutil
 import signal
@@ -322,6 +323,22 @@ async def test_a_session_is_kept_for_the_next_poll_and_given_back_when_idle(farm
 
     assert (kept, await farm.sessions()) == (3, 0)
     assert farm.executor._thread is thread
+
+
+async def test_while_a_node_is_held_each_look_gives_the_slot_of_its_bmc_back(farm: Farm) -> None:
+    farm.add(2)
+    nodes = {bmc.name: farm.facts(bmc, {}) for bmc in farm.bmcs}
+    await farm.status()
+
+    assert await farm.sessions() == 2
+
+    nodes["n0"] = dataclasses.replace(nodes["n0"], held=True)
+    results: list[NodeResult] = []
+    run = Run("1", operator("power_status"), tuple(nodes), time.time(), 20.0)
+    await farm.executor.discover(run, nodes, results.extend)
+
+    assert [result.outcome for result in results] == [Outcome.OK, Outcome.OK]
+    assert await farm.sessions() == 1
 
 
 async def test_a_paused_bmc_costs_only_itself_and_heals(farm: Farm) -> None:

@@ -300,6 +300,8 @@ class Bmc:
         self._leave_gate()
         if order is not None and answer is not None:
             order.answer(answer)
+        if order is not None and order.gives_back and not self._mutations and not self._polls:
+            self._hang_up()
         self._next()
 
     def _refused(self, refused: LoginRefused) -> None:

@@ -92,7 +92,9 @@ class IpmiExecutor:
         wanted = {target.node: (target.host, target.port) for target in targets}
         places, refused = await find_places(wanted, self._resolver)
         orders = [
-            Order(target.node, places[target.node], target.login, verb, batch.answered)
+            Order(
+                target.node, places[target.node], target.login, verb, batch.answered, gives_back=target.held
+            )
             for target in targets
             if target.node in places
         ]
@@ -127,7 +129,9 @@ class IpmiExecutor:
                 continue
             host, port = str(attributes[ADDRESS]).strip(), bmc_port(attributes)
             place = numeric_place(host, port)
-            (named if place is None else known).append(_Target(name, host, port, place, login))
+            (named if place is None else known).append(
+                _Target(name, host, port, place, login, nodes[name].held)
+            )
         return known, named, refused
 
     def _login(self, credential: str, privilege: str) -> Login | str:
@@ -170,6 +174,7 @@ class _Target(NamedTuple):
     port: int
     place: Place | None  # where the address is a number
     login: Login
+    held: bool
 
 
 def _address_problem(attributes: Mapping[str, Value]) -> str | None:

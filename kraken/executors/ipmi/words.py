@@ -71,9 +71,10 @@ class Order:
     Attributes:
         wanted: False when nobody waits for the answer any more; what was not sent is not sent then.
         begun: a step that changes the node has left.
+        gives_back: the session ends with it, unless more is asked for: somebody may need the slot.
     """
 
-    __slots__ = ("_on_answer", "begun", "login", "node", "place", "verb", "wanted")
+    __slots__ = ("_on_answer", "begun", "gives_back", "login", "node", "place", "verb", "wanted")
 
     def __init__(
         self,
@@ -82,6 +83,8 @@ class Order:
         login: Login,
         verb: Verb,
         on_answer: Callable[[Order, Answer], None],
+        *,
+        gives_back: bool = False,
     ) -> None:
         self.node = node
         self.place = place
@@ -89,6 +92,7 @@ class Order:
         self.verb = verb
         self.wanted = True
         self.begun = False
+        self.gives_back = gives_back
         self._on_answer = on_answer
 
     def answer(self, answer: Answer) -> None:

@@ -308,7 +308,7 @@ class Simulation:
         else:
             self.looks[run.operator.key] += len(run.nodes)
         self.say(f"  run {run.id} {run.operator.key} on {fold(run.nodes)}")
-        facts = {name: self.collector.facts(name) for name in run.nodes}
+        facts = {name: self.collector.facts(name, self.agenda.clock()) for name in run.nodes}
         life = self.agenda.life
 
         def perform() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kraken.daemon.collector import Collector, Declared, Heard, Results, ValueChanged
+from kraken.daemon.collector import Collector, Declared, Heard, HoldSet, Results, ValueChanged
 from kraken.engine.effects import Start
 from kraken.engine.settings import Settings
+from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Discovery
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
@@ -117,6 +118,17 @@ def test_an_executor_learns_what_is_known_and_nothing_that_is_not() -> None:
     one = collector()
     run = looks(one.accept([declared("n1", os="UP")], 10.0))["see_os"]
     one.accept([seen(run, "n1", os="DOWN")], 12.0)
-    facts = one.facts("n1")
+    facts = one.facts("n1", 0.0)
 
     assert (facts.cfg, facts.dsc) == ({"os": "UP"}, {"os": "DOWN"})
+
+
+def test_an_executor_learns_that_a_node_is_held_and_not_that_all_are_frozen() -> None:
+    one = collector()
+    one.accept([declared("n1"), declared("n2")], 10.0)
+    one.accept([HoldSet(Hold("h1", "n1", "ann", "a new fan", 10.0, until=50.0))], 10.0)
+    one.accept([HoldSet(Hold("h2", EVERY_NODE, "ann", "power works", 10.0))], 10.0)
+
+    assert one.facts("n1", 49.0).held
+    assert not one.facts("n1", 51.0).held
+    assert not one.facts("n2", 49.0).held

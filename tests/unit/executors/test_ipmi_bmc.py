@@ -465,6 +465,20 @@ def test_a_kept_session_is_refreshed_while_used_and_given_back_when_not(stage: S
     assert not stage.bmc.tick()
 
 
+def test_the_session_with_the_bmc_of_a_held_node_ends_with_the_last_answer(stage: Stage) -> None:
+    said: list[Answer] = []
+    for _ in range(2):
+        stage.bmc.submit(
+            Order("n1", PLACE, LAB, STATUS, lambda _, answer: said.append(answer), gives_back=True)
+        )
+    stage.clock.advance(1.0)
+
+    assert [answer.outcome for answer in said] == [Outcome.OK, Outcome.OK]
+    assert len(stage.played.logins) == 1
+    assert not stage.bmc.has_session
+    assert stage.played.open_sessions == 0
+
+
 def test_a_keep_alive_that_finds_the_session_dead_drops_it_without_a_login(stage: Stage) -> None:
     stage.ask(wait_s=0.1)
     stage.played.lost_session = True
