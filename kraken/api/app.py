@@ -13,7 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 import kraken
-from kraken.api import archive, power, problems, routes, stream
+from kraken.api import archive, credentials, power, problems, routes, stream
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.errors import KrakenError
@@ -26,7 +26,14 @@ def build_app(daemon: Daemon) -> Litestar:
     """The application; the daemon stays the caller's."""
     operations = Operations(daemon)
     return Litestar(
-        route_handlers=[*routes.HANDLERS, *archive.HANDLERS, *power.HANDLERS, stream.events, stream.metrics],
+        route_handlers=[
+            *routes.HANDLERS,
+            *archive.HANDLERS,
+            *power.HANDLERS,
+            *credentials.HANDLERS,
+            stream.events,
+            stream.metrics,
+        ],
         dependencies={"operations": Provide(lambda: operations, sync_to_thread=False)},
         exception_handlers={
             KrakenError: problems.of_kraken,

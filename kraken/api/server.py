@@ -22,6 +22,7 @@ from kraken.api.app import build_app, with_head
 from kraken.api.security import Tokens, bearer_only
 from kraken.daemon import logs, notify
 from kraken.daemon.assembly import start_daemon
+from kraken.daemon.closed import close_memory
 from kraken.daemon.config import Config
 from kraken.daemon.daemon import Daemon
 from kraken.errors import ConfigError
@@ -43,6 +44,7 @@ def serve(config: Config) -> int:
         KrakenError: it could not start; nothing is left behind.
     """
     logs.configure(config.log.level, config.log.format)
+    close_memory()
     return asyncio.run(_serve(config))
 
 

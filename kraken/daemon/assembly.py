@@ -35,9 +35,15 @@ def load_modules(config: Config, environ: Mapping[str, str]) -> tuple[Catalog, l
     return load_all(collection_paths(config, environ), config.module_dirs)
 
 
-def build_executors(config: Config, environ: Mapping[str, str]) -> dict[str, Executor]:
+def build_credentials(config: Config) -> Credentials:
+    """The file of credentials, for all who log in."""
+    return Credentials(config.credentials_file, vault_password_file=config.vault_password_file)
+
+
+def build_executors(
+    config: Config, environ: Mapping[str, str], credentials: Credentials
+) -> dict[str, Executor]:
     """One hand for each kind of action."""
-    credentials = Credentials(config.credentials_file, vault_password_file=config.vault_password_file)
     password = config.vault_password_file
     vault = VaultSettings(
         identities=() if password is None else (f"default@{password}",),
@@ -103,11 +109,12 @@ async def start_daemon(config: Config) -> Daemon:
     catalog, problems = load_modules(config, environ)
     store, incarnation, memory = open_store(config)
     seed = config.engine.seed
+    credentials = build_credentials(config)
     daemon = Daemon(
         catalog,
         problems,
         config.engine_settings(),
-        build_executors(config, environ),
+        build_executors(config, environ, credentials),
         GroupCommit(store),
         Clock(),
         incarnation=incarnation,
@@ -115,6 +122,7 @@ async def start_daemon(config: Config) -> Daemon:
         load_modules=lambda: load_modules(config, environ),
         keep_s=config.journal.keep_days * 86400.0,
         rows_max=config.journal.rows_max,
+        credentials=credentials,
     )
     try:
         await daemon.start(memory)

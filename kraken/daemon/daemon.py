@@ -19,6 +19,7 @@ from kraken.daemon.collector import (
     ValueChanged,
 )
 from kraken.daemon.events import EventLog
+from kraken.daemon.keeper import Keeper
 from kraken.daemon.pacing import idle
 from kraken.daemon.performing import Performing
 from kraken.daemon.remembering import journal_of, note_of_step, remembered, trouble_of
@@ -67,9 +68,11 @@ class Daemon:
         load_modules: Callable[[], tuple[Catalog, list[ModuleError]]] | None = None,
         keep_s: float | None = None,
         rows_max: int | None = None,
+        credentials: Keeper | None = None,
     ) -> None:
         self.collector = Collector(catalog, settings, incarnation=incarnation, seed=seed)
         self.problems = list(problems)
+        self.credentials = credentials
         self.journal = journal
         self.clock = clock
         self.events = EventLog(incarnation)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kraken.cli import power
+from kraken.cli import following
 from kraken.cli.app import run
 from kraken.cli.errors import Exit
 from kraken.errors import DaemonAwayError
@@ -74,7 +74,7 @@ def test_a_daemon_that_is_gone_for_good_is_a_time_out_and_said_once(
         raise DaemonAwayError("no daemon listens")
 
     daemon(*rules(row("SENT", False)))
-    monkeypatch.setattr(power, "_power_of", gone)
+    monkeypatch.setattr(following, "power_of", gone)
 
     assert run(["power", "n1", "off", "--yes", "--timeout", "2s"]) == Exit.TIMEOUT
     told = capsys.readouterr().err

@@ -1,0 +1,93 @@
+"""Where the passwords of BMCs are not: looked for on a real cluster, while it is switched on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import Site
+
+pytestmark = pytest.mark.e2e
+
+Make = Callable[[int], Site]
+
+
+class Lookout(threading.Thread):
+    """Reads arguments and environment of every process, again and again; `found`: where the secret was."""
+
+    def __init__(self, secret: bytes) -> None:
+        super().__init__(daemon=True)
+        self._secret = secret
+        self._ended = threading.Event()
+        self.found: set[str] = set()
+        self.seen = 0
+
+    def run(self) -> None:
+        while not self._ended.wait(0.02):
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdigit():
+                    for name in ("cmdline", "environ"):
+                        self._look(entry / name)
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def _look(self, file: Path) -> None:
+        try:
+            content = file.read_bytes()
+        except OSError:
+            return
+        self.seen += b"ansible" in content
+        if self._secret in content:
+            self.found.add(f"{file}: {content[:60]!r}")
+
+
+def test_no_secret_of_a_bmc_is_anywhere_but_in_its_file(make_site: Make) -> None:
+    site = make_site(2)
+    credentials = yaml.safe_load(site.demo.cluster.credentials_file.read_text())
+    secret = next(iter(credentials.values()))["password"]
+    lookout = Lookout(secret.encode())
+    lookout.start()
+    site.apply()
+    site.converged()
+    site.kraken("credentials", "check", "--all")
+    lookout.end()
+
+    assert lookout.seen, "children of Ansible were looked at"
+    assert not lookout.found
+    for path in ("/v1/nodes", "/v1/history", "/v1/runs", "/v1/health"):
+        assert secret not in str(site.demo.get(path)), path
+    for path in ("/v1/explain", "/v1/credentials", "/v1/power"):
+        assert secret not in str(site.demo.get(path, all="true")), path
+    for name in site.nodes:
+        assert secret not in str(site.demo.get(f"/v1/nodes/{name}"))
+    for file in [site.demo.log, *site.demo.log.parent.rglob("kraken.db*")]:
+        assert secret.encode() not in file.read_bytes(), file
+
+
+def test_a_daemon_leaves_no_core(make_site: Make) -> None:
+    site = make_site(1)
+    limits = Path(f"/proc/{site.demo.daemon_pid()}/limits").read_text()
+    [core] = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+
+    assert core.split()[4:6] == ["0", "0"]
+
+
+def test_credentials_check_says_who_is_let_in(make_site: Make) -> None:
+    site = make_site(3)
+    locked, mute, _ = site.demo.cluster.nodes
+    site.apply({})
+    locked.bmc.set_password("another1")
+    mute.bmc.pause()
+    text = site.kraken("credentials", "check", "--all", code=4)
+    mute.bmc.resume()
+
+    lines = {line.split()[0]: line.split()[1] for line in text.splitlines() if line[:1].isupper()}
+    assert lines["BAD_CREDENTIALS"] == locked.name
+    assert lines["NO_ANSWER"] == mute.name
+    assert lines["OK"] == site.nodes[2]
