@@ -231,9 +231,9 @@ class Looks:
         """The node is not what it was (its BMC has another address): what looks in vain have learned
         is no reason to wait any more.
         """
+        progress.missed.clear()
         for look in progress.looks.values():
             look.blind = False
-            progress.missed.clear()
             if look.failures and look.run_id is None:
                 look.failures, look.message, look.asked_at = 0, "", None
                 if look.discovery.every_s is not None:
