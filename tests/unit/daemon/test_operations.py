@@ -290,6 +290,10 @@ async def test_the_address_of_this_machine_is_no_bmc(
     monkeypatch.setattr("kraken.daemon.operations.is_ours", lambda address: address == "203.0.113.7")
     with pytest.raises(RefusedError, match=r"x: bmc\.address 203\.0\.113\.7 is an address of this machine"):
         await operations.apply({"nodes": {"x": {"attributes": {"bmc.address": "203.0.113.7"}}}}, me)
+    with pytest.raises(RefusedError, match=r"x: bmc\.address localhost is what every machine calls itself"):
+        await operations.apply({"nodes": {"x": {"attributes": {"bmc.address": "localhost"}}}}, me)
+
+    assert state(operations) == {}
 
 
 async def test_a_bmc_belongs_to_one_node_within_a_document_and_beyond(
