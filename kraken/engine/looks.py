@@ -22,12 +22,14 @@ SPREAD = frozenset({"ipmi", "redfish", "tcp"})
 """Kinds of action whose looks are spread over their interval."""
 
 FAST = 3.0
-"""After a value has changed, a spread discovery looks so many times as often, for one interval."""
+"""After a value has changed, a spread discovery looks so many times as often, for one interval; what
+changes on many nodes at once is spread as well.
+"""
 
 LEAST_PAUSE_S = 1.0
 """Between two looks by itself at one node: BMCs are slow."""
 
-_EARLY = 0.1  # of an interval; the least between a look and the node's own next moment
+_EARLY = 0.1  # of a period; the least between a look and the node's own next moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,16 +218,18 @@ class Looks:
         records = progress.node.dsc
         changed_at = max((records[n].since for n in _names(look.discovery) if n in records), default=0.0)
         if asked_at - every <= changed_at:
-            return asked_at + min(every, max(every / FAST, LEAST_PAUSE_S))
-        return self._own_moment(progress, look.discovery, asked_at + every * _EARLY)
+            period = min(every, max(every / FAST, LEAST_PAUSE_S))
+        else:
+            period = every
+        return self._own_moment(progress, look.discovery, asked_at + period * _EARLY, period)
 
-    def _own_moment(self, progress: Progress, discovery: Discovery, after: float) -> float:
-        """The node's next moment for this discovery; those of all nodes are spread evenly."""
-        every = discovery.every_s
-        assert every is not None
+    def _own_moment(self, progress: Progress, discovery: Discovery, after: float, period: float) -> float:
+        """The node's next moment for this discovery, which comes once in `period` seconds; those of
+        all nodes are spread evenly, so what has changed on many at once is no burst of looks.
+        """
         mark = zlib.crc32(f"{self._seed}/{progress.node.name}/{discovery.key}".encode()) / 2**32
-        passed = (after / every - mark) % 1.0
-        return after + (1.0 - passed) * every
+        passed = (after / period - mark) % 1.0
+        return after + (1.0 - passed) * period
 
     def reconsider(self, progress: Progress) -> None:
         """The node is not what it was (its BMC has another address): what looks in vain have learned

@@ -9,7 +9,7 @@ import pytest
 from kraken.daemon.collector import HoldLifted, HoldSet, Released
 from kraken.engine.settings import Settings
 from kraken.model.hold import EVERY_NODE, Hold
-from kraken.model.module import Change, Condition, Mutation, Variable
+from kraken.model.module import Change, Condition, Discovery, Mutation, Observes, Variable
 from kraken.model.run import Outcome
 
 from .conftest import IPMI, Bench, vocabulary
@@ -192,7 +192,10 @@ def test_what_was_under_way_at_the_end_of_a_former_life_is_looked_for_first(benc
 
 
 @pytest.mark.parametrize("age_s", [89.0, 91.0])
-def test_converged_holds_while_what_was_seen_is_fresh(bench: Bench, age_s: float) -> None:
+def test_converged_holds_while_what_was_seen_is_fresh(age_s: float) -> None:
+    # Nobody looks by himself: two looks without an answer would be a doubt of their own.
+    see = Discovery("m", "see_power", (Observes("power", ("OFF", "ON")),), IPMI, every_s=None)
+    bench = Bench(vocabulary(see))
     bench.declare("n1", cfg={"power": "OFF"})
     bench.report("see_power", {"power": "OFF"})
     bench.wait(age_s)
