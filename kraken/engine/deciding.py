@@ -91,6 +91,11 @@ class Decider:
             look.queued = True
             self.batches.add(look.discovery, progress.node.name, now)
 
+    def unqueue(self, progress: Progress, look: Look) -> None:
+        """It no longer waits."""
+        look.queued = False
+        self.batches.drop(look.discovery.key, progress.node.name)
+
     # -- one question each ------------------------------------------------------------------------
 
     def converged(self, progress: Progress, now: float, effects: list[Effect]) -> Verdict:

@@ -292,6 +292,8 @@ class Engine:
         self.batches.limits.settled(progress.node.name, progress.unsettled, now)
         asserted = self._steps.settle(progress, now, effects) or progress.node.name in self._asserting
         looks, wake_at = self._looks.due(progress, now)
+        for look in self._looks.senseless(progress):
+            self._decider.unqueue(progress, look)
         for look in looks:
             self._decider.queue(progress, look, now)
         if progress.calm_since is not None:

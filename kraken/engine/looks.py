@@ -108,6 +108,16 @@ class Looks:
                 next_at = at
         return ready, next_at
 
+    def senseless(self, progress: Progress) -> list[Look]:
+        """Looks that wait for their turn, though what they require does not hold any more: what they saw
+        would stand for what is so no longer.
+        """
+        queued = {key: look for key, look in progress.looks.items() if look.queued}
+        if not queued:
+            return []
+        sensible = {w.discovery.key for w in self.watches(progress) if self.applicable(w, progress)}
+        return [look for key, look in queued.items() if key not in sensible]
+
     def _seen_until(self, discovery: Discovery, progress: Progress) -> float:
         """Until when it need not look, because all it could see was seen by others lately."""
         if discovery.every_s is None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kraken.daemon.collector import LookAt, Results
+from kraken.daemon.collector import Declared, LookAt, Results
 from kraken.engine.settings import Settings
 from kraken.model.module import Action, Change, Discovery, Mutation, Observes, Variable
 from kraken.model.run import NodeResult, Outcome
+from kraken.model.update import Side, StateUpdate
 
 from .conftest import IPMI, Bench, vocabulary
 
@@ -256,3 +257,20 @@ def test_a_value_in_doubt_that_a_look_no_longer_sees_is_unknown() -> None:
 
     assert bench.engine.progress("n1").value("disk") == "UNKNOWN"
     assert bench.cause() == "UNKNOWN"
+
+
+def test_a_look_that_waits_leaves_no_more_when_what_it_requires_is_so_no_longer() -> None:
+    gathers = Settings(linger_s={"ipmi": 5.0}, gather_s={"ipmi": 5.0})
+    bench = Bench(settings=gathers)
+    bench.declare("n1")
+    bench.wait(5.0)
+    bench.report("see_power", {"power": "ON"})
+    assert bench.engine.progress("n1").looks["m.see_os"].queued
+    bench.engine.look(["n1"], bench.now)
+    bench.accept()
+    update = StateUpdate("n1", Side.DSC, "power", "OFF", bench.collector.stamp(), bench.now, "m.see_power")
+    bench.accept(Declared([update]))
+    bench.wait(30.0)
+
+    assert bench.out("see_os") == []
+    assert not bench.engine.progress("n1").looks["m.see_os"].queued
