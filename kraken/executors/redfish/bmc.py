@@ -7,16 +7,16 @@ import contextlib
 import functools
 import itertools
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
 from kraken.executors.redfish import system
+from kraken.executors.redfish.computer import Computer
 from kraken.executors.redfish.talk import Talk
 from kraken.executors.redfish.wire import Wire
 from kraken.executors.redfish.words import (
-    Document,
     Login,
     Order,
     RedfishLimits,
@@ -33,25 +33,12 @@ _SILENT_LOGIN_S: Final = 1.0  # after which a login gives its place among those 
 _TASK_PAUSE_S: Final = (0.5, 1.0, 1.0, 2.0)  # between two looks at a task; the last one repeats
 _TASK_DONE: Final = frozenset({"Completed"})
 _TASK_FAILED: Final = frozenset({"Exception", "Killed", "Cancelled", "Cancelling", "Stopping", "Interrupted"})
-_AS_IT_IS: Final = frozenset({400, 409})  # with which BMCs refuse what already is as wished
 
 
 class _Task(NamedTuple):
     """A change the BMC has made a task of, and where it tells how that goes."""
 
     monitor: str
-
-
-class Seen(NamedTuple):
-    """The last whole answer about the power.
-
-    Attributes:
-        etag: of the document it was in; None: it has none.
-    """
-
-    phys_state: str
-    etag: str | None
-    at: float
 
 
 class Bmc:
@@ -77,10 +64,7 @@ class Bmc:
         self._check = check
         self._talk = Talk(server, wire, limits)
         self._turn = asyncio.Lock()
-        self._system: tuple[str, str] | None = None  # Id as declared, path
-        self._seen: Seen | None = None
-        self._etags_lie = False
-        self._sent = False  # a request that changes the node has left
+        self._computer = Computer(self._talk, limits)
         self._used_at = asyncio.get_running_loop().time()
         self._failures = 0
         self._retry_at = 0.0
@@ -162,11 +146,11 @@ class Bmc:
         if self._talk.login != order.login:
             await self._talk.close()
             self._talk.login = order.login
-        self._sent = False
+        self._computer.sent = False
         try:
             await self._find(order)
             if order.verb.kind == "status":
-                observed, task = {"phys_state": await self._look()}, None
+                observed, task = {"phys_state": await self._computer.look()}, None
             else:
                 observed, task = {}, await self._mutate(order.verb)
         except Trouble as trouble:
@@ -176,18 +160,12 @@ class Bmc:
 
     async def _mutate(self, verb: Verb) -> _Task | None:
         """Ask for a change; the task that the BMC made of it, None when it is done."""
-        self._seen = None  # what was known of the power is no longer good enough
-        if verb.kind == "power":
-            reply = await self._reset(verb)
-        elif verb.kind == "boot_device":
-            reply = await self._boot(verb)
-        else:
-            reply = await self._identify(verb)
+        reply = await self._computer.change(verb)
         if reply is None or reply.status in (200, 201, 204):
             return None
         if reply.status != 202:
             self._talk.refuse(reply, verb.name)
-        monitor = self._told(lambda: _monitor_of(reply, self.server))
+        monitor = self._talk.told(lambda: _monitor_of(reply, self.server))
         return None if monitor is None else _Task(monitor)  # nothing to follow: its effect is looked for
 
     async def _follow(self, task: _Task, order: Order) -> Answer | _Task:
@@ -215,7 +193,7 @@ class Bmc:
 
     async def _find(self, order: Order) -> None:
         """Be logged in and know where the node's system is."""
-        if self._talk.is_open and self._system is not None and self._system[0] == order.system:
+        if self._talk.is_open and self._computer.is_found(order.system):
             return
         refused = self._check(self.server.place)
         if refused is not None:
@@ -223,9 +201,8 @@ class Bmc:
             raise Trouble(refused.reach, outcome, f"is not asked: {refused.text}", tried=refused.tried)
         async with self._among_those_logging_in(order):
             systems = await self._talk.open()
-            if self._system is None or self._system[0] != order.system:
-                listed = self._talk.read(await self._talk.ask("GET", systems), "the list of systems")
-                self._system = order.system, self._told(lambda: system.member(listed, order.system))
+            if not self._computer.is_found(order.system):
+                await self._computer.find(order.system, systems)
 
     @contextlib.asynccontextmanager
     async def _among_those_logging_in(self, order: Order) -> AsyncIterator[None]:
@@ -244,125 +221,11 @@ class Bmc:
                 silent.cancel()
                 self._gate.release()
 
-    # The verbs.
-
-    async def _look(self) -> str:
-        """The power, as the BMC says it now; a "not modified" is believed for `unchanged_s`."""
-        seen, headers = self._seen, None
-        believed = (
-            seen is not None and not self._etags_lie and self._now() - seen.at < self._limits.unchanged_s
-        )
-        if seen is not None and seen.etag is not None and believed:
-            headers = {"If-None-Match": seen.etag}
-        reply = await self._ask_system(headers)
-        if reply.status == 304 and seen is not None and headers is not None:
-            return seen.phys_state
-        document = self._talk.read(reply, "power status")
-        try:
-            found = system.power_state(document)
-        except system.StillTurningOn as exc:
-            raise Trouble(Reach.OK, Outcome.FAILED, f"{exc}: looked at again") from None
-        except ValueError as exc:
-            raise self._talk.nonsense(exc) from None
-        etag = reply.headers.get("ETag")
-        if seen is not None and etag is not None and etag == seen.etag and found != seen.phys_state:
-            self._etags_lie = True
-        self._seen = Seen(found, etag, self._now())
-        return found
-
-    async def _reset(self, verb: Verb) -> Reply | None:
-        """None: it refused, as the power already is as wished."""
-        document = await self._read_system()
-        target, where = self._told(lambda: system.reset_target(document))
-        info: Document | None = None
-        if where is not None:
-            info = self._talk.read(await self._talk.ask("GET", where), "what it can do")
-        body = self._told(lambda: system.reset_body(document, info, verb.word))
-        reply = await self._change("POST", target, body)
-        refused = reply.status in _AS_IT_IS and verb.word in ("on", "off")
-        if refused and system.is_as_wished(await self._read_system(), verb.word):
-            return None
-        return reply
-
-    async def _boot(self, verb: Verb) -> Reply:
-        document, etag = await self._read_with_etag()
-        body = self._told(lambda: system.boot_body(document, verb))
-        assert self._system is not None
-        return await self._change_at(self._system[1], body, etag)
-
-    async def _identify(self, verb: Verb) -> Reply:
-        """The light of the system, else that of the chassis it sits in."""
-        assert self._system is not None
-        document, etag = await self._read_with_etag()
-        path, body = self._system[1], system.identify_body(document, verb.word)
-        if body is None:
-            chassis = self._told(lambda: system.chassis_of(document))
-            if chassis is not None:
-                reply = await self._talk.ask("GET", chassis)
-                path, etag = chassis, reply.headers.get("ETag")
-                body = system.identify_body(self._talk.read(reply, "its chassis"), verb.word)
-        if body is None:
-            text = "has no light to identify by: neither the system nor its chassis shows one"
-            raise Trouble(Reach.OK, Outcome.FAILED, text)
-        return await self._change_at(path, body, etag)
-
-    async def _change_at(self, path: str, body: Mapping[str, object], etag: str | None) -> Reply:
-        """Change a resource as it was read; 412 says that it is not that any more."""
-        reply = await self._change("PATCH", path, body, {"If-Match": etag} if etag else None)
-        if reply.status == 412:
-            again = (await self._talk.ask("GET", path)).headers.get("ETag")
-            # The same one again: firmware that does not know its own ETags.
-            header = {"If-Match": again} if again and again != etag else None
-            reply = await self._change("PATCH", path, body, header)
-        return reply
-
-    async def _change(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, object],
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        self._sent = True
-        reply = await self._talk.ask(method, path, body, headers)
-        self._sent = reply.status < 300  # refused: nothing happened
-        return reply
-
-    # Reading the system.
-
-    async def _read_system(self) -> Document:
-        return (await self._read_with_etag())[0]
-
-    async def _read_with_etag(self) -> tuple[Document, str | None]:
-        reply = await self._ask_system(None)
-        return self._talk.read(reply, "what it says of the system"), reply.headers.get("ETag")
-
-    async def _ask_system(self, headers: Mapping[str, str] | None) -> Reply:
-        """Ask for the system; where it has moved, find it again once."""
-        assert self._system is not None
-        wanted, path = self._system
-        reply = await self._talk.ask("GET", path, headers=headers)
-        if reply.status != 404:
-            return reply
-        self._system = self._seen = None
-        self._talk.forget()
-        listed = self._talk.read(await self._talk.ask("GET", await self._talk.open()), "the list of systems")
-        path = self._told(lambda: system.member(listed, wanted))
-        self._system = wanted, path
-        return await self._talk.ask("GET", path)
-
-    def _told(self, read: Callable[[], T]) -> T:
-        """What a document says; nonsense ends the conversation."""
-        try:
-            return read()
-        except ValueError as exc:
-            raise Trouble(Reach.REFUSED, Outcome.FAILED, str(exc)) from None
-
     # Endings.
 
     def _ended(self, trouble: Trouble, order: Order) -> Answer:
         now = self._now()
-        if self._sent and trouble.unsure:
+        if self._computer.sent and trouble.unsure:
             text = (
                 f"did not acknowledge {order.verb.name}: it may have happened; "
                 "look at the power before asking again"

@@ -7,14 +7,16 @@ import base64
 import contextlib
 import email.utils
 import time
-from collections.abc import Mapping
-from typing import Final, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Final, NoReturn, TypeVar
 
 from kraken.executors.place import Reach
 from kraken.executors.redfish import system
 from kraken.executors.redfish.wire import Wire
 from kraken.executors.redfish.words import Document, Login, RedfishLimits, Reply, Server, Trouble
 from kraken.model.run import Outcome
+
+T = TypeVar("T")
 
 ROOT: Final = "/redfish/v1/"
 
@@ -139,6 +141,13 @@ class Talk:
             return reply.document()
         except ValueError as exc:
             raise self.nonsense(f"answered nonsense to {what}: it {exc}") from None
+
+    def told(self, read: Callable[[], T]) -> T:
+        """What `read` makes of a document; its ValueError ends the conversation."""
+        try:
+            return read()
+        except ValueError as exc:
+            raise Trouble(Reach.REFUSED, Outcome.FAILED, str(exc)) from None
 
     def refuse(self, reply: Reply, what: str) -> NoReturn:
         """Say why a request was refused, and what to do."""
