@@ -1,7 +1,7 @@
-"""The pinned pyghmi has the shape that kraken.executors.ipmi.wire stands on.
+"""The pinned pyghmi has the shape that kraken.executors.ipmi.session stands on.
 
-Each assertion names something private that the wire replaces or relies on: when one fails after an
-update of pyghmi, read wire.py and pyghmi's session.py side by side before changing the pin.
+Each assertion names something private that our session replaces or relies on: when one fails after an
+update of pyghmi, read ours and pyghmi's session.py side by side before changing the pin.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyghmi.ipmi.private.constants as constants
 import pyghmi.ipmi.private.session as session
 import pytest
 
-from kraken.executors.ipmi import wire
+from kraken.executors.ipmi import session as our_session
 from kraken.executors.ipmi.refusals import refusal_of
 from kraken.executors.ipmi.verbs import BOOT_DEVICE, POWER
 from kraken.executors.place import Reach
@@ -72,7 +72,7 @@ def test_the_methods_the_wire_replaces_or_calls_are_there(name: str, parameters:
 
 def test_nothing_of_the_wires_session_is_a_name_pyghmi_does_not_know() -> None:
     """An override that pyghmi renamed would be dead code, and pyghmi's own would act again."""
-    ours = {name for name, value in vars(wire._Session).items() if inspect.isfunction(value)}
+    ours = {name for name, value in vars(our_session.RmcpSession).items() if inspect.isfunction(value)}
     own = {"repeat_step", "command", "_request_privilege", "_got_privilege", "_logged_on"}
 
     assert {name for name in ours - own if not hasattr(Session, name)} == set()

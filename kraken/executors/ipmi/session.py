@@ -1,0 +1,192 @@
+"""The one file that drives pyghmi, and the private names of it that a loop of our own needs.
+
+pyghmi 1.6.19 speaks the protocol (handshake, keys, frames); it does not get to open sockets, keep
+time, repeat a command, block, or decide when to give up: used as it comes it stalls, logs in
+serially, logs in again for ever, and repeats a reset. tests/contract/test_pyghmi.py checks that the
+pinned version still has the shape this file relies on. See docs/decisions/0007 and 0027.
+
+Everything here runs in the thread of the loop that its `Wire` was given. Only wire.py imports it.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import pyghmi.exceptions as pyghmi_exceptions
+import pyghmi.ipmi.private.session as pyghmi_session
+
+from kraken.executors.ipmi.refusals import refusal_of
+from kraken.executors.place import LoginRefused, Reach
+
+if TYPE_CHECKING:
+    from kraken.executors.ipmi.wire import Link
+
+_NO_SLOT: Final = (0x01, 0x0B)  # RMCP+ status codes: IPMI 2.0, table 13-15
+_NO_SUCH_SUITE: Final = (0x04, 0x05, 0x06, 0x07, 0x10, 0x11)  # of IPMI 2.0, table 13-15
+_TOO_HIGH: Final = 0x0A
+_LOST_THREAD: Final = (0x02, 0x0F)
+_BEGUN_ANEW_MAX: Final = 3  # in one login, at once: BMCs count failures and lock
+
+
+class _NoCount(dict[Any, int]):
+    """Where pyghmi counts sessions per socket (each one down three times): nobody reads it."""
+
+    def __getitem__(self, key: Any) -> int:
+        return 0
+
+    def __setitem__(self, key: Any, value: int) -> None:
+        pass
+
+
+class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
+    """pyghmi's session with its sockets, its clock, its waiting and its retries taken away."""
+
+    socketpool = _NoCount()
+    attemptedhash: int
+    lastpayload: Any
+    logontries: int
+    privlevel: int
+
+    def __new__(cls, link: Link) -> RmcpSession:
+        session: RmcpSession = object.__new__(cls)  # never one of pyghmi's cache of sessions
+        session.forbidsock = ()
+        return session
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.begun_anew = 0
+        link.adopt(self)
+        login = link.login
+        super().__init__(
+            link.place.host,
+            login.username,
+            login.password,
+            port=link.place.port,
+            kg=login.kg,
+            onlogon=self._logged_on,
+            privlevel=login.privilege,
+            keepalive=False,
+        )
+
+    def repeat_step(self) -> None:
+        """Repeat the step of the login that went unanswered; a lost RAKP begins the handshake anew.
+
+        Stands where pyghmi's `_timedout` stood, without its end (the deadline is ours) and without
+        its login in the middle of a command.
+        """
+        if not self.lastpayload:
+            return
+        if self.sessioncontext == "OPENSESSION":
+            self.lastpayload = None
+            self._open_rmcpplus_request()
+        elif self.sessioncontext in ("EXPECTINGRAKP2", "EXPECTINGRAKP4"):
+            self._relog()
+            self.logontries = max(self.logontries, 0)
+        else:
+            self.send_payload()
+
+    def command(
+        self, netfn: int, command: int, data: Sequence[int], callback: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Send a command once over the session that stands: raw_command without its waits and locks."""
+        if not self.logged:
+            raise pyghmi_exceptions.IpmiException("Session no longer connected")
+        self.ipmicallback = callback
+        self._send_ipmi_net_payload(netfn, command, data, retry=False)
+
+    def _assignsocket(self, server: Any = None, forbiddensockets: Any = ()) -> socket.socket:
+        return self.link.socket
+
+    def _initsession(self) -> None:
+        super()._initsession()
+        # pyghmi begins each handshake with the same id and tag, so a late packet of the one before
+        # would pass for this one's and end it as "incorrect password".
+        self.localsid = random.randrange(1, 0xFFFFFFF0)
+        self.rmcptag = random.randrange(1, 200)
+        self.sockaddr = self.link.place.sockaddr
+        self.allsockaddrs = ()
+        if self.link.wire.suites.lacks_17(self.link.place):
+            self.attemptedhash = 1
+
+    def _xmit_packet(self, retry: bool = True, delay_xmit: Any = None, timeout: Any = None) -> None:
+        if self.sequencenumber:
+            self.sequencenumber += 1
+        self.link.transmit(bytes(self.netpacket), repeat_it=retry)
+
+    def _req_priv_level(self) -> None:
+        self.logged = 1
+        self.logoutexpiry = None
+        self._request_privilege()
+
+    def _request_privilege(self) -> None:
+        self.incommand = False
+        self.raw_command(netfn=0x6, command=0x3B, data=[self.privlevel], callback=self._got_privilege)
+
+    def _got_privilege(self, response: dict[str, Any]) -> None:
+        self.incommand = False
+        code = response.get("code", 0xFFFF)
+        if not code:
+            self.logging = False
+            self.link.logged_in(None)
+        elif code in (0x80, 0x81) and self.privlevel == 4 and self.autopriv:
+            self.privlevel = 3
+            self.link.wire.later(self._request_privilege)
+        else:
+            text = (
+                f"privilege level {self.privlevel} is not granted to the user: "
+                "grant it in the BMC, or declare a lower bmc.privilege"
+            )
+            self.link.logged_in(LoginRefused(Reach.REFUSED, text))
+
+    def _got_rmcp_response(self, data: Sequence[int]) -> Any:
+        if len(data) > 1 and data[0] == self.rmcptag:
+            if data[1] in _NO_SLOT:
+                self.attemptedhash = 1  # or it would ask a BMC without room once more, with the other suite
+            elif data[1] in _NO_SUCH_SUITE and self.attemptedhash == 256:
+                self.link.wire.suites.refused_17(self.link.place)
+        return super()._got_rmcp_response(data)
+
+    def _got_rakp2(self, data: Sequence[int]) -> Any:
+        ours = self.sessioncontext == "EXPECTINGRAKP2" and len(data) > 1 and data[0] == self.rmcptag
+        if ours and data[1] == _TOO_HIGH and self.privlevel == 4 and self.autopriv:
+            self.privlevel = 3  # as pyghmi does after other codes, but not after this
+            self.login()
+            return None
+        return super()._got_rakp2(data)
+
+    def _got_rakp4(self, data: Sequence[int]) -> Any:
+        """Begin anew when the BMC lost the thread: RAKP 2 has shown that the password is right.
+
+        A BMC that gets RAKP 1 twice may hold another number than the one we answered.
+        """
+        ours = self.sessioncontext == "EXPECTINGRAKP4" and len(data) > 1 and data[0] == self.rmcptag
+        if ours and data[1] in _LOST_THREAD:
+            self.logontries = 0  # or pyghmi would wait for a better answer, which never comes
+            if self.begun_anew < _BEGUN_ANEW_MAX:
+                self.begun_anew += 1
+                self.login()
+                return None
+        return super()._got_rakp4(data)
+
+    def _parse_ipmi_payload(self, payload: bytearray) -> Any:
+        """Drop a message with a wrong checksum, which pyghmi believes: a BMC's defect is no state."""
+        if sum(payload[:3]) & 0xFF or sum(payload[3:]) & 0xFF:
+            return None
+        return super()._parse_ipmi_payload(payload)
+
+    def _got_channel_auth_cap(self, response: dict[str, Any]) -> None:
+        if response.get("code") == 0xCC:  # asks again at once, and would lose that reply
+            self.link.wire.later(lambda: super(RmcpSession, self)._got_channel_auth_cap(response))
+        else:
+            super()._got_channel_auth_cap(response)
+
+    def _get_session_challenge(self) -> None:
+        text = "it speaks IPMI 1.5 only, without encryption: enable IPMI 2.0 (RMCP+), or update its firmware"
+        self.link.logged_in(LoginRefused(Reach.REFUSED, text))
+
+    def _logged_on(self, response: dict[str, Any]) -> None:
+        if "error" in response:
+            self.link.logged_in(refusal_of(str(response["error"]), has_kg=self.kgo is not None))
