@@ -96,7 +96,9 @@ class Answer:
     @property
     def seen(self) -> Mapping[str, str]:
         """What was seen of the node and of its BMC: `observed`, and how far the BMC was reached."""
-        return {**self.observed, BMC_REACH: _REACHED.get(self.reach, self.reach).value} if self.is_news else {}
+        return (
+            {**self.observed, BMC_REACH: _REACHED.get(self.reach, self.reach).value} if self.is_news else {}
+        )
 
     def again(self, wait_s: float, otherwise: str = "") -> Answer:
         """The same once more, for whoever asks while it is not tried again."""
