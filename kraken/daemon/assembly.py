@@ -68,6 +68,7 @@ def build_executors(
                 keepalive_s=ipmi.keepalive_s,
                 locked_s=ipmi.locked_s,
                 logins_at_once=ipmi.logins_at_once,
+                packets_per_s=ipmi.packets_per_s,
             ),
         ),
         "redfish": RedfishExecutor(

@@ -105,6 +105,14 @@ class Ipmi(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 300.0
     logins_at_once: Annotated[int, Meta(description="Logins under way at the same time", ge=1)] = 256
+    packets_per_s: Annotated[
+        int,
+        Meta(
+            description="Packets in a second to the BMCs of one subnet (a /24, or a /64 of IPv6), "
+            "mutations first",
+            ge=1,
+        ),
+    ] = 4000
 
 
 class Redfish(Struct, frozen=True, forbid_unknown_fields=True):

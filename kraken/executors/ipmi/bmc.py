@@ -11,16 +11,19 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from kraken.executors.ipmi.doubt import Doubt
 from kraken.executors.ipmi.gate import Gate, Ticket
+from kraken.executors.ipmi.pace import Lane, Waiting
 from kraken.executors.ipmi.ports import Clock, Opener, Session, Timer
 from kraken.executors.ipmi.silence import meaning_of_silence, seconds
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
-from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
+from kraken.executors.ipmi.words import IpmiLimits, Order, Reply
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal, unsendable
 from kraken.model.run import Outcome
 
 _REPEAT_POLL_S: Final = (0.25, 0.5, 1.0, 2.0)
 _REPEAT_CHANGE_S: Final = (1.0, 2.0)  # a BMC may take a second to switch; it is not asked to twice
+_LOGIN_PACKETS: Final = 6  # its five steps, and the end of the session
 _SILENT_LOGIN_S: Final = 1.0  # after which a login gives its place among those at once to another
 
 
@@ -37,6 +40,7 @@ class Bmc:
         wire: Opener,
         clock: Clock,
         gate: Gate,
+        lane: Lane,
         limits: IpmiLimits,
         check: Callable[[Place], LoginRefused | None] = refusal,
     ) -> None:
@@ -44,6 +48,7 @@ class Bmc:
         self._wire = wire
         self._clock = clock
         self._gate = gate
+        self._lane = lane
         self._limits = limits
         self._check = check
         self._node: str | None = None  # whose BMC it is
@@ -53,12 +58,10 @@ class Bmc:
         self._session: Session | None = None
         self._attempt = 0  # numbers logins and commands, so that a late callback knows itself late
         self._ticket: Ticket | None = None
+        self._waiting: Waiting | None = None  # for its turn in the lane
         self._timer: Timer | None = None
         self._used_at = clock.time()
-        self._failures = 0
-        self._retry_at = 0.0
-        self._last_failure = Answer(Reach.OK, Outcome.OK)
-        self._locked: tuple[Login, float, Answer] | None = None
+        self._doubt = Doubt(place, clock, limits)
         # Of the command in flight:
         self._steps: tuple[Step, ...] = ()
         self._index = 0
@@ -90,6 +93,10 @@ class Bmc:
         """Answer an order whose time is over, by what stands between it and its answer."""
         if order.begun:
             order.answer(self._unacknowledged(order, after_s))
+        elif order is not self._order and self._waiting is not None:
+            text = f"no turn to ask BMC {self.place} came within {seconds(after_s)}: "
+            text += "raise ipmi.packets_per_s, or ask less of its subnet"
+            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False))
         elif order is not self._order:
             text = f"BMC {self.place} was not free within {seconds(after_s)}: an earlier request is still out"
             order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False))
@@ -111,8 +118,7 @@ class Bmc:
             elif quiet_s > self._limits.keepalive_s:
                 self._keep_alive()
             return True
-        locked = self._locked is not None and now < self._locked[1]
-        return locked or now < self._retry_at or now - self._used_at <= self._limits.idle_s
+        return self._doubt.lasts() or now - self._used_at <= self._limits.idle_s
 
     def close(self) -> None:
         """Give the session back; what is queued is answered as stopped."""
@@ -120,19 +126,35 @@ class Bmc:
         for order in self._all_orders():
             order.answer(Answer(Reach.OK, Outcome.CANCELLED, message=text, is_news=False))
         self._order = None
+        if self._waiting is not None:
+            self._waiting.leave()
         self._hang_up()
         self._leave_gate()
 
     # From order to session.
 
     def _next(self) -> None:
-        while self._order is None and (self._mutations or self._polls):
+        """Serve the next order as soon as the subnet may have one more."""
+        if self._order is not None or not (self._mutations or self._polls):
+            return
+        is_mutation = bool(self._mutations)
+        if self._waiting is not None:
+            if self._waiting.is_mutation or not is_mutation:
+                return
+            self._waiting.leave()
+        self._waiting = self._lane.enter(self._take, is_mutation)
+        if self._waiting is None:
+            self._take()
+
+    def _take(self) -> None:
+        self._waiting = None
+        while self._order is None and self._waiting is None and (self._mutations or self._polls):
             order = self._mutations.popleft() if self._mutations else self._polls.popleft()
             if not order.wanted:
                 continue
-            refusal = self._standing_refusal(order)
-            if refusal is not None:
-                order.answer(refusal)
+            known = self._doubt.standing_refusal(order, self._session is not None)
+            if known is not None:
+                order.answer(known)
                 continue
             self._order = order
             self._silent_s = 0.0
@@ -141,16 +163,7 @@ class Bmc:
             if self._session is not None:
                 self._start(fresh=False)
             else:
-                self._ticket = self._gate.enter(self._log_in)
-
-    def _standing_refusal(self, order: Order) -> Answer | None:
-        """The answer that is known without trying; None when it is worth trying."""
-        now = self._clock.time()
-        if self._locked is not None and now < self._locked[1] and self._locked[0] == order.login:
-            return self._locked[2].again(self._locked[1] - now, " or when the credential changes")
-        if self._session is None and now < self._retry_at and not order.verb.is_mutation:
-            return self._last_failure.again(self._retry_at - now)
-        return None
+                self._enter_gate()
 
     def _log_in(self) -> None:
         assert self._order is not None
@@ -187,7 +200,7 @@ class Bmc:
         if refused is not None:
             self._refused(refused)
             return
-        self._locked = None
+        self._doubt.unlock()
         self._start(fresh=True)
 
     # One order over a session that stands.
@@ -224,6 +237,7 @@ class Bmc:
             )
             self._fail(Answer(Reach.NO_ANSWER, Outcome.UNREACHABLE, message=text))
             return
+        self._lane.spend(1)
         self._order.begun = self._order.begun or step.changes
         self._repeat_at = self._started_at + self._pause()
         self._arm_command()
@@ -259,8 +273,9 @@ class Bmc:
             if self._order.verb is KEEP_ALIVE:
                 self._done()
             else:
-                self._ticket = self._gate.enter(self._log_in)
+                self._enter_gate()
         else:
+            self._lane.spend(1)
             self._session.repeat()
             self._repeats += 1
             self._repeat_at = now + self._pause()
@@ -270,8 +285,7 @@ class Bmc:
         if attempt != self._attempt or self._order is None:
             return
         self._disarm()
-        self._failures = 0
-        self._retry_at = 0.0
+        self._doubt.end()
         step = self._steps[self._index]
         if reply.code != 0 and reply.code not in step.tolerated:
             text = f"BMC {self.place} refused {self._order.verb.name}: {meaning_of(reply.code)}"
@@ -317,7 +331,7 @@ class Bmc:
             text, outcome = f"BMC {self.place} was not asked: {refused.text}", Outcome.UNREACHABLE
         answer = Answer(refused.reach, outcome, message=text, is_news=refused.tried)
         if refused.reach is Reach.BAD_CREDENTIALS:
-            self._locked = (login, self._clock.time() + self._limits.locked_s, answer)
+            self._doubt.lock(login, answer)
         self._fail(answer)
 
     def _fail(self, answer: Answer) -> None:
@@ -325,24 +339,11 @@ class Bmc:
         self._hang_up()
         order = self._order
         if answer.reach is not Reach.BAD_CREDENTIALS:
-            self._back_off(answer)
+            self._doubt.deepen(answer)
             for waiting in self._all_orders():
                 if waiting is not order:
-                    waiting.answer(self._last_failure)
+                    waiting.answer(self._doubt.answer)
         self._done(answer)
-
-    def _back_off(self, answer: Answer) -> None:
-        if answer.reach is Reach.BUSY:
-            waits = self._limits.slot_waits_s
-            pause = waits[min(self._failures, len(waits) - 1)]
-        else:
-            first, longest = self._limits.back_off_s
-            pause = min(longest, first * 2 ** min(self._failures, 16))
-        self._failures += 1
-        self._retry_at = self._clock.time() + pause * random.uniform(0.8, 1.0)
-        if answer.outcome is Outcome.TIMEOUT:  # true of one mutation, not of whoever asks next
-            answer = Answer(answer.reach, Outcome.UNREACHABLE, message=f"BMC {self.place} fell silent")
-        self._last_failure = answer
 
     def _silence(self, after_s: float) -> Answer:
         in_command = self._ticket is None and self._index < len(self._steps)
@@ -372,6 +373,10 @@ class Bmc:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    def _enter_gate(self) -> None:
+        self._lane.spend(_LOGIN_PACKETS)
+        self._ticket = self._gate.enter(self._log_in)
 
     def _leave_gate(self) -> None:
         ticket, self._ticket = self._ticket, None

@@ -14,6 +14,7 @@ from typing import Final
 from kraken.errors import ExecutorError
 from kraken.executors.ipmi.bmc import Bmc
 from kraken.executors.ipmi.gate import Gate
+from kraken.executors.ipmi.pace import Pace
 from kraken.executors.ipmi.wheel import Wheel
 from kraken.executors.ipmi.wire import Wire
 from kraken.executors.ipmi.words import IpmiLimits, Order
@@ -80,7 +81,8 @@ class Fleet:
         self.loop = loop
         self._limits = limits
         self._clock = Wheel(loop)
-        self._wire = Wire(loop, self._clock)
+        self._pace = Pace(self._clock, limits.packets_per_s)
+        self._wire = Wire(loop, self._clock, self._pace)
         self._gate = Gate(limits.logins_at_once, loop.call_soon)
         self._bmcs: dict[Place, Bmc] = {}
         self._closed = False
@@ -91,7 +93,8 @@ class Fleet:
         for order in orders:
             bmc = self._bmcs.get(order.place)
             if bmc is None:
-                bmc = Bmc(order.place, self._wire, self._clock, self._gate, self._limits)
+                lane = self._pace.lane(order.place)
+                bmc = Bmc(order.place, self._wire, self._clock, self._gate, lane, self._limits)
                 self._bmcs[order.place] = bmc
             bmc.submit(order)
         self.loop.call_later(timeout_s, self._expire, orders, timeout_s)

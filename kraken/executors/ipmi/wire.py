@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from kraken.executors.ipmi.pace import Pace
 from kraken.executors.ipmi.ports import Clock, Timer
 from kraken.executors.ipmi.session import RmcpSession
 from kraken.executors.ipmi.suites import Suites
@@ -42,11 +43,13 @@ class Wire:
     Args:
         loop: the running loop; its thread owns this object and every session it opens.
         clock: sets its timers.
+        pace: where repeated steps of a login are counted.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, pace: Pace) -> None:
         self.loop = loop
         self.clock = clock
+        self.pace = pace
         self._sockets: dict[socket.socket, dict[tuple[Any, ...], Link]] = {}
         self._due: deque[Callable[[], None]] = deque()  # what to tell our side once pyghmi has returned
         self._reading = False  # then it is told when the packets that have come are read
@@ -255,6 +258,7 @@ class Link:
         self._timer = None
         self._repeats += 1
         if self._session is not None:
+            self.wire.pace.lane(self.place).spend(1)
             self._session.repeat_step()
 
     def _disarm(self) -> None:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kraken.executors.ipmi.pace import Pace
 from kraken.executors.ipmi.wheel import Wheel
 from kraken.executors.ipmi.wire import Link, Wire
-from kraken.executors.ipmi.words import Login, Reply
+from kraken.executors.ipmi.words import IpmiLimits, Login, Reply
 from kraken.executors.place import LoginRefused, Place, Reach, numeric_place
 from kraken.testing.ipmi import BENT_PACKETS, FakeBmc, Way
 from kraken.testing.ipmi.chassis import CHASSIS_STATUS
@@ -29,7 +30,8 @@ class Talk:
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(lambda _, context: self.raised.append(context))
         self.raised: list[dict[str, Any]] = []
-        self.wire = Wire(self.loop, Wheel(self.loop))
+        clock = Wheel(self.loop)
+        self.wire = Wire(self.loop, clock, Pace(clock, IpmiLimits().packets_per_s))
         self.bmcs: list[FakeBmc] = []
 
     async def add(self, address: str = "127.0.0.1", **more: Any) -> FakeBmc:
