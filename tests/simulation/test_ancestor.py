@@ -140,9 +140,9 @@ def test_a_node_that_dies_in_every_boot_ends_in_quarantine() -> None:
     def die() -> None:
         if simulation.world.truth["n1"] == {"phys_state": "POWER_ON"}:
             simulation.drift("n1", {"phys_state": "POWER_OFF"})
-        simulation.at(20.0, die)
+        simulation.at(1.0, die)
 
-    simulation.at(20.0, die)
+    simulation.at(1.0, die)
     simulation.run_for(3 * 3600)
 
     assert cause(simulation) is Cause.QUARANTINED
