@@ -94,7 +94,14 @@ class ValueChanged:
     was: Value
 
 
-Consequence = Effect | ValueChanged | Send
+@dataclass(frozen=True, slots=True)
+class NodeHeld:
+    """Somebody holds this node from now on, and may need what executors keep of it."""
+
+    node: str
+
+
+Consequence = Effect | ValueChanged | NodeHeld | Send
 
 
 class Collector:
@@ -218,6 +225,8 @@ class Collector:
         elif isinstance(arrival, HoldSet):
             self.holds.add(arrival.hold)
             news.extend(self._held(arrival.hold))
+            if arrival.hold.node != EVERY_NODE:
+                follows.append(NodeHeld(arrival.hold.node))
         elif isinstance(arrival, HoldLifted):
             self.holds.drop(arrival.hold)
             news.extend(self._held(arrival.hold))

@@ -14,6 +14,7 @@ from kraken.daemon.collector import (
     Declared,
     HoldLifted,
     LookAt,
+    NodeHeld,
     Released,
     Results,
     ValueChanged,
@@ -203,6 +204,8 @@ class Daemon:
                 self._started(run, now)
             case ValueChanged():
                 self._value_changed(consequence, now)
+            case NodeHeld(node):
+                self._performing.leave([node])
             case StepEnded():
                 self._step_ended(consequence)
             case TroubleChanged():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from kraken.errors import ExecutorError, KrakenError, StoreError
-from kraken.executors import Executor
+from kraken.executors import Executor, KeepsSessions
 from kraken.model.nodeset import fold
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.store.group import GroupCommit
@@ -50,6 +50,12 @@ class Performing:
         flight = asyncio.create_task(self._fly(run, facts), name=f"run {run.id}")
         self._flying[run.id] = flight
         flight.add_done_callback(lambda _: self._flying.pop(run.id, None))
+
+    def leave(self, nodes: Collection[str]) -> None:
+        """Have executors give back what they keep for these nodes between runs."""
+        for executor in {id(executor): executor for executor in self._executors.values()}.values():
+            if isinstance(executor, KeepsSessions):
+                executor.leave(nodes)
 
     async def close(self) -> None:
         """Stop what is under way; its nodes are reported CANCELLED. Then close the executors."""

@@ -7,8 +7,8 @@ tests import it; it imports the model and, for nothing else, the libraries that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from kraken.model.run import NodeFacts, NodeResult, Run
 
@@ -35,3 +35,11 @@ class Executor(Protocol):
 
     async def close(self) -> None:
         """Give back sessions, threads and files. Idempotent."""
+
+
+@runtime_checkable
+class KeepsSessions(Protocol):
+    """What an executor offers, besides, that keeps sessions between runs."""
+
+    def leave(self, nodes: Collection[str]) -> None:
+        """Give back what is kept for these nodes: at once, or with the answer that is awaited."""

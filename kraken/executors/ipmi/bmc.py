@@ -51,7 +51,7 @@ class Bmc:
         self._lane = lane
         self._limits = limits
         self._check = check
-        self._node: str | None = None  # whose BMC it is
+        self.node: str | None = None  # whose BMC it is
         self._mutations: deque[Order] = deque()
         self._polls: deque[Order] = deque()
         self._order: Order | None = None  # the one under way
@@ -79,12 +79,12 @@ class Bmc:
     def submit(self, order: Order) -> None:
         """Queue an order; it is answered in the end, unless it stops being wanted."""
         if order.verb is not KEEP_ALIVE:
-            if self._node is not None and self._node != order.node:
-                text = f"is also the BMC of node {self._node}: correct bmc.address of one of them"
+            if self.node is not None and self.node != order.node:
+                text = f"is also the BMC of node {self.node}: correct bmc.address of one of them"
                 message = f"BMC {self.place} {text}"
                 order.answer(Answer(Reach.REFUSED, Outcome.FAILED, message=message, is_news=False))
                 return
-            self._node = order.node
+            self.node = order.node
             self._used_at = self._clock.time()
         (self._mutations if order.verb.is_mutation else self._polls).append(order)
         self._next()
@@ -93,12 +93,11 @@ class Bmc:
         """Answer an order whose time is over, by what stands between it and its answer."""
         if order.begun:
             order.answer(self._unacknowledged(order, after_s))
-        elif order is not self._order and self._waiting is not None:
-            text = f"no turn to ask BMC {self.place} came within {seconds(after_s)}: "
-            text += "raise ipmi.packets_per_s, or ask less of its subnet"
-            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False))
         elif order is not self._order:
             text = f"BMC {self.place} was not free within {seconds(after_s)}: an earlier request is still out"
+            if self._waiting is not None:
+                text = f"BMC {self.place} was not asked: it had no turn within {seconds(after_s)}: "
+                text += "raise ipmi.packets_per_s, or ask its subnet less"
             order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False))
         elif self._ticket is not None and self._session is None:
             text = f"no turn to log in to BMC {self.place} came within {seconds(after_s)}: too many at once"
@@ -119,6 +118,14 @@ class Bmc:
                 self._keep_alive()
             return True
         return self._doubt.lasts() or now - self._used_at <= self._limits.idle_s
+
+    def leave(self) -> None:
+        """Give the session back: now, or with the last of the answers it owes."""
+        owed = tuple(self._all_orders())
+        for order in owed:
+            order.gives_back = True
+        if not owed:
+            self._hang_up()
 
     def close(self) -> None:
         """Give the session back; what is queued is answered as stopped."""

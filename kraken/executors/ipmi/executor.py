@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from kraken.errors import CredentialError, ExecutorError
@@ -54,6 +54,11 @@ class IpmiExecutor:
     async def discover(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
         """Ask the BMCs for the power of their nodes."""
         await self._perform(run, nodes, report)
+
+    def leave(self, nodes: Collection[str]) -> None:
+        """Give the sessions with the BMCs of these nodes back, each with the answer it owes, if any."""
+        if self._thread is not None:
+            self._thread.call(lambda fleet: fleet.leave(nodes))
 
     async def close(self) -> None:
         """Give every session back and end the thread. Idempotent."""

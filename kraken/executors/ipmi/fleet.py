@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from kraken.errors import ExecutorError
@@ -103,6 +103,12 @@ class Fleet:
         """Nobody waits for these any more: what was not sent is not sent."""
         for order in orders:
             order.wanted = False
+
+    def leave(self, nodes: Collection[str]) -> None:
+        """Give back the sessions with the BMCs of these nodes, each with the answer it owes, if any."""
+        for bmc in self._bmcs.values():
+            if bmc.node in nodes:
+                bmc.leave()
 
     def sessions(self) -> int:
         """How many BMCs hold a session for us, or are being asked for one."""

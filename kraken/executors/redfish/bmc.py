@@ -100,6 +100,16 @@ class Bmc:
         locked = self._locked is not None and now < self._locked[1]
         return locked or now < self._retry_at
 
+    @property
+    def has_session(self) -> bool:
+        """Whether it keeps a session for us."""
+        return self._talk.has_session
+
+    async def leave(self) -> None:
+        """Give the session back when whoever is asking has an answer; the next one logs in anew."""
+        async with self._turn:
+            await self._talk.close()
+
     async def close(self) -> None:
         """Give the session back, when whoever is asking has an answer or soon anyway. Idempotent."""
         taken = False

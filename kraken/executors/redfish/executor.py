@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from typing import Final, NamedTuple
 
 from kraken.errors import CredentialError, ExecutorError
@@ -66,6 +66,12 @@ class RedfishExecutor:
         """Ask the BMCs for the power of their nodes."""
         await self._perform(run, nodes, report)
 
+    def leave(self, nodes: Collection[str]) -> None:
+        """Give the sessions with the BMCs of these nodes back, each with the answer it owes, if any."""
+        for bmc in self._bmcs.values():
+            if bmc.node in nodes and bmc.has_session:
+                self._end(bmc.leave())
+
     async def close(self) -> None:
         """Give every session back and close every connection. Idempotent."""
         self._resolver.close()
@@ -116,15 +122,19 @@ class RedfishExecutor:
         """What is known of the BMC there; nothing when it is to be known by other marks than before."""
         bmc = self._bmcs.get(server.place)
         if bmc is not None and bmc.server != server:
-            leaving = asyncio.get_running_loop().create_task(bmc.close())
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            self._end(bmc.close())
             bmc = None
         if bmc is None:
             bmc = self._bmcs[server.place] = Bmc(server, self._wire, self._gate, self._limits)
         if self._ticker is None:
             self._ticker = asyncio.get_running_loop().create_task(self._tick())
         return bmc
+
+    def _end(self, leaving: Coroutine[None, None, None]) -> None:
+        """Have sessions given back while others go on; `close` waits for it."""
+        task = asyncio.get_running_loop().create_task(leaving)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     def _sort(
         self, run: Run, nodes: Mapping[str, NodeFacts]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,10 @@ class Hands(FakeExecutor):
         self.doing: Callable[[Run, Report], Awaitable[None]] | None = None
         self.asked: list[Run] = []
         self.closed = False
+        self.left: list[str] = []
+
+    def leave(self, nodes: Collection[str]) -> None:
+        self.left += nodes
 
     async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
         self.asked.append(run)
@@ -289,6 +293,17 @@ async def test_a_hand_that_cannot_be_closed_does_not_lose_what_was_seen(
     again = await start()
 
     assert again.collector.table["n1"].dsc_values() == {"power": "OFF"}
+
+
+async def test_hands_leave_a_node_once_when_it_is_held_and_none_when_all_are_frozen(
+    start: Start, me: Request, hands: Hands, executors: dict[str, Executor]
+) -> None:
+    operations = Operations(await start(executors=executors))
+    await operations.apply({"nodes": {"n1": {}, "n2": {}}}, me)
+    await operations.hold(["n2"], "a new fan", None, me)
+    await operations.freeze("power works", me)
+
+    assert hands.left == ["n2"]
 
 
 # -- hands that fail ----------------------------------------------------------------------------

@@ -488,6 +488,28 @@ def test_the_session_with_the_bmc_of_a_held_node_ends_with_the_last_answer(stage
     assert stage.played.open_sessions == 0
 
 
+def test_the_session_is_given_back_at_the_moment_of_the_hold(stage: Stage) -> None:
+    stage.ask(wait_s=1.0)
+
+    assert stage.played.open_sessions == 1
+    stage.bmc.leave()
+
+    assert (stage.played.open_sessions, stage.bmc.has_session) == (0, False)
+
+
+def test_a_hold_in_the_middle_of_a_command_waits_for_its_answer(stage: Stage) -> None:
+    stage.ask(wait_s=1.0)
+    stage.order(ON)
+    stage.order(STATUS)
+    stage.bmc.leave()
+
+    assert stage.played.open_sessions == 1
+    stage.clock.advance(1.0)
+
+    assert [answer.outcome for _, answer in stage.answers] == [Outcome.OK] * 3
+    assert (stage.played.open_sessions, len(stage.played.logins)) == (0, 1)
+
+
 def test_a_keep_alive_that_finds_the_session_dead_drops_it_without_a_login(stage: Stage) -> None:
     stage.ask(wait_s=0.1)
     stage.played.lost_session = True
@@ -600,7 +622,8 @@ def test_an_order_that_gets_no_turn_in_its_subnet_is_told_by_which_bound() -> No
     [(_, answer)] = stage.answers
     assert (answer.reach, answer.is_news) == (Reach.BUSY, False)
     assert answer.message == (
-        f"no turn to ask BMC {PLACE} came within 20 s: raise ipmi.packets_per_s, or ask less of its subnet"
+        f"BMC {PLACE} was not asked: it had no turn within 20 s: "
+        "raise ipmi.packets_per_s, or ask its subnet less"
     )
     assert stage.played.logins == []
 

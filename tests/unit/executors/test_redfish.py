@@ -227,6 +227,19 @@ async def test_the_session_is_given_back_when_the_executor_closes(site: Site) ->
     assert bmc.sessions == {}
 
 
+async def test_the_session_is_given_back_at_the_moment_of_the_hold(site: Site) -> None:
+    bmc = await site.add()
+    await site.one("power_status")
+    site.executor.leave(["another"])
+    await asyncio.sleep(0)
+
+    assert len(bmc.sessions) == 1
+    site.executor.leave(["n0"])
+    await until(lambda: not bmc.sessions)
+
+    assert (await site.one("power_status")).outcome is Outcome.OK
+
+
 async def test_a_node_that_gets_another_fingerprint_is_asked_anew_and_nothing_is_left_behind(
     site: Site, tmp_path: Path
 ) -> None:
