@@ -90,7 +90,7 @@ class Ansible(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Ipmi(Struct, frozen=True, forbid_unknown_fields=True):
-    login_s: Annotated[float, Meta(description="Patience with one login to a BMC", gt=0)] = 8.0
+    login_s: Annotated[float, Meta(description="Patience with one login to a BMC", gt=0)] = 7.0
     command_s: Annotated[float, Meta(description="Patience with one request to a BMC", gt=0)] = 5.0
     idle_s: Annotated[
         float, Meta(description="Time without a request after which a session is given back", gt=0)

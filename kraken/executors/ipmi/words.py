@@ -56,7 +56,7 @@ class IpmiLimits:
         locked_s: pause after a refused password, unless the credential changes: accounts lock.
     """
 
-    login_s: float = 8.0
+    login_s: float = 7.0
     command_s: float = 5.0
     stale_s: float = 1.5
     quiet_s: float = 2.0

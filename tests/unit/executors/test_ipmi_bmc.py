@@ -218,7 +218,7 @@ def test_a_silent_bmc_is_given_up_after_the_login_limit_and_named(stage: Stage) 
         Reach.NO_ANSWER,
         {},
     )
-    assert "BMC 10.9.8.7:623 does not answer (3 login requests in 8 s)" in answer.message
+    assert "BMC 10.9.8.7:623 does not answer (3 login requests in 7 s)" in answer.message
     assert stage.played.open_sessions == 0
 
 
@@ -670,7 +670,7 @@ def test_a_later_login_that_gets_stuck_is_not_told_as_one_that_stood(stage: Stag
     stage.played.open = stuck  # type: ignore[method-assign]
     answer = stage.ask(login=Login("other", b"admin", b"other"), wait_s=LIMITS.login_s + 1)
 
-    assert "answered and did not let us log in within 8 s" in answer.message
+    assert "answered and did not let us log in within 7 s" in answer.message
 
 
 def test_a_bmc_that_answers_from_another_port_is_told_so(stage: Stage) -> None:
