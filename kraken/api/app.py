@@ -13,7 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 import kraken
-from kraken.api import archive, credentials, power, problems, routes, stream
+from kraken.api import archive, bmc, credentials, power, problems, routes, stream
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.errors import KrakenError
@@ -31,6 +31,7 @@ def build_app(daemon: Daemon) -> Litestar:
             *archive.HANDLERS,
             *power.HANDLERS,
             *credentials.HANDLERS,
+            *bmc.HANDLERS,
             stream.events,
             stream.metrics,
         ],

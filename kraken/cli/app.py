@@ -46,6 +46,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "thaw": ("act:thaw", "Lift the freeze."),
     },
     "Kraken itself": {
+        "bmc": ("bmc:bmc", "What BMCs say: show, sel, sensors."),
         "credentials": ("credentials:credentials", "Credentials for BMCs: list, check."),
         "module": ("modules:module", "Kraken modules: list, show, check, find paths, draw."),
         "graph": ("graph:graph", "Picture of the mutations."),

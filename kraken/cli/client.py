@@ -106,6 +106,31 @@ class Client:
             raise
         return EventStream(wire, response)
 
+    def lines(self, path: str, **query: object) -> Iterator[Answer]:
+        """The objects of an NDJSON answer, as they come; raises as `send` does, also on the way.
+
+        The answer may end early: its last line says whether it is whole.
+        """
+        connection = self._connect(SILENCE_S_MAX)
+        try:
+            with self._explained():
+                headers = {"Accept": "application/x-ndjson"}
+                response = self._ask(connection, "GET", with_query(path, query), None, headers)
+            kind = response.headers.get_content_type()
+            if response.status != 200:
+                with self._explained():
+                    content = response.read()
+                raise self._problem(response.status, kind, content)
+            while True:
+                with self._explained():
+                    line = response.readline()
+                if not line:
+                    return
+                if line.strip():
+                    yield self._json(line, kind)
+        finally:
+            connection.close()
+
     def _ask(
         self,
         connection: http.client.HTTPConnection,

@@ -83,6 +83,7 @@ class Daemon:
         self._load_modules = load_modules
         self._keep_s = keep_s
         self._rows_max = rows_max
+        self.executors = executors
         self._performing = Performing(executors, journal, self._reported, self._run_ended, self._not_sent)
         self._unsent: dict[str, None] = {}  # nodes of runs that could not be journaled, so were not begun
         self._unwritten: list[Change] = []

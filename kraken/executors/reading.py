@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from kraken.executors.place import Reach
 from kraken.model.run import NodeFacts, Outcome
@@ -162,6 +162,7 @@ ReportReadings = Callable[[Sequence[Reading]], None]
 """Called in the event loop's thread with readings as they come, each node asked for exactly once."""
 
 
+@runtime_checkable
 class BmcReader(Protocol):
     """An executor that can also read from BMCs. Not every kind is one."""
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import configparser
 import importlib.metadata
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 import pyghmi.ipmi.command as pyghmi_command
+import pyghmi.ipmi.events as pyghmi_events
+import pyghmi.ipmi.fru as pyghmi_fru
 import pyghmi.ipmi.private.constants as constants
 import pyghmi.ipmi.private.session as session
+import pyghmi.ipmi.sdr as pyghmi_sdr
 import pytest
 
 from kraken.executors.ipmi import session as our_session
@@ -171,3 +175,21 @@ def test_our_numbers_are_pyghmis_numbers() -> None:
     }
     for word, number in BOOT_DEVICE.items():
         assert pyghmi_command.boot_devices[names.get(word, word)] == number << 2, word
+
+
+def test_the_decoders_want_no_more_of_a_command_than_the_stand_in_has() -> None:
+    """And what is used of them that is private, or not said to be kept, is there."""
+    text = "".join(inspect.getsource(module) for module in (pyghmi_sdr, pyghmi_fru, pyghmi_events))
+    wanted = set(re.findall(r"ipmicmd\.(\w+)", text))
+
+    assert wanted == {"raw_command", "xraw_command", "get_event_constants", "_oem"}
+    assert set(re.findall(r"_oem\.(\w+)", text)) == {"process_event"}
+    assert list(inspect.signature(pyghmi_events.EventHandler._fetch_entries).parameters) == [
+        "self",
+        "ipmicmd",
+        "startat",
+        "targetlist",
+        "rsvid",
+    ]
+    key = r"\(self\.fw_major, self\.fw_minor, self\.mfg_id, self\.prod_id,\s+self\.device_id, modtime\)"
+    assert len(re.findall(key, text)) == 3

@@ -302,6 +302,7 @@ class Bmc:
             self._index += 1
             self._send_step()
         else:
+            self._order.reply = reply
             self._done(self._sense(reply))
 
     def _sense(self, reply: Reply) -> Answer:

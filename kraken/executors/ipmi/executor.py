@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from kraken.errors import CredentialError, ExecutorError
 from kraken.executors import Report
 from kraken.executors.aside import in_thread
 from kraken.executors.credentials import Credentials
+from kraken.executors.ipmi.asker import Asker
 from kraken.executors.ipmi.fleet import FleetThread
+from kraken.executors.ipmi.reader import Visit, reading_threads
 from kraken.executors.ipmi.verbs import Verb, verb_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order
 from kraken.executors.place import Answer, Place, Resolver, find_places, numeric_place
+from kraken.executors.reading import Reading, ReportReadings, Topic
 from kraken.model.bmc import ADDRESS, bmc_address_problem, bmc_port
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import Value
@@ -46,6 +51,7 @@ class IpmiExecutor:
         self._limits = limits or IpmiLimits()
         self._resolver = Resolver()
         self._thread: FleetThread | None = None
+        self._readers: ThreadPoolExecutor | None = None
 
     async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
         """Command the BMCs; OK means acknowledged."""
@@ -60,9 +66,33 @@ class IpmiExecutor:
         if self._thread is not None:
             self._thread.call(lambda fleet: fleet.leave(nodes))
 
+    async def read(
+        self, topic: Topic, nodes: Mapping[str, NodeFacts], timeout_s: float, report: ReportReadings
+    ) -> None:
+        """Ask the BMC of each node, as `BmcReader.read` says."""
+        ends_at = time.monotonic() + timeout_s
+        await self._credentials.refresh_aside()
+        known, named, refused = self._sort(nodes, nodes)
+        targets = {target.node: target for target in known + named}
+        wanted = {node: (target.host, target.port) for node, target in targets.items()}
+        places, lost = await find_places(wanted, self._resolver)
+        report([Reading(n, topic, None, *why) for n, why in {**refused, **lost}.items()])
+        if not places:
+            return
+        thread = self._started()
+        self._readers = self._readers or reading_threads()
+        visits = [
+            Visit(Asker(thread, node, place, targets[node].login, ends_at), targets[node].held)
+            for node, place in places.items()
+        ]
+        await asyncio.gather(*(visit.read(topic, self._readers, report) for visit in visits))
+
     async def close(self) -> None:
         """Give every session back and end the thread. Idempotent."""
         self._resolver.close()
+        readers, self._readers = self._readers, None
+        if readers is not None:
+            readers.shutdown(wait=False, cancel_futures=True)
         thread, self._thread = self._thread, None
         if thread is not None:
             await in_thread(thread.stop)
@@ -76,7 +106,7 @@ class IpmiExecutor:
             raise ExecutorError(f"{run.operator.key}: {verb.name} is not what its kind may ask of a BMC")
         batch = _Batch(run, report)
         await self._credentials.refresh_aside()
-        known, named, refused = self._sort(run, nodes)
+        known, named, refused = self._sort(run.nodes, nodes)
         batch.report_refused(refused)
         # Names may take seconds, which a poll of the others does not wait for. A mutation does: two
         # names may turn out to be one BMC, and then neither is commanded.
@@ -112,14 +142,14 @@ class IpmiExecutor:
         return orders
 
     def _sort(
-        self, run: Run, nodes: Mapping[str, NodeFacts]
+        self, names: Iterable[str], nodes: Mapping[str, NodeFacts]
     ) -> tuple[list[_Target], list[_Target], dict[str, tuple[Outcome, str]]]:
         """The nodes whose BMC is given by number, those by name, and those that cannot be asked."""
         known: list[_Target] = []
         named: list[_Target] = []
         refused: dict[str, tuple[Outcome, str]] = {}
         logins: dict[tuple[str, str], Login | str] = {}
-        for name in run.nodes:
+        for name in names:
             attributes = nodes[name].attributes if name in nodes else {}
             problem = _address_problem(attributes)
             if problem is not None:

@@ -6,7 +6,7 @@ revision 1.1; tests/contract/test_pyghmi.py compares them with pyghmi's tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -70,6 +70,33 @@ def _power_state(data: bytes) -> Mapping[str, str]:
     if len(data) < 3:
         raise ValueError(f"a chassis status of {len(data)} bytes")
     return {"phys_state": "POWER_ON" if data[0] & 1 else "POWER_OFF"}
+
+
+READS: Final = frozenset(
+    {
+        (0x00, 0x01),  # chassis status
+        (0x00, 0x09),  # boot options
+        (0x04, 0x23),  # reading factors of a sensor
+        (0x04, 0x2D),  # sensor reading
+        (0x06, 0x01),  # device id
+        (0x06, 0x37),  # system GUID
+        (0x0A, 0x10),  # size of a FRU's inventory
+        (0x0A, 0x11),  # a piece of that inventory
+        (0x0A, 0x20),  # what the SDR repository holds
+        (0x0A, 0x22),  # reservation of the SDR repository, for pieces of records
+        (0x0A, 0x23),  # SDR
+        (0x0A, 0x43),  # entry of the system event log
+    }
+)
+"""Network function and command of all that `question` may say; none changes a node or its BMC."""
+
+_ANY: Final = frozenset(range(256))
+
+
+def question(netfn: int, command: int, data: Sequence[int]) -> Verb:
+    """One command that only reads, whose reply is for whoever asks, whatever its completion code."""
+    assert (netfn, command) in READS, f"{netfn:#04x} {command:#04x} is none of what is only read"
+    return Verb("read", (Step(netfn, command, tuple(data), tolerated=_ANY),), _nothing)
 
 
 PROBE: Final = Step(0x06, 0x01)

@@ -76,9 +76,10 @@ class Order:
         wanted: False when nobody waits for the answer any more; what was not sent is not sent then.
         begun: a step that changes the node has left.
         gives_back: the session ends with it, unless more is asked for: somebody may need the slot.
+        reply: of the last step, as it came; None until then.
     """
 
-    __slots__ = ("_on_answer", "begun", "gives_back", "login", "node", "place", "verb", "wanted")
+    __slots__ = ("_on_answer", "begun", "gives_back", "login", "node", "place", "reply", "verb", "wanted")
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class Order:
         self.wanted = True
         self.begun = False
         self.gives_back = gives_back
+        self.reply: Reply | None = None
         self._on_answer = on_answer
 
     def answer(self, answer: Answer) -> None:

@@ -142,7 +142,8 @@ def _start(
         lan += [f"set_working_mc {mc:#x}", _LAN.format(address=address, port=port, number=number + place)]
         lan.append(f'user 2 true "{USER}" "{PASSWORD}" admin 10 none md2 md5 straight')
         # Each is set as the BMC before it is added: only so does it answer on a LAN of its own.
-        mcs += [f"mc_setbmc {mc:#x}", f"mc_add {mc:#x} {_DEVICE}", f"mc_enable {mc:#x}"]
+        mcs += [f"mc_setbmc {mc:#x}", f"mc_add {mc:#x} {_DEVICE}"]
+        mcs += [f"sel_enable {mc:#x} 1000 0x0a", f"mc_enable {mc:#x}"]
     files = directory / str(number)
     (files / "state").mkdir(parents=True)
     (files / "lan.conf").write_text("\n".join(lan) + "\n")

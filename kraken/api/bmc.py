@@ -1,0 +1,92 @@
+"""What BMCs say, over HTTP: a line of JSON for each node, as it answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from litestar import get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from kraken.api.problems import fails
+from kraken.api.routes import Nodeset
+from kraken.daemon.bmc import read_bmcs
+from kraken.daemon.operations import Operations
+from kraken.errors import DocumentError
+from kraken.executors.reading import Reading, Topic
+from kraken.model.document import nearest
+from kraken.model.module import as_text
+from kraken.model.run import Outcome
+
+NDJSON = "application/x-ndjson"
+STILL_HERE_S = 15.0
+TIMEOUT_S = 60.0
+TIMEOUT_S_MAX = 3600.0
+
+_TOPICS = [topic.value for topic in Topic]
+
+
+@get(
+    "/v1/bmc/{topic:str}",
+    summary="What BMCs say of themselves, as they say it",
+    responses={
+        200: ResponseSpec(
+            str, generate_examples=False, description="A line of JSON per node.", media_type=NDJSON
+        ),
+        **fails(404, 422),
+    },
+)
+async def bmc(
+    operations: Operations,
+    topic: Annotated[str, Parameter(description="info, sensors or sel")],
+    nodeset: Nodeset = None,
+    all: bool = False,
+    timeout_s: Annotated[float, Parameter(query="timeout", description="seconds for all of it")] = TIMEOUT_S,
+) -> Stream:
+    """Ask BMCs; a last line says how many nodes were told of."""
+    if topic not in _TOPICS:
+        hint = nearest(topic, _TOPICS)
+        raise DocumentError(f"BMCs are not asked for {topic!r}", key="topic", hint=hint)
+    if not 0 < timeout_s <= TIMEOUT_S_MAX:  # nan is neither
+        text = f"a timeout of {timeout_s:g} s is not between 0 and {TIMEOUT_S_MAX:g}"
+        raise DocumentError(text, key="timeout")
+    names = operations.select(nodeset, all)
+    return Stream(
+        _lines(operations, Topic(topic), names, timeout_s),
+        media_type=NDJSON,
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _lines(
+    operations: Operations, topic: Topic, names: list[str], timeout_s: float
+) -> AsyncIterator[bytes]:
+    told = failed = 0
+    async for readings in read_bmcs(operations.daemon, topic, names, timeout_s, STILL_HERE_S):
+        yield b"".join(_line(operations, reading) for reading in readings) or b"\n"
+        told += len(readings)
+        failed += sum(reading.outcome is not Outcome.OK for reading in readings)
+    yield msgspec.json.encode({"count": told, "failed": failed}) + b"\n"
+
+
+def _line(operations: Operations, reading: Reading) -> bytes:
+    table = operations.daemon.collector.table
+    node = table.get(reading.node)
+    attributes: dict[str, Any] = {} if node is None else dict(node.attribute_values())
+    line = {
+        "node": reading.node,
+        "address": as_text(attributes.get("bmc.address")),
+        "protocol": as_text(attributes.get("bmc.protocol")),
+        "credential": as_text(attributes.get("bmc.credential")),
+        "reach": reading.reach,
+        "outcome": reading.outcome,
+        "message": reading.message,
+        "data": reading.data,
+    }
+    return msgspec.json.encode(line) + b"\n"
+
+
+HANDLERS = [bmc]

@@ -1,0 +1,237 @@
+"""What BMCs say of themselves, read with pyghmi's decoders over questions of ours.
+
+The decoders want an object of pyghmi's class Command and use little of it: `StandIn` has that. They
+run in threads, for they wait for each reply. Never here: a session, or a command that changes something.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, Final, Protocol
+
+from pyghmi.constants import Health as TheirHealth
+from pyghmi.exceptions import IpmiException
+from pyghmi.ipmi.events import EventHandler
+from pyghmi.ipmi.fru import FRU
+from pyghmi.ipmi.oem.generic import OEMHandler
+from pyghmi.ipmi.sdr import SDR, shared_sdrs
+
+from kraken.executors.ipmi.verbs import BOOT_DEVICE, meaning_of
+from kraken.executors.ipmi.words import Reply
+from kraken.executors.reading import (
+    BmcInfo,
+    Firmware,
+    Health,
+    LogEntry,
+    Part,
+    ReadingData,
+    Sensor,
+    Topic,
+)
+
+ABSENT: Final = 0xCB
+"""Completion code: the requested sensor, data or record is not present (table 5-2)."""
+
+_CLOCK_SET: Final = 0x20000000
+"""Times before count from the start of the BMC (section 37.1); 0xffffffff is no time at all."""
+
+_FRU_FIELDS: Final = ("Product", "Board", "Chassis")
+
+
+class Asks(Protocol):
+    """Whoever knows a BMC's reply to a question; what it raises passes through the decoders."""
+
+    def ask(self, netfn: int, command: int, data: Sequence[int] = ()) -> Reply:
+        """The reply, whatever its completion code."""
+
+
+class NoSensorsError(Exception):
+    """The repository of sensor records is empty."""
+
+
+class StandIn:
+    """Stands where pyghmi's decoders expect its Command; `_oem` is a name that they use."""
+
+    def __init__(self, asks: Asks) -> None:
+        self._asks = asks
+        self._oem = OEMHandler({}, self)
+
+    def raw_command(self, netfn: int, command: int, data: Sequence[int] = (), **_: Any) -> dict[str, Any]:
+        """As pyghmi's: a completion code besides 0 comes with an `error`."""
+        reply = self._asks.ask(netfn, command, tuple(data))
+        if (netfn, command) == (0x0A, 0x23) and reply.code == ABSENT and tuple(data[2:4]) == (0, 0):
+            raise NoSensorsError
+        answer: dict[str, Any] = {
+            "netfn": netfn + 1,
+            "command": command,
+            "code": reply.code,
+            "data": bytearray(reply.data),
+        }
+        if reply.code:
+            answer["error"] = meaning_of(reply.code)
+        return answer
+
+    def xraw_command(self, netfn: int, command: int, data: Sequence[int] = (), **_: Any) -> dict[str, Any]:
+        """As pyghmi's: raises for a completion code besides 0."""
+        answer = self.raw_command(netfn, command, data)
+        if answer["code"]:
+            raise IpmiException(answer["error"], answer["code"])
+        return answer
+
+    def get_event_constants(self) -> Any:
+        """The words for events, without those of a maker."""
+        return self._oem.get_oem_event_const()
+
+
+def decode(topic: Topic, asks: Asks) -> ReadingData:
+    """Ask for all of a topic.
+
+    Raises:
+        IpmiException: the BMC refused a question.
+        Exception: of any kind, for an answer that is nonsense: the decoders do not check.
+    """
+    command = StandIn(asks)
+    if topic is Topic.INFO:
+        return _info(command)
+    return _sensors(command) if topic is Topic.SENSORS else _log(command)
+
+
+class _Repository(SDR):  # type: ignore[misc]
+    """The sensor records of one BMC.
+
+    pyghmi keeps them for every BMC of the same firmware and time stamp. Those of two machines may differ
+    all the same, and its decoder writes into them: here each reading has its own.
+    """
+
+    def get_sdr(self) -> None:
+        self.device_id = object()
+        try:
+            super().get_sdr()
+        finally:
+            for key in list(shared_sdrs):
+                if self.device_id in key:
+                    shared_sdrs.pop(key, None)
+
+
+def _records(command: StandIn) -> Any:
+    try:
+        return _Repository(command)
+    except (NoSensorsError, NotImplementedError):  # the latter: only records of the device itself
+        return SimpleNamespace(sensors={})
+
+
+def _sensors(command: StandIn) -> tuple[Sensor, ...]:
+    found = []
+    for record in _records(command).sensors.values():
+        if not record.readable:
+            continue
+        kind = str(record.sensor_type)
+        if record.sensor_lun:  # its own LUN is not asked
+            found.append(Sensor(record.sensor_name, kind))
+            continue
+        answer = command.raw_command(4, 0x2D, (record.sensor_number,))
+        if answer["code"] == ABSENT:
+            continue
+        if answer["code"]:
+            found.append(Sensor(record.sensor_name, kind, states=(answer["error"],)))
+            continue
+        reading = record.decode_sensor_reading(command, answer["data"])
+        if reading.unavailable:
+            found.append(Sensor(reading.name, kind))
+            continue
+        value = None if reading.value is None else round(float(reading.value), 3)
+        unit = "" if value is None else str(reading.units)
+        found.append(
+            Sensor(reading.name, kind, value, unit, tuple(map(str, reading.states)), _health(reading.health))
+        )
+    return tuple(found)
+
+
+def _log(command: StandIn) -> tuple[LogEntry, ...]:
+    handler = EventHandler(_records(command), command)
+    events: list[Mapping[str, Any]] = []
+    handler._fetch_entries(command, 0, events)  # fetch_sel would drop entries and rewrite times
+    return tuple(_entry(event) for event in events)
+
+
+def _entry(event: Mapping[str, Any]) -> LogEntry:
+    at = event.get("timecode")
+    said = [str(event[key]) for key in ("event", "event_data") if event.get(key)]
+    if not said and event.get("oemdata"):
+        said = [f"in words of its maker: {bytes(event['oemdata']).hex(' ')}"]
+    message = ", ".join(said) or "an event of no known kind"
+    if event.get("deassertion"):
+        message += " (no longer)"
+    sensor = " ".join(str(event[key]) for key in ("component_type", "component") if event.get(key))
+    severity = _health(event["severity"]) if event.get("event") else Health.UNKNOWN
+    set_clock = at is not None and _CLOCK_SET <= at < 0xFFFFFFFF
+    return LogEntry(
+        str(event["record_id"]), float(at) if set_clock and at else None, severity, sensor, message
+    )
+
+
+def _health(number: int) -> Health:
+    if number >= TheirHealth.Critical:
+        return Health.CRITICAL
+    return Health.WARNING if number >= TheirHealth.Warning else Health.OK
+
+
+def _info(command: StandIn) -> BmcInfo:
+    device = bytes(command.xraw_command(6, 0x01)["data"])  # tables 20-2 and 28-3, sections 22.14, 28.13
+    firmware = Firmware("BMC", f"{device[2] & 0x7F}.{device[3]:02x}")
+    maker = int.from_bytes(device[6:9], "little")
+    status = bytes(command.xraw_command(0, 0x01)["data"])
+    lit = bool(status[2] & 0x30) if status[2] & 0x40 else None
+    inventory = _inventory(command)
+    guid = command.raw_command(6, 0x37)
+    parts = tuple(part for part in (_part(inventory, name) for name in _FRU_FIELDS) if part is not None)
+    return BmcInfo(
+        manufacturer=next((part.manufacturer for part in parts if part.manufacturer), f"IANA {maker}"),
+        product=next(
+            (part.product for part in parts if part.product),
+            f"product {int.from_bytes(device[9:11], 'little')}",
+        ),
+        serial=next((part.serial for part in parts if part.serial), ""),
+        guid="" if guid["code"] else str(uuid.UUID(bytes_le=bytes(guid["data"][:16]))),
+        firmware=(firmware,),
+        parts=parts,
+        power="POWER_ON" if status[0] & 1 else "POWER_OFF",
+        light=lit,
+        boot_device=_boot_device(command),
+    )
+
+
+def _boot_device(command: StandIn) -> str | None:
+    options = command.raw_command(0, 0x09, (5, 0, 0))
+    if options["code"]:
+        return None
+    flags, device = options["data"][2], (options["data"][3] >> 2) & 0xF
+    words = {number: word for word, number in BOOT_DEVICE.items()}
+    return words.get(device) if flags & 0x80 else "default"
+
+
+def _inventory(command: StandIn) -> Mapping[str, Any]:
+    """Of FRU 0, the machine itself; empty where there is none."""
+    size = command.raw_command(0x0A, 0x10, (0,))
+    if size["code"] or not int.from_bytes(size["data"][:2], "little"):
+        return {}
+    return FRU(ipmicmd=command, fruid=0).info or {}
+
+
+def _part(inventory: Mapping[str, Any], name: str) -> Part | None:
+    of = {
+        "Product": ("Manufacturer", "Product name", "Model", "Serial Number"),
+        "Board": ("Board manufacturer", "Board product name", "Board model", "Board serial number"),
+        "Chassis": ("", "Chassis type", "Chassis part number", "Chassis serial number"),
+    }[name]
+    texts = [_text(inventory.get(field)) for field in of]
+    return Part(name, *texts) if any(texts) else None
+
+
+def _text(value: Any) -> str:
+    """A field of an inventory: a text, bytes where the BMC says that it is none, or nothing."""
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    return "" if value is None else str(value).strip()
