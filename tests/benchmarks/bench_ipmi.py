@@ -1,37 +1,43 @@
 """BMCs over IPMI: sweeps of power status, with and without faults, beside ipmipower.
 
-    python tests/benchmarks/bench_ipmi.py [--bmcs 64 256 1024] [--rounds 5] [--faults] [--many]
+    python tests/benchmarks/bench_ipmi.py [--bmcs 64 256 1024] [--rounds 5] [--faults] [--many] [--power]
 
 Both sides talk to the same simulated BMCs (ipmi_sim, 64 to a process) on loopback. CPU is that of the
 client alone, without the start of Python; rounds of both sides alternate, medians are printed. The
 ratios are of ours to ipmipower's in the same row. --faults adds a relay in front: 1 % of packets lost
-each way, and a tenth of all BMCs mute. --many polls 4,096 in one process.
+each way, and a tenth of all BMCs mute. --many polls 4,096 in one process. --power switches nodes on until
+they are seen on, over fake BMCs in a process of their own: they speak Python, so that their time is most
+of the wall time on both sides, and more of that of who logs in; the CPU of the client is not theirs.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import multiprocessing
 import os
 import resource
 import shutil
+import socket
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
 from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor
-from kraken.model.module import Action, Discovery
+from kraken.model.module import Action, Discovery, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+from kraken.testing.ipmi import FakeBmc, Herd
 from kraken.testing.ipmi.farm import PASSWORD, USER, Farm
 from kraken.testing.ipmi.relay import Relay, Weather, front
 
-PEER = f"ipmipower -D LAN_2_0 -I 3 -l ADMIN -W opensesspriv -u {USER} -p {PASSWORD} -s"
+PEER = f"ipmipower -D LAN_2_0 -I 3 -l ADMIN -W opensesspriv -u {USER} -p {PASSWORD}"
 POLL_S = 30.0
 
 
@@ -47,6 +53,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--faults", action="store_true")
     options.add_argument("--many", action="store_true")
+    options.add_argument("--power", action="store_true")
     chosen = options.parse_args()
     if shutil.which("ipmi_sim") is None:
         raise SystemExit("ipmi_sim is not installed: apt-get install openipmi")
@@ -61,6 +68,10 @@ def main() -> None:
         if chosen.faults:
             with Farm(1024) as farm:
                 asyncio.run(faults(farm, file))
+        if chosen.power:
+            for size in chosen.bmcs:
+                with Switchboard(size) as switchboard:
+                    asyncio.run(power(switchboard, file, chosen.rounds))
         if chosen.many:
             with Farm(4096) as farm:
                 asyncio.run(many(farm, file))
@@ -117,6 +128,35 @@ async def faults(farm: Farm, file: Path) -> None:
                 _fault_row(f"ipmipower, {label}", theirs, len(addresses), None)
 
 
+async def power(switchboard: Switchboard, file: Path, rounds: int) -> None:
+    """From off to seen on: ours over sessions that are kept, ipmipower with its logins."""
+    size = len(switchboard.addresses)
+    print(f"\n{size} nodes from off to seen on, median of {rounds} rounds")
+    print(f"{'':24}{'wall s':>10}{'CPU µs/BMC':>12}{'seen on':>10}{'wall ×':>9}{'CPU ×':>9}")
+    client = Client(switchboard.addresses, switchboard.port, file)
+    await client.sweep()
+    ours, theirs = [], []
+    for _ in range(rounds):
+        switchboard.turn_off()
+        with _meter(resource.RUSAGE_SELF) as cost:
+            await client.switch_on()
+            on = 0
+            while on < size:
+                await client.sweep()
+                on = client.on
+        ours.append(cost(on))
+        assert switchboard.count_on() == size, "what was seen is not so"
+        if shutil.which("ipmipower"):
+            switchboard.turn_off()
+            theirs.append(ipmipower(switchboard.addresses, switchboard.port, "--on --wait-until-on", asks=""))
+            assert switchboard.count_on() == size, "ipmipower left some off"
+    await client.executor.close()
+    peer = _median(theirs) if theirs else None
+    for label, found in (("ipmipower", peer), ("Kraken, warm", _median(ours))):
+        if found is not None:
+            _row(label, found, peer, size)
+
+
 async def many(farm: Farm, file: Path) -> None:
     """4,096 in one process: warm sweeps, memory, and what polling them costs."""
     size = len(farm.addresses)
@@ -141,8 +181,63 @@ async def many(farm: Farm, file: Path) -> None:
     await client.executor.close()
 
 
+class Switchboard:
+    """So many fake BMCs, whose nodes can be switched, in a process of their own while it is entered."""
+
+    def __init__(self, size: int) -> None:
+        self.addresses = [f"127.9.{n // 250}.{n % 250 + 1}" for n in range(size)]
+        self.port = 0
+        spawned = multiprocessing.get_context("spawn")
+        self._pipe, theirs = spawned.Pipe()
+        self._process = spawned.Process(target=_serve, args=(self.addresses, theirs), daemon=True)
+
+    def __enter__(self) -> Switchboard:
+        self._process.start()
+        self.port = self._pipe.recv()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.send("end")
+        self._process.join()
+
+    def turn_off(self) -> None:
+        self._pipe.send("off")
+        self._pipe.recv()
+
+    def count_on(self) -> int:
+        self._pipe.send("count")
+        return int(self._pipe.recv())
+
+
+def _serve(addresses: Sequence[str], pipe: Connection) -> None:
+    """The other process of a Switchboard: tells its port, then does what the pipe says until `end`."""
+    _allow_files()
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as free:
+        free.bind((addresses[0], 0))
+        port = free.getsockname()[1]
+    bmcs = [FakeBmc(address, users={USER: (PASSWORD, 4)}, suites=(3,)) for address in addresses]
+    for bmc in bmcs:
+        bmc.port = port
+
+    def turn_off() -> None:
+        for bmc in bmcs:
+            bmc.chassis.power = False
+
+    with Herd(bmcs) as herd:
+        pipe.send(port)
+        while (word := pipe.recv()) != "end":
+            if word == "off":
+                herd.do(turn_off)
+            pipe.send(herd.do(lambda: sum(bmc.chassis.power for bmc in bmcs)))
+
+
 class Client:
-    """Kraken's executor on these BMCs. `times`: when each healthy one answered, since its sweep began."""
+    """Kraken's executor on these BMCs.
+
+    Attributes:
+        times: when each healthy one answered, since its sweep began.
+        on: how many of them said that their node is on.
+    """
 
     def __init__(self, addresses: Sequence[str], port: int, file: Path) -> None:
         self.nodes = {
@@ -151,31 +246,40 @@ class Client:
         }
         self.executor = IpmiExecutor(Credentials(file))
         self.times: list[float] = []
+        self.on = 0
         self._look = Discovery("bench", "look", (), Action("ipmi", "power_status", file.parent))
+        self._change = Mutation("bench", "on", (), action=Action("ipmi", {"power": "on"}, file.parent))
 
     async def sweep(self) -> int:
         """Ask all; how many answered."""
         began, answered = time.perf_counter(), 0
         self.times.clear()
+        self.on = 0
 
         def report(results: Sequence[NodeResult]) -> None:
             nonlocal answered
             good = sum(result.outcome is Outcome.OK for result in results)
             answered += good
+            self.on += sum(result.observed.get("phys_state") == "POWER_ON" for result in results)
             self.times += [time.perf_counter() - began] * good
 
         run = Run("bench", self._look, tuple(self.nodes), time.time(), 60.0)
         await self.executor.discover(run, self.nodes, report)
         return answered
 
+    async def switch_on(self) -> None:
+        """Have all switched on; returns when each BMC has acknowledged."""
+        run = Run("bench", self._change, tuple(self.nodes), time.time(), 60.0)
+        await self.executor.run(run, self.nodes, lambda results: None)
 
-def ipmipower(addresses: Sequence[str], port: int, *more: str) -> Cost:
-    """The peer, once."""
+
+def ipmipower(addresses: Sequence[str], port: int, *more: str, asks: str = "-s") -> Cost:
+    """The peer, once; how many it says are on or off, or have become so."""
     hosts = ",".join(f"{address}:{port}" for address in addresses)
     with _meter(resource.RUSAGE_CHILDREN) as cost:
-        words = [*PEER.split(), *" ".join(more).split(), "-h", hosts]
+        words = [*PEER.split(), *asks.split(), *" ".join(more).split(), "-h", hosts]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return cost(sum(line.endswith((": on", ": off")) for line in done.stdout.splitlines()))
+    return cost(sum(line.endswith((": on", ": off", ": ok")) for line in done.stdout.splitlines()))
 
 
 @contextmanager
