@@ -15,7 +15,7 @@ from kraken.executors.ipmi.doubt import Doubt
 from kraken.executors.ipmi.gate import Gate, Ticket
 from kraken.executors.ipmi.pace import Lane, Waiting
 from kraken.executors.ipmi.ports import Clock, Opener, Session, Timer
-from kraken.executors.ipmi.silence import meaning_of_silence, seconds
+from kraken.executors.ipmi.silence import meaning_of_no_turn, meaning_of_silence, seconds
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
 from kraken.executors.ipmi.words import IpmiLimits, Order, Reply
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal, unsendable
@@ -93,17 +93,13 @@ class Bmc:
         """Answer an order whose time is over, by what stands between it and its answer."""
         if order.begun:
             order.answer(self._unacknowledged(order, after_s))
-        elif order is not self._order:
-            text = f"BMC {self.place} was not free within {seconds(after_s)}: an earlier request is still out"
-            if self._waiting is not None:
-                text = f"BMC {self.place} was not asked: it had no turn within {seconds(after_s)}: "
-                text += "raise ipmi.packets_per_s, or ask its subnet less"
-            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False))
-        elif self._ticket is not None and self._session is None:
-            text = f"no turn to log in to BMC {self.place} came within {seconds(after_s)}: too many at once"
-            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False))
-        else:
+        elif order is self._order and (self._ticket is None or self._session is not None):
             order.answer(self._silence(after_s))
+        else:
+            in_gate = order is self._order
+            text = meaning_of_no_turn(self._waiting is not None, in_gate, after_s)
+            message = f"BMC {self.place} was not asked: {text}"
+            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=message, is_news=False))
 
     def tick(self) -> bool:
         """Keep a session that is used alive and close one that is not; False: nothing left to know."""

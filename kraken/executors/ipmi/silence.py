@@ -35,6 +35,20 @@ def meaning_of_silence(session: Session | None, in_command: bool, after_s: float
     )
 
 
+def meaning_of_no_turn(in_lane: bool, in_gate: bool, after_s: float) -> str:
+    """Why a BMC was not asked in time, though nothing is wrong with it.
+
+    Args:
+        in_lane: its subnet had no packet to spare.
+        in_gate: too many others were logging in; neither: it was busy with an order of ours.
+    """
+    if in_lane:
+        return f"it had no turn within {seconds(after_s)}: raise ipmi.packets_per_s, or ask its subnet less"
+    if in_gate:
+        return f"no turn to log in came within {seconds(after_s)}: raise ipmi.logins_at_once, or ask fewer"
+    return f"it was not free within {seconds(after_s)}: an earlier request is still out"
+
+
 def seconds(duration_s: float) -> str:
     """A duration as messages have it."""
     return f"{round(duration_s, 1):g} s"
