@@ -628,6 +628,19 @@ def test_an_order_that_gets_no_turn_in_its_subnet_is_told_by_which_bound() -> No
     assert stage.played.logins == []
 
 
+def test_an_order_that_gets_no_turn_to_log_in_is_told_by_which_bound() -> None:
+    stage = Stage(IpmiLimits(logins_at_once=1))
+    stage.gate.enter(lambda: None)  # another, who never leaves
+    order = stage.order(STATUS)
+    stage.clock.advance(20.0)
+    stage.bmc.expire(order, 20.0)
+
+    [(_, answer)] = stage.answers
+    assert (answer.reach, answer.is_news) == (Reach.BUSY, False)
+    assert "no turn to log in came within 20 s: raise ipmi.logins_at_once, or ask fewer" in answer.message
+    assert stage.played.logins == []
+
+
 def test_repeats_count_against_the_bound() -> None:
     stage = Stage(IpmiLimits(packets_per_s=100))
     stage.ask(wait_s=1.0)
