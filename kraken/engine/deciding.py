@@ -20,6 +20,10 @@ from kraken.planning.planner import Planner
 STALE_MARGIN_S = 0.001
 """Keeps an alarm from falling a rounding error before the value is too old."""
 
+WIDENING = 0.1
+"""Of the time since an acknowledgement, the least pause until the next look for its effect: a shutdown that
+takes ten minutes is looked for every 4 s at first and, after five minutes, as often as by itself."""
+
 WAITING_LOOKS = 5
 """While the world is waited for, a discovery looks up to so many times as often as by itself."""
 
@@ -73,10 +77,11 @@ class Decider:
                 for change in step.mutation.changes:
                     for look in self._confirming(progress, change.variable):
                         since = max(began_at, look.asked_at or 0.0)
+                        widened = min((since - began_at) * WIDENING, look.discovery.every_s or pause)
                         least = look.discovery.cost if step.looks else 0.0
                         if step.phase is Phase.WAITING and look.discovery.every_s is not None:
                             least = look.discovery.every_s / WAITING_LOOKS
-                        due = since + max(pause, least)
+                        due = since + max(pause, least, widened)
                         if due <= now:
                             step.looks += 1
                             self.queue(progress, look, now)

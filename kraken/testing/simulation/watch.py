@@ -254,8 +254,8 @@ class Watch:
         if step.outcome in (Outcome.OK, Outcome.TIMEOUT):
             self.sightings.restarted(step.node, step.mutation)
         self.hand.ended(step)
-        if by_hand(key) is not None:
-            return  # told, and not counted
+        if by_hand(key) is not None or step.message.startswith("superseded: "):
+            return  # told, and not counted: no fault of the node's
         failures = self._failures.setdefault(step.node, Failures())
         if step.outcome is Outcome.OK:
             failures.counts.pop(key, None)

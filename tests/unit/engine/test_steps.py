@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from kraken.daemon.collector import LookAt, Released, Results
-from kraken.engine.effects import StepEnded, TroubleChanged
+from kraken.engine.effects import Start, StepEnded, TroubleChanged
 from kraken.model.module import Change, Mutation
 from kraken.model.run import NodeResult, Outcome
 from kraken.testing.ipmi import Chassis
@@ -224,3 +225,28 @@ def test_what_disturbs_a_step_under_way_does_not_start_after_a_change_of_mind() 
 
     assert len(switch_off) == 1
     assert bench.engine._steps.conflicts(bench.engine.progress("n1"), mutation)
+
+
+def test_a_transition_that_takes_minutes_is_looked_for_less_and_less_often() -> None:
+    slow = Mutation("m", "soft", (Change("power", ("ON",), "OFF"),), timeout_s=600.0, action=IPMI)
+    catalog = vocabulary(slow)
+    del catalog.mutations["m.switch_off"]
+    bench = Bench(catalog)
+    bench.declare("n1", cfg={"power": "OFF"})
+    bench.report("see_power", {"power": "ON"})
+    bench.report("soft")
+    times: list[float] = []
+    while bench.now < 1500.0:
+        bench.wait(0.5)
+        for run in list(bench.out("see_power")):
+            times.append(run.issued_at)
+            bench.report("see_power", {"power": "ON"})
+    early = [at for at in times if at < 1030.0]
+    late = [later - at for at, later in pairwise(times) if at > 1350.0]
+
+    assert len(early) >= 8, "at first every few seconds"
+    assert all(25.0 <= gap <= 31.0 for gap in late), late
+    started = [
+        told.run for told in bench.told if isinstance(told, Start) and told.run.operator.name == "soft"
+    ]
+    assert len(started) == 1, "and it is not commanded again"
