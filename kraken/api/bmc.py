@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
-from litestar import get
+from litestar import Request, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from litestar.response import Stream
 
+from kraken.api import bodies
 from kraken.api.problems import fails
 from kraken.api.routes import Nodeset
+from kraken.api.security import who
 from kraken.daemon.bmc import read_bmcs
+from kraken.daemon.light import switch_lights
 from kraken.daemon.operations import Operations
+from kraken.daemon.operations import Request as Asked
 from kraken.errors import DocumentError
 from kraken.executors.reading import Reading, Topic
 from kraken.model.document import nearest
@@ -89,4 +93,33 @@ def _line(operations: Operations, reading: Reading) -> bytes:
     return msgspec.json.encode(line) + b"\n"
 
 
-HANDLERS = [bmc]
+class Lit(TypedDict):
+    """`outcome`: OK where the BMC acknowledged it."""
+
+    node: str
+    outcome: str
+    message: str
+
+
+class Lights(TypedDict):
+    """Of each node that was meant."""
+
+    nodes: list[Lit]
+
+
+@post(
+    "/v1/bmc/identify",
+    status_code=200,
+    summary="Light by which nodes are found",
+    responses=fails(404, 409, 413, 422, 507),
+)
+async def identify(
+    request: Request[Any, Any, Any], operations: Operations, data: bodies.LightOrder
+) -> Lights:
+    """Have BMCs switch the light by which their nodes are found; answers when all have, or 30 s are over."""
+    names = operations.select(data.nodeset, data.all)
+    lit = await switch_lights(operations.daemon, names, data.do, Asked(who(request), yes=data.yes))
+    return {"nodes": [{"node": r.node, "outcome": r.outcome, "message": r.message} for r in lit]}
+
+
+HANDLERS = [bmc, identify]

@@ -78,6 +78,12 @@ class PowerWish(Selection, kw_only=True):
     do: str
 
 
+class LightOrder(Selection, kw_only=True):
+    """`do`: on or off."""
+
+    do: str
+
+
 class Release(Selection, kw_only=True):
     """Lift every hold of the nodes, or only that of this id, or this owner's."""
 

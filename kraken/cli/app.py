@@ -46,7 +46,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "thaw": ("act:thaw", "Lift the freeze."),
     },
     "Kraken itself": {
-        "bmc": ("bmc:bmc", "What BMCs say: show, sel, sensors."),
+        "bmc": ("bmc:bmc", "BMCs asked: show, sel, sensors, identify."),
         "credentials": ("credentials:credentials", "Credentials for BMCs: list, check."),
         "module": ("modules:module", "Kraken modules: list, show, check, find paths, draw."),
         "graph": ("graph:graph", "Picture of the mutations."),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kraken.cli.arguments import Duration, all_option, output_option, select
+from kraken.cli.arguments import Duration, all_option, output_option, select, yes_option
 from kraken.cli.errors import CommandError, Exit, printable
 from kraken.cli.nodes import fold
 from kraken.cli.output import Output, clock, count
@@ -38,10 +38,11 @@ Shows = Callable[[Output, Any], None]
 @click.group(invoke_without_command=True)
 @click.pass_context
 def bmc(ctx: click.Context) -> None:
-    """What BMCs say: show, sel, sensors.
+    """BMCs asked: show, sel, sensors, identify.
 
-    Each asks the BMCs now; nothing is changed, and what is known of nodes stays as it is. Nodes
-    whose BMCs say the same are told of together. Exit code 4: some did not tell; 1: none did.
+    Each asks the BMCs now, and identify switches a light; nothing else of a node is changed, and what is
+    known of nodes stays as it is. Nodes whose BMCs say the same are told of together. Exit code 4: some
+    did not tell, or do it; 1: none did.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
@@ -105,6 +106,49 @@ def sel(
     return _read(session, "sel", select(nodeset, everything), timeout, form, _show_sel, last)
 
 
+@bmc.command()
+@click.argument("words", nargs=-1, required=True, metavar="NODESET [on|off]")
+@all_option
+@yes_option
+@output_option("table", "json", "yaml")
+@pass_session
+def identify(session: Session, words: tuple[str, ...], everything: bool, yes: bool, form: str) -> int:
+    """Switch the light by which a node is found on, or off.
+
+    Nothing else of the node changes; held nodes are lit, too. It stays so until it is switched off.
+
+    \b
+    kraken bmc identify n0017
+    kraken bmc identify n0017 off
+    """
+    given = list(words)
+    do = given.pop() if given[-1] in ("on", "off") else "on"
+    if len(given) > (0 if everything else 1):
+        raise click.UsageError(f"a nodeset, then on or off: {' '.join(words)!r} is more; quote the nodeset")
+    body = {**select(given[0] if given else None, everything), "do": do}
+    answer = session.change("POST", "/v1/bmc/identify", body, yes=yes)
+    rows = answer["nodes"]
+    session.output.show(form, answer, table=lambda: _show_lights(session.output, rows, do))
+    session.output.flush()
+    bad = [row["node"] for row in rows if row["outcome"] != "OK"]
+    if bad:
+        raise CommandError(
+            f"bmc identify: {len(bad):,} of {count(len(rows), 'node')} did not do it: {fold(bad)}",
+            code=Exit.ERROR if len(bad) == len(rows) else Exit.PARTIAL,
+        )
+    return Exit.DONE
+
+
+def _show_lights(output: Output, rows: Sequence[Row], do: str) -> None:
+    alike: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        alike.setdefault((row["outcome"], row["message"]), []).append(row["node"])
+    for (outcome, said), names in sorted(alike.items(), key=lambda item: item[0][0] != "OK"):
+        good = outcome == "OK"
+        told = output.paint(f"{f'light {do}' if good else outcome:<11} ", "good" if good else "bad")
+        output.line(f"{told}{fold(names)}" + (f"  {printable(said)}" if said else ""))
+
+
 def _read(
     session: Session,
     topic: str,
@@ -164,7 +208,14 @@ def _show(output: Output, rows: Sequence[Row], shows: Shows) -> None:
     for row in rows:
         if row["outcome"] != "OK":
             said = row["message"].replace(row["address"], "ADDRESS") if row["address"] else row["message"]
-            failed.setdefault((row["reach"] or "NOT_ASKED", said), []).append(row["node"])
+            word = (
+                "NOT_ASKED"
+                if row["reach"] is None
+                else row["reach"]
+                if row["reach"] != "OK"
+                else row["outcome"]
+            )
+            failed.setdefault((word, said), []).append(row["node"])
     if alike and failed:
         output.line()
     addresses = {row["node"]: row["address"] for row in rows}

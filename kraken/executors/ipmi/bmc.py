@@ -1,7 +1,6 @@
 """One BMC: its queue, its session, and how long to believe in it. It never disturbs another.
 
-Runs in the thread of the loop it is given; no I/O but through the wire, so tests drive it with a
-wire and a clock of their own.
+Runs in the thread of its loop; no I/O but through the wire: tests drive it with those of their own.
 """
 
 from __future__ import annotations

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from kraken.daemon.daemon import Daemon
+from kraken.executors import Report
 from kraken.executors.fake import FakeExecutor, FakeWorld
 from kraken.executors.place import Reach
 from kraken.executors.reading import BmcInfo, Reading, ReportReadings, Topic
-from kraken.model.run import NodeFacts, Outcome
+from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from tests.unit.api.conftest import Caller
 
 
@@ -95,3 +96,50 @@ async def test_what_cannot_be_asked_is_refused_before_any_bmc_is(caller: Caller,
     assert (await caller.problem("GET", "/v1/bmc/sel"))["status"] == 400
     assert (await caller.problem("GET", "/v1/bmc/sel?nodeset=n9"))["status"] == 404
     assert reader.asked == []
+
+
+class Lights(FakeExecutor):
+    """Switches lights; n2 has none."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeWorld({}))
+        self.runs: list[Run] = []
+
+    async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        self.runs.append(run)
+        for node in run.nodes:
+            outcome = Outcome.FAILED if node == "n2" else Outcome.OK
+            report([NodeResult(run.id, node, outcome, message="it has no light" if node == "n2" else "")])
+
+
+async def test_a_light_is_switched_also_on_held_nodes_and_journaled(caller: Caller, daemon: Daemon) -> None:
+    lights = Lights()
+    daemon.executors = {"ipmi": lights}
+    await declared(caller, "n1", "n2")
+    await caller.post("/v1/holds", {"nodeset": "n1", "reason": "memory"})
+    answer = await caller.post("/v1/bmc/identify", {"nodeset": "n[1-2],none", "do": "on"})
+
+    told = {row["node"]: (row["outcome"], row["message"]) for row in answer["nodes"]}
+    assert told["n1"] == ("OK", "")
+    assert told["n2"] == ("FAILED", "it has no light")
+    assert told["none"] == ("FAILED", "the attribute bmc.protocol must say ipmi or redfish")
+    [run] = lights.runs
+    assert run.operator.action is not None
+    assert run.operator.action.spec == {"identify": "on"}
+    history = await caller.get("/v1/history?nodeset=n1,none")
+    assert [e["node"] for e in history["entries"] if e["text"] == "identify on by hand"] == ["n1"]
+
+
+async def test_no_light_is_switched_where_it_is_not_clear_which(caller: Caller, daemon: Daemon) -> None:
+    lights = Lights()
+    daemon.executors = {"ipmi": lights}
+    await declared(caller, *(f"m{number}" for number in range(40)))
+
+    many = await caller.problem("POST", "/v1/bmc/identify", {"nodeset": "m[0-39]", "do": "on"})
+    assert many["type"] == "needs-confirmation"
+    assert (
+        "'blink'"
+        in (await caller.problem("POST", "/v1/bmc/identify", {"nodeset": "m1", "do": "blink"}))["detail"]
+    )
+    assert (await caller.problem("POST", "/v1/bmc/identify", {"do": "on"}))["status"] == 400
+    assert lights.runs == []
