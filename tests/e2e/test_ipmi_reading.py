@@ -16,6 +16,7 @@ from kraken.executors.place import Reach
 from kraken.executors.reading import BmcInfo, Health, LogEntry, Reading, Topic
 from kraken.model.run import NodeFacts, Outcome
 from kraken.testing.cluster import packages
+from kraken.testing.ipmi import FakeBmc, Herd
 from kraken.testing.ipmi.farm import PASSWORD, USER, Farm
 
 pytestmark = pytest.mark.e2e
@@ -119,3 +120,17 @@ async def test_one_that_hangs_is_told_so_and_keeps_nobody_else_waiting(
 
     assert order[-1] == "gone"
     assert (gone.outcome, gone.reach) == (Outcome.UNREACHABLE, Reach.NO_ANSWER)
+
+
+async def test_a_light_that_is_lit_is_told(executor: IpmiExecutor) -> None:
+    bmc = FakeBmc()
+    with Herd([bmc]):
+        attributes = {"bmc.address": bmc.address, "bmc.port": bmc.port, "bmc.credential": "lab"}
+        nodes = {"n0": NodeFacts("n0", attributes)}
+        told = []
+        for bmc.chassis.light in (False, True):
+            data = (await read(executor, Topic.INFO, nodes))["n0"].data
+            assert isinstance(data, BmcInfo)
+            told.append(data.light)
+
+    assert told == [False, True]

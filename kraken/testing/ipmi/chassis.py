@@ -48,7 +48,9 @@ class Chassis:
             case (0x06, 0x01):
                 return 0, _DEVICE
             case (0x00, 0x01):
-                return 0, self.shows if self.shows is not None else bytes([self.power, 0, 0x40])
+                return 0, self.shows if self.shows is not None else bytes(
+                    [self.power, 0, 0x60 if self.light else 0x40]
+                )
             case (0x00, 0x02) if data:
                 return self._control(data[0] & 0x0F), b""
             case (0x00, 0x04):
