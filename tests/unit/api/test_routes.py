@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -439,7 +440,7 @@ async def test_nothing_changes_state_by_get(caller: Any, daemon: Daemon, settled
     before = await state()
     for path, calls in schema["paths"].items():
         if "get" in calls and path != "/v1/events":
-            known = {"run_id": run, "name": "lab" if "modules" in path else "n1"}
+            known = {"run_id": run, "name": "lab" if "modules" in path else "n1", "topic": "info"}
             response = await caller.ask("GET", path.format(**known) + "?all=true")
             assert response.status_code == 200, path
     assert await state() == before
@@ -453,7 +454,10 @@ async def test_the_openapi_document_has_every_call_and_every_answer(caller: Any)
             method, path = line.split("`")[1].split("?")[0].split()
             documented.add((method, path))
     calls = {
-        (method.upper(), path.replace("{name}", "NAME").replace("{run_id}", "ID")): call
+        (
+            method.upper(),
+            re.sub(r"{(name|topic)}", lambda part: part[1].upper(), path.replace("{run_id}", "ID")),
+        ): call
         for path, methods in schema["paths"].items()
         for method, call in methods.items()
     }
