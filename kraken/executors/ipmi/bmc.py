@@ -14,14 +14,12 @@ from kraken.executors.ipmi.doubt import Doubt
 from kraken.executors.ipmi.gate import Gate, Ticket
 from kraken.executors.ipmi.pace import Lane, Waiting
 from kraken.executors.ipmi.ports import Clock, Opener, Session, Timer
-from kraken.executors.ipmi.silence import meaning_of_no_turn, meaning_of_silence, seconds
+from kraken.executors.ipmi.silence import meaning_of_no_turn, meaning_of_no_word, meaning_of_silence
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
 from kraken.executors.ipmi.words import IpmiLimits, Order, Reply
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal, unsendable
 from kraken.model.run import Outcome
 
-_REPEAT_POLL_S: Final = (0.25, 0.5, 1.0, 2.0)
-_REPEAT_CHANGE_S: Final = (1.0, 2.0)  # a BMC may take a second to switch; it is not asked to twice
 _LOGIN_PACKETS: Final = 6  # its five steps, and the end of the session
 _SILENT_LOGIN_S: Final = 1.0  # after which a login gives its place among those at once to another
 
@@ -190,10 +188,15 @@ class Bmc:
         self._arm(min(_SILENT_LOGIN_S, self._limits.login_s), self._login_silent)
 
     def _login_silent(self) -> None:
-        """Others may log in now; this one has the rest of its time."""
+        """Others may log in now; this one has the rest of its time, which starts anew with each step."""
         self._leave_gate()
-        rest_s = self._started_at + self._limits.login_s - self._silent_s - self._clock.time()
-        self._arm(rest_s, lambda: self._fail(self._silence(self._limits.login_s)))
+        assert self._session is not None
+        now, began_at = self._clock.time(), self._started_at - self._silent_s
+        ends_at = self._session.handshake.ends_at(began_at, self._limits.login_s)
+        if now < ends_at - 1e-4:  # a timer may fire a hair early
+            self._arm(ends_at - now, self._login_silent)
+        else:
+            self._fail(self._silence(now - began_at))
 
     def _logged_in(self, attempt: int, refused: LoginRefused | None) -> None:
         if attempt != self._attempt or self._session is None or self._order is None:
@@ -245,15 +248,15 @@ class Bmc:
         self._arm_command()
 
     def _pause(self) -> float:
+        assert self._session is not None
         step = self._steps[self._index]
-        pauses = _REPEAT_CHANGE_S if step.changes else _REPEAT_POLL_S
-        if not step.repeatable or self._repeats >= len(pauses):
-            return float("inf")
-        return pauses[self._repeats] * random.uniform(0.8, 1.2)
+        return step.pause_s(self._repeats, self._session.handshake.is_lossy) * random.uniform(0.8, 1.2)
 
     def _moments(self) -> tuple[float, float]:
         """When the session counts as stale, and when the command has failed."""
+        assert self._session is not None
         kept = not self._fresh and self._index == 0 and not self._steps[0].changes
+        kept = kept and not self._session.handshake.is_lossy  # a login would be lost the more
         stale_at = self._started_at + self._limits.stale_s if kept else float("inf")
         return stale_at, self._started_at + self._limits.command_s
 
@@ -354,10 +357,7 @@ class Bmc:
         return Answer(Reach.NO_ANSWER, Outcome.UNREACHABLE, message=f"BMC {self.place} {text}")
 
     def _unacknowledged(self, order: Order, after_s: float) -> Answer:
-        text = (
-            f"BMC {self.place} did not acknowledge {order.verb.name} within {seconds(after_s)}: "
-            "it may have happened; look at the power before asking again"
-        )
+        text = f"BMC {self.place} {meaning_of_no_word(order.verb.name, after_s)}"
         return Answer(Reach.NO_ANSWER, Outcome.TIMEOUT, message=text)
 
     def _keep_alive(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from kraken.executors.ipmi.handshake import Handshake
 from kraken.executors.ipmi.words import Login, Reply
 from kraken.executors.place import LoginRefused, Place
 
@@ -25,7 +26,7 @@ class Session(Protocol):
 
     login: Login
     heard_at: float | None
-    packets: int
+    handshake: Handshake
     error: str
     strange_port: int
 

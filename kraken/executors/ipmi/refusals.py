@@ -34,7 +34,7 @@ _LOGIN_ERRORS: Final = (
     (
         Reach.REFUSED,
         "it took the password and lost the thread of the login: "
-        "look for a network that doubles or delays packets",
+        "look for a network that loses, doubles or delays packets",
         tuple(f"{sentence} reported in RAKP4" for sentence in _rmcp(0x02, 0x0F)),
     ),
     (Reach.BAD_CREDENTIALS, "wrong user or password", ("Incorrect password provided", *_rmcp(0x0D, 0x0F))),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyghmi.exceptions as pyghmi_exceptions
 import pyghmi.ipmi.private.session as pyghmi_session
 
+from kraken.executors.ipmi.handshake import REPEATS_MAX
 from kraken.executors.ipmi.refusals import refusal_of
 from kraken.executors.place import LoginRefused, Reach
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 _NO_SLOT: Final = (0x01, 0x0B)  # RMCP+ status codes: IPMI 2.0, table 13-15
 _NO_SUCH_SUITE: Final = (0x04, 0x05, 0x06, 0x07, 0x10, 0x11)  # of IPMI 2.0, table 13-15
 _TOO_HIGH: Final = 0x0A
-_LOST_THREAD: Final = (0x02, 0x0F)
+_NO_SUCH_SESSION: Final = 0x02
+_LOST_THREAD: Final = (_NO_SUCH_SESSION, 0x0F)
 _BEGUN_ANEW_MAX: Final = 3  # in one login, at once: BMCs count failures and lock
 
 
@@ -72,19 +74,17 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
         )
 
     def repeat_step(self) -> None:
-        """Repeat the step of the login that went unanswered; a lost RAKP begins the handshake anew.
+        """Say the step of the login again that went unanswered, as it was: any of the answers answers it.
 
-        Stands where pyghmi's `_timedout` stood, without its end (the deadline is ours) and without
-        its login in the middle of a command.
+        One that nothing comes of begins the handshake anew. Stands where pyghmi's `_timedout` stood,
+        without its end (the deadline is ours) and without its login in the middle of a command.
         """
         if not self.lastpayload:
             return
-        if self.sessioncontext == "OPENSESSION":
-            self.lastpayload = None
-            self._open_rmcpplus_request()
-        elif self.sessioncontext in ("EXPECTINGRAKP2", "EXPECTINGRAKP4"):
-            self._relog()
-            self.logontries = max(self.logontries, 0)
+        in_rakp = self.sessioncontext in ("EXPECTINGRAKP2", "EXPECTINGRAKP4")
+        if in_rakp and self.link.handshake.repeats >= REPEATS_MAX:
+            self.link.handshake.begun_anew()
+            self.login()
         else:
             self.send_payload()
 
@@ -155,21 +155,31 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
             self.privlevel = 3  # as pyghmi does after other codes, but not after this
             self.login()
             return None
+        if ours and data[1] == _NO_SUCH_SESSION and self._begin_anew():
+            return None
         return super()._got_rakp2(data)
 
     def _got_rakp4(self, data: Sequence[int]) -> Any:
         """Begin anew when the BMC lost the thread: RAKP 2 has shown that the password is right.
 
-        A BMC that gets RAKP 1 twice may hold another number than the one we answered.
+        A BMC that gets RAKP 1 twice may hold another number than the one we answered, and one that gets
+        RAKP 3 twice may have closed the handshake with the first, whose answer was lost.
         """
         ours = self.sessioncontext == "EXPECTINGRAKP4" and len(data) > 1 and data[0] == self.rmcptag
         if ours and data[1] in _LOST_THREAD:
             self.logontries = 0  # or pyghmi would wait for a better answer, which never comes
-            if self.begun_anew < _BEGUN_ANEW_MAX:
-                self.begun_anew += 1
-                self.login()
+            if self._begin_anew():
                 return None
         return super()._got_rakp4(data)
+
+    def _begin_anew(self) -> bool:
+        """From the first step again, more slowly; False: that was done often enough."""
+        if self.begun_anew >= _BEGUN_ANEW_MAX:
+            return False
+        self.begun_anew += 1
+        self.link.handshake.lost_thread()
+        self.login()
+        return True
 
     def _parse_ipmi_payload(self, payload: bytearray) -> Any:
         """Drop a message with a wrong checksum, which pyghmi believes: a BMC's defect is no state."""

@@ -21,6 +21,10 @@ BOOT_DEVICE: Final = {"default": 0, "pxe": 1, "disk": 2, "cdrom": 5, "setup": 6}
 IDENTIFY: Final = {"on": (0, 1), "off": (0,)}
 """Chassis Identify, table 28-5: no interval, and whether to go on until told otherwise."""
 
+_REPEAT_POLL_S: Final = (0.25, 0.5, 1.0, 2.0)
+_REPEAT_CHANGE_S: Final = (1.0, 2.0)  # a BMC may take a second to switch; it is not asked to twice
+_LOSSY_POLL_S, _LOSSY_CHANGE_S = 0.25, 1.0
+
 _REPEATABLE: Final = frozenset({"on", "off"})  # saying it twice is saying it once
 
 
@@ -40,6 +44,20 @@ class Step:
     repeatable: bool = True
     changes: bool = False
     tolerated: frozenset[int] = frozenset()
+
+    def pause_s(self, repeats: int, is_lossy: bool) -> float:
+        """How long to wait for an answer before it is sent again; infinity: it is not.
+
+        Args:
+            repeats: how often it was sent again already.
+            is_lossy: packets get lost on the way; then as often as the time allows.
+        """
+        if not self.repeatable:
+            return float("inf")
+        if is_lossy:
+            return _LOSSY_CHANGE_S if self.changes else _LOSSY_POLL_S
+        pauses = _REPEAT_CHANGE_S if self.changes else _REPEAT_POLL_S
+        return pauses[repeats] if repeats < len(pauses) else float("inf")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from kraken.executors.ipmi.handshake import Handshake
 from kraken.executors.ipmi.pace import Pace
 from kraken.executors.ipmi.ports import Clock, Timer
 from kraken.executors.ipmi.session import RmcpSession
@@ -32,9 +33,6 @@ _SESSIONS_PER_SOCKET: Final = 64
 _RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 _PACKETS_PER_WAKEUP: Final = 256
 _SUITE_256, _SUITE_SHA1 = 17, 3  # what pyghmi offers, in this order
-_REPEAT_S: Final = (0.5, 1.0, 2.0, 2.0, 2.0)
-"""Pauses before a login request is repeated. A slow BMC needs up to a second for one handshake
-step, and each repetition of one costs it a whole new handshake, so these are not shorter."""
 
 
 class Wire:
@@ -142,7 +140,7 @@ class Link:
 
     Attributes:
         heard_at: the clock's time of the last packet from the BMC, of any kind; None while it is silent.
-        packets: sent so far to log in.
+        handshake: how the login fares, or fared.
         error: what the kernel said of the last packet, "" when it took it.
         strange_port: another port of its address that spoke to us, 0 while none did. It is not heard: more
             than one BMC may be behind an address.
@@ -155,14 +153,14 @@ class Link:
         self.place = place
         self.login = login
         self.heard_at: float | None = None
-        self.packets = 0
+        self.handshake = Handshake()
         self.error = ""
         self.strange_port = 0
         self.wire = wire
         self._on_login: OnLogin | None = on_login
         self._session: Any = None
         self._timer: Timer | None = None
-        self._repeats = 0
+        self._is_repeating = False
         self._on_reply: OnReply | None = None
         self._request: tuple[int, int, Sequence[int]] | None = None
 
@@ -216,8 +214,11 @@ class Link:
             self.error = exc.strerror or str(exc)
         self._disarm()
         if repeat_it:
-            self.packets += 1
-            pause = _REPEAT_S[min(self._repeats, len(_REPEAT_S) - 1)] * random.uniform(0.9, 1.3)
+            if self._is_repeating:
+                self.handshake.said_again()
+            else:
+                self.handshake.said(self.wire.clock.time())
+            pause = self.handshake.pause_s() * random.uniform(0.9, 1.2)
             self._timer = self.wire.clock.call_later(pause, self._repeat_step)
 
     def received(self, packet: bytes) -> None:
@@ -238,6 +239,8 @@ class Link:
         on_login, self._on_login = self._on_login, None
         if refused is not None:
             self.wire.suites.forget(self.place)
+        else:
+            self.handshake.ended(self.wire.clock.time())
         if on_login is not None:
             self.wire.later(lambda: on_login(refused))
 
@@ -256,10 +259,14 @@ class Link:
 
     def _repeat_step(self) -> None:
         self._timer = None
-        self._repeats += 1
-        if self._session is not None:
-            self.wire.pace.lane(self.place).spend(1)
+        if self._session is None:
+            return
+        self.wire.pace.lane(self.place).spend(1)
+        self._is_repeating = True
+        try:
             self._session.repeat_step()
+        finally:
+            self._is_repeating = False
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -38,7 +38,8 @@ class IpmiLimits:
     """How patient to be with a BMC, and how gentle.
 
     Attributes:
-        login_s: for one login, from its first packet.
+        login_s: for one login, from its first packet, and anew from each step that is answered, until
+            it has taken two and a half times as long.
         command_s: for one request over a session that stands.
         stale_s: silence on a session that was kept, after which a new login is tried.
         quiet_s: silence after which a kept session is tried with a probe before a mutation.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 
 @dataclass
@@ -17,6 +17,8 @@ class Faults:
         hung: it lets one log in and then says nothing.
         only_15: it does not know IPMI 2.0.
         open_status: status of every answer to a login's first step (table 13-15): 0x01, no slot free.
+        login_repeated: what RAKP 1 or 3 gets that was heard before: "answered" (once more), "ignored"
+            or "refused" (as of no session it knows).
         hides_users: for a user it does not know it answers as for a wrong password.
         codes: (netfn, command) -> completion code of its answer, without doing anything.
         drops_session_on: (netfn, command) at which it forgets the session, without an answer.
@@ -31,6 +33,7 @@ class Faults:
     hung: bool = False
     only_15: bool = False
     open_status: int = 0
+    login_repeated: Literal["answered", "ignored", "refused"] = "answered"
     hides_users: bool = False
     codes: dict[tuple[int, int], int] = field(default_factory=dict)
     drops_session_on: tuple[int, int] | None = None

@@ -110,9 +110,9 @@ class Desk:
             case Kind.OPEN_REQUEST:
                 return Frame(Kind.OPEN_RESPONSE, self._open(frame.payload, faults, now))
             case Kind.RAKP1:
-                return Frame(Kind.RAKP2, self._rakp2(frame.payload, faults))
+                return _frame(Kind.RAKP2, self._rakp2(frame.payload, faults))
             case Kind.RAKP3:
-                return Frame(Kind.RAKP4, self._rakp4(frame.payload))
+                return _frame(Kind.RAKP4, self._rakp4(frame.payload, faults))
         return None
 
     def _open(self, asked: bytes, faults: Faults, now: float) -> bytes:
@@ -129,11 +129,13 @@ class Desk:
         self._sessions[self._last] = Session(self._last, theirs, suite, now)
         return struct.pack("<BBBxII", tag, 0, _HIGHEST_AT_ALL, theirs, self._last) + asked[8:32]
 
-    def _rakp2(self, asked: bytes, faults: Faults) -> bytes:
+    def _rakp2(self, asked: bytes, faults: Faults) -> bytes | None:
         tag, number = asked[0], int(struct.unpack_from("<I", asked, 4)[0])
         session = self._sessions.get(number)
         if session is None or session.keys is not None:
             return struct.pack("<BBxxI", tag, INVALID_SESSION, 0)
+        if session.their_nonce and faults.login_repeated != "answered":
+            return self._again(tag, faults)
         session.their_nonce, session.nonce = asked[8:24], os.urandom(16)
         session.role, session.user = asked[24], asked[28 : 28 + min(asked[27], _USER_BYTES)]
         password, level = self.users.get(session.user, (None, _HIGHEST_AT_ALL))
@@ -154,11 +156,13 @@ class Desk:
         session.next_keys = Keys(session.suite, key)
         return struct.pack("<BBxxI", tag, 0, session.theirs) + session.nonce + self.guid + code
 
-    def _rakp4(self, asked: bytes) -> bytes:
+    def _rakp4(self, asked: bytes, faults: Faults) -> bytes | None:
         tag, number = asked[0], int(struct.unpack_from("<I", asked, 4)[0])
         session = self._sessions.get(number)
         if session is None or session.next_keys is None:
             return struct.pack("<BBxxI", tag, INVALID_SESSION, 0)
+        if session.keys is not None and faults.login_repeated != "answered":
+            return self._again(tag, faults)
         suite = session.suite
         covered = session.nonce + struct.pack("<I", session.theirs) + session.identity
         if asked[1] or asked[8:] != suite.hmac(session.password, covered):
@@ -172,6 +176,14 @@ class Desk:
         )
         return struct.pack("<BBxxI", tag, 0, session.theirs) + code[: suite.code_bytes]
 
+    def _again(self, tag: int, faults: Faults) -> bytes | None:
+        """What a step gets that was heard before."""
+        return struct.pack("<BBxxI", tag, INVALID_SESSION, 0) if faults.login_repeated == "refused" else None
+
     def _expire(self, now: float) -> None:
         for session in [s for s in self._sessions.values() if now - s.heard_at > self.idle_s]:
             self.forget(session)
+
+
+def _frame(kind: Kind, payload: bytes | None) -> Frame | None:
+    return None if payload is None else Frame(kind, payload)

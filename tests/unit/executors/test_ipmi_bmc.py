@@ -13,6 +13,7 @@ import pytest
 
 from kraken.executors.ipmi.bmc import Bmc
 from kraken.executors.ipmi.gate import Gate
+from kraken.executors.ipmi.handshake import Handshake
 from kraken.executors.ipmi.pace import Lane, Pace
 from kraken.executors.ipmi.verbs import STATUS, Verb, verb_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
@@ -97,7 +98,9 @@ class PlayedSession:
     def __init__(self, bmc: PlayedBmc, login: Login) -> None:
         self.login = login
         self.heard_at: float | None = None
-        self.packets = 3
+        self.handshake = Handshake()
+        for _ in range(3):
+            self.handshake.said_again()
         self.error = ""
         self.strange_port = 0
         self.closed = False
@@ -719,3 +722,69 @@ def test_a_daemon_without_descriptors_says_so_and_nothing_of_the_bmc(stage: Stag
 
     assert "was not asked: Too many open files in the daemon: raise its LimitNOFILE" in answer.message
     assert dict(answer.seen) == {}
+
+
+def lose_packets(stage: Stage) -> PlayedSession:
+    """Have packets been lost in the login of the session that stands."""
+    session = stage.bmc._session
+    assert isinstance(session, PlayedSession)
+    handshake = session.handshake = Handshake()
+    for _ in range(3):
+        handshake.said(stage.clock.now)
+        handshake.said_again()
+    handshake.ended(stage.clock.now)
+    return session
+
+
+def test_where_packets_get_lost_a_poll_is_asked_often_over_the_session_that_stands(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+    lose_packets(stage)
+    stage.played.mute_to_commands = True
+    before = stage.played.count(CHASSIS_STATUS)
+    stage.order()
+    stage.clock.advance(LIMITS.command_s - 0.5)
+
+    assert stage.played.count(CHASSIS_STATUS) - before >= 12
+    assert len(stage.played.logins) == 1, "a login has five steps that may be lost"
+
+    stage.played.mute_to_commands = False
+    stage.clock.advance(0.4)
+
+    assert stage.answers[-1][1].reach is Reach.OK
+
+
+def test_where_packets_get_lost_what_may_not_happen_twice_is_sent_once_all_the_same(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+    lose_packets(stage)
+    stage.played.mute_to_commands = True
+    answer = stage.ask(CYCLE)
+
+    assert stage.played.count(CHASSIS_CONTROL) == 1
+    assert "did not acknowledge power cycle within 5 s: it may have happened; look" in answer.message
+
+
+def test_silence_where_packets_get_lost_is_told_as_loss_with_its_count(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+    lose_packets(stage)
+    stage.played.mute_to_commands = True
+    answer = stage.ask()
+
+    assert answer.reach is Reach.NO_ANSWER
+    assert "did not answer for 5 s, and 6 login requests got 3 answers: packets are lost" in answer.message
+
+
+def test_a_login_whose_steps_are_answered_gets_more_time_and_not_for_ever(stage: Stage) -> None:
+    stage.played.mute_to_logins = True
+    stage.order()
+    stage.clock.advance(6.0)
+    session = stage.bmc._session
+    assert isinstance(session, PlayedSession)
+    session.handshake.ended(stage.clock.now)
+    stage.clock.advance(6.9)
+    assert stage.answers == []
+    session.handshake.ended(stage.clock.now)
+    stage.clock.advance(17.4 - 12.9)
+    assert stage.answers == []
+    stage.clock.advance(0.2)
+
+    assert stage.answers[0][1].reach is Reach.NO_ANSWER

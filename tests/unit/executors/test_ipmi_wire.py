@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +18,7 @@ from kraken.executors.ipmi.words import IpmiLimits, Login, Reply
 from kraken.executors.place import LoginRefused, Place, Reach, numeric_place
 from kraken.testing.ipmi import BENT_PACKETS, FakeBmc, Way
 from kraken.testing.ipmi.chassis import CHASSIS_STATUS
+from kraken.testing.ipmi.frames import Kind
 
 LAB = Login("lab", b"admin", b"secret")
 ON = b"\x01\x00\x40"
@@ -119,7 +120,7 @@ def test_a_refused_suite_17_is_not_offered_again_until_a_login_with_3_fails() ->
         second, _ = await one.log_in(bmc)
         second.close()
 
-        assert second.packets == first.packets - 1
+        assert second.handshake.packets == first.handshake.packets - 1
 
         bmc.desk.suites = (17,)
         third, refused = await one.log_in(bmc)
@@ -227,6 +228,57 @@ def test_an_answer_from_another_port_is_not_believed_and_is_told() -> None:
 
         assert link.strange_port not in (0, bmc.port)
         assert (link.heard_at, bmc.desk.logins) == (None, [])
+
+    talk(what)
+
+
+class Loses:
+    """Loses the first answer of a kind, and counts how often a session was opened."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.lost = self.opened = 0
+
+    def __call__(self, packet: bytes) -> list[bytes]:
+        kind = packet[5] & 0x3F if packet[4] == 6 else None
+        self.opened += kind == Kind.OPEN_RESPONSE
+        if kind == self.kind and not self.lost:
+            self.lost = 1
+            return []
+        return [packet]
+
+
+@pytest.mark.parametrize("kind", [Kind.OPEN_RESPONSE, Kind.RAKP2, Kind.RAKP4])
+@pytest.mark.parametrize(
+    ("repeated", "opened"),
+    # Not for another handshake if the BMC can be had to say the lost thing again.
+    [("answered", 1), ("refused", 2), ("ignored", 2)],
+)
+def test_a_lost_step_of_a_login_is_said_again_and_begun_anew_where_that_does_not_help(
+    repeated: Literal["answered", "refused", "ignored"], opened: int, kind: Kind
+) -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add()
+        bmc.faults.login_repeated = repeated
+        loses = bmc.faults.bend_packet = Loses(kind)
+        link, refused = await one.log_in(bmc, within_s=10.0)
+
+        assert (refused, loses.lost) == (None, 1)
+        assert loses.opened == (2 if kind is Kind.OPEN_RESPONSE else opened)
+        assert (await one.status(link)).data == ON
+
+    talk(what)
+
+
+def test_a_wrong_password_is_told_as_such_where_packets_get_lost() -> None:
+    async def what(one: Talk) -> None:
+        bmcs = [await one.add(users={"admin": ("other", 4)}) for _ in range(8)]
+        for seed, bmc in enumerate(bmcs):
+            bmc.faults.way = Way(loss=0.2, doubled=0.2, seed=seed)
+        told = await asyncio.gather(*(one.log_in(bmc, within_s=60.0) for bmc in bmcs))
+
+        assert {refused.reach for _, refused in told if refused is not None} == {Reach.BAD_CREDENTIALS}
+        assert all(refused is not None for _, refused in told)
 
     talk(what)
 
