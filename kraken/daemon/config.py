@@ -89,8 +89,11 @@ class Ansible(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
 
 
+_LOGIN_S = "Patience with one login to a BMC, anew from each step it answers, for at most 2.5 times as long"
+
+
 class Ipmi(Struct, frozen=True, forbid_unknown_fields=True):
-    login_s: Annotated[float, Meta(description="Patience with one login to a BMC", gt=0)] = 7.0
+    login_s: Annotated[float, Meta(description=_LOGIN_S, gt=0)] = 7.0
     command_s: Annotated[float, Meta(description="Patience with one request to a BMC", gt=0)] = 5.0
     idle_s: Annotated[
         float, Meta(description="Time without a request after which a session is given back", gt=0)

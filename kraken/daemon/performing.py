@@ -101,7 +101,7 @@ class Performing:
         if left:
             log.warning("nodes not reported", extra={"run": run.id, "nodes": fold(left), "reason": message})
         try:
-            report([NodeResult(run.id, node, outcome, message=message) for node in left])
+            report([NodeResult(run.id, node, outcome, message=message, asked=False) for node in left])
             self._ended(run, results)
         except Exception:
             log.exception("results not taken in", extra={"run": run.id, "operator": run.operator.key})

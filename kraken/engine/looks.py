@@ -210,7 +210,7 @@ class Looks:
             variable = observes.variable
             if result.outcome is Outcome.OK or variable in result.observed:
                 progress.missed.pop(variable, None)
-            elif look.asked_at is not None:
+            elif result.asked and result.outcome is not Outcome.CANCELLED and look.asked_at is not None:
                 misses, _ = progress.missed.get(variable, (0, 0.0))
                 progress.missed[variable] = (misses + 1, look.asked_at)
 

@@ -89,7 +89,9 @@ class Reports:
             look = progress.looks.get(run.operator.key)
             if look is not None and look.run_id == run.id:
                 message = f"no word from its executor within {run.timeout_s:g} s"
-                self._looks.ended(progress, look, NodeResult(run.id, name, Outcome.TIMEOUT, {}, message))
+                self._looks.ended(
+                    progress, look, NodeResult(run.id, name, Outcome.TIMEOUT, {}, message, False)
+                )
 
     def _seen_nothing(
         self, progress: Progress, run: Run, number: int, result: NodeResult, effects: list[Effect]

@@ -67,6 +67,8 @@ class NodeResult:
     Attributes:
         observed: variable -> value as *seen* (never as intended).
         message: one line for a person: why it failed, what to do. Holds no secret.
+        asked: somebody was asked. If not (no turn came, it was stopped, or it is repeated from memory) it
+            says nothing new of the node.
     """
 
     run_id: str
@@ -74,3 +76,4 @@ class NodeResult:
     outcome: Outcome
     observed: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
+    asked: bool = True

@@ -248,7 +248,7 @@ class _Batch:
     def answered(self, order: Order, answer: Answer) -> None:
         """Take an answer, in the thread of the BMCs; those of a few milliseconds travel together."""
         self._arrived.append(
-            NodeResult(self._run.id, order.node, answer.outcome, answer.seen, answer.message)
+            NodeResult(self._run.id, order.node, answer.outcome, answer.seen, answer.message, answer.is_news)
         )
         self._out -= 1
         if self._out <= 0:
@@ -265,7 +265,12 @@ class _Batch:
 
     def report_refused(self, refused: Mapping[str, tuple[Outcome, str]]) -> None:
         """Report nodes for which nothing was sent, in the daemon's thread."""
-        self._tell([NodeResult(self._run.id, n, outcome, {}, text) for n, (outcome, text) in refused.items()])
+        self._tell(
+            [
+                NodeResult(self._run.id, n, outcome, {}, text, asked=False)
+                for n, (outcome, text) in refused.items()
+            ]
+        )
 
     def _deliver(self) -> None:
         results = []

@@ -116,7 +116,7 @@ class RedfishExecutor:
             log.exception("BMC not understood", extra={"bmc": str(server.place), "node": order.node})
             text = f"BMC {server.place} was not understood ({type(exc).__name__}): the daemon's log has more"
             return NodeResult(run.id, order.node, Outcome.FAILED, {}, text)
-        return NodeResult(run.id, order.node, answer.outcome, answer.seen, answer.message)
+        return NodeResult(run.id, order.node, answer.outcome, answer.seen, answer.message, answer.is_news)
 
     def _bmc(self, server: Server) -> Bmc:
         """What is known of the BMC there; nothing when it is to be known by other marks than before."""
@@ -220,4 +220,6 @@ def _address_problem(attributes: Mapping[str, Value]) -> str | None:
 def _report_refused(run: Run, refused: Mapping[str, tuple[Outcome, str]], report: Report) -> None:
     """Report nodes for which nothing was sent."""
     if refused:
-        report([NodeResult(run.id, n, outcome, {}, text) for n, (outcome, text) in refused.items()])
+        report(
+            [NodeResult(run.id, n, outcome, {}, text, asked=False) for n, (outcome, text) in refused.items()]
+        )

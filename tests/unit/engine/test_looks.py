@@ -274,3 +274,38 @@ def test_a_look_that_waits_leaves_no_more_when_what_it_requires_is_so_no_longer(
 
     assert bench.out("see_os") == []
     assert not bench.engine.progress("n1").looks["m.see_os"].queued
+
+
+@pytest.mark.parametrize(
+    ("outcome", "asked"),
+    [(Outcome.UNREACHABLE, False), (Outcome.FAILED, False), (Outcome.CANCELLED, True)],
+)
+def test_a_look_that_asked_nobody_is_no_silence_of_the_node(
+    bench: Bench, outcome: Outcome, asked: bool
+) -> None:
+    """Our own queue was full, or we stopped it, or its executor repeats what it knew."""
+    bench.declare("n1", cfg={"power": "OFF"})
+    bench.report("see_power", {"power": "OFF"})
+    seen_at = bench.now
+    for _ in range(4):
+        while not bench.out("see_power"):
+            bench.wait(0.5)
+        run = bench.out("see_power")[0]
+        bench.runs.remove(run)
+        bench.accept(Results([NodeResult(run.id, "n1", outcome, asked=asked)]))
+
+        assert bench.cause() == "CONVERGED"
+
+    bench.wait(seen_at + 91.0 - bench.now)
+
+    assert bench.cause() == "STALE", "its age counts all the same"
+
+
+def test_a_look_whose_executor_said_nothing_is_no_silence_of_the_node(bench: Bench) -> None:
+    bench.declare("n1", cfg={"power": "OFF"})
+    bench.report("see_power", {"power": "OFF"})
+    bench.wait(85.0)
+    progress = bench.engine.progress("n1")
+
+    assert progress.looks["m.see_power"].message.startswith("no word from its executor")
+    assert progress.missed == {}

@@ -78,7 +78,7 @@ async def test_a_node_whose_bmc_cannot_be_asked_is_told_why_and_nothing_is_opene
 ) -> None:
     result = (await perform(executor, {"n1": attributes}, {"power": "reset"}))["n1"]
 
-    assert (result.outcome, dict(result.observed)) == (Outcome.FAILED, {})
+    assert (result.outcome, dict(result.observed), result.asked) == (Outcome.FAILED, {}, False)
     assert words in result.message
     assert "secret" not in result.message
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("kraken-ipmi")]
