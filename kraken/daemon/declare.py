@@ -85,19 +85,19 @@ def check(
     planner: Planner,
     *,
     allow_unreachable: bool,
-    is_ours: Callable[[str], bool] = lambda _: False,
+    kernel_problem: Callable[[str], str | None] = lambda _: None,
 ) -> None:
     """Refuse what safety or the planner forbids, before anything is done.
 
     Args:
-        is_ours: whether an address is one of this machine.
+        kernel_problem: what the kernel knows against an address.
 
     Raises:
         RefusedError: a BMC address that may not be commanded, or that two nodes share.
         UnreachableError: no path leads from what is known of a node to its new Cfg, whatever a
             discovery may find of what is not known.
     """
-    _check_bmcs(items, table, is_ours)
+    _check_bmcs(items, table, kernel_problem)
     if allow_unreachable:
         return
     refusal = _Refusal()
@@ -183,7 +183,7 @@ def confirm(items: Iterable[Item], *, yes: bool) -> None:
         raise NeedsConfirmationError(changed)
 
 
-def _check_bmcs(items: Sequence[Item], table: NodeTable, is_ours: Callable[[str], bool]) -> None:
+def _check_bmcs(items: Sequence[Item], table: NodeTable, kernel_problem: Callable[[str], str | None]) -> None:
     touched = {item.node: item for item in items if any(k.startswith("bmc.") for k in item.attributes)}
     if not touched:
         return
@@ -194,11 +194,12 @@ def _check_bmcs(items: Sequence[Item], table: NodeTable, is_ours: Callable[[str]
         if problem is not None:
             raise RefusedError(f"{name}: {problem}; nothing was done", part=name)
         address = after[name].get(ADDRESS)
-        if address is not None and is_ours(str(address).strip()):
+        problem = None if address is None else kernel_problem(str(address).strip())
+        if problem is not None:
             raise RefusedError(
-                f"{name}: {ADDRESS} {address} is an address of this machine; nothing was done",
+                f"{name}: {ADDRESS} {address} {problem}; nothing was done",
                 part=name,
-                hint="give the node's own BMC: Kraken would switch off the machine it runs on",
+                hint="give the node's own BMC: another machine, or many, would be switched off instead",
             )
     for (host, port), names in shared_bmcs(after).items():
         if any(name in touched for name in names):

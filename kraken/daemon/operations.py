@@ -14,7 +14,7 @@ from kraken.daemon.contract import Check, Left, PlanChangedError, stands, wishes
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item, check, confirm, plan_items, updates_of
 from kraken.daemon.drift import Drift, drift_of
-from kraken.daemon.ours import is_ours
+from kraken.daemon.ours import kernel_problem
 from kraken.daemon.plan import Folding, Generation, Plan, fingerprints, modules_fingerprint
 from kraken.daemon.promised import read_contract
 from kraken.daemon.remembering import abandoned, notes_of_items
@@ -303,7 +303,7 @@ class Operations:
             collector.catalog,
             collector.planner,
             allow_unreachable=request.allow_unreachable,
-            is_ours=is_ours,
+            kernel_problem=kernel_problem,
         )
         if request.dry_run:
             return items

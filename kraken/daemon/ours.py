@@ -1,4 +1,4 @@
-"""Whether an address is one of this machine: what must never be declared as the BMC of a node."""
+"""What the kernel knows against an address that is to be the BMC of a node: it is ours, or everybody's."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import socket
 _DISCARD = 9
 
 
-def is_ours(text: str) -> bool:
-    """Whether this machine has the address. Names are not looked up, and loopback (simulators) is let be.
+def kernel_problem(text: str) -> str | None:
+    """Say that this machine has the address, or that it is a broadcast on one of its networks; else None.
+
+    Names are not looked up, and loopback (simulators) is let be.
 
     The kernel is asked from where it would send, not made to: for an address of its own, from that one.
     """
     try:
         number = ipaddress.ip_address(text)
     except ValueError:
-        return False
+        return None
     if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is not None:
         number = number.ipv4_mapped
     if number.is_loopback:
-        return False
+        return None
     family = socket.AF_INET if number.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -29,6 +31,8 @@ def is_ours(text: str) -> bool:
                 str(number), _DISCARD, family, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST
             )[0][4]
             probe.connect(place)
-            return bool(probe.getsockname()[0] == place[0])
+            return "is an address of this machine" if probe.getsockname()[0] == place[0] else None
+    except PermissionError:  # it takes SO_BROADCAST to send there
+        return "is a broadcast address, not one machine"
     except OSError:  # no way there: then it is not ours
-        return False
+        return None

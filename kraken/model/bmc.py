@@ -31,6 +31,8 @@ REGISTERED: Final = frozenset((DEFAULT_PORT, 443, 80))
 """Where BMCs listen of themselves. Another port is somebody's doing: a simulator, a tunnel, a forwarder."""
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+"""IPv4 behind a translator (RFC 6052). Other ways to write IPv4 into IPv6 may hide this machine's own."""
 _HOST_INTERFACE = ipaddress.ip_network("169.254.0.0/16")
 _ITSELF = ("127.0.0.1", "127.0.1.1", "::1")
 """127.0.1.1 is what Debian writes into /etc/hosts for the machine's own name."""
@@ -121,6 +123,8 @@ def number_problem(number: _IpAddress) -> str | None:
             return "is link-local, where a machine reaches its own BMC"
         if number in ipaddress.ip_network("0.0.0.0/8") or number.is_reserved:
             return "is a broadcast or reserved address, not one machine"
+    elif number.is_reserved and not number.is_loopback and number not in _TRANSLATED:
+        return "is a reserved address; write one of IPv4 as such"
     return None
 
 
@@ -169,7 +173,11 @@ def _trust_problem(attributes: Mapping[str, Value]) -> str | None:
 def _self_problem(text: str, port: int) -> str | None:
     """What is wrong with the names that every machine has for itself, where a BMC would listen."""
     number = _number(text.strip())
-    itself = text.strip().rstrip(".").lower() == "localhost" if number is None else str(number) in _ITSELF
+    itself = (
+        text.strip().rstrip(".").lower() == "localhost"
+        if number is None
+        else str(number).partition("%")[0] in _ITSELF
+    )
     if not itself or port not in REGISTERED:
         return None
     return (

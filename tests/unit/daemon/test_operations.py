@@ -287,7 +287,8 @@ async def test_a_bmc_address_that_is_none_is_refused(
 async def test_the_address_of_this_machine_is_no_bmc(
     operations: Operations, me: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kraken.daemon.operations.is_ours", lambda address: address == "203.0.113.7")
+    problems = {"203.0.113.7": "is an address of this machine"}
+    monkeypatch.setattr("kraken.daemon.operations.kernel_problem", problems.get)
     with pytest.raises(RefusedError, match=r"x: bmc\.address 203\.0\.113\.7 is an address of this machine"):
         await operations.apply({"nodes": {"x": {"attributes": {"bmc.address": "203.0.113.7"}}}}, me)
     with pytest.raises(RefusedError, match=r"x: bmc\.address localhost is what every machine calls itself"):

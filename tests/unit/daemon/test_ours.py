@@ -1,11 +1,11 @@
-"""Addresses of this machine, which are never the BMC of a node."""
+"""Addresses of this machine and of whole networks, which are never the BMC of a node."""
 
 from __future__ import annotations
 
 import pytest
 
 from kraken.daemon import ours
-from kraken.daemon.ours import is_ours
+from kraken.daemon.ours import kernel_problem
 
 
 class Kernel:
@@ -35,21 +35,21 @@ class Kernel:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("203.0.113.5", True),
-        ("::ffff:203.0.113.5", True),
-        ("2001:db8::5", True),
-        ("fe80::5%1", True),
-        ("203.0.113.6", False),
-        ("127.0.0.1", False),  # only a simulator is there
-        ("::1", False),
-        ("198.51.100.255", False),  # refused for another reason
-        ("bmc-n1.example.org", False),
-        ("", False),
+        ("203.0.113.5", "is an address of this machine"),
+        ("::ffff:203.0.113.5", "is an address of this machine"),
+        ("2001:db8::5", "is an address of this machine"),
+        ("fe80::5%1", "is an address of this machine"),
+        ("203.0.113.6", None),
+        ("127.0.0.1", None),  # only a simulator is there
+        ("::1", None),
+        ("198.51.100.255", "is a broadcast address, not one machine"),
+        ("bmc-n1.example.org", None),
+        ("", None),
     ],
 )
-def test_an_address_is_ours_if_the_kernel_would_send_from_it(
-    monkeypatch: pytest.MonkeyPatch, text: str, expected: bool
+def test_the_kernel_tells_of_an_address_that_it_is_ours_or_a_broadcast(
+    monkeypatch: pytest.MonkeyPatch, text: str, expected: str | None
 ) -> None:
     monkeypatch.setattr(ours.socket, "socket", Kernel)
 
-    assert is_ours(text) is expected
+    assert kernel_problem(text) == expected

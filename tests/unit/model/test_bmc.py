@@ -47,6 +47,9 @@ def test_a_node_without_a_bmc_has_no_problem() -> None:
         ("::1", "calls itself"),
         ("localhost", "calls itself"),
         (" LocalHost. ", "calls itself"),
+        ("::1%lo", "calls itself"),
+        ("::127.0.0.1", "reserved address"),
+        ("::ffff:0:127.0.0.1", "reserved address"),
     ],
 )
 def test_an_address_that_is_not_one_machine_elsewhere_is_refused(address: object, reason: str) -> None:
