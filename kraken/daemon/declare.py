@@ -5,6 +5,7 @@ Pure over the state it is given; the daemon makes the result durable and lets it
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -100,6 +101,7 @@ def check(
     _check_bmcs(items, table, kernel_problem)
     if allow_unreachable:
         return
+    _check_changeable(items, catalog)
     refusal = _Refusal()
     for item in items:
         if not any(after is not None for _, after in item.diff.values()):
@@ -113,6 +115,27 @@ def check(
             refusal.add(item, path.on(attributes))
     if refusal:
         raise refusal.error()
+
+
+def _check_changeable(items: Sequence[Item], catalog: Catalog) -> None:
+    """Refuse wishes that nobody can fulfil: a look might find them so, and find them otherwise next time."""
+    wished: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        for name, (_, after) in item.diff.items():
+            if after is not None and name not in catalog.changeable:
+                wished[name].append(item.node)
+    if not wished:
+        return
+    reasons: dict[str, str] = {}
+    for name, nodes in wished.items():
+        told = f"{name} is only looked at, no mutation of the loaded modules changes it"
+        reasons[fold(nodes)] = "; ".join(filter(None, (reasons.get(fold(nodes)), told)))
+    raise UnreachableError(
+        f"no path leads there: {'; '.join(f'{n}: {why}' for n, why in reasons.items())}; nothing was done",
+        details=reasons,
+        part=", ".join(reasons),
+        hint="leave it out, or load the module that changes it; --allow-unreachable declares it all the same",
+    )
 
 
 class _Refusal:

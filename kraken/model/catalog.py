@@ -71,6 +71,11 @@ class Catalog:
         names = {variable.name for variable in self._forgetful}
         return frozenset(names | {c.name for v in self._forgetful for c in v.known_when})
 
+    @cached_property
+    def changeable(self) -> frozenset[str]:
+        """Variables that a mutation brings to some value; the others are only looked at."""
+        return frozenset(c.variable for mutation in self.mutations.values() for c in mutation.changes)
+
     def known(self, dsc: State, attributes: Mapping[str, Value]) -> dict[str, str]:
         """What still counts of what was seen: UNKNOWN values dropped, `known_when` cascaded."""
         state = {name: value for name, value in dsc.items() if value != UNKNOWN}

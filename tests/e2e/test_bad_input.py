@@ -290,6 +290,12 @@ def test_an_attribute_that_a_mutation_requires_is_named(head: Head) -> None:
     assert "missing: bmc.address=ANY" in plan.out
 
 
+def test_a_variable_that_is_only_looked_at_is_no_wish(head: Head) -> None:
+    told = ("n[1-2]: bmc.reach is only looked at", "nothing was done", "--allow-unreachable")
+
+    refused(head.kraken("set", "n[1-2]", "bmc.reach=OK"), Exit.REFUSED, *told)
+
+
 def test_wishes_that_exclude_each_other_are_named_with_the_way_out(head: Head) -> None:
     said = head.kraken("set", "n1", "phys_state=POWER_OFF", "run_state=SYNC")
 

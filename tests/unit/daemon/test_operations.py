@@ -29,6 +29,19 @@ from kraken.store.store import Store
 Start = Callable[..., Awaitable[Daemon]]
 Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
 
+FAN = """\
+kraken_module: 1
+name: fan
+summary: Whether the fan turns.
+variables:
+  fan: {values: [TURNS, STANDS]}
+discoveries:
+  look:
+    observes: [fan]
+    every: 30s
+    tasks: [{ansible.builtin.debug: {}}]
+"""
+
 ARCH = """\
 kraken_module: 1
 name: arch
@@ -219,6 +232,27 @@ async def test_a_refusal_names_the_value_an_attribute_has_on_each_node(
         "the nearest is provision, which requires arch=x86_64"
         for names, arch in (("n[1,3]", "aarch64"), ("n2", "riscv64"))
     }
+
+
+async def test_what_is_only_looked_at_cannot_be_declared_by_accident(
+    operations: Operations, me: Request, tmp_path: Path
+) -> None:
+    (tmp_path / "modules" / "fan.yml").write_text(FAN)
+    await operations.daemon.reload()
+    await operations.apply({"nodes": {"n[1-3]": {}}}, me)
+    before = state(operations)
+    with pytest.raises(UnreachableError) as caught:
+        await operations.change_cfg(["n1", "n2"], {"fan": "TURNS", "power": "ON"}, [], me)
+
+    told = "fan is only looked at, no mutation of the loaded modules changes it"
+    assert caught.value.details == {"n[1-2]": told}
+    assert f"n[1-2]: {told}; nothing was done" in caught.value.message
+    assert "--allow-unreachable" in str(caught.value.hint)
+    assert state(operations) == before
+
+    allowed = Request("me", allow_unreachable=True)
+    assert changed(await operations.change_cfg(["n1"], {"fan": "TURNS"}, [], allowed)) == ["n1"]
+    assert changed(await operations.change_cfg(["n1"], {}, ["fan"], me)) == ["n1"]
 
 
 async def test_what_was_declared_before_and_is_out_of_reach_is_named_in_the_hint(

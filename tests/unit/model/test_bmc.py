@@ -9,7 +9,17 @@ from kraken.model.bmc import bmc_address_problem, bmc_key, fingerprint_bytes, re
 
 @pytest.mark.parametrize(
     "address",
-    ["10.1.2.3", "127.2.0.1", "2001:db8::7", "fe80::1%eth0", "n1-bmc", "n1-bmc.example.org.", "bmc_7"],
+    [
+        "10.1.2.3",
+        "127.2.0.1",
+        "2001:db8::7",
+        "fe80::1%eth0",
+        "n1-bmc",
+        "n1-bmc.example.org.",
+        "bmc_7",
+        "fd00::7",
+        "64:ff9b::a00:7",
+    ],
 )
 def test_an_ordinary_address_or_name_is_accepted(address: str) -> None:
     assert bmc_address_problem({"bmc.address": address}) is None
