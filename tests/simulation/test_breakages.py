@@ -106,6 +106,8 @@ BREAKAGES: dict[str, Breaks] = {
     "what is told is so since just now": replaces(engine_module, "explain", tells_the_time),
     "limits count nothing": replaces(Limits, "refusing", lambda *args: []),
     "what is under way is never given back": replaces(Limits, "ended", lambda *args: None),
+    "a restart forgets what is under way": replaces(Limits, "resume", lambda *args: None),
+    "a restart forgets what nodes draw": replaces(Limits, "remember_draw", lambda *args: None),
     "a draw ends with the command": replaces(Limits, "_time", draws_nothing_more),
     "a restart forgets nothing": replaces(Steps, "forget", lambda *args: None),
     "commands are given again and again": replaces(command_module.Commands, "take_up", commands_again),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kraken.engine.limit import Group, Limit
 from kraken.model.module import Mutation
+from kraken.model.node import Node, NodeTable
+from kraken.model.run import Run
 
 if TYPE_CHECKING:
     from kraken.testing.simulation.watch import Watch
@@ -24,12 +26,18 @@ class Flight:
         open: nobody has seen or heard its end.
         draws_until: when it no longer draws; None until its executor has spoken.
         over_at: when its executor is no longer waited for, of a node that is gone.
+        committed: its start is durable; an executor gets nothing before.
+        former: a life of the daemon that has ended let it go.
     """
 
     node: str
-    key: str
+    mutation: Mutation
+    run_id: str
+    started_at: float
     watts: float
     seconds: float
+    committed: bool = False
+    former: bool = False
     open: bool = True
     draws_until: float | None = None
     over_at: float = math.inf
@@ -43,25 +51,32 @@ class Pace:
         self._flights: dict[Group, list[Flight]] = {}
         self._starts: dict[Group, list[float]] = {}
 
-    def starts(self, nodes: tuple[str, ...], mutation: Mutation, now: float) -> None:
-        """An executor gets it for these nodes."""
+    def starts(self, run: Run, now: float) -> None:
+        """An executor gets it for these nodes, once that is durable."""
+        mutation = run.operator
+        if not isinstance(mutation, Mutation):
+            return
         for limit in self._watch.simulation.settings.limits:
             if not limit.concerns(mutation):
                 continue
-            for name in nodes:
+            for name in run.nodes:
                 attributes = self._watch.node(name).attribute_values()
                 group, draw = limit.group(attributes), limit.draw(attributes)
                 flights = self._flights.setdefault(group, [])
                 for silent in [f for f in flights if f.open and now >= f.over_at]:
-                    silent.open = False
-                    if silent.draws_until is None:
-                        silent.draws_until = silent.over_at + silent.seconds
+                    _close(silent, silent.over_at)
                 flights[:] = [f for f in flights if f.open or now < (f.draws_until or 0.0)]
-                flight = Flight(name, mutation.key, draw.watts, draw.seconds)
+                flight = Flight(name, mutation, run.id, now, draw.watts, draw.seconds)
                 self._need_room(limit, flights, flight, now)
                 flights.append(flight)
                 if limit.per_second is not None:
                     self._need_time(limit, self._starts.setdefault(group, []), flight, now)
+
+    def committed(self, run: Run) -> None:
+        """The start of a run is durable."""
+        for flight in self._all():
+            if flight.run_id == run.id:
+                flight.committed = True
 
     def heard(self, node: str, key: str, now: float) -> None:
         """Its executor spoke: from now on the node draws as long as it declares."""
@@ -80,17 +95,50 @@ class Pace:
         for key, over_at in out.items():
             for flight in self._of(node, key):
                 flight.over_at = over_at
-        for key in {f.key for flights in self._flights.values() for f in flights if f.node == node}:
+        for key in {flight.mutation.key for flight in self._all() if flight.node == node}:
             if key not in out:
                 self.ended(node, key, now)
 
-    def crashed(self) -> None:
-        """What a former life had under way is looked for, and no longer counted here."""
-        self._flights.clear()
+    def crashed(self, now: float) -> None:
+        """No executor of that life speaks any more; what it was given may have been done just now."""
+        for flights in self._flights.values():
+            flights[:] = [flight for flight in flights if flight.committed]
+        for flight in self._all():
+            if flight.draws_until is None:
+                flight.draws_until = now + flight.seconds
+            flight.former = True
+
+    def restored(self, table: NodeTable, now: float) -> None:
+        """A new life has read what is known. It keeps the places of what nobody has seen the effect of."""
+        for group, flights in self._flights.items():
+            limit = next(li for li in self._watch.simulation.settings.limits if li.name == group[0])
+            for flight in flights:
+                node = table.get(flight.node)
+                if node is None or not math.isinf(flight.over_at):
+                    flight.open = False  # what was begun on a node that is gone is nobody's any more
+                elif limit.group(node.attribute_values()) != group:
+                    flight.open = False  # it counts in its new rack
+                elif any(_seen_since(node, c.variable, flight.started_at) for c in flight.mutation.changes):
+                    flight.open = False
+                else:
+                    flight.over_at = flight.started_at + flight.mutation.timeout_s
+
+    def looked(self, node: str, variables: Iterable[str], now: float) -> None:
+        """Somebody looked at these in this life: what a former one did to any of them is settled."""
+        seen = set(variables)
+        for flight in self._all():
+            own = {change.variable for change in flight.mutation.changes}
+            if flight.node == node and flight.former and flight.open and own & seen:
+                _close(flight, now)
+
+    def _all(self) -> list[Flight]:
+        return [flight for flights in self._flights.values() for flight in flights]
 
     def _of(self, node: str, key: str) -> list[Flight]:
-        found = [f for flights in self._flights.values() for f in flights if f.node == node and f.key == key]
-        return [flight for flight in found if flight.open]
+        """Those of this life that are under way."""
+        return [
+            f for f in self._all() if f.node == node and f.mutation.key == key and f.open and not f.former
+        ]
 
     def _need_room(self, limit: Limit, flights: list[Flight], flight: Flight, now: float) -> None:
         under_way = sum(f.open for f in flights)
@@ -111,4 +159,15 @@ class Pace:
                 self._broken(limit, flight, f"{count} within {now - at:.3f} s, and {may:.3f} may")
 
     def _broken(self, limit: Limit, flight: Flight, why: str) -> None:
-        self._watch.broken(flight.node, f"{flight.key} exceeds the limit {limit.name}: {why}")
+        self._watch.broken(flight.node, f"{flight.mutation.key} exceeds the limit {limit.name}: {why}")
+
+
+def _close(flight: Flight, now: float) -> None:
+    flight.open = False
+    if flight.draws_until is None:
+        flight.draws_until = now + flight.seconds
+
+
+def _seen_since(node: Node, variable: str, at: float) -> bool:
+    record = node.dsc.get(variable)
+    return record is not None and record.seen_at > at

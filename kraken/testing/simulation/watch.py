@@ -142,6 +142,7 @@ class Watch:
             if issue is not None and issue.run.id == run.id:
                 issue.committed = True
                 self.tally.committed(node, run)
+        self.pace.committed(run)
 
     def crashed(self) -> None:
         """What was out is lost; what was not committed never was."""
@@ -164,7 +165,7 @@ class Watch:
         self.tally.crashed()
         self.sightings.crashed()
         self.accounts.crashed()
-        self.pace.crashed()
+        self.pace.crashed(self.simulation.clock())
         self.hand.crashed()
 
     def restored(self) -> None:
@@ -181,6 +182,7 @@ class Watch:
                 self.broken(name, f"a restart lost Cfg: {kept.cfg_values()}, now {node.cfg_values()}")
             if node.attribute_values() != kept.attribute_values():
                 self.broken(name, "a restart lost attributes")
+        self.pace.restored(collector.table, simulation.clock())
         if {hold.id for hold in collector.holds} != set(durable.holds):
             self.broken("", "a restart lost holds")
         for name, trouble in durable.troubles.items():
@@ -228,6 +230,7 @@ class Watch:
             if isinstance(run.operator, Discovery):
                 self.accounts.hears(run, result)
                 self.silence.heard(run, result, self._over_at())
+                self.pace.looked(result.node, _told(run, result), self.simulation.clock())
                 if result.outcome is Outcome.OK:
                     self.sightings.looked(result.node, run)
                 continue
@@ -274,8 +277,7 @@ class Watch:
 
     def _starts(self, run: Run) -> None:
         self.sightings.starts(run)
-        if isinstance(run.operator, Mutation):
-            self.pace.starts(run.nodes, run.operator, self.simulation.clock())
+        self.pace.starts(run, self.simulation.clock())
         now, grace_s = self.simulation.clock(), self.simulation.settings.grace_s
         for node in run.nodes:
             for (other_id, name), other in self._out.items():
@@ -362,3 +364,10 @@ class Watch:
         if name not in collector.table:
             self.broken(name, "a run starts on a node that is not declared")
         return collector.table[name]
+
+
+def _told(run: Run, result: NodeResult) -> set[str]:
+    """Variables of which a look said something, be it that there is no value."""
+    assert isinstance(run.operator, Discovery)
+    answered = {o.variable for o in run.operator.observes} if result.outcome is Outcome.OK else set()
+    return answered | set(result.observed)
