@@ -11,6 +11,12 @@ from typing import Any, Final
 
 LENGTH_MAX: Final = 300
 
+_HANGS: Final = (
+    "timed out: something accepts connections, no sshd answers (it may hang: look at its console; "
+    "a node that is dead needs kraken power reset)"
+)
+_TIMED_OUT: Final = "connection timed out: look at its network, and at its console"
+
 _SSH: Final = (
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -18,9 +24,10 @@ _SSH: Final = (
     ),
     ("Host key verification failed", "its host key is not known (add it with ssh-keyscan, or an ssh CA)"),
     ("Connection refused", "connection refused: no sshd listens there"),
-    ("timed out during banner exchange", "timed out: something accepts connections, no sshd answers"),
-    ("Connection timed out", "connection timed out"),
-    ("Operation timed out", "connection timed out"),
+    ("timed out during banner exchange", _HANGS),
+    ("read from master failed", _HANGS),  # the connection that was kept, and no new one either
+    ("Connection timed out", _TIMED_OUT),
+    ("Operation timed out", _TIMED_OUT),
     ("No route to host", "no route to host"),
     ("Network is unreachable", "network is unreachable"),
     ("Could not resolve hostname", "its name does not resolve (set ansible_host)"),

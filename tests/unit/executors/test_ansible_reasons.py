@@ -41,7 +41,15 @@ def test_a_failure_is_told_by_what_the_result_holds(result: dict[str, Any], told
     ("said", "told"),
     [
         ("ssh: connect to host a port 22: Connection refused", "connection refused: no sshd listens there"),
-        ("ssh: connect to host a port 22: Connection timed out", "connection timed out"),
+        ("ssh: connect to host a port 22: Connection timed out", "connection timed out: look at its network"),
+        (
+            "Connection timed out during banner exchange\nConnection to 10.0.0.1 port 22 timed out",
+            "timed out: something accepts connections, no sshd answers (it may hang: look at its console",
+        ),
+        (
+            "mux_client_request_session: read from master failed: Broken pipe\nConnection reset by peer",
+            "timed out: something accepts connections, no sshd answers (it may hang",
+        ),
         ("root@a: Permission denied (publickey,password).", "permission denied (publickey,password)"),
         (
             "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
