@@ -6,6 +6,7 @@ import errno
 import heapq
 import itertools
 import socket
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -556,6 +557,39 @@ def test_silent_logins_do_not_keep_others_from_logging_in() -> None:
     clock.advance(LIMITS.login_s / 2)
 
     assert answered == ["n4", "n5"]
+
+
+def test_the_first_look_at_10_000_bmcs_is_no_burst_and_the_silent_delay_the_others_by_seconds() -> None:
+    """As when the daemon starts, with a tenth of them silent and 20 s for all."""
+    clock = Clock()
+    gate, pace = Gate(LIMITS.logins_at_once, clock.call_soon), Pace(clock, LIMITS.packets_per_s)
+    begun: list[float] = []
+    answered: list[float] = []
+
+    class Counted(PlayedBmc):
+        def open(self, *login: Any) -> PlayedSession:
+            begun.append(clock.now)
+            return super().open(*login)
+
+    start = clock.now
+    for number in range(10_000):
+        played = Counted(clock)
+        played.mute_to_logins = number % 10 == 0
+        place = Place(socket.AF_INET, (f"10.0.{number // 250}.{number % 250}", 623))
+        bmc = Bmc(place, played, clock, gate, pace.lane(place), LIMITS, check=lambda place: None)
+
+        def note(order: Order, answer: Answer) -> None:
+            if answer.reach is Reach.OK:
+                answered.append(clock.now - start)
+
+        bmc.submit(Order(f"n{number}", place, LAB, STATUS, note))
+    clock.advance(20.0)
+    at_once = Counter(round(at - start, 2) for at in begun)
+
+    assert len(begun) == 10_000
+    assert max(at_once.values()) <= LIMITS.logins_at_once
+    assert len(answered) == 9_000
+    assert max(answered) < 6.0
 
 
 def test_no_more_packets_than_the_bound_go_to_a_subnet_in_a_second() -> None:
