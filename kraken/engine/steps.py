@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping
+from typing import Final
 
 from kraken.engine.batches import Batches
 from kraken.engine.doubt import FORGOTTEN_SOURCE, TIMEOUT_SOURCE
@@ -17,6 +18,8 @@ from kraken.model.catalog import Catalog
 from kraken.model.module import CFG_VALUE, Mutation
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import UNKNOWN
+
+_BMCS: Final = ("ipmi", "redfish")  # kinds of actions
 
 
 class Steps:
@@ -349,9 +352,12 @@ class Steps:
         told = "; ".join(
             look.message for look in looks if watched & {o.variable for o in look.discovery.observes}
         )
-        acknowledged = "acknowledged, but " if step.phase is Phase.CONFIRMING else ""
-        seen = f"{acknowledged}{wanted} was not seen within {step.mutation.timeout_s:g} s"
-        return f"{seen} ({told})" if told else seen
+        seen = f"{wanted} was not seen within {step.mutation.timeout_s:g} s"
+        if told:
+            seen += f" ({told})"
+        if step.phase is not Phase.CONFIRMING:
+            return seen
+        return f"acknowledged, but {seen}{'' if told else _advice(step.mutation)}"
 
     def _ended(
         self, progress: Progress, step: Underway, outcome: Outcome, now: float, message: str
@@ -364,3 +370,13 @@ class Steps:
         if command is not None and step.run_id is not None and command.run_id == step.run_id:
             command.end(outcome, message, now)
         return StepEnded(name, step.mutation, step.run_id, outcome, step.started_at, now, message, step.by)
+
+
+def _advice(mutation: Mutation) -> str:
+    """What to do when it was acknowledged, and looks find that nothing came of it."""
+    action = mutation.action
+    if action is None or action.kind not in _BMCS:
+        return ""
+    if isinstance(action.spec, Mapping) and action.spec.get("power") == "soft":
+        return ": its system does not obey the power button; look at its console"
+    return ": its BMC takes the command and does not do it; look at the node's power supply, or reset the BMC"

@@ -48,7 +48,7 @@ FAULTS = {
     "other-port": ("which is not where it was asked: correct bmc.port", "NO_ANSWER"),
     "refuses-on": ("refused power on: the command is disabled (0xd6): enable it", "OK"),
     "doubled-all": ("it took the password and lost the thread of the login: look for", "REFUSED"),
-    "ignores": ("power_on was acknowledged; looking for phys_state=POWER_ON", "OK"),
+    "ignores": ("its BMC takes the command and does not do it; look at the node's power", "OK"),
     "drops-on": ("did not acknowledge power on within 2 s: it may have happened", "OK"),
 }
 COMMANDED = ("refuses-on", "drops-on", "ignores")
