@@ -24,7 +24,7 @@ import yaml
 from kraken.errors import CredentialError
 from kraken.executors.aside import in_thread
 
-_KEYS: Final = ("username", "password", "kg")
+_KEYS: Final = ("username", "password", "kg", "previous")
 _REQUIRED: Final = ("username", "password")
 _VAULT_MARK: Final = b"$ANSIBLE_VAULT;"
 _MAX_BYTES: Final = 4 * 1024 * 1024
@@ -37,12 +37,14 @@ class Credential:
 
     Attributes:
         kg: the BMC's K_G key, where one is set.
+        previous: the password that BMCs have which were not given the new one yet; None: there are none.
     """
 
     name: str
     username: str
     password: str = field(repr=False)
     kg: str | None = field(default=None, repr=False)
+    previous: str | None = field(default=None, repr=False)
 
 
 class Credentials:
@@ -195,7 +197,7 @@ class Credentials:
 
 
 def parse(content: bytes, file: str) -> dict[str, Credential]:
-    """Read `name: {username, password, kg}` entries. Scalars are text as written: 0123 is "0123".
+    """Read `name: {username, password, kg, previous}` entries. Scalars are text as written: 0123 is "0123".
 
     Args:
         file: named in errors, which give lines and never content.
@@ -237,7 +239,11 @@ def _credential(name: str, entry: yaml.Node, file: str) -> Credential:
     for key in _REQUIRED:
         if key not in values:
             raise _wrong(file, entry.start_mark, f"credential {name!r} has no {key}")
-    return Credential(name, values["username"], values["password"], values.get("kg"))
+    if values.get("previous") == values["password"]:
+        text = f"password and previous of {name!r} are the same"
+        hint = "give the new one as password, or remove previous"
+        raise _wrong(file, entry.start_mark, text, hint)
+    return Credential(name, values["username"], values["password"], values.get("kg"), values.get("previous"))
 
 
 def _pairs(node: yaml.Node, file: str, what: str) -> list[tuple[str, yaml.Node, yaml.Mark]]:

@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from kraken.executors.former import Former
 from kraken.executors.ipmi.doubt import Doubt
 from kraken.executors.ipmi.gate import Gate, Ticket
 from kraken.executors.ipmi.pace import Lane, Waiting
 from kraken.executors.ipmi.ports import Clock, Opener, Session, Timer
+from kraken.executors.ipmi.refusals import answer_of
 from kraken.executors.ipmi.silence import meaning_of_no_turn, meaning_of_no_word, meaning_of_silence
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
-from kraken.executors.ipmi.words import IpmiLimits, Order, Reply
+from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal, unsendable
 from kraken.model.run import Outcome
 
@@ -59,6 +61,7 @@ class Bmc:
         self._timer: Timer | None = None
         self._used_at = clock.time()
         self._doubt = Doubt(place, clock, limits)
+        self._former = Former[Login]()
         # Of the command in flight:
         self._steps: tuple[Step, ...] = ()
         self._index = 0
@@ -158,7 +161,7 @@ class Bmc:
                 continue
             self._order = order
             self._silent_s = 0.0
-            if self._session is not None and self._session.login != order.login:
+            if self._session is not None and self._session.login != self._former.choose(order.login):
                 self._hang_up()
             if self._session is not None:
                 self._start(fresh=False)
@@ -175,9 +178,10 @@ class Bmc:
         if refused is None:
             self._attempt += 1
             attempt = self._attempt
+            login = self._former.choose(self._order.login)
             try:
                 self._session = self._wire.open(
-                    self.place, self._order.login, lambda refused: self._logged_in(attempt, refused)
+                    self.place, login, lambda refused: self._logged_in(attempt, refused)
                 )
             except OSError as exc:
                 refused = unsendable(exc)
@@ -206,6 +210,7 @@ class Bmc:
             self._refused(refused)
             return
         self._doubt.unlock()
+        self._former.settled()
         self._start(fresh=True)
 
     # One order over a session that stands.
@@ -327,15 +332,11 @@ class Bmc:
     def _refused(self, refused: LoginRefused) -> None:
         assert self._order is not None
         login = self._order.login
-        text = f"BMC {self.place} refused: {refused.text}"
-        outcome = Outcome.FAILED
-        if refused.reach is Reach.BAD_CREDENTIALS:
-            text += f" (credential '{login.credential}'): {refused.mend}"
-        elif refused.reach is Reach.NO_ANSWER:
-            text, outcome = f"BMC {self.place}: {refused.text}", Outcome.UNREACHABLE
-        elif refused.reach is Reach.BUSY and not refused.tried:
-            text, outcome = f"BMC {self.place} was not asked: {refused.text}", Outcome.UNREACHABLE
-        answer = Answer(refused.reach, outcome, message=text, is_news=refused.tried)
+        if refused.reach is Reach.BAD_CREDENTIALS and self._former.turn(login):
+            self._hang_up()
+            self._enter_gate()
+            return
+        answer = answer_of(refused, self.place, login)
         if refused.reach is Reach.BAD_CREDENTIALS:
             self._doubt.lock(login, answer)
         self._fail(answer)

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 from kraken.errors import CredentialError, ExecutorError
@@ -186,9 +187,13 @@ class IpmiExecutor:
             kg=None if found.kg is None else found.kg.encode(),
             privilege=_PRIVILEGES[privilege.lower()] if privilege else None,
         )
+        if found.previous is not None:
+            login = replace(login, previous=replace(login, password=found.previous.encode()))
+        previous = b"" if login.previous is None else login.previous.password
         for what, secret, most in (
             ("user name", login.username, _MAX_USER_BYTES),
             ("password", login.password, _MAX_PASSWORD_BYTES),
+            ("previous password", previous, _MAX_PASSWORD_BYTES),
             ("kg", login.kg or b"", _MAX_KG_BYTES),
         ):
             if len(secret) > most:

@@ -6,7 +6,9 @@ from typing import Final
 
 import pyghmi.ipmi.private.constants as pyghmi_constants
 
-from kraken.executors.place import LoginRefused, Reach
+from kraken.executors.ipmi.words import Login
+from kraken.executors.place import Answer, LoginRefused, Place, Reach
+from kraken.model.run import Outcome
 
 
 def refusal_of(error: str, has_kg: bool = True) -> LoginRefused:
@@ -56,3 +58,16 @@ _LOGIN_ERRORS: Final = (
         _rmcp(0x02, 0x08),
     ),
 )
+
+
+def answer_of(refused: LoginRefused, place: Place, login: Login) -> Answer:
+    """What whoever asked is told of a login that was refused, or was not tried."""
+    text, outcome = f"BMC {place} refused: {refused.text}", Outcome.FAILED
+    if refused.reach is Reach.BAD_CREDENTIALS:
+        both = "" if login.previous is None else ", password and previous"
+        text += f" (credential '{login.credential}'{both}): {refused.mend}"
+    elif refused.reach is Reach.NO_ANSWER:
+        text, outcome = f"BMC {place}: {refused.text}", Outcome.UNREACHABLE
+    elif refused.reach is Reach.BUSY and not refused.tried:
+        text, outcome = f"BMC {place} was not asked: {refused.text}", Outcome.UNREACHABLE
+    return Answer(refused.reach, outcome, message=text, is_news=refused.tried)

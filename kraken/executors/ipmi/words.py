@@ -16,6 +16,7 @@ class Login:
     Attributes:
         credential: the name of the credential, for messages.
         privilege: IPMI privilege level; None: administrator, else operator, whichever is granted.
+        previous: the same with the password before, for a BMC that has that one yet.
     """
 
     credential: str
@@ -23,6 +24,7 @@ class Login:
     password: bytes = field(repr=False)
     kg: bytes | None = field(default=None, repr=False)
     privilege: int | None = None
+    previous: Login | None = None
 
 
 @dataclass(frozen=True, slots=True)

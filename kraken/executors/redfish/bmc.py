@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
+from kraken.executors.former import Former
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
 from kraken.executors.redfish import system
 from kraken.executors.redfish.computer import Computer
@@ -64,6 +65,7 @@ class Bmc:
         self._check = check
         self._talk = Talk(server, wire, limits)
         self._turn = asyncio.Lock()
+        self._former = Former[Login]()
         self._computer = Computer(self._talk, limits)
         self._used_at = asyncio.get_running_loop().time()
         self._failures = 0
@@ -153,9 +155,10 @@ class Bmc:
         refused = self._standing_refusal(order)
         if refused is not None:
             return refused
-        if self._talk.login != order.login:
+        login = self._former.choose(order.login)
+        if self._talk.login != login:
             await self._talk.close()
-            self._talk.login = order.login
+            self._talk.login = login
         self._computer.sent = False
         try:
             await self._find(order)
@@ -164,7 +167,10 @@ class Bmc:
             else:
                 observed, task = {}, await self._mutate(order.verb)
         except Trouble as trouble:
+            if trouble.reach is Reach.BAD_CREDENTIALS and self._former.turn(order.login):
+                return await self._serve(order)
             return self._ended(trouble, order)
+        self._former.settled()
         self._failures, self._retry_at, self._locked = 0, 0.0, None
         return Answer(Reach.OK, Outcome.OK, observed) if task is None else task
 

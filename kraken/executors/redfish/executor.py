@@ -166,7 +166,10 @@ class RedfishExecutor:
             found = self._credentials.get(credential)
         except CredentialError as exc:
             return str(exc)
-        return Login(credential, found.username, found.password)
+        previous = None
+        if found.previous is not None:
+            previous = Login(credential, found.username, found.previous)
+        return Login(credential, found.username, found.password, previous)
 
     async def _tick(self) -> None:
         """Give back what nobody has used for a while."""

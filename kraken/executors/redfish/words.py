@@ -45,11 +45,13 @@ class Login:
 
     Attributes:
         credential: the name of the credential, for messages.
+        previous: the same with the password before, for a BMC that has that one yet.
     """
 
     credential: str
     username: str
     password: str = field(repr=False)
+    previous: Login | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,3 +225,17 @@ class TestVault:
     def test_a_missing_program_is_named(self, encrypted: Path) -> None:
         with pytest.raises(CredentialError, match=r"no-such-vault is not installed.*ansible-core"):
             Credentials(encrypted, ansible_vault="no-such-vault").get("lab")
+
+
+def test_a_password_that_is_being_replaced_is_kept_beside_the_new_one_and_in_no_repr() -> None:
+    found = parse(b"lab: {username: admin, password: new-one, previous: old-one}", "f")["lab"]
+
+    assert (found.password, found.previous) == ("new-one", "old-one")
+    assert "-one" not in repr(found)
+
+
+def test_a_password_that_replaces_itself_is_refused() -> None:
+    with pytest.raises(CredentialError, match=r"f:1: password and previous of 'lab' are the same") as caught:
+        parse(b"lab: {username: admin, password: same-one, previous: same-one}", "f")
+
+    assert "same-one" not in str(caught.value)

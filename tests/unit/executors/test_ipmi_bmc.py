@@ -71,6 +71,7 @@ class PlayedBmc:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.refuses: LoginRefused | None = None
+        self.takes: bytes | None = None  # the only password; None: any
         self.mute_to_logins = False
         self.mute_to_commands = False
         self.codes: dict[tuple[int, int], int] = {}
@@ -88,7 +89,9 @@ class PlayedBmc:
         if not self.mute_to_logins:
             session.heard_at = self.clock.now
             self.lost_session = False
-            self.clock.call_later(0.01, on_login, self.refuses)
+            wrong = self.takes is not None and login.password != self.takes
+            refused = LoginRefused(Reach.BAD_CREDENTIALS, "wrong user or password") if wrong else self.refuses
+            self.clock.call_later(0.01, on_login, refused)
         return session
 
     def count(self, command: tuple[int, int]) -> int:
@@ -360,6 +363,50 @@ def test_a_wrong_password_is_not_tried_again_until_its_time_or_another_password(
     assert (again.outcome, again.reach) == (Outcome.FAILED, Reach.BAD_CREDENTIALS)
     assert "not tried again for 200 s or when the credential changes" in again.message
     assert "secret" not in first.message + again.message
+
+
+ROTATED = Login("lab", b"admin", b"new", previous=Login("lab", b"admin", b"old"))
+
+
+def passwords(stage: Stage) -> list[bytes]:
+    return [login.password for login in stage.played.logins]
+
+
+def test_a_bmc_that_has_the_previous_password_is_let_in_with_it_and_that_is_remembered(
+    stage: Stage,
+) -> None:
+    stage.played.takes = b"old"
+    first = stage.ask(login=ROTATED, wait_s=1)
+    stage.ask(ON, login=ROTATED, wait_s=1)
+    stage.bmc.leave()
+    again = stage.ask(login=ROTATED, wait_s=1)
+
+    assert first.outcome is again.outcome is Outcome.OK
+    assert passwords(stage) == [b"new", b"old", b"old"]
+    assert stage.played.open_sessions == 1
+
+
+def test_a_bmc_that_was_given_the_new_password_is_let_in_with_it_from_then_on(stage: Stage) -> None:
+    stage.played.takes = b"old"
+    stage.ask(login=ROTATED, wait_s=1)
+    stage.bmc.leave()
+    stage.played.takes = b"new"
+    stage.ask(login=ROTATED, wait_s=1)
+    stage.bmc.leave()
+    stage.ask(login=ROTATED, wait_s=1)
+
+    assert passwords(stage) == [b"new", b"old", b"old", b"new", b"new"]
+
+
+def test_a_bmc_that_takes_neither_password_is_tried_with_each_once(stage: Stage) -> None:
+    stage.played.takes = b"another"
+    answer = stage.ask(login=ROTATED, wait_s=100)
+    stage.ask(ON, login=ROTATED, wait_s=100)
+
+    assert sorted(passwords(stage)) == [b"new", b"old"]
+    assert answer.reach is Reach.BAD_CREDENTIALS
+    assert "(credential 'lab', password and previous)" in answer.message
+    assert stage.played.open_sessions == 0
 
 
 def test_no_free_slot_waits_longer_than_silence(stage: Stage) -> None:

@@ -311,6 +311,24 @@ async def test_a_rotated_password_ends_the_session_of_the_old_one(site: Site) ->
     assert (result.outcome, len(bmc.sessions)) == (Outcome.OK, 1)
 
 
+async def test_a_bmc_that_has_the_previous_password_yet_is_let_in_with_it(site: Site) -> None:
+    bmc = await site.add()
+    site.file.write_text(CREDENTIALS.replace("password: secret", "password: rotated, previous: secret"))
+    results = [await site.one("power_status"), await site.one("power_status")]
+
+    assert [result.outcome for result in results] == [Outcome.OK, Outcome.OK]
+    assert (bmc.count("POST", SESSIONS), len(bmc.sessions)) == (2, 1)
+
+
+async def test_a_bmc_that_takes_neither_password_is_tried_with_each_once(site: Site) -> None:
+    bmc = await site.add()
+    site.file.write_text(CREDENTIALS.replace("password: secret", "password: rotated, previous: before"))
+    results = [await site.one("power_status"), await site.one("power_status")]
+
+    assert [result.outcome for result in results] == [Outcome.FAILED, Outcome.FAILED]
+    assert bmc.count("POST", SESSIONS) == 2
+
+
 async def test_no_free_session_is_busy_and_names_the_way_out(site: Site) -> None:
     bmc = await site.add()
     bmc.session_limit = 0
