@@ -23,6 +23,7 @@ from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal, 
 from kraken.model.run import Outcome
 
 _LOGIN_PACKETS: Final = 6  # its five steps, and the end of the session
+_LOSSY_STALE: Final = 3.0  # times longer, where a login would be lost the more
 _SILENT_LOGIN_S: Final = 1.0  # after which a login gives its place among those at once to another
 
 
@@ -261,8 +262,8 @@ class Bmc:
         """When the session counts as stale, and when the command has failed."""
         assert self._session is not None
         kept = not self._fresh and self._index == 0 and not self._steps[0].changes
-        kept = kept and not self._session.handshake.is_lossy  # a login would be lost the more
-        stale_at = self._started_at + self._limits.stale_s if kept else float("inf")
+        patience = _LOSSY_STALE if self._session.handshake.is_lossy else 1.0
+        stale_at = self._started_at + self._limits.stale_s * patience if kept else float("inf")
         return stale_at, self._started_at + self._limits.command_s
 
     def _arm_command(self) -> None:
@@ -279,7 +280,7 @@ class Bmc:
             self._fail(self._unacknowledged(order, self._limits.command_s) if order.begun else silent)
         elif now >= stale_at:
             self._hang_up()
-            self._silent_s = self._limits.stale_s
+            self._silent_s = now - self._started_at
             if self._order.verb is KEEP_ALIVE:
                 self._done()
             else:

@@ -74,6 +74,7 @@ class PlayedBmc:
         self.takes: bytes | None = None  # the only password; None: any
         self.mute_to_logins = False
         self.mute_to_commands = False
+        self.loses = False  # packets of each login
         self.codes: dict[tuple[int, int], int] = {}
         self.status = b"\x01\x00\x00"
         self.logins: list[Login] = []
@@ -104,7 +105,11 @@ class PlayedSession:
         self.heard_at: float | None = None
         self.handshake = Handshake()
         for _ in range(3):
+            if bmc.loses:
+                self.handshake.said(bmc.clock.now)
             self.handshake.said_again()
+        if bmc.loses:
+            self.handshake.ended(bmc.clock.now)
         self.error = ""
         self.strange_port = 0
         self.closed = False
@@ -805,25 +810,13 @@ def test_a_daemon_without_descriptors_says_so_and_nothing_of_the_bmc(stage: Stag
     assert dict(answer.seen) == {}
 
 
-def lose_packets(stage: Stage) -> PlayedSession:
-    """Have packets been lost in the login of the session that stands."""
-    session = stage.bmc._session
-    assert isinstance(session, PlayedSession)
-    handshake = session.handshake = Handshake()
-    for _ in range(3):
-        handshake.said(stage.clock.now)
-        handshake.said_again()
-    handshake.ended(stage.clock.now)
-    return session
-
-
 def test_where_packets_get_lost_a_poll_is_asked_often_over_the_session_that_stands(stage: Stage) -> None:
+    stage.played.loses = True
     stage.ask(wait_s=1)
-    lose_packets(stage)
     stage.played.mute_to_commands = True
     before = stage.played.count(CHASSIS_STATUS)
     stage.order()
-    stage.clock.advance(LIMITS.command_s - 0.5)
+    stage.clock.advance(4.0)
 
     assert stage.played.count(CHASSIS_STATUS) - before >= 12
     assert len(stage.played.logins) == 1, "a login has five steps that may be lost"
@@ -835,8 +828,8 @@ def test_where_packets_get_lost_a_poll_is_asked_often_over_the_session_that_stan
 
 
 def test_where_packets_get_lost_what_may_not_happen_twice_is_sent_once_all_the_same(stage: Stage) -> None:
+    stage.played.loses = True
     stage.ask(wait_s=1)
-    lose_packets(stage)
     stage.played.mute_to_commands = True
     answer = stage.ask(CYCLE)
 
@@ -844,9 +837,21 @@ def test_where_packets_get_lost_what_may_not_happen_twice_is_sent_once_all_the_s
     assert "did not acknowledge power cycle within 5 s: it may have happened; look" in answer.message
 
 
-def test_silence_where_packets_get_lost_is_told_as_loss_with_its_count(stage: Stage) -> None:
+def test_where_packets_get_lost_a_session_that_died_is_replaced_within_the_poll_all_the_same(
+    stage: Stage,
+) -> None:
+    stage.played.loses = True
     stage.ask(wait_s=1)
-    lose_packets(stage)
+    stage.played.lost_session = True
+    answer = stage.ask(wait_s=6)
+
+    assert answer.reach is Reach.OK
+    assert len(stage.played.logins) == 2
+
+
+def test_silence_where_packets_get_lost_is_told_as_loss_with_its_count(stage: Stage) -> None:
+    stage.played.loses = True
+    stage.ask(wait_s=1)
     stage.played.mute_to_commands = True
     answer = stage.ask()
 
