@@ -1,4 +1,4 @@
-"""Power and boot device of nodes through their BMCs, over Redfish (DSP0266).
+"""Power, boot device, inventory, sensors and logs of nodes through their BMCs, over Redfish (DSP0266).
 
 Here live the connections to BMCs and the sessions on them, kept and given back, and the patience with
 each of them. Never: a decision what to ask or whether to ask again (the engine's), a belief that a

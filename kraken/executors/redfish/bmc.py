@@ -9,7 +9,7 @@ import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, NoReturn, TypeVar
 
 from kraken.executors.former import Former
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
@@ -75,11 +75,9 @@ class Bmc:
 
     async def perform(self, order: Order) -> Answer:
         """Do what is asked and say what it came to, by `order.ends_at`."""
-        if self.node is not None and self.node != order.node:
-            text = f"is also the BMC of node {self.node}: correct bmc.address of one of them"
-            return self._said(Reach.REFUSED, Outcome.FAILED, text)
-        self.node = order.node
-        self._used_at = self._now()
+        taken = self._taken(order)
+        if taken is not None:
+            return taken
         came_to = await self._in_turn(order, self._serve)
         for pause_s in itertools.chain(_TASK_PAUSE_S, itertools.repeat(_TASK_PAUSE_S[-1])):
             if isinstance(came_to, Answer):
@@ -90,6 +88,21 @@ class Bmc:
             await asyncio.sleep(pause_s)  # others may ask it meanwhile
             came_to = await self._in_turn(order, functools.partial(self._follow, came_to))
         raise AssertionError("the pauses have no end")
+
+    async def system_path(self, order: Order) -> str | Answer:
+        """Where the node's system is; an Answer says why nobody knows. For what is read, not done."""
+        return await self._look(order, self._computer_path)
+
+    async def look_up(self, order: Order, path: str) -> Reply | Answer:
+        """The reply to one question, whatever it says; an Answer says why there is none.
+
+        A reading is many of these: whoever else wants something of the BMC has his turn in between.
+        """
+        return await self._look(order, functools.partial(self._talk.ask, "GET", path))
+
+    def refuse(self, reply: Reply, what: str) -> NoReturn:
+        """Say as Trouble why a question was refused, and what to do."""
+        self._talk.refuse(reply, what)
 
     async def rest(self) -> bool:
         """Give back what is not used; False: nothing is left to know."""
@@ -126,6 +139,15 @@ class Bmc:
 
     # One order.
 
+    def _taken(self, order: Order) -> Answer | None:
+        """Belong to the node of an order; the answer to one of another node."""
+        if self.node is not None and self.node != order.node:
+            text = f"is also the BMC of node {self.node}: correct bmc.address of one of them"
+            return self._said(Reach.REFUSED, Outcome.FAILED, text)
+        self.node = order.node
+        self._used_at = self._now()
+        return None
+
     def _standing_refusal(self, order: Order) -> Answer | None:
         """The answer that is known without trying; None when it is worth trying."""
         now = self._now()
@@ -135,9 +157,7 @@ class Bmc:
             return self._last_failure.again(self._retry_at - now)
         return None
 
-    async def _in_turn(
-        self, order: Order, work: Callable[[Order], Awaitable[Answer | _Task]]
-    ) -> Answer | _Task:
+    async def _in_turn(self, order: Order, work: Callable[[Order], Awaitable[Answer | T]]) -> Answer | T:
         """Have the BMC to oneself; what the work came to, or why it did not."""
         try:
             async with asyncio.timeout_at(order.ends_at):
@@ -151,17 +171,55 @@ class Bmc:
         finally:
             self._turn.release()
 
-    async def _serve(self, order: Order) -> Answer | _Task:
-        refused = self._standing_refusal(order)
-        if refused is not None:
-            return refused
+    async def _look(self, order: Order, question: Callable[[], Awaitable[T]]) -> T | Answer:
+        """What came of a question, asked in turn."""
+
+        async def work(order: Order) -> T | Answer:
+            refused = self._standing_refusal(order)
+            if refused is not None:
+                return refused
+            try:
+                await self._enter(order)
+                found = await question()
+            except Trouble as trouble:
+                if trouble.reach is Reach.BAD_CREDENTIALS and self._former.turn(order.login):
+                    return await work(order)
+                if trouble.reach is Reach.NO_ANSWER and self._now() >= order.ends_at:
+                    return self._out_of_time(order)
+                return self._ended(trouble, order)
+            self._answered()
+            return found
+
+        taken = self._taken(order)
+        if taken is not None:
+            return taken
+        if self._now() >= order.ends_at:
+            return self._out_of_time(order)
+        return await self._in_turn(order, work)
+
+    def _out_of_time(self, order: Order) -> Answer:
+        """A reading takes many questions: that its time is over says nothing against the BMC."""
+        text = f"did not tell all of {order.verb.name} within {_seconds(order.timeout_s)}: give it longer"
+        return self._said(Reach.NO_ANSWER, Outcome.TIMEOUT, text)
+
+    async def _computer_path(self) -> str:
+        return self._computer.path
+
+    async def _enter(self, order: Order) -> None:
+        """Be logged in as the order says and know where the node's system is."""
         login = self._former.choose(order.login)
         if self._talk.login != login:
             await self._talk.close()
             self._talk.login = login
         self._computer.sent = False
+        await self._find(order)
+
+    async def _serve(self, order: Order) -> Answer | _Task:
+        refused = self._standing_refusal(order)
+        if refused is not None:
+            return refused
         try:
-            await self._find(order)
+            await self._enter(order)
             if order.verb.kind == "status":
                 observed, task = {"phys_state": await self._computer.look()}, None
             else:
@@ -170,8 +228,7 @@ class Bmc:
             if trouble.reach is Reach.BAD_CREDENTIALS and self._former.turn(order.login):
                 return await self._serve(order)
             return self._ended(trouble, order)
-        self._former.settled()
-        self._failures, self._retry_at, self._locked = 0, 0.0, None
+        self._answered()
         return Answer(Reach.OK, Outcome.OK, observed) if task is None else task
 
     async def _mutate(self, verb: Verb) -> _Task | None:
@@ -238,6 +295,11 @@ class Bmc:
                 self._gate.release()
 
     # Endings.
+
+    def _answered(self) -> None:
+        """It let us in and told what was asked: whatever was wrong is over."""
+        self._former.settled()
+        self._failures, self._retry_at, self._locked = 0, 0.0, None
 
     def _ended(self, trouble: Trouble, order: Order) -> Answer:
         now = self._now()

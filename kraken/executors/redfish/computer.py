@@ -46,6 +46,12 @@ class Computer:
         """Whether it is known where the system of this Id is."""
         return self._found is not None and self._found[0] == wanted
 
+    @property
+    def path(self) -> str:
+        """Where the system is that was found."""
+        assert self._found is not None, "it is looked for before it is spoken of"
+        return self._found[1]
+
     async def find(self, wanted: str, systems: str) -> str:
         """Know where it is; its path.
 

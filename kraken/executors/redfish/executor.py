@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from kraken.errors import CredentialError, ExecutorError
 from kraken.executors import Report
 from kraken.executors.credentials import Credentials
 from kraken.executors.place import Place, Resolver, find_places, numeric_place
+from kraken.executors.reading import Reading, ReportReadings, Topic
+from kraken.executors.redfish import reader
 from kraken.executors.redfish.bmc import Bmc
 from kraken.executors.redfish.verbs import verb_of
 from kraken.executors.redfish.wire import Wire
-from kraken.executors.redfish.words import Login, Order, RedfishLimits, Server
+from kraken.executors.redfish.words import Login, Order, RedfishLimits, Server, Verb
 from kraken.executors.together import Together
 from kraken.model.bmc import (
     ADDRESS,
@@ -66,6 +68,31 @@ class RedfishExecutor:
         """Ask the BMCs for the power of their nodes."""
         await self._perform(run, nodes, report)
 
+    async def read(
+        self, topic: Topic, nodes: Mapping[str, NodeFacts], timeout_s: float, report: ReportReadings
+    ) -> None:
+        """Ask the BMC of each node, as `BmcReader.read` says."""
+        ends_at = asyncio.get_running_loop().time() + timeout_s
+        await self._credentials.refresh_aside()
+        targets, refused = self._sort(nodes, nodes)
+        wanted = {node: (target.host, target.port) for node, target in targets.items()}
+        places, lost = await find_places(wanted, self._resolver)
+        report([Reading(node, topic, None, *why) for node, why in {**refused, **lost}.items()])
+        verb = Verb(f"its {topic}", "status")
+
+        async def visit(node: str, place: Place) -> None:
+            target = targets[node]
+            order = Order(node, target.login, verb, target.system, ends_at, timeout_s)
+            bmc = self._bmc(target.server(place))
+            reading = await reader.read(bmc, order, topic)
+            if nodes[node].held:
+                self._end(bmc.leave())
+            report([reading])
+
+        async with asyncio.TaskGroup() as group:
+            for node, place in places.items():
+                group.create_task(visit(node, place))
+
     def leave(self, nodes: Collection[str]) -> None:
         """Give the sessions with the BMCs of these nodes back, each with the answer it owes, if any."""
         for bmc in self._bmcs.values():
@@ -93,7 +120,7 @@ class RedfishExecutor:
             raise ExecutorError(f"{run.operator.key}: {verb.name} is not what its kind may ask of a BMC")
         ends_at = asyncio.get_running_loop().time() + run.timeout_s
         await self._credentials.refresh_aside()
-        targets, refused = self._sort(run, nodes)
+        targets, refused = self._sort(run.nodes, nodes)
         _report_refused(run, refused, report)
         async with Together(report) as together, asyncio.TaskGroup() as group:
             # Names may take seconds, which a poll of the others does not wait for. A mutation does: two
@@ -137,13 +164,13 @@ class RedfishExecutor:
         task.add_done_callback(self._leaving.discard)
 
     def _sort(
-        self, run: Run, nodes: Mapping[str, NodeFacts]
+        self, names: Iterable[str], nodes: Mapping[str, NodeFacts]
     ) -> tuple[dict[str, _Target], dict[str, tuple[Outcome, str]]]:
         """The nodes whose BMC may be asked, and why the others' cannot."""
         targets: dict[str, _Target] = {}
         refused: dict[str, tuple[Outcome, str]] = {}
         logins: dict[str, Login | str] = {}
-        for name in run.nodes:
+        for name in names:
             attributes = nodes[name].attributes if name in nodes else {}
             problem = _address_problem(attributes)
             credential = str(attributes.get(CREDENTIAL) or "")

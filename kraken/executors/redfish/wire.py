@@ -156,7 +156,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         else:
             return content
     response.close()
-    raise ValueError("too long")
+    text = f"answered with more than {_BODY_BYTES_MAX:,} bytes, which is not read; update its firmware"
+    raise Trouble(Reach.REFUSED, Outcome.FAILED, text, unsure=True)
 
 
 def _trust(server: Server) -> Trust:

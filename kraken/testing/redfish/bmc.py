@@ -61,6 +61,8 @@ class FakeBmc:
         session_requests: a session expires after so many requests.
         session_limit: how many sessions there can be.
         more: further properties of the system.
+        resources: further documents, by path (with the query that asks for them, if any); one of a path
+            that is shown anyway adds to it.
         etag_of_power: else its ETags do not change with the power.
     """
 
@@ -88,6 +90,7 @@ class FakeBmc:
         self.scripts: list[Scripted] = []
         self.shows: Any = None
         self.more: dict[str, Any] = {}
+        self.resources: dict[str, dict[str, Any]] = {}
         self.reset_types = list(_RESETS)
         self.mute = self.hung = self.ignores = False
         self.delay_s = 0.0
@@ -227,6 +230,8 @@ class FakeBmc:
             CHASSIS: {"Id": "1", "IndicatorLED": "Blinking" if self.light else "Off"},
             **{f"{SYSTEMS}/{name}": self._system(name) for name in self.systems},
         }
+        for place, more in self.resources.items():
+            documents[place] = {**documents.get(place, {}), **more}
         if path.startswith(TASKS) and path in self._tasks:
             if asyncio.get_running_loop().time() < self._tasks[path]:
                 return 202, {"Location": path}, json.dumps({"TaskState": "Running"}).encode()
