@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from kraken.executors.credentials import Credentials
+from kraken.executors.reading import BmcInfo, Reading, Topic
 from kraken.executors.redfish import RedfishExecutor
 from kraken.model.module import Action, Discovery, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
@@ -80,7 +81,7 @@ async def ask(tmp_path: Path, port: int, certificate: Certificate) -> AsyncItera
     file.chmod(0o600)
     executor = RedfishExecutor(Credentials(file))
 
-    async def do(spec: Any, credential: str = "lab") -> NodeResult:
+    async def do(spec: Any, credential: str = "lab") -> NodeResult | Reading:
         attributes: dict[str, Any] = {
             "bmc.address": "127.0.0.1",
             "bmc.port": port,
@@ -90,6 +91,10 @@ async def ask(tmp_path: Path, port: int, certificate: Certificate) -> AsyncItera
         action = Action("redfish", spec, Path("/"))
         results: list[NodeResult] = []
         nodes = {"n1": NodeFacts("n1", attributes)}
+        if isinstance(spec, Topic):
+            readings: list[Reading] = []
+            await executor.read(spec, nodes, 20.0, readings.extend)
+            return readings[-1]
         if spec == "power_status":
             run = Run("1-1", Discovery("m", "look", (), action), ("n1",), 0.0, 20.0)
             await executor.discover(run, nodes, results.extend)
@@ -124,6 +129,18 @@ async def test_the_boot_device_and_the_light_are_what_was_asked_for(
     assert shown["Boot"]["BootSourceOverrideTarget"] == "Pxe"
     assert shown["Boot"]["BootSourceOverrideMode"] == "Legacy"
     assert shown["IndicatorLED"] == "Blinking"
+
+
+async def test_it_is_read_as_it_shows_itself(ask: Ask, port: int, certificate: Certificate) -> None:
+    info, sensors, log = [await ask(topic) for topic in (Topic.INFO, Topic.SENSORS, Topic.SEL)]
+    shown = await asyncio.to_thread(_system, port, certificate)
+
+    assert isinstance(info.data, BmcInfo), info.message
+    assert (info.data.power, info.data.guid) == ("POWER_OFF", shown["UUID"])
+    assert info.data.light is (shown["IndicatorLED"] != "Off")
+    assert info.data.manufacturer == shown["Manufacturer"]
+    assert {(one.kind, one.unit) for one in sensors.data} == {("Temperature", "Cel"), ("Fan", "RPM")}
+    assert log.outcome is Outcome.OK, log.message
 
 
 async def test_a_wrong_password_is_named(ask: Ask) -> None:
