@@ -84,6 +84,14 @@ class LightOrder(Selection, kw_only=True):
     do: str
 
 
+class RotateOrder(Selection, kw_only=True):
+    """`name`: of the credential. `look`: change nothing. `held`: held nodes, too."""
+
+    name: str
+    look: bool = False
+    held: bool = False
+
+
 class Release(Selection, kw_only=True):
     """Lift every hold of the nodes, or only that of this id, or this owner's."""
 

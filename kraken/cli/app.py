@@ -47,7 +47,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Kraken itself": {
         "bmc": ("bmc:bmc", "BMCs asked: show, sel, sensors, identify."),
-        "credentials": ("credentials:credentials", "Credentials for BMCs: list, check."),
+        "credentials": ("credentials:credentials", "Credentials for BMCs: list, check, rotate."),
         "module": ("modules:module", "Kraken modules: list, show, check, find paths, draw."),
         "graph": ("graph:graph", "Picture of the mutations."),
         "daemon": ("daemon:daemon", "Run the daemon."),

@@ -106,8 +106,11 @@ class Client:
             raise
         return EventStream(wire, response)
 
-    def lines(self, path: str, **query: object) -> Iterator[Answer]:
+    def lines(self, path: str, body: Mapping[str, Any] | None = None, **query: object) -> Iterator[Answer]:
         """The objects of an NDJSON answer, as they come; raises as `send` does, also on the way.
+
+        Args:
+            body: to be posted; None: a GET.
 
         The answer may end early: its last line says whether it is whole.
         """
@@ -115,7 +118,8 @@ class Client:
         try:
             with self._explained():
                 headers = {"Accept": "application/x-ndjson"}
-                response = self._ask(connection, "GET", with_query(path, query), None, headers)
+                method, content = ("GET", None) if body is None else ("POST", json.dumps(body).encode())
+                response = self._ask(connection, method, with_query(path, query), content, headers)
             kind = response.headers.get_content_type()
             if response.status != 200:
                 with self._explained():

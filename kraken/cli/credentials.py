@@ -13,6 +13,7 @@ from kraken.cli.errors import CommandError, Exit, complain, printable
 from kraken.cli.feed import Feed
 from kraken.cli.following import Ending, Following, Row, Said, power_of
 from kraken.cli.output import NO_NODES, Output, ago
+from kraken.cli.rotate import rotate
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Column
 
@@ -30,7 +31,7 @@ UNNAMED = "(none)"
 @click.group(invoke_without_command=True)
 @click.pass_context
 def credentials(ctx: click.Context) -> None:
-    """Credentials for BMCs: list, check.
+    """Credentials for BMCs: list, check, rotate.
 
     Nodes name them in the attribute bmc.credential; the file that the daemon's configuration names
     holds them. No secret is shown, or leaves that file but to the BMC.
@@ -38,6 +39,9 @@ def credentials(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(Exit.USAGE)
+
+
+credentials.add_command(rotate)
 
 
 @credentials.command("list")

@@ -68,14 +68,14 @@ class Session:
         except ProblemError as problem:
             if problem.kind != "needs-confirmation" or yes:
                 raise
-            _confirm(problem, body, subject)
+            confirm(problem, body, subject)
         return self.client.send(method, path, {**body, "yes": True})
 
 
 pass_session = click.make_pass_decorator(Session)
 
 
-def _confirm(problem: ProblemError, body: Mapping[str, Any], subject: str) -> None:
+def confirm(problem: ProblemError, body: Mapping[str, Any], subject: str) -> None:
     """Return when a person agrees to a change of so many nodes."""
     number = problem.document.get("nodes")
     which = problem.part or body.get("nodeset") or ("every node" if body.get("all") else subject)

@@ -39,6 +39,11 @@ class Former(Generic[L]):
         self._takes_previous = None if self._takes_previous == login else login
         return True
 
+    def renewed(self, login: L) -> None:
+        """It was given the password of this login: that is tried first again."""
+        if self._takes_previous == login:
+            self._takes_previous = None
+
     def settled(self) -> None:
         """It let us in, or neither will do: the next refusal may turn again."""
         self._has_turned = False

@@ -219,6 +219,7 @@ class Bmc:
     def _start(self, fresh: bool) -> None:
         assert self._order is not None
         assert self._session is not None
+        self._order.served_with = self._session.login
         now = self._clock.time()
         quiet = now - (self._session.heard_at or 0.0) > self._limits.quiet_s
         probe = (PROBE,) if quiet and self._order.verb.is_mutation and not fresh else ()
@@ -307,6 +308,8 @@ class Bmc:
             self._send_step()
         else:
             self._order.reply = reply
+            if self._order.verb.renews:
+                self._former.renewed(self._order.login)
             self._done(self._sense(reply))
 
     def _sense(self, reply: Reply) -> Answer:

@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 from kraken.errors import CredentialError, ExecutorError
 from kraken.executors import Report
+from kraken.executors.accounts import ReportRotated, Rotated, Stand
 from kraken.executors.aside import in_thread
 from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi.asker import Asker
 from kraken.executors.ipmi.fleet import FleetThread
 from kraken.executors.ipmi.reader import Visit, reading_threads
+from kraken.executors.ipmi.users import Renewal
 from kraken.executors.ipmi.verbs import Verb, verb_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order
 from kraken.executors.place import Answer, Place, Resolver, find_places, numeric_place
@@ -87,6 +89,30 @@ class IpmiExecutor:
             for node, place in places.items()
         ]
         await asyncio.gather(*(visit.read(topic, self._readers, report) for visit in visits))
+
+    async def rotate(
+        self, nodes: Mapping[str, NodeFacts], timeout_s: float, report: ReportRotated, *, change: bool
+    ) -> None:
+        """Give the BMC of each node the new password, as `BmcAccounts.rotate` says."""
+        ends_at = time.monotonic() + timeout_s
+        await self._credentials.refresh_aside()
+        known, named, refused = self._sort(nodes, nodes)
+        targets = {target.node: target for target in known + named}
+        wanted = {node: (target.host, target.port) for node, target in targets.items()}
+        places, lost = await find_places(wanted, self._resolver)
+        report([Rotated(n, Stand.FAILED, text) for n, (_, text) in {**refused, **lost}.items()])
+        if not places:
+            return
+        thread = self._started()
+
+        async def renew(node: str, place: Place) -> None:
+            target = targets[node]
+            renewal = Renewal(thread, node, place, target.login, ends_at, gives_back=target.held)
+            report([await renewal.perform(change=change)])
+
+        async with asyncio.TaskGroup() as group:
+            for node, place in places.items():
+                group.create_task(renew(node, place))
 
     async def close(self) -> None:
         """Give every session back and end the thread. Idempotent."""

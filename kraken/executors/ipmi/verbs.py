@@ -7,7 +7,7 @@ revision 1.1; tests/contract/test_pyghmi.py compares them with pyghmi's tables.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kraken.errors import ExecutorError
@@ -40,7 +40,7 @@ class Step:
 
     netfn: int
     command: int
-    data: tuple[int, ...] = ()
+    data: tuple[int, ...] = field(default=(), repr=False)  # it may be a password
     repeatable: bool = True
     changes: bool = False
     tolerated: frozenset[int] = frozenset()
@@ -67,11 +67,13 @@ class Verb:
     Attributes:
         name: for messages, as in "BMC refused power cycle".
         decode: the data of the last step -> what was observed; ValueError for nonsense.
+        renews: it gives the BMC the password that the order logs in with.
     """
 
     name: str
     steps: tuple[Step, ...]
     decode: Callable[[bytes], Mapping[str, str]]
+    renews: bool = False
 
     @property
     def is_mutation(self) -> bool:
@@ -98,6 +100,8 @@ READS: Final = frozenset(
         (0x04, 0x2D),  # sensor reading
         (0x06, 0x01),  # device id
         (0x06, 0x37),  # system GUID
+        (0x06, 0x44),  # what a user may do, and how many there can be
+        (0x06, 0x46),  # name of a user
         (0x0A, 0x10),  # size of a FRU's inventory
         (0x0A, 0x11),  # a piece of that inventory
         (0x0A, 0x20),  # what the SDR repository holds

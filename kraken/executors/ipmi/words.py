@@ -80,9 +80,21 @@ class Order:
         begun: a step that changes the node has left.
         gives_back: the session ends with it, unless more is asked for: somebody may need the slot.
         reply: of the last step, as it came; None until then.
+        served_with: the login of the session that served it: `login`, or the previous one behind it.
     """
 
-    __slots__ = ("_on_answer", "begun", "gives_back", "login", "node", "place", "reply", "verb", "wanted")
+    __slots__ = (
+        "_on_answer",
+        "begun",
+        "gives_back",
+        "login",
+        "node",
+        "place",
+        "reply",
+        "served_with",
+        "verb",
+        "wanted",
+    )
 
     def __init__(
         self,
@@ -102,6 +114,7 @@ class Order:
         self.begun = False
         self.gives_back = gives_back
         self.reply: Reply | None = None
+        self.served_with: Login | None = None
         self._on_answer = on_answer
 
     def answer(self, answer: Answer) -> None:
