@@ -10,7 +10,7 @@ REPEATS_MAX: Final = 8
 _SILENT_PAUSE_S: Final = 0.5  # nobody was heard yet: how fast it is nobody knows
 _PAUSE_S: Final = (0.25, 2.0)  # the shortest and the longest
 _PATIENCE: Final = 3.0  # times the slowest answer: not every step costs a BMC the same
-_LOST_THREAD: Final = 2.0  # times longer: it was asked faster than it answers
+_LONGER: Final = 2.0  # where it was asked faster than it answers
 _LOSSY: Final = 1 / 3  # of steps answered; one packet lost in a login is no sign of more
 _LONGEST: Final = 2.5  # 17.5 s as delivered, of the 20 s that a look may take
 
@@ -20,17 +20,20 @@ class Handshake:
 
     Attributes:
         packets: sent, repetitions and all.
+        answers: packets that came of it, to whatever was sent.
         answered: steps that got their answer.
         repeats: of the step under way.
         moved_at: when a step was answered last; None: none was.
     """
 
     __slots__ = (
-        "_lost",
+        "_had_surplus",
+        "_of_answered",
         "_slowest_s",
         "_step_at",
         "_times_longer",
         "answered",
+        "answers",
         "moved_at",
         "packets",
         "repeats",
@@ -38,24 +41,28 @@ class Handshake:
 
     def __init__(self) -> None:
         self.packets = 0
+        self.answers = 0
         self.answered = 0
         self.repeats = 0
         self.moved_at: float | None = None
-        self._lost = 0  # repetitions of steps that were answered in the end
+        self._of_answered = 0  # packets sent for steps that were answered in the end
+        self._had_surplus = False  # the step under way
         self._step_at = 0.0
         self._slowest_s: float | None = None  # answer to a step that was said once
         self._times_longer = 1.0
 
     @property
     def is_lossy(self) -> bool:
-        """Whether packets get lost between us: steps had to be said again, and were answered then."""
-        return self._lost > 1 and self._lost > self.answered * _LOSSY
+        """Whether packets get lost between us, and it is not merely slow, or silent."""
+        lost = self._of_answered - self.answers
+        return lost > 1 and lost > self.answered * _LOSSY
 
     def said(self, now: float) -> None:
         """The next step leaves; the one before, if there was one, has been answered."""
         if self.packets:
             self.ended(now)
         self._step_at = now
+        self._had_surplus = False
         self.repeats = 0
         self.packets += 1
 
@@ -64,19 +71,31 @@ class Handshake:
         self.repeats += 1
         self.packets += 1
 
+    def heard(self, moved: bool) -> None:
+        """A packet came.
+
+        Args:
+            moved: it answered the step under way. If not, it is one answer too many: most likely to what was
+                said again before its time, so there is more time for each from now on.
+        """
+        self.answers += 1
+        if not moved and not self._had_surplus:
+            self._had_surplus = True
+            self._times_longer *= _LONGER
+
     def begun_anew(self) -> None:
         """From the first step again, for want of an answer."""
         self.repeats = 0
 
     def lost_thread(self) -> None:
         """The BMC mixed up a step with its repetition: give it more time for each."""
-        self._times_longer *= _LOST_THREAD
+        self._times_longer *= _LONGER
 
     def ended(self, now: float) -> None:
         """The step under way was answered."""
         self.answered += 1
         self.moved_at = now
-        self._lost += self.repeats
+        self._of_answered += self.repeats + 1
         if not self.repeats:  # else nobody knows which of them was answered
             self._slowest_s = max(self._slowest_s or 0.0, now - self._step_at)
 

@@ -32,7 +32,8 @@ def meaning_of_silence(session: Session | None, in_command: bool, after_s: float
             "and that IPMI over LAN is enabled"
         )
     handshake = session.handshake
-    share = f"{handshake.packets} login requests got {handshake.answered} answers"
+    answers = f"{handshake.answers} answer{'s' * (handshake.answers != 1)}"
+    share = f"{handshake.packets} login requests got {answers}"
     if in_command and handshake.is_lossy:
         return f"did not answer for {seconds(after_s)}, and {share}: {_LOSSY}"
     if in_command:

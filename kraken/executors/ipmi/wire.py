@@ -229,10 +229,13 @@ class Link:
             return
         if packet[4] != session.authtype:  # of IPMI 1.5 and unsigned: pyghmi would take its sequence number
             return
+        is_logging_in, answered = self._on_login is not None, self.handshake.answered
         try:
             session._handle_ipmi_packet(bytearray(packet), self.place.sockaddr, (packet, self.place, None))
         except Exception as exc:  # truncated or forged: pyghmi indexes and unpacks on trust
             log.debug("BMC packet dropped", extra={"bmc": str(self.place), "reason": type(exc).__name__})
+        if is_logging_in:
+            self.handshake.heard(moved=self.handshake.answered != answered)
 
     def logged_in(self, refused: LoginRefused | None) -> None:
         self._disarm()

@@ -110,6 +110,7 @@ class PlayedSession:
             self.handshake.said_again()
         if bmc.loses:
             self.handshake.ended(bmc.clock.now)
+            self.handshake.answers = 3
         self.error = ""
         self.strange_port = 0
         self.closed = False

@@ -17,6 +17,7 @@ def answered(*repeats: int, after_s: float = 0.01) -> Handshake:
         for _ in range(times):
             handshake.said_again()
         now += after_s
+        handshake.heard(moved=True)
     handshake.ended(now)
     return handshake
 
@@ -35,6 +36,16 @@ def test_a_way_loses_packets_when_more_than_one_step_in_three_had_to_be_said_aga
     repeats: tuple[int, ...], is_lossy: bool
 ) -> None:
     assert answered(*repeats).is_lossy is is_lossy
+
+
+def test_a_slow_bmc_that_answers_everything_is_not_taken_for_a_way_that_loses_and_is_given_time() -> None:
+    handshake = answered(2, 2)
+    before_s = handshake.pause_s()
+    for _ in range(4):
+        handshake.heard(moved=False)
+
+    assert not handshake.is_lossy
+    assert handshake.pause_s() == 2 * before_s, "once for each step"
 
 
 def test_a_bmc_that_falls_silent_is_not_taken_for_a_way_that_loses() -> None:

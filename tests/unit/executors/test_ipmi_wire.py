@@ -232,6 +232,13 @@ def test_an_answer_from_another_port_is_not_believed_and_is_told() -> None:
     talk(what)
 
 
+class Late(Way):
+    """Every packet takes half of this."""
+
+    def arrivals(self) -> list[float]:
+        return [self.late_s / 2]
+
+
 class Loses:
     """Loses the first answer of a kind, and counts how often a session was opened."""
 
@@ -266,6 +273,20 @@ def test_a_lost_step_of_a_login_is_said_again_and_begun_anew_where_that_does_not
         assert (refused, loses.lost) == (None, 1)
         assert loses.opened == (2 if kind is Kind.OPEN_RESPONSE else opened)
         assert (await one.status(link)).data == ON
+
+    talk(what)
+
+
+@pytest.mark.parametrize("takes_s", [0.6, 0.9])
+def test_a_slow_bmc_is_let_think_and_not_taken_for_a_lossy_network(takes_s: float) -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add()
+        bmc.faults.way = Late(late_s=takes_s)
+        link, refused = await one.log_in(bmc, within_s=30.0)
+
+        assert refused is None
+        assert not link.handshake.is_lossy
+        assert bmc.desk.logins == [17]
 
     talk(what)
 
