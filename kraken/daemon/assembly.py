@@ -80,6 +80,7 @@ def build_executors(
                 locked_s=redfish.locked_s,
                 unchanged_s=redfish.unchanged_s,
                 logins_at_once=redfish.logins_at_once,
+                requests_per_s=redfish.requests_per_s,
             ),
         ),
         "tcp": TcpExecutor(),

@@ -135,6 +135,14 @@ class Redfish(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="How long a BMC's `not modified` is believed before all is asked for again", ge=0),
     ] = 60.0
     logins_at_once: Annotated[int, Meta(description="Logins under way at the same time", ge=1)] = 64
+    requests_per_s: Annotated[
+        int,
+        Meta(
+            description="Requests in a second to the BMCs of one subnet (a /24, or a /64 of IPv6), "
+            "mutations first",
+            ge=1,
+        ),
+    ] = 1000
 
 
 class Engine(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,15 +10,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from kraken.executors.clock import Clock, Timer
 from kraken.executors.former import Former
 from kraken.executors.ipmi.doubt import Doubt
 from kraken.executors.ipmi.gate import Gate, Ticket
-from kraken.executors.ipmi.pace import Lane, Waiting
-from kraken.executors.ipmi.ports import Clock, Opener, Session, Timer
+from kraken.executors.ipmi.ports import Opener, Session
 from kraken.executors.ipmi.refusals import answer_of
 from kraken.executors.ipmi.silence import meaning_of_no_turn, meaning_of_no_word, meaning_of_silence
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
+from kraken.executors.pace import Lane, Waiting
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal, unsendable
 from kraken.model.run import Outcome
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from kraken.executors.ipmi.ports import Clock
+from kraken.executors.clock import Clock
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order
 from kraken.executors.place import Answer, Place, Reach
 from kraken.model.run import Outcome

@@ -14,10 +14,10 @@ from typing import Final
 from kraken.errors import ExecutorError
 from kraken.executors.ipmi.bmc import Bmc
 from kraken.executors.ipmi.gate import Gate
-from kraken.executors.ipmi.pace import Pace
 from kraken.executors.ipmi.wheel import Wheel
 from kraken.executors.ipmi.wire import Wire
 from kraken.executors.ipmi.words import IpmiLimits, Order
+from kraken.executors.pace import Pace
 from kraken.executors.place import Place
 
 log = logging.getLogger(__name__)

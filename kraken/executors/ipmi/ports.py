@@ -1,24 +1,13 @@
-"""What a BMC's bookkeeping needs of the world: time, and a wire. Real in fleet.py, played in tests."""
+"""What a BMC's bookkeeping needs of the world besides time: a wire. Real in fleet.py, played in tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from kraken.executors.ipmi.handshake import Handshake
 from kraken.executors.ipmi.words import Login, Reply
 from kraken.executors.place import LoginRefused, Place
-
-
-class Clock(Protocol):
-    """The part of an event loop that keeps time."""
-
-    def time(self) -> float: ...
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer: ...
-
-
-class Timer(Protocol):
-    def cancel(self) -> None: ...
 
 
 class Session(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kraken.executors.ipmi.ports import Clock
+from kraken.executors.clock import Clock
 from kraken.executors.place import Place
 
 _KEPT_S: Final = 3600.0  # then 17 is offered again: firmware is updated

@@ -16,12 +16,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from kraken.executors.clock import Clock, Timer
 from kraken.executors.ipmi.handshake import Handshake
-from kraken.executors.ipmi.pace import Pace
-from kraken.executors.ipmi.ports import Clock, Timer
 from kraken.executors.ipmi.session import RmcpSession
 from kraken.executors.ipmi.suites import Suites
 from kraken.executors.ipmi.words import Login, Reply
+from kraken.executors.pace import Pace
 from kraken.executors.place import LoginRefused, Place
 
 log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple, NoReturn, TypeVar
 
 from kraken.executors.former import Former
+from kraken.executors.pace import Lane
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
 from kraken.executors.redfish import system
 from kraken.executors.redfish.computer import Computer
@@ -47,6 +48,7 @@ class Bmc:
 
     Args:
         gate: entered by those who log in.
+        lane: of its subnet.
         check: says why nothing may be sent to a place; asked before each login.
     """
 
@@ -56,6 +58,7 @@ class Bmc:
         wire: Wire,
         gate: asyncio.Semaphore,
         limits: RedfishLimits,
+        lane: Lane,
         check: Callable[[Place], LoginRefused | None] = refusal,
     ) -> None:
         self.server = server
@@ -63,7 +66,7 @@ class Bmc:
         self._gate = gate
         self._limits = limits
         self._check = check
-        self._talk = Talk(server, wire, limits)
+        self._talk = Talk(server, wire, limits, lane)
         self._turn = asyncio.Lock()
         self._former = Former[Login]()
         self._computer = Computer(self._talk, limits)
@@ -166,7 +169,7 @@ class Bmc:
             text = f"was not free within {_seconds(order.timeout_s)}: an earlier request is still out"
             return replace(self._said(Reach.BUSY, Outcome.UNREACHABLE, text), is_news=False)
         try:
-            self._talk.ends_at = order.ends_at
+            self._talk.ends_at, self._talk.is_mutation = order.ends_at, order.verb.is_mutation
             return await work(order)
         finally:
             self._turn.release()
@@ -313,6 +316,8 @@ class Bmc:
         answer = replace(self._said(trouble.reach, trouble.outcome, trouble.text), is_news=trouble.tried)
         if trouble.reach is Reach.BAD_CREDENTIALS:
             self._locked = (order.login, now + self._limits.locked_s, answer)
+        elif trouble.reach is Reach.BUSY and not trouble.tried:
+            pass  # it had no turn, which says nothing against it
         elif trouble.outcome is Outcome.UNREACHABLE or trouble.reach is Reach.CERTIFICATE:
             self._back_off(answer)
         return answer

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from kraken.errors import CredentialError, ExecutorError
 from kraken.executors import Report
 from kraken.executors.credentials import Credentials
+from kraken.executors.pace import Pace
 from kraken.executors.place import Place, Resolver, find_places, numeric_place
 from kraken.executors.reading import Reading, ReportReadings, Topic
 from kraken.executors.redfish import reader
@@ -56,6 +57,7 @@ class RedfishExecutor:
         self._resolver = Resolver()
         self._wire = Wire(self._limits)
         self._gate = asyncio.Semaphore(self._limits.logins_at_once)
+        self._pace: Pace | None = None  # of the loop that it runs in
         self._bmcs: dict[Place, Bmc] = {}
         self._ticker: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -152,10 +154,16 @@ class RedfishExecutor:
             self._end(bmc.close())
             bmc = None
         if bmc is None:
-            bmc = self._bmcs[server.place] = Bmc(server, self._wire, self._gate, self._limits)
+            lane = self._paced().lane(server.place)
+            bmc = self._bmcs[server.place] = Bmc(server, self._wire, self._gate, self._limits, lane)
         if self._ticker is None:
             self._ticker = asyncio.get_running_loop().create_task(self._tick())
         return bmc
+
+    def _paced(self) -> Pace:
+        if self._pace is None:
+            self._pace = Pace(asyncio.get_running_loop(), self._limits.requests_per_s)
+        return self._pace
 
     def _end(self, leaving: Coroutine[None, None, None]) -> None:
         """Have sessions given back while others go on; `close` waits for it."""

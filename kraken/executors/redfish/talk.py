@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn, TypeVar
 
+from kraken.executors.pace import Lane
 from kraken.executors.place import Reach
 from kraken.executors.redfish import system
 from kraken.executors.redfish.wire import Wire
@@ -55,16 +56,19 @@ class Talk:
     Attributes:
         login: with what; another one ends the session.
         ends_at: loop time at which the question at hand is over.
+        is_mutation: what is at hand changes something, and goes before what only asks.
         wait_until: loop time before which the BMC does not want to be asked.
     """
 
-    def __init__(self, server: Server, wire: Wire, limits: RedfishLimits) -> None:
+    def __init__(self, server: Server, wire: Wire, limits: RedfishLimits, lane: Lane) -> None:
         self.server = server
+        self.is_mutation = False
         self.login: Login | None = None
         self.ends_at = 0.0
         self.wait_until = 0.0
         self._wire = wire
         self._limits = limits
+        self._lane = lane
         self._sessions: str | None = None  # where one logs in; None: with each request
         self._systems: str | None = None
         self._token: dict[str, str] | None = None  # the header that says who we are
@@ -172,6 +176,7 @@ class Talk:
         self._session_path = self._token = None
         if path is None or token is None:
             return
+        self._lane.spend(1)  # it does not wait: whoever says goodbye wants to go
         ends_at = asyncio.get_running_loop().time() + self._limits.goodbye_s
         with contextlib.suppress(Trouble):  # it is gone, and its sessions end by themselves
             await self._wire.ask(self.server, "DELETE", path, token, None, ends_at)
@@ -228,6 +233,7 @@ class Talk:
         loop = asyncio.get_running_loop()
         hops = 0
         while True:
+            await self._have_a_turn()
             reply = await self._wire.ask(self.server, method, path, headers or {}, body, self.ends_at)
             if reply.status in _AWAY and not _has_no_session(reply):
                 pause_s = _retry_after_s(reply, self._limits.busy_s)
@@ -245,6 +251,28 @@ class Talk:
                     raise Trouble(Reach.REFUSED, Outcome.FAILED, text) from None
             else:
                 return reply
+
+    async def _have_a_turn(self) -> None:
+        """Wait until the subnet may be sent one more request; Trouble when that is too late."""
+        came = asyncio.get_running_loop().create_future()
+
+        def come() -> None:
+            self._lane.spend(1)
+            if not came.done():
+                came.set_result(None)
+
+        waiting = self._lane.enter(come, self.is_mutation)
+        if waiting is None:
+            self._lane.spend(1)
+            return
+        try:
+            async with asyncio.timeout_at(self.ends_at):
+                await came
+        except TimeoutError:
+            text = "had no turn in time: raise redfish.requests_per_s, or ask its subnet less"
+            raise Trouble(Reach.BUSY, Outcome.UNREACHABLE, text, tried=False) from None
+        finally:
+            waiting.leave()
 
     def _bad_credentials(self, why: str) -> Trouble:
         assert self.login is not None

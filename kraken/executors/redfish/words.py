@@ -145,6 +145,9 @@ class RedfishLimits:
             the usual interval between two polls, so that polled BMCs stay warm.
         locked_s: pause after a refused password, unless the credential changes: accounts lock.
         logins_at_once: logins under way that may all still answer; each costs TLS handshakes.
+        requests_per_s: to the BMCs of one subnet (/24 of IPv4, /64 of IPv6), mutations first; a burst of one
+            second's worth may go at once. A BMC is logged in to and asked with four, so that the 254 of a
+            /24 are without a pause; answers of 2.5 kB make that 2 % of 1 Gbit/s.
         back_off_s: pause after the first and at most after later failures to reach a BMC, in which
             polls are answered without trying.
         unchanged_s: how long "not modified" is believed before the whole answer is asked for again:
@@ -158,6 +161,7 @@ class RedfishLimits:
     idle_s: float = 60.0
     locked_s: float = 300.0
     logins_at_once: int = 64
+    requests_per_s: int = 1000
     back_off_s: tuple[float, float] = (2.0, 60.0)
     unchanged_s: float = 60.0
     busy_s: float = 2.0

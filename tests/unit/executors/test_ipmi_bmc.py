@@ -15,9 +15,9 @@ import pytest
 from kraken.executors.ipmi.bmc import Bmc
 from kraken.executors.ipmi.gate import Gate
 from kraken.executors.ipmi.handshake import Handshake
-from kraken.executors.ipmi.pace import Lane, Pace
 from kraken.executors.ipmi.verbs import STATUS, Verb, verb_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
+from kraken.executors.pace import Lane, Pace
 from kraken.executors.place import Answer, LoginRefused, Place, Reach
 from kraken.model.run import Outcome
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kraken.executors.ipmi.pace import Pace
 from kraken.executors.ipmi.wheel import Wheel
 from kraken.executors.ipmi.wire import Link, Wire
 from kraken.executors.ipmi.words import IpmiLimits, Login, Reply
+from kraken.executors.pace import Pace
 from kraken.executors.place import LoginRefused, Place, Reach, numeric_place
 from kraken.testing.ipmi import BENT_PACKETS, FakeBmc, Way
 from kraken.testing.ipmi.chassis import CHASSIS_STATUS

@@ -32,14 +32,14 @@ wrong: {username: admin, password: wr0ng-one}
 class Site:
     """An executor, and BMCs to ask: n0, n1, ... in the order they were added."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limits: RedfishLimits = QUICK) -> None:
         file = directory / "credentials.yaml"
         file.write_text(CREDENTIALS)
         file.chmod(0o600)
         self.file = file
         self.directory = directory
         self.credentials = Credentials(file)
-        self.executor = RedfishExecutor(self.credentials, QUICK)
+        self.executor = RedfishExecutor(self.credentials, limits)
         self.bmcs: list[FakeBmc] = []
         self.attributes: dict[str, dict[str, Any]] = {}
         self._runs = 0

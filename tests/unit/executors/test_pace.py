@@ -7,7 +7,7 @@ import socket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kraken.executors.ipmi.pace import Pace
+from kraken.executors.pace import Pace
 from kraken.executors.place import Place
 from tests.unit.executors.test_ipmi_bmc import Clock
 

@@ -1,4 +1,4 @@
-"""How many packets a second one subnet gets from us: networks of BMCs are narrow, and not ours alone."""
+"""How much a second one subnet gets from us: networks of BMCs are narrow, and not ours alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from kraken.executors.ipmi.ports import Clock, Timer
+from kraken.executors.clock import Clock, Timer
 from kraken.executors.place import Place
 
 _BURST_S: Final = 1.0  # what was not sent is saved up for so long
@@ -15,11 +15,15 @@ _STEP_S: Final = 0.02  # those whose turn comes within it go together, by one ti
 
 
 class Pace:
-    """The lane of each subnet: a /24 of IPv4, a /64 of IPv6."""
+    """The lane of each subnet: a /24 of IPv4, a /64 of IPv6.
 
-    def __init__(self, clock: Clock, packets_per_s: float) -> None:
+    Args:
+        per_s: of what the lanes count: packets over IPMI, requests over Redfish.
+    """
+
+    def __init__(self, clock: Clock, per_s: float) -> None:
         self._clock = clock
-        self._packets_per_s = packets_per_s
+        self._per_s = per_s
         self._lanes: dict[bytes, Lane] = {}
 
     def lane(self, place: Place) -> Lane:
@@ -27,21 +31,21 @@ class Pace:
         subnet = _subnet(place)
         lane = self._lanes.get(subnet)
         if lane is None:
-            lane = self._lanes[subnet] = Lane(self._clock, self._packets_per_s)
+            lane = self._lanes[subnet] = Lane(self._clock, self._per_s)
         return lane
 
 
 class Lane:
-    """A bucket of packets, filled at a steady rate up to one second's worth.
+    """What may be sent, filled up at a steady rate to one second's worth.
 
     Whoever may go spends what it sends, and may overdraw: the others wait until that is made up for. So
     nobody waits in the middle of a login, and the rate holds over any time longer than a few seconds.
     """
 
-    def __init__(self, clock: Clock, packets_per_s: float) -> None:
+    def __init__(self, clock: Clock, per_s: float) -> None:
         self._clock = clock
-        self._per_s = packets_per_s
-        self._left = self._most = packets_per_s * _BURST_S
+        self._per_s = per_s
+        self._left = self._most = per_s * _BURST_S
         self._filled_at = clock.time()
         self._mutations: deque[Waiting] = deque()
         self._polls: deque[Waiting] = deque()
@@ -57,9 +61,9 @@ class Lane:
         self._arm()
         return waiting
 
-    def spend(self, packets: int) -> None:
-        """Count packets that are sent, or will be at once."""
-        self._left = self._fill() - packets
+    def spend(self, sent: int) -> None:
+        """Count what is sent, or will be at once."""
+        self._left = self._fill() - sent
 
     def _fill(self) -> float:
         now = self._clock.time()
