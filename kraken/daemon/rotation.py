@@ -92,7 +92,7 @@ async def rotate(daemon: Daemon, rotation: Rotation, request: Request) -> AsyncI
             yield [Rotated(n, Stand.NOT_TRIED, text) for n in wave]
             continue
         if rotation.change:
-            text = f"password of credential {rotation.credential} changed in its BMC by hand"
+            text = f"new password of credential {rotation.credential} for its BMC, by hand"
             await daemon.journal.write([Note(daemon.clock(), n, "run", text, request.who) for n in wave])
         done = await _wave(daemon, {n: facts[n] for n in wave}, change=rotation.change)
         if rotation.change:

@@ -103,6 +103,14 @@ class Bmc:
         """
         return await self._look(order, functools.partial(self._talk.ask, "GET", path))
 
+    async def speak(self, order: Order, what: Callable[[Talk], Awaitable[T]]) -> T | Answer:
+        """What came of an exchange with nobody between its questions; an Answer says why nothing did."""
+        return await self._look(order, functools.partial(what, self._talk))
+
+    def renewed(self, login: Login) -> None:
+        """It was given the password of this login."""
+        self._former.renewed(login)
+
     def refuse(self, reply: Reply, what: str) -> NoReturn:
         """Say as Trouble why a question was refused, and what to do."""
         self._talk.refuse(reply, what)

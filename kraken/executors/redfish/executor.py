@@ -9,11 +9,12 @@ from typing import Final, NamedTuple
 
 from kraken.errors import CredentialError, ExecutorError
 from kraken.executors import Report
+from kraken.executors.accounts import ReportRotated, Rotated, Stand
 from kraken.executors.credentials import Credentials
 from kraken.executors.pace import Pace
 from kraken.executors.place import Place, Resolver, find_places, numeric_place
 from kraken.executors.reading import Reading, ReportReadings, Topic
-from kraken.executors.redfish import reader
+from kraken.executors.redfish import accounts, reader
 from kraken.executors.redfish.bmc import Bmc
 from kraken.executors.redfish.verbs import verb_of
 from kraken.executors.redfish.wire import Wire
@@ -90,6 +91,31 @@ class RedfishExecutor:
             if nodes[node].held:
                 self._end(bmc.leave())
             report([reading])
+
+        async with asyncio.TaskGroup() as group:
+            for node, place in places.items():
+                group.create_task(visit(node, place))
+
+    async def rotate(
+        self, nodes: Mapping[str, NodeFacts], timeout_s: float, report: ReportRotated, *, change: bool
+    ) -> None:
+        """Give the BMC of each node the new password, as `BmcAccounts.rotate` says."""
+        ends_at = asyncio.get_running_loop().time() + timeout_s
+        await self._credentials.refresh_aside()
+        targets, refused = self._sort(nodes, nodes)
+        wanted = {node: (target.host, target.port) for node, target in targets.items()}
+        places, lost = await find_places(wanted, self._resolver)
+        report([Rotated(node, Stand.FAILED, text) for node, (_, text) in {**refused, **lost}.items()])
+        verb = Verb("its password", "status")
+
+        async def visit(node: str, place: Place) -> None:
+            target = targets[node]
+            order = Order(node, target.login, verb, target.system, ends_at, timeout_s)
+            bmc = self._bmc(target.server(place))
+            rotated = await accounts.renew(bmc, order, change=change)
+            if nodes[node].held:
+                self._end(bmc.leave())
+            report([rotated])
 
         async with asyncio.TaskGroup() as group:
             for node, place in places.items():

@@ -18,6 +18,7 @@ ROOT: Final = "/redfish/v1/"
 SESSIONS: Final = "/redfish/v1/SessionService/Sessions"
 SYSTEMS: Final = "/redfish/v1/Systems"
 CHASSIS: Final = "/redfish/v1/Chassis/1"
+ACCOUNTS: Final = "/redfish/v1/AccountService/Accounts"
 TASKS: Final = "/redfish/v1/TaskService/TaskMonitors"
 
 _TLS_HELLO: Final = b"\x16"
@@ -54,7 +55,7 @@ class FakeBmc:
         sessions: the tokens that count.
         mute: takes requests and never answers.
         hung: takes connections and says nothing, not even in TLS.
-        ignores: accepts resets and does nothing.
+        ignores: accepts resets, and new passwords, and does nothing.
         delay_s: does what a reset asks so much later.
         task_s: makes a task of a reset, which ends so much later as `task_ends`.
         offers_sessions: else one logs in with each request.
@@ -224,9 +225,14 @@ class FakeBmc:
         documents: dict[str, Any] = {
             ROOT: {
                 "Systems": {"@odata.id": SYSTEMS},
+                "AccountService": {"@odata.id": "/redfish/v1/AccountService"},
                 "Links": {"Sessions": {"@odata.id": SESSIONS}} if self.offers_sessions else {},
             },
             SYSTEMS: {"Members": [{"@odata.id": f"{SYSTEMS}/{name}"} for name in self.systems]},
+            "/redfish/v1/AccountService": {"Accounts": {"@odata.id": ACCOUNTS}},
+            ACCOUNTS: {"Members": [{"@odata.id": f"{ACCOUNTS}/{number}"} for number in (1, 2)]},
+            f"{ACCOUNTS}/1": {"UserName": "", "Enabled": False},
+            f"{ACCOUNTS}/2": {"UserName": self.username, "Enabled": True, "Password": None},
             CHASSIS: {"Id": "1", "IndicatorLED": "Blinking" if self.light else "Off"},
             **{f"{SYSTEMS}/{name}": self._system(name) for name in self.systems},
         }
@@ -273,7 +279,9 @@ class FakeBmc:
             return self._error(428, "Base.1.8.PreconditionRequired", "An ETag is required.")
         if headers.get("if-match", self._etag()) != self._etag():
             return self._error(412, "Base.1.8.PreconditionFailed", "The ETag is an old one.")
-        if path == CHASSIS:
+        if path == f"{ACCOUNTS}/2":
+            self.password = self.password if self.ignores else given["Password"]
+        elif path == CHASSIS:
             self.light = given["IndicatorLED"] != "Off"
         else:
             self.boot.update(given["Boot"])

@@ -67,7 +67,7 @@ async def test_one_bmc_goes_first_and_the_rest_in_small_waves(caller: Caller, da
     assert set(told.values()) == {("CHANGED", "")}
     assert "other" not in told
     history = await caller.get("/v1/history?nodeset=n20")
-    assert "password of credential lab changed in its BMC by hand" in [e["text"] for e in history["entries"]]
+    assert "new password of credential lab for its BMC, by hand" in [e["text"] for e in history["entries"]]
 
 
 async def test_no_wave_is_begun_after_one_that_failed(caller: Caller, daemon: Daemon) -> None:
