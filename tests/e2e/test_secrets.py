@@ -70,6 +70,37 @@ def test_no_secret_of_a_bmc_is_anywhere_but_in_its_file(make_site: Make) -> None
         assert secret.encode() not in file.read_bytes(), file
 
 
+def test_a_password_is_changed_in_bmcs_and_is_nowhere_but_in_its_file(make_site: Make) -> None:
+    site = make_site(3)
+    file = site.demo.cluster.credentials_file
+    content = yaml.safe_load(file.read_text())
+    [(name, entry)] = content.items()
+    old, new = entry["password"], "another-password"
+    site.apply()
+    held = sorted(site.nodes)[2]
+    site.kraken("hold", held, "--reason", "memory")
+    entry.update(password=new, previous=old)
+    file.write_text(yaml.safe_dump(content))
+    lookout = Lookout(new.encode())
+    lookout.start()
+
+    assert "has the previous" in site.kraken("credentials", "rotate", name, "--all", "--dry-run", code=1)
+    told = site.kraken("credentials", "rotate", name, "--all", code=4)
+    assert ("changed" in told, f"held             {held}" in told) == (True, True)
+    site.kraken("credentials", "rotate", name, "--all", "--held")
+    lookout.end()
+
+    del entry["previous"]
+    file.write_text(yaml.safe_dump(content))
+    site.kraken("credentials", "check", "--all")
+
+    assert not lookout.found
+    for secret in (old, new):
+        assert secret not in str(site.demo.get("/v1/history"))
+        for kept in [site.demo.log, *site.demo.log.parent.rglob("kraken.db*")]:
+            assert secret.encode() not in kept.read_bytes(), kept
+
+
 def test_a_daemon_leaves_no_core(make_site: Make) -> None:
     site = make_site(1)
     limits = Path(f"/proc/{site.demo.daemon_pid()}/limits").read_text()
