@@ -43,6 +43,8 @@ class Cluster:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         made, other = (make_certificate(directory, name, "127.0.0.1") for name in ("bmc", "other"))
+        self.other = other
+        self.farm: Farm | None = None  # once it serves them
         self.bmcs = {name: FakeBmc(certificate=made) for name in (*GOOD, *FAULTS)}
         self.bmcs["stranger"].certificate = other
         self.fingerprint = made.fingerprint
@@ -90,8 +92,8 @@ def cluster() -> Iterator[Cluster]:
     directory = Path(tempfile.mkdtemp(prefix="kraken-redfish-"))
     made = Cluster(directory)
     try:
-        with Farm(made.bmcs.values()) as farm:
-            farm.stop(made.bmcs["gone"])
+        with Farm(made.bmcs.values()) as made.farm:
+            made.farm.stop(made.bmcs["gone"])
             yield made
     finally:
         shutil.rmtree(directory)
@@ -142,3 +144,31 @@ def test_power_by_hand_speaks_the_same_words_over_redfish(cluster: Cluster) -> N
     assert cluster.bmcs["good1"].resets == ["On", "ForceOff"]
     assert cluster.bmcs["good2"].resets == ["On", "ForceRestart"]
     assert cluster.bmcs["good3"].resets == ["On", "GracefulShutdown"]
+
+
+def test_a_certificate_that_changes_under_a_daemon_is_told_and_trusted_again_when_declared(
+    cluster: Cluster,
+) -> None:
+    demo = Demo(cast(Any, cluster))
+    with demo:
+        site = Site(demo)
+        site.apply({})
+        site.kraken("power", "good[1-2]", "on")
+        changed = cluster.bmcs["good1"]
+        assert cluster.farm is not None
+        cluster.farm.do(lambda: setattr(changed, "certificate", cluster.other))
+        cluster.farm.restart(changed)
+        asked = len(changed.asked)
+        told = site.kraken("power", "good[1-2]", "off", "--yes", code=4)
+
+        assert "shows another certificate than it should (it is not the one in bmc.fingerprint)" in told
+        assert f"sha256:{cluster.other.fingerprint}: if that is what the BMC itself names" in told
+        assert "nothing was said to it" in told
+        assert len(changed.asked) == asked, "a stranger is told nothing, no password either"
+        assert cluster.bmcs["good2"].resets == ["On", "ForceOff"]
+        assert demo.get("/v1/nodes/good1")["dsc"]["bmc.reach"] == "REFUSED"
+
+        site.kraken("set", "good1", "--attr", f"bmc.fingerprint={cluster.other.fingerprint}")
+        site.kraken("power", "good1", "off", "--yes")
+
+    assert changed.resets == ["On", "ForceOff"]

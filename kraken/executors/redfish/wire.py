@@ -178,7 +178,8 @@ def _stranger(server: Server, shown: bytes | None, why: str) -> Trouble:
     what = "another certificate than it should" if server.fingerprint else "a certificate nobody vouches for"
     text = f"shows {what} ({why})"
     if shown is not None:
-        text += f", sha256:{shown.hex()}: if that is what the BMC itself names, make it bmc.fingerprint"
+        text += f", sha256:{shown.hex()}: if that is what the BMC itself names, declare it"
+        text += " (kraken set NODE --attr bmc.fingerprint=...)"
     return Trouble(Reach.CERTIFICATE, Outcome.FAILED, f"{text}; nothing was said to it")
 
 
