@@ -51,8 +51,8 @@ def rotate(
 
     First put it into the credentials file: the new one as password, the one before as previous. Then
     BMCs that take the previous one are given the new one: one of them first, then 16 at a time, each
-    proved by a login. Once one has failed no more are begun. Done again it goes on where it was. Of the
-    nodes meant, only those that name the credential are asked.
+    proved by a login. Once one has not taken it no more are begun; BMCs that let nobody in stop no other.
+    Done again it goes on where it was. Of the nodes meant, only those that name the credential are asked.
 
     When --dry-run --all finds no BMC that needs it, take previous out of the file. Exit code 4: some have
     not the new one yet; 1: none has.

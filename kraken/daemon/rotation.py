@@ -73,8 +73,9 @@ def prepare(
 async def rotate(daemon: Daemon, rotation: Rotation, request: Request) -> AsyncIterator[Sequence[Rotated]]:
     """What came of each node, once, a wave at a time.
 
-    Who did it is journaled before anything is sent to a wave. When the iteration is given up, nothing
-    more is sent: asked for again, it goes on where it was.
+    All are looked at first, so that a BMC that is silent, or takes neither password, stops nobody. Who
+    did it is journaled before anything is sent to a wave. When the iteration is given up, nothing more is
+    sent: asked for again, it goes on where it was.
     """
     now = daemon.clock()
     facts = {n: daemon.collector.facts(n, now) for n in rotation.nodes if n in daemon.collector.table}
@@ -84,26 +85,27 @@ async def rotate(daemon: Daemon, rotation: Rotation, request: Request) -> AsyncI
         yield [Rotated(n, Stand.HELD, text) for n in kept]
     mute = {n: why for n in facts if n not in kept and (why := _why_not(daemon, facts[n]))}
     yield [Rotated(n, Stand.FAILED, why) for n, why in mute.items()]
-    left = [n for n in facts if n not in kept and n not in mute]
+    looked = await _wave(
+        daemon, {n: facts[n] for n in facts if n not in kept and n not in mute}, change=False
+    )
+    if not rotation.change:
+        yield looked
+        return
+    yield [one for one in looked if one.stand is not Stand.PREVIOUS]
     failed: list[str] = []
-    for wave in _waves(left, rotation.change):
+    for wave in _waves([one.node for one in looked if one.stand is Stand.PREVIOUS]):
         if failed:
             text = f"not tried, since {failed[0]} failed: mend that, and do it again"
             yield [Rotated(n, Stand.NOT_TRIED, text) for n in wave]
             continue
-        if rotation.change:
-            text = f"new password of credential {rotation.credential} for its BMC, by hand"
-            await daemon.journal.write([Note(daemon.clock(), n, "run", text, request.who) for n in wave])
-        done = await _wave(daemon, {n: facts[n] for n in wave}, change=rotation.change)
-        if rotation.change:
-            failed = [one.node for one in done if one.stand not in FINE]
+        text = f"new password of credential {rotation.credential} for its BMC, by hand"
+        await daemon.journal.write([Note(daemon.clock(), n, "run", text, request.who) for n in wave])
+        done = await _wave(daemon, {n: facts[n] for n in wave}, change=True)
+        failed = [one.node for one in done if one.stand not in FINE]
         yield done
 
 
-def _waves(names: Sequence[str], change: bool) -> Iterator[Sequence[str]]:
-    if not change:
-        yield names
-        return
+def _waves(names: Sequence[str]) -> Iterator[Sequence[str]]:
     yield names[:1]
     for start in range(1, len(names), WAVE):
         yield names[start : start + WAVE]

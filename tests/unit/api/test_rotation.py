@@ -17,19 +17,21 @@ PATH = "/v1/credentials/rotate"
 
 
 class Accounts(FakeExecutor):
-    """Changes passwords, but those of `bad`; keeps who was asked together."""
+    """Changes passwords, not of `bad`, nor of `mute`, which let nobody in; keeps who was asked together."""
 
-    def __init__(self, *bad: str) -> None:
+    def __init__(self, *bad: str, mute: tuple[str, ...] = ()) -> None:
         super().__init__(FakeWorld({}))
-        self.bad = bad
+        self.bad, self.mute = bad, mute
+        self.looks: list[tuple[str, ...]] = []
         self.waves: list[tuple[str, ...]] = []
 
     async def rotate(
         self, nodes: Mapping[str, NodeFacts], timeout_s: float, report: ReportRotated, *, change: bool
     ) -> None:
-        self.waves.append(tuple(nodes))
+        (self.waves if change else self.looks).append(tuple(nodes))
         fine = Stand.CHANGED if change else Stand.PREVIOUS
-        report([Rotated(n, Stand.FAILED, "locked") if n in self.bad else Rotated(n, fine) for n in nodes])
+        failing = (*self.mute, *(self.bad if change else ()))
+        report([Rotated(n, Stand.FAILED, "no") if n in failing else Rotated(n, fine) for n in nodes])
 
 
 async def declared(caller: Caller, number: int, **more: str) -> None:
@@ -77,10 +79,26 @@ async def test_no_wave_is_begun_after_one_that_failed(caller: Caller, daemon: Da
     told = await rotated(caller)
 
     assert accounts.waves == [("n01",)]
-    assert told["n01"] == ("FAILED", "locked")
+    assert told["n01"] == ("FAILED", "no")
     assert told["n03"] == ("NOT_TRIED", "not tried, since n01 failed: mend that, and do it again")
     history = await caller.get("/v1/history?nodeset=n03")
     assert [e for e in history["entries"] if "password" in e["text"]] == []
+
+
+async def test_a_bmc_that_lets_nobody_in_stops_no_other(caller: Caller, daemon: Daemon) -> None:
+    accounts = Accounts(mute=("n01", "n03"))
+    daemon.executors = {"ipmi": accounts}
+    await declared(caller, 4)
+    told = await rotated(caller)
+
+    assert accounts.looks == [("n01", "n02", "n03", "n04")]
+    assert accounts.waves == [("n02",), ("n04",)]
+    assert {n: stand for n, (stand, _) in told.items()} == {
+        "n01": "FAILED",
+        "n02": "CHANGED",
+        "n03": "FAILED",
+        "n04": "CHANGED",
+    }
 
 
 async def test_the_bmc_of_a_held_node_is_left_alone_unless_it_is_meant(
@@ -98,12 +116,12 @@ async def test_the_bmc_of_a_held_node_is_left_alone_unless_it_is_meant(
 
 
 async def test_a_look_asks_all_at_once_and_journals_nothing(caller: Caller, daemon: Daemon) -> None:
-    accounts = Accounts("n01")
+    accounts = Accounts(mute=("n01",))
     daemon.executors = {"ipmi": accounts}
     await declared(caller, 40)
     told = await rotated(caller, look=True)
 
-    assert [len(wave) for wave in accounts.waves] == [40]
+    assert ([len(look) for look in accounts.looks], accounts.waves) == ([40], [])
     assert (told["n01"][0], told["n40"][0]) == ("FAILED", "PREVIOUS")
     history = await caller.get("/v1/history?nodeset=n40")
     assert [e for e in history["entries"] if "password" in e["text"]] == []
