@@ -257,8 +257,9 @@ def _show_info(output: Output, rows: Sequence[Row]) -> None:
         words = [part["manufacturer"], part["product"], part["part_number"]]
         words += [f"serial {part['serial']}"] if alone and part["serial"] else []
         pairs.append((f"fru {part['name'].lower()}", ", ".join(word for word in words if word)))
+    width = max(14, *(len(printable(name)) for name, _ in pairs))
     for name, value in pairs:
-        output.line(f"  {printable(name):<14} {printable(value or _NOT_TOLD)}")
+        output.line(f"  {printable(name):<{width}} {printable(value or _NOT_TOLD)}")
 
 
 def _show_sensors(output: Output, rows: Sequence[Row]) -> None:

@@ -75,6 +75,7 @@ def test_bmcs_of_both_protocols_are_read_together(cluster: Cluster) -> None:
         one = json.loads(site.kraken("bmc", "show", "rf1", "-o", "json"))["nodes"][0]["data"]
         assert "rf[1-3]\n" in told, "BMCs that say the same are told of together"
         assert "ip[1-2]\n" in told
+        assert f"  {'power':<{len('firmware Network adapter')}} POWER_OFF\n" in told, "in one column"
         assert told.count("Contoso") == 2, "its manufacturer and its part, once for all three"
         assert one["serial"] == f"S-{cluster.redfish['rf1'].port}"
         assert {"name": "BIOS", "version": "P79 v1.45"} in one["firmware"]

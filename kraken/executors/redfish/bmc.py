@@ -210,7 +210,8 @@ class Bmc:
 
     def _out_of_time(self, order: Order) -> Answer:
         """A reading takes many questions: that its time is over says nothing against the BMC."""
-        text = f"did not tell all of {order.verb.name} within {_seconds(order.timeout_s)}: give it longer"
+        within = f"within {_seconds(order.timeout_s)}"
+        text = f"had not told {order.verb.name} {within}: give it longer, and reset the BMC if that lasts"
         return self._said(Reach.NO_ANSWER, Outcome.TIMEOUT, text)
 
     async def _computer_path(self) -> str:

@@ -26,7 +26,7 @@ async def read_info(library: Library, at: str) -> BmcInfo:
     node = await library.document(at, "what it says of the system")
     root = await library.root()
     chassis = await library.optional(next(iter(library.links(node, "Links", "Chassis")), None), "its chassis")
-    manager = await library.optional(await manager_of(library, node, root), "the BMC itself")
+    manager = await library.optional(await manager_of(library, node, root), "what it says of itself")
     service = await library.optional(library.link(root, "UpdateService"), "its update service")
     listed = await library.members(library.link(service, "FirmwareInventory"), "its firmware")
     parts = (_part("System", node), _part("Chassis", chassis), _part("BMC", manager))

@@ -29,7 +29,9 @@ async def read_log(library: Library, at: str) -> tuple[LogEntry, ...]:
         at: path of the node's system.
     """
     node = await library.document(at, "what it says of the system")
-    manager = await library.optional(await manager_of(library, node, await library.root()), "the BMC itself")
+    manager = await library.optional(
+        await manager_of(library, node, await library.root()), "what it says of itself"
+    )
     services: dict[str, Document] = {}
     for owner in (node, manager):
         for one in await library.members(library.link(owner, "LogServices"), "its logs"):

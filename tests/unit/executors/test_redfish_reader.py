@@ -319,7 +319,7 @@ async def test_a_bmc_that_does_not_let_us_see_says_so(site: Readings) -> None:
     bmc.say("GET", MANAGER, 403, times=None)
     refused = await site.refused(Topic.INFO)
 
-    assert "refused the BMC itself: the user's privilege is too low (403)" in refused.message
+    assert "refused what it says of itself: the user's privilege is too low (403)" in refused.message
     assert refused.outcome is Outcome.FAILED
 
 
@@ -327,7 +327,10 @@ async def test_garbled_documents_are_half_an_answer_and_so_none(site: Readings) 
     bmc = await site.equipped()
     bmc.say("GET", MANAGER, 200, body=b'{"Model": "Jo', times=None)
 
-    assert "answered nonsense to the BMC itself: it is no JSON" in (await site.refused(Topic.INFO)).message
+    assert (
+        "answered nonsense to what it says of itself: it is no JSON"
+        in (await site.refused(Topic.INFO)).message
+    )
 
 
 async def test_a_silent_bmc_costs_only_itself(site: Readings) -> None:
@@ -358,7 +361,7 @@ async def test_what_takes_longer_than_there_is_time_is_no_silence_of_the_bmc(sit
     bmc.mute = False
 
     assert refused.outcome is Outcome.TIMEOUT
-    assert "did not tell all of its sensors within 0.1 s: give it longer" in refused.message
+    assert "had not told its sensors within 0.1 s: give it longer" in refused.message
     assert (await site.one("power_status")).outcome is Outcome.OK, "it is not backed off from"
 
 
