@@ -23,6 +23,7 @@ from kraken.daemon.operations import Operations
 from kraken.engine.cause import Cause
 from kraken.engine.turns import Use
 from kraken.errors import DocumentError
+from kraken.executors import HearsEvents
 from kraken.model.document import nearest
 
 EVENT_STREAM = "text/event-stream"
@@ -113,6 +114,9 @@ class _State(MetricSource):
         runs = len(collector.engine.batches.active)
         yield GaugeMetricFamily("kraken_runs_active", "Runs under way.", value=runs)
         yield from _limits(collector.engine.batches.turns.uses(self._daemon.clock()))
+        hands = self._daemon.executors.values()
+        streams = sum(hand.streams for hand in hands if isinstance(hand, HearsEvents))
+        yield GaugeMetricFamily("kraken_event_streams", "BMCs whose events are heard.", value=streams)
         cache = collector.planner.stats()
         yield GaugeMetricFamily("kraken_planner_cache_entries", "Paths remembered.", value=cache.entries)
         refused = len(self._daemon.problems)

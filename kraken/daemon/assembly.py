@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kraken.daemon.clock import Clock
 from kraken.daemon.config import Config
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.news import News
 from kraken.errors import ModuleError
 from kraken.executors import Executor
 from kraken.executors.ansible import AnsibleExecutor, SshSettings, VaultSettings
@@ -41,9 +42,12 @@ def build_credentials(config: Config) -> Credentials:
 
 
 def build_executors(
-    config: Config, environ: Mapping[str, str], credentials: Credentials
+    config: Config,
+    environ: Mapping[str, str],
+    credentials: Credentials,
+    on_news: Callable[[str], None] | None = None,
 ) -> dict[str, Executor]:
-    """One hand for each kind of action."""
+    """One hand for each kind of action; `on_news` is told of nodes that should be looked at."""
     password = config.vault_password_file
     vault = VaultSettings(
         identities=() if password is None else (f"default@{password}",),
@@ -81,7 +85,9 @@ def build_executors(
                 unchanged_s=redfish.unchanged_s,
                 logins_at_once=redfish.logins_at_once,
                 requests_per_s=redfish.requests_per_s,
+                events=redfish.events,
             ),
+            on_news,
         ),
         "tcp": TcpExecutor(),
     }
@@ -112,11 +118,12 @@ async def start_daemon(config: Config) -> Daemon:
     store, incarnation, memory = open_store(config)
     seed = config.engine.seed
     credentials = build_credentials(config)
+    news = News()
     daemon = Daemon(
         catalog,
         problems,
         config.engine_settings(),
-        build_executors(config, environ, credentials),
+        build_executors(config, environ, credentials, news.add),
         GroupCommit(store),
         Clock(),
         incarnation=incarnation,
@@ -128,6 +135,7 @@ async def start_daemon(config: Config) -> Daemon:
     )
     try:
         await daemon.start(memory)
+        news.look = daemon.look
     except BaseException:
         await daemon.close()
         raise

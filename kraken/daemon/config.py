@@ -143,6 +143,10 @@ class Redfish(Struct, frozen=True, forbid_unknown_fields=True):
             ge=1,
         ),
     ] = 1000
+    events: Annotated[
+        bool,
+        Meta(description="Whether a BMC that offers a stream of events is listened to"),
+    ] = True
 
 
 class Engine(Struct, frozen=True, forbid_unknown_fields=True):

@@ -43,3 +43,12 @@ class KeepsSessions(Protocol):
 
     def leave(self, nodes: Collection[str]) -> None:
         """Give back what is kept for these nodes: at once, or with the answer that is awaited."""
+
+
+@runtime_checkable
+class HearsEvents(Protocol):
+    """What an executor offers, besides, that machines tell of events by themselves."""
+
+    @property
+    def streams(self) -> int:
+        """How many machines it listens to now."""

@@ -6,7 +6,7 @@ request acknowledged is a state seen, a request that is not in `verbs`. The daem
 RedfishExecutor from here; nobody else imports aiohttp.
 
 A run passes executor -> bmc -> talk -> wire -> aiohttp, all in the loop of the daemon; `system` says
-what the documents of a BMC mean.
+what the documents of a BMC mean. The other way, `events` says that there is news, never what.
 """
 
 from kraken.executors.redfish.executor import RedfishExecutor

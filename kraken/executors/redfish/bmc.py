@@ -16,6 +16,7 @@ from kraken.executors.pace import Lane
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
 from kraken.executors.redfish import system
 from kraken.executors.redfish.computer import Computer
+from kraken.executors.redfish.events import Stream
 from kraken.executors.redfish.talk import Talk
 from kraken.executors.redfish.wire import Wire
 from kraken.executors.redfish.words import (
@@ -50,6 +51,7 @@ class Bmc:
         gate: entered by those who log in.
         lane: of its subnet.
         check: says why nothing may be sent to a place; asked before each login.
+        on_news: told the node when the BMC had events; None: nobody listens to them.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Bmc:
         limits: RedfishLimits,
         lane: Lane,
         check: Callable[[Place], LoginRefused | None] = refusal,
+        on_news: Callable[[str], None] | None = None,
     ) -> None:
         self.server = server
         self.node: str | None = None  # whose BMC it is
@@ -67,6 +70,8 @@ class Bmc:
         self._limits = limits
         self._check = check
         self._talk = Talk(server, wire, limits, lane)
+        self._stream = None if on_news is None else Stream(server, wire, limits, lane, self._had_events)
+        self._on_news = on_news
         self._turn = asyncio.Lock()
         self._former = Former[Login]()
         self._computer = Computer(self._talk, limits)
@@ -122,7 +127,7 @@ class Bmc:
             return True
         if self._talk.has_session:
             async with self._turn:
-                await self._talk.close()
+                await self._end_session()
         locked = self._locked is not None and now < self._locked[1]
         return locked or now < self._retry_at
 
@@ -131,10 +136,15 @@ class Bmc:
         """Whether it keeps a session for us."""
         return self._talk.has_session
 
+    @property
+    def has_stream(self) -> bool:
+        """Whether it tells us of events."""
+        return self._stream is not None and self._stream.stands
+
     async def leave(self) -> None:
         """Give the session back when whoever is asking has an answer; the next one logs in anew."""
         async with self._turn:
-            await self._talk.close()
+            await self._end_session()
 
     async def close(self) -> None:
         """Give the session back, when whoever is asking has an answer or soon anyway. Idempotent."""
@@ -143,10 +153,24 @@ class Bmc:
             async with asyncio.timeout(self._limits.goodbye_s):
                 taken = await self._turn.acquire()
         try:
-            await self._talk.close()
+            await self._end_session()
         finally:
             if taken:
                 self._turn.release()
+
+    async def _end_session(self) -> None:
+        if self._stream is not None:
+            self._stream.stop()
+        await self._talk.close()
+
+    def _had_events(self) -> bool:
+        """What happened is not believed but looked at; False: not yet, a look from before is under way."""
+        if self._turn.locked():
+            return False
+        self._computer.doubt()
+        if self._on_news is not None and self.node is not None:
+            self._on_news(self.node)
+        return True
 
     # One order.
 
@@ -221,7 +245,7 @@ class Bmc:
         """Be logged in as the order says and know where the node's system is."""
         login = self._former.choose(order.login)
         if self._talk.login != login:
-            await self._talk.close()
+            await self._end_session()
             self._talk.login = login
         self._computer.sent = False
         await self._find(order)
@@ -312,6 +336,9 @@ class Bmc:
         """It let us in and told what was asked: whatever was wrong is over."""
         self._former.settled()
         self._failures, self._retry_at, self._locked = 0, 0.0, None
+        events = self._talk.events
+        if self._stream is not None and events is not None:
+            self._stream.keep(*events)
 
     def _ended(self, trouble: Trouble, order: Order) -> Answer:
         now = self._now()
@@ -332,6 +359,8 @@ class Bmc:
         return answer
 
     def _back_off(self, answer: Answer) -> None:
+        if self._stream is not None:
+            self._stream.stop()
         first, longest = self._limits.back_off_s
         pause_s = min(longest, first * 2 ** min(self._failures, 16)) * random.uniform(0.8, 1.0)
         self._failures += 1

@@ -41,6 +41,7 @@ class Computer:
         self._found: tuple[str, str] | None = None  # Id as declared, path
         self._seen: Seen | None = None
         self._etags_lie = False
+        self._is_doubted = False
 
     def is_found(self, wanted: str) -> bool:
         """Whether it is known where the system of this Id is."""
@@ -64,12 +65,15 @@ class Computer:
         self._found = wanted, path
         return path
 
+    def doubt(self) -> None:
+        """Something happened: ask for the whole answer next, whatever its ETag."""
+        self._is_doubted = True
+
     async def look(self) -> str:
         """The power, as the BMC says it now; a "not modified" is believed for `unchanged_s`."""
         seen, headers = self._seen, None
-        believed = (
-            seen is not None and not self._etags_lie and self._now() - seen.at < self._limits.unchanged_s
-        )
+        doubted, self._is_doubted = self._is_doubted or self._etags_lie, False
+        believed = seen is not None and not doubted and self._now() - seen.at < self._limits.unchanged_s
         if seen is not None and seen.etag is not None and believed:
             headers = {"If-None-Match": seen.etag}
         reply = await self._ask(headers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from kraken.errors import CredentialError, ExecutorError
@@ -50,11 +50,18 @@ class RedfishExecutor:
 
     Args:
         credentials: what `bmc.credential` of a node names.
+        on_news: told a node whose BMC had events, so that it is looked at; None: nobody listens.
     """
 
-    def __init__(self, credentials: Credentials, limits: RedfishLimits | None = None) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        limits: RedfishLimits | None = None,
+        on_news: Callable[[str], None] | None = None,
+    ) -> None:
         self._credentials = credentials
         self._limits = limits or RedfishLimits()
+        self._on_news = on_news if self._limits.events else None
         self._resolver = Resolver()
         self._wire = Wire(self._limits)
         self._gate = asyncio.Semaphore(self._limits.logins_at_once)
@@ -121,6 +128,11 @@ class RedfishExecutor:
             for node, place in places.items():
                 group.create_task(visit(node, place))
 
+    @property
+    def streams(self) -> int:
+        """How many BMCs tell us of events now."""
+        return sum(bmc.has_stream for bmc in self._bmcs.values())
+
     def leave(self, nodes: Collection[str]) -> None:
         """Give the sessions with the BMCs of these nodes back, each with the answer it owes, if any."""
         for bmc in self._bmcs.values():
@@ -181,7 +193,9 @@ class RedfishExecutor:
             bmc = None
         if bmc is None:
             lane = self._paced().lane(server.place)
-            bmc = self._bmcs[server.place] = Bmc(server, self._wire, self._gate, self._limits, lane)
+            bmc = self._bmcs[server.place] = Bmc(
+                server, self._wire, self._gate, self._limits, lane, on_news=self._on_news
+            )
         if self._ticker is None:
             self._ticker = asyncio.get_running_loop().create_task(self._tick())
         return bmc

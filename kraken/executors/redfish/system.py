@@ -84,6 +84,21 @@ def path_at(location: str | None, server: Server) -> str:
     return path_of((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
 
 
+def event_stream(service: Document, server: Server) -> str | None:
+    """The path of the events of an EventService, without reports of sensors where it can leave them out.
+
+    None: it offers no stream. ValueError: what it offers leads elsewhere.
+    """
+    where = service.get("ServerSentEventUri")
+    if not isinstance(where, str) or not where or service.get("ServiceEnabled") is False:
+        return None
+    path = path_at(where, server)
+    filters = service.get("SSEFilterPropertiesSupported")
+    if "?" not in path and isinstance(filters, Mapping) and filters.get("EventFormatType") is True:
+        path += "?$filter=EventFormatType%20eq%20Event"
+    return path
+
+
 def member(collection: Document, wanted: str) -> str:
     """The path of the node's system among those of a BMC.
 

@@ -71,6 +71,7 @@ class Talk:
         self._lane = lane
         self._sessions: str | None = None  # where one logs in; None: with each request
         self._systems: str | None = None
+        self._events: str | None = None
         self._token: dict[str, str] | None = None  # the header that says who we are
         self._session_path: str | None = None
 
@@ -84,6 +85,13 @@ class Talk:
         """Whether the service was found and has let us in."""
         return self._token is not None
 
+    @property
+    def events(self) -> tuple[Mapping[str, str], str] | None:
+        """The header of the session and the path of the EventService; None without one of them."""
+        if self._token is None or self._events is None or not self.has_session:
+            return None
+        return self._token, self._events
+
     async def open(self) -> str:
         """Find the service and log in; the path of its systems.
 
@@ -95,11 +103,12 @@ class Talk:
             try:
                 sessions = system.link_to(root, "Links", "Sessions")
                 systems = system.link_to(root, "Systems")
+                events = system.link_to(root, "EventService")
             except ValueError as exc:
                 raise self.nonsense(exc) from None
             if systems is None:
                 raise self.nonsense("is no Redfish service of a computer: it has no Systems")
-            self._sessions, self._systems = sessions, systems
+            self._sessions, self._systems, self._events = sessions, systems, events
         if self._token is None:
             await self._log_in()
         return self._systems

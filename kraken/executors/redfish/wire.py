@@ -8,7 +8,7 @@ import errno
 import functools
 import hashlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from kraken.model.run import Outcome
 
 _BODY_BYTES_MAX: Final = 1024 * 1024
 _KEPT_LONGER_S: Final = 15.0  # a connection outlives the session on it, so that it can be given back
+_EVENTS: Final = "text/event-stream"
 _OURS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
@@ -100,6 +101,43 @@ class Wire:
         except (aiohttp.ClientError, ValueError):
             text = "answered with what is no HTTP: what listens there is no Redfish service"
             raise Trouble(Reach.REFUSED, Outcome.FAILED, text, unsure=True) from None
+
+    @contextlib.asynccontextmanager
+    async def listen(
+        self, server: Server, path: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """The bytes of an event stream, without end, over a connection of its own.
+
+        Raises:
+            Trouble: there is none, or it broke.
+        """
+        if server.name != server.place.host:
+            headers = {**headers, "Host": server.name if server.is_default_port else server.authority}
+        opened = self._opened().request(
+            "GET",
+            _url(f"{server.scheme}://{server.place}", path),
+            headers={**headers, "Accept": _EVENTS},
+            allow_redirects=False,
+            ssl=self._trusted(server),
+            server_hostname=server.name if server.name != server.place.host else None,
+        )
+        response: aiohttp.ClientResponse | None = None
+        try:
+            async with asyncio.timeout(self._limits.request_s):
+                response = await opened
+            if response.status != 200 or response.content_type != _EVENTS:
+                text = f"gave no event stream ({response.status}, {response.content_type[:60]!r})"
+                raise Trouble(Reach.REFUSED, Outcome.FAILED, text)
+            yield response.content
+        except TimeoutError:
+            text = f"did not open its event stream within {self._limits.request_s:g} s"
+            raise Trouble(Reach.NO_ANSWER, Outcome.UNREACHABLE, text) from None
+        except (aiohttp.ClientError, OSError) as exc:
+            text = f"broke its event stream off ({type(exc).__name__})"
+            raise Trouble(Reach.NO_ANSWER, Outcome.UNREACHABLE, text) from None
+        finally:
+            if response is not None:
+                response.close()
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""

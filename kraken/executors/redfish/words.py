@@ -154,6 +154,7 @@ class RedfishLimits:
             firmware is known whose ETag does not change with the power.
         busy_s: pause where a BMC asks for one and does not say how long.
         goodbye_s: for giving a session back.
+        events: whether BMCs that offer a stream of events are listened to.
     """
 
     connect_s: float = 5.0
@@ -166,3 +167,4 @@ class RedfishLimits:
     unchanged_s: float = 60.0
     busy_s: float = 2.0
     goodbye_s: float = 2.0
+    events: bool = True

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kraken.testing.redfish.certificates import Certificate
+from kraken.testing.redfish.events import EVENTS, STREAM, Events
 
 ROOT: Final = "/redfish/v1/"
 SESSIONS: Final = "/redfish/v1/SessionService/Sessions"
@@ -49,6 +50,7 @@ class FakeBmc:
 
     Attributes:
         power: PowerState as it truly is; what it shows is this unless `shows` says otherwise.
+        events: the stream of events, which it does not offer until told to.
         boot: the boot override as it was asked for last.
         asked: (method, path, status) of every request, in order.
         resets: every reset that was accepted.
@@ -102,6 +104,7 @@ class FakeBmc:
         self.session_requests: int | None = None
         self.etag_of_power = True
         self.wants_if_match = False
+        self.events = Events()
         self._used: dict[str, int] = {}  # token -> requests
         self._tasks: dict[str, float] = {}
         self._server: asyncio.Server | None = None
@@ -161,6 +164,10 @@ class FakeBmc:
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 if self.mute or self.hung:
                     await asyncio.Event().wait()
+                if method == "GET" and path.startswith(STREAM) and self._is_known(headers):
+                    self.asked.append((method, path, 200))
+                    await self.events.serve(reader, writer)
+                    return
                 status, more, content = self._answer(method, path, headers, body)
                 self.asked.append((method, path, status))
                 if not status:
@@ -236,6 +243,9 @@ class FakeBmc:
             CHASSIS: {"Id": "1", "IndicatorLED": "Blinking" if self.light else "Off"},
             **{f"{SYSTEMS}/{name}": self._system(name) for name in self.systems},
         }
+        if self.events.offered:
+            documents[ROOT]["EventService"] = {"@odata.id": EVENTS}
+            documents[EVENTS] = {"ServiceEnabled": True, "ServerSentEventUri": STREAM}
         for place, more in self.resources.items():
             documents[place] = {**documents.get(place, {}), **more}
         if path.startswith(TASKS) and path in self._tasks:

@@ -214,6 +214,7 @@ def test_the_defaults_are_those_of_the_rooms_that_use_them() -> None:
 def row(key: Key) -> str:
     """The line of the table in docs/configuration.md for a key."""
     default = key.default if key.default not in (None, [], ()) else ""
+    default = str(default).lower() if key.kind is bool else default  # as YAML has it
     shown = f"`{default}`" if default != "" else ""
     words = f": {', '.join(f'`{word}`' for word in key.kind)}" if isinstance(key.kind, tuple) else ""
     meaning = f"{key.meta.description}{words}"
@@ -224,6 +225,8 @@ def row(key: Key) -> str:
 def _kind(key: Key) -> str:
     if isinstance(key.kind, tuple):
         return "word"
+    if key.kind is bool:
+        return "true or false"
     if key.kind is float and key.name.endswith(("_s", "_s_max")):
         return "seconds"
     return {dict: "limits", str: "text", Path: "path", list: "paths", int: "number", float: "number"}[
