@@ -170,6 +170,7 @@ def _trust_problem(attributes: Mapping[str, Value]) -> str | None:
     return None
 
 
+@functools.lru_cache(maxsize=65536)
 def _self_problem(text: str, port: int) -> str | None:
     """What is wrong with the names that every machine has for itself, where a BMC would listen."""
     number = _number(text.strip())

@@ -438,3 +438,33 @@ def test_a_wire_closed_while_logins_are_under_way_calls_nobody_back_and_leaves_n
         assert {link.socket.fileno() for link in links} == {-1}
 
     talk(what)
+
+
+def test_64_sessions_share_a_socket_and_a_place_that_was_given_back_is_used_again() -> None:
+    async def body(talk: Talk) -> None:
+        def begin(host: str) -> Link:
+            place = numeric_place(host, 9)  # nobody listens there
+            assert place is not None
+            return talk.wire.open(place, LAB, lambda refused: None)
+
+        first = [begin(f"127.1.0.{number}") for number in range(1, 65)]
+        shared = first[0].socket
+
+        assert {link.socket for link in first} == {shared}
+
+        first[7].close()
+
+        assert begin("127.1.1.1").socket is shared
+
+        beyond = begin("127.1.1.2")
+
+        assert beyond.socket is not shared
+
+        first[8].close()
+
+        assert begin("127.1.1.2").socket is shared, (
+            "two sessions with one BMC are told apart by their sockets"
+        )
+        assert begin("127.1.1.3").socket is beyond.socket
+
+    talk(body)
