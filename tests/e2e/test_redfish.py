@@ -172,3 +172,33 @@ def test_a_certificate_that_changes_under_a_daemon_is_told_and_trusted_again_whe
         site.kraken("power", "good1", "off", "--yes")
 
     assert changed.resets == ["On", "ForceOff"]
+
+
+def test_what_somebody_else_does_is_seen_by_events_and_not_by_polls(cluster: Cluster) -> None:
+    heard, unheard = cluster.bmcs["good1"], cluster.bmcs["good2"]
+    heard.events.offered = True
+    changes = ["On", "Off"] * 3
+    farm = cluster.farm
+    assert farm is not None
+
+    def switch(power: str) -> None:
+        heard.power = power
+        heard.events.send()
+
+    demo = Demo(cast(Any, cluster))
+    with demo:
+        site = Site(demo)
+        site.apply({})
+        site.until(lambda: heard.events.listeners == 1, "a stream stands")
+        polled = unheard.count("GET", SYSTEMS)
+        for power in changes:
+            farm.do(lambda power=power: switch(power))
+            value = f"POWER_{power.upper()}"
+            site.until(
+                lambda value=value: demo.get("/v1/nodes/good1")["dsc"].get("phys_state") == value, value
+            )
+        polled = unheard.count("GET", SYSTEMS) - polled
+
+    assert polled < len(changes), "each change would have waited for a poll of its own"
+    assert unheard.events.opened == 0
+    assert heard.events.listeners == 0
