@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import pytest
 
 from kraken.testing.demo import Demo
@@ -198,6 +199,8 @@ def test_what_somebody_else_does_is_seen_by_events_and_not_by_polls(cluster: Clu
                 lambda value=value: demo.get("/v1/nodes/good1")["dsc"].get("phys_state") == value, value
             )
         polled = unheard.count("GET", SYSTEMS) - polled
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(demo.socket))) as metrics:
+            assert "kraken_event_streams 1.0\n" in metrics.get("http://kraken/metrics").text
 
     assert polled < len(changes), "each change would have waited for a poll of its own"
     assert unheard.events.opened == 0

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from kraken.executors.pace import Lane
+from kraken.executors.place import Reach
 from kraken.executors.redfish import system
 from kraken.executors.redfish.wire import Wire
 from kraken.executors.redfish.words import RedfishLimits, Server, Trouble
+from kraken.model.run import Outcome
 
 FLOOD: Final = (100, 60.0)  # more events than this within so many seconds are no news but noise
 NEWS_S: Final = 1.0  # between two looks that the events of one BMC lead to
@@ -169,7 +171,12 @@ class Stream:
         ends_at = asyncio.get_running_loop().time() + self._limits.request_s
         self._lane.spend(1)
         reply = await self._wire.ask(self._server, "GET", service, token, None, ends_at)
-        return system.event_stream(reply.document(), self._server) if reply.status == 200 else None
+        if reply.status in (404, 405, 501):
+            return None
+        if reply.status != 200:
+            text = f"told nothing of its events ({reply.status})"
+            raise Trouble(Reach.BUSY, Outcome.UNREACHABLE, text)
+        return system.event_stream(reply.document(), self._server)
 
     async def _follow(self, chunks: Chunks) -> None:
         lines = EventLines()

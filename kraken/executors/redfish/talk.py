@@ -103,12 +103,13 @@ class Talk:
             try:
                 sessions = system.link_to(root, "Links", "Sessions")
                 systems = system.link_to(root, "Systems")
-                events = system.link_to(root, "EventService")
             except ValueError as exc:
                 raise self.nonsense(exc) from None
             if systems is None:
                 raise self.nonsense("is no Redfish service of a computer: it has no Systems")
-            self._sessions, self._systems, self._events = sessions, systems, events
+            self._sessions, self._systems = sessions, systems
+            with contextlib.suppress(ValueError):  # the power is asked for without its events
+                self._events = system.link_to(root, "EventService")
         if self._token is None:
             await self._log_in()
         return self._systems

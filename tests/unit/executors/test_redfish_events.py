@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from kraken.executors.redfish.events import EVENT_BYTES_MAX, LINE_BYTES_MAX, Eve
 from kraken.executors.redfish.system import event_stream
 from kraken.executors.redfish.words import Server
 from kraken.testing.redfish import FakeBmc
+from kraken.testing.redfish.bmc import ROOT
 from kraken.testing.redfish.events import EVENTS, FLOOD, STREAM
 from tests.unit.executors.test_redfish import QUICK, Site, seen
 
@@ -117,6 +119,28 @@ async def test_a_bmc_without_event_service_is_never_asked_for_one(site: Listenin
     await site.one("power_status")
 
     assert bmc.count("GET", EVENTS) == 0
+
+
+async def test_a_link_to_events_that_is_none_costs_only_the_events(site: Listening) -> None:
+    bmc = await site.add_one()
+    bmc.resources[ROOT] = {"EventService": {"@odata.id": "https://198.51.100.7/"}}
+
+    assert (await site.one("power_status")).observed == seen("POWER_OFF")
+    assert site.executor.streams == 0
+
+
+async def test_a_stream_that_failed_is_tried_again_later_and_told_once(
+    site: Listening, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(events, "_AGAIN_S", (0.0, 0.0))
+    caplog.set_level(logging.INFO, events.__name__)
+    bmc = await site.add_one()
+    bmc.say("GET", EVENTS, 503, times=2)
+    async with asyncio.timeout(10):
+        for _ in itertools.takewhile(lambda _: site.executor.streams == 0, itertools.count()):
+            await site.one("power_status")
+
+    assert [record.__dict__["reason"] for record in caplog.records] == ["told nothing of its events (503)"]
 
 
 def _closes(bmc: FakeBmc) -> None:
