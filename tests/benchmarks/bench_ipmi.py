@@ -5,9 +5,10 @@
 Both sides talk to the same simulated BMCs (ipmi_sim, 64 to a process) on loopback. CPU is that of the
 client alone, without the start of Python; rounds of both sides alternate, medians are printed. The
 ratios are of ours to ipmipower's in the same row. --faults adds a relay in front: 1 % of packets lost
-each way, and a tenth of all BMCs mute. --many polls 4,096 in one process. --power switches nodes on until
-they are seen on, over fake BMCs in a process of their own: they speak Python, so that their time is most
-of the wall time on both sides, and more of that of who logs in; the CPU of the client is not theirs.
+each way, a tenth of all BMCs mute, and a tenth that let us in and then say nothing more. --many polls
+4,096 in one process. --power switches nodes on until they are seen on, over fake BMCs in a process of
+their own: they speak Python, so that their time is most of the wall time on both sides, and more of that
+of who logs in; the CPU of the client is not theirs.
 """
 
 from __future__ import annotations
@@ -105,10 +106,10 @@ async def compare(farm: Farm, file: Path, rounds: int) -> None:
 
 
 async def faults(farm: Farm, file: Path) -> None:
-    """1 % of all packets lost; then a tenth of the BMCs mute."""
+    """1 % of all packets lost; a tenth of the BMCs mute; a tenth that fall silent with a session open."""
     addresses = [front(address) for address in farm.addresses]
     with Relay(farm.addresses, farm.port, seed=1) as relay:
-        print(f"\n{len(addresses)} BMCs behind a relay, one cold sweep each")
+        print(f"\n{len(addresses)} BMCs behind a relay, one sweep each, cold unless it says warm")
         print(f"{'':36}{'wall s':>10}{'CPU µs/BMC':>12}{'answered':>10}{'p99 healthy s':>15}")
         for label, weather in (
             ("no faults", Weather()),
@@ -126,6 +127,20 @@ async def faults(farm: Farm, file: Path) -> None:
             if shutil.which("ipmipower"):
                 theirs = ipmipower(addresses, farm.port)
                 _fault_row(f"ipmipower, {label}", theirs, len(addresses), None)
+        relay.weather(Weather())
+        client = Client(addresses, farm.port, file)
+        await client.sweep()
+        for label, weather in (
+            ("no faults", Weather()),
+            ("10 % hung", Weather(silent=farm.addresses[::10])),
+        ):
+            relay.weather(weather)
+            with _meter(resource.RUSAGE_SELF) as cost:
+                answered = await client.sweep()
+            found = cost(answered)
+            late = statistics.quantiles(client.times, n=100)[98]
+            _fault_row(f"Kraken, warm, {label}", found, len(addresses), late)
+        await client.executor.close()
 
 
 async def power(switchboard: Switchboard, file: Path, rounds: int) -> None:
