@@ -59,7 +59,7 @@ class BmcInfo:
 
     Attributes:
         serial: of the node's chassis or system, not of the BMC.
-        guid: of the system, in the notation of RFC 4122.
+        guid: of the system, in the notation of RFC 4122; its digits as they came where it is none.
         power: POWER_ON or POWER_OFF, as the variable `phys_state` has it.
         light: the identify light is on.
         boot_device: in the words of Kraken modules (`pxe`), "default" where nothing is asked for.

@@ -6,7 +6,6 @@ run in threads, for they wait for each reply. Never here: a session, or a comman
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Final, Protocol
@@ -18,6 +17,7 @@ from pyghmi.ipmi.fru import FRU
 from pyghmi.ipmi.oem.generic import OEMHandler
 from pyghmi.ipmi.sdr import SDR, shared_sdrs
 
+from kraken.executors.ipmi.guid import guid_text
 from kraken.executors.ipmi.verbs import BOOT_DEVICE, meaning_of
 from kraken.executors.ipmi.words import Reply
 from kraken.executors.reading import (
@@ -33,6 +33,12 @@ from kraken.executors.reading import (
 
 ABSENT: Final = 0xCB
 """Completion code: the requested sensor, data or record is not present (table 5-2)."""
+
+_ASK_FOR_LESS: Final = 0xCA
+"""Cannot return so many bytes: what the decoders know as a reason to ask for a smaller piece."""
+
+_TOO_LONG: Final = (0xC7, 0xC8)
+"""Lengths that are invalid (table 5-2): what some BMCs, and ipmi_sim, say instead of that."""
 
 _CLOCK_SET: Final = 0x20000000
 """Times before count from the start of the BMC (section 37.1); 0xffffffff is no time at all."""
@@ -63,10 +69,13 @@ class StandIn:
         reply = self._asks.ask(netfn, command, tuple(data))
         if (netfn, command) == (0x0A, 0x23) and reply.code == ABSENT and tuple(data[2:4]) == (0, 0):
             raise NoSensorsError
+        code = reply.code
+        if code in _TOO_LONG and _asks_for_a_piece(netfn, command, data):
+            code = _ASK_FOR_LESS
         answer: dict[str, Any] = {
             "netfn": netfn + 1,
             "command": command,
-            "code": reply.code,
+            "code": code,
             "data": bytearray(reply.data),
         }
         if reply.code:
@@ -83,6 +92,11 @@ class StandIn:
     def get_event_constants(self) -> Any:
         """The words for events, without those of a maker."""
         return self._oem.get_oem_event_const()
+
+
+def _asks_for_a_piece(netfn: int, command: int, data: Sequence[int]) -> bool:
+    """Whether it reads an inventory or a record of sensors by more bytes than the fewest that are tried."""
+    return (netfn, command) in ((0x0A, 0x11), (0x0A, 0x23)) and data[-1] > 5
 
 
 def decode(topic: Topic, asks: Asks) -> ReadingData:
@@ -194,7 +208,7 @@ def _info(command: StandIn) -> BmcInfo:
             f"product {int.from_bytes(device[9:11], 'little')}",
         ),
         serial=next((part.serial for part in parts if part.serial), ""),
-        guid="" if guid["code"] else str(uuid.UUID(bytes_le=bytes(guid["data"][:16]))),
+        guid="" if guid["code"] else guid_text(bytes(guid["data"][:16])),
         firmware=(firmware,),
         parts=parts,
         power="POWER_ON" if status[0] & 1 else "POWER_OFF",

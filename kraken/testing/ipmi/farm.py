@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from kraken.errors import KrakenError
+from kraken.testing.ipmi.machine import Machine
 
 USER: Final = "admin"
 PASSWORD: Final = "secret"
@@ -46,15 +47,17 @@ class Farm:
         size: how many; up to 60,000.
         network: the second byte of their addresses, 127.N.x.y; another farm wants another.
         port: 0 chooses one that is free.
+        machine: what is behind each; None: no sensors, no inventory, an empty log.
 
     Attributes:
         addresses: one per BMC; `port` is that of all.
     """
 
-    def __init__(self, size: int, network: int = 3, port: int = 0) -> None:
+    def __init__(self, size: int, network: int = 3, port: int = 0, machine: Machine | None = None) -> None:
         assert 0 < size <= 60_000, "a network of loopback has no more addresses"
         self.addresses = [f"127.{network}.{n // 250}.{n % 250 + 1}" for n in range(size)]
         self.port = port
+        self._machine = machine or Machine()
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
 
@@ -68,7 +71,7 @@ class Farm:
             directory = Path(self._directory.name)
             for first in range(0, len(self.addresses), PER_PROCESS):
                 some = self.addresses[first : first + PER_PROCESS]
-                self._processes.append(_start(program, directory, first, some, self.port))
+                self._processes.append(_start(program, directory, first, some, self.port, self._machine))
             for first in range(0, len(self.addresses), PER_PROCESS):
                 self._wait_until_open(self.addresses[min(first + PER_PROCESS, len(self.addresses)) - 1])
         except BaseException:
@@ -133,7 +136,7 @@ def is_bound(address: str, port: int) -> bool:
 
 
 def _start(
-    program: str, directory: Path, number: int, addresses: Sequence[str], port: int
+    program: str, directory: Path, number: int, addresses: Sequence[str], port: int, machine: Machine
 ) -> subprocess.Popen[bytes]:
     lan = ['name "farm"']
     mcs: list[str] = []
@@ -143,7 +146,7 @@ def _start(
         lan.append(f'user 2 true "{USER}" "{PASSWORD}" admin 10 none md2 md5 straight')
         # Each is set as the BMC before it is added: only so does it answer on a LAN of its own.
         mcs += [f"mc_setbmc {mc:#x}", f"mc_add {mc:#x} {_DEVICE}"]
-        mcs += [f"sel_enable {mc:#x} 1000 0x0a", f"mc_enable {mc:#x}"]
+        mcs += [f"sel_enable {mc:#x} 1000 0x0a", *machine.commands(f"{mc:#x}"), f"mc_enable {mc:#x}"]
     files = directory / str(number)
     (files / "state").mkdir(parents=True)
     (files / "lan.conf").write_text("\n".join(lan) + "\n")

@@ -14,6 +14,7 @@ from kraken.executors.ipmi.decoders import decode
 from kraken.executors.ipmi.verbs import READS, question
 from kraken.executors.ipmi.words import Reply
 from kraken.executors.reading import BmcInfo, Firmware, Health, LogEntry, Topic
+from kraken.testing.ipmi.machine import SERVER
 
 DEVICE = bytes([0, 0x83, 9, 0x08, 0x02, 0x9F, 0x91, 0x12, 0, 0x02, 0x0F, 0, 0, 0, 0])
 ABSENT = Reply(0xCB)
@@ -50,14 +51,14 @@ def event(number: int, at: int, *, kind: int = 0x01, offset: int = 0x09, deasser
 
 
 def test_info_says_who_the_bmc_is_and_how_its_node_stands() -> None:
-    guid = Reply(0, bytes(range(16)))
+    guid = Reply(0, bytes.fromhex("030201000504174688090a0b0c0d0e0f"))
     boot = Reply(0, bytes([1, 5, 0x80, 1 << 2, 0, 0, 0]))
     data = decode(Topic.INFO, Canned({**BASE, (6, 0x37): guid, (0, 9): boot}))
 
     assert data == BmcInfo(
         manufacturer="IANA 4753",
         product="product 3842",
-        guid="03020100-0504-0706-0809-0a0b0c0d0e0f",
+        guid="00010203-0405-4617-8809-0a0b0c0d0e0f",
         firmware=(Firmware("BMC", "9.08"),),
         power="POWER_ON",
         light=True,
@@ -99,6 +100,25 @@ def test_an_empty_log_and_an_empty_repository_are_empty() -> None:
 
     assert decode(Topic.SEL, empty) == ()
     assert decode(Topic.SENSORS, empty) == ()
+
+
+def test_an_inventory_comes_in_smaller_pieces_where_a_bmc_refuses_large_ones() -> None:
+    """ipmi_sim says "length exceeded" (0xc8) where the specification has 0xca."""
+    inventory = SERVER.inventory()
+
+    class Small(Canned):
+        def ask(self, netfn: int, command: int, data: Sequence[int] = ()) -> Reply:
+            if (netfn, command) == (0x0A, 0x10):
+                return Reply(0, struct.pack("<HB", len(inventory), 0))
+            if (netfn, command) == (0x0A, 0x11):
+                at, size = data[1] + 256 * data[2], data[3]
+                return Reply(0xC8) if size > 32 else Reply(0, bytes([size]) + inventory[at : at + size])
+            return super().ask(netfn, command, data)
+
+    info = decode(Topic.INFO, Small())
+
+    assert isinstance(info, BmcInfo)
+    assert (info.manufacturer, info.serial) == ("Umbrella", "N-0042")
 
 
 def test_a_log_that_is_refused_is_no_empty_log() -> None:
