@@ -77,8 +77,8 @@ def show(session: Session, nodeset: str | None, everything: bool, timeout: float
 def sensors(session: Session, nodeset: str | None, everything: bool, timeout: float | None, form: str) -> int:
     """Show sensors and what they say.
 
-    One that cannot be read just now has no value. Over IPMI the list of sensors is read first, which
-    can take a BMC many seconds.
+    One that cannot be read just now has no value. Over IPMI a BMC is first asked which sensors it has, which
+    can take many seconds; the daemon remembers it.
     """
     return _read(session, "sensors", select(nodeset, everything), timeout, form, _show_sensors)
 

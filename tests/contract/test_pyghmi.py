@@ -190,5 +190,7 @@ def test_the_decoders_want_no_more_of_a_command_than_the_stand_in_has() -> None:
         "targetlist",
         "rsvid",
     ]
+    assert "self.add_sdr(sdrdata)" in inspect.getsource(pyghmi_sdr.SDR.get_sdr)
+    assert "del self.sensors[sid]" in inspect.getsource(pyghmi_sdr.SDR.get_sdr)
     key = r"\(self\.fw_major, self\.fw_minor, self\.mfg_id, self\.prod_id,\s+self\.device_id, modtime\)"
     assert len(re.findall(key, text)) == 3

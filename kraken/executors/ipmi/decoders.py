@@ -18,6 +18,7 @@ from pyghmi.ipmi.oem.generic import OEMHandler
 from pyghmi.ipmi.sdr import SDR, shared_sdrs
 
 from kraken.executors.ipmi.guid import guid_text
+from kraken.executors.ipmi.records import Shelf, Stamp
 from kraken.executors.ipmi.verbs import BOOT_DEVICE, meaning_of
 from kraken.executors.ipmi.words import Reply
 from kraken.executors.reading import (
@@ -99,8 +100,11 @@ def _asks_for_a_piece(netfn: int, command: int, data: Sequence[int]) -> bool:
     return (netfn, command) in ((0x0A, 0x11), (0x0A, 0x23)) and data[-1] > 5
 
 
-def decode(topic: Topic, asks: Asks) -> ReadingData:
+def decode(topic: Topic, asks: Asks, shelf: Shelf) -> ReadingData:
     """Ask for all of a topic.
+
+    Args:
+        shelf: where the records of this BMC's sensors are kept.
 
     Raises:
         IpmiException: the BMC refused a question.
@@ -109,17 +113,41 @@ def decode(topic: Topic, asks: Asks) -> ReadingData:
     command = StandIn(asks)
     if topic is Topic.INFO:
         return _info(command)
-    return _sensors(command) if topic is Topic.SENSORS else _log(command)
+    records = _records(command, shelf)
+    return _sensors(command, records) if topic is Topic.SENSORS else _log(command, records)
 
 
 class _Repository(SDR):  # type: ignore[misc]
-    """The sensor records of one BMC.
+    """The sensor records of one BMC, from the shelf where they stand there unchanged.
 
     pyghmi keeps them for every BMC of the same firmware and time stamp. Those of two machines may differ
     all the same, and its decoder writes into them: here each reading has its own.
     """
 
+    def __init__(self, command: StandIn, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._read: list[bytes] = []
+        super().__init__(command)
+
     def get_sdr(self) -> None:
+        stamp = self._stamp()
+        records = self._shelf.find(stamp)
+        if records is None:
+            self._fetch()
+            if self._stamp() == stamp:  # else they changed while they were read
+                self._shelf.keep(stamp, tuple(self._read))
+            return
+        self.broken_sensor_ids: dict[str, bool] = {}
+        for record in records:
+            self.add_sdr(bytearray(record))
+        for number in self.broken_sensor_ids:  # two records of one sensor: neither is believed
+            self.sensors.pop(number, None)
+
+    def add_sdr(self, sdrbytes: bytearray) -> None:
+        self._read.append(bytes(sdrbytes))
+        super().add_sdr(sdrbytes)
+
+    def _fetch(self) -> None:
         self.device_id = object()
         try:
             super().get_sdr()
@@ -128,17 +156,22 @@ class _Repository(SDR):  # type: ignore[misc]
                 if self.device_id in key:
                     shared_sdrs.pop(key, None)
 
+    def _stamp(self) -> Stamp:
+        holds = self.ipmicmd.xraw_command(netfn=0x0A, command=0x20)["data"]
+        who = (self.mfg_id, self.prod_id, self.fw_major, self.fw_minor, getattr(self, "aux_fw", ""))
+        return (*who, bytes(holds))
 
-def _records(command: StandIn) -> Any:
+
+def _records(command: StandIn, shelf: Shelf) -> Any:
     try:
-        return _Repository(command)
+        return _Repository(command, shelf)
     except (NoSensorsError, NotImplementedError):  # the latter: only records of the device itself
         return SimpleNamespace(sensors={})
 
 
-def _sensors(command: StandIn) -> tuple[Sensor, ...]:
+def _sensors(command: StandIn, records: Any) -> tuple[Sensor, ...]:
     found = []
-    for record in _records(command).sensors.values():
+    for record in records.sensors.values():
         if not record.readable:
             continue
         kind = str(record.sensor_type)
@@ -163,8 +196,8 @@ def _sensors(command: StandIn) -> tuple[Sensor, ...]:
     return tuple(found)
 
 
-def _log(command: StandIn) -> tuple[LogEntry, ...]:
-    handler = EventHandler(_records(command), command)
+def _log(command: StandIn, records: Any) -> tuple[LogEntry, ...]:
+    handler = EventHandler(records, command)
     events: list[Mapping[str, Any]] = []
     handler._fetch_entries(command, 0, events)  # fetch_sel would drop entries and rewrite times
     return tuple(_entry(event) for event in events)

@@ -19,6 +19,7 @@ from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi.asker import Asker
 from kraken.executors.ipmi.fleet import FleetThread
 from kraken.executors.ipmi.reader import Visit, reading_threads
+from kraken.executors.ipmi.records import KeptRecords
 from kraken.executors.ipmi.users import Renewal
 from kraken.executors.ipmi.verbs import Verb, verb_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order
@@ -55,6 +56,7 @@ class IpmiExecutor:
         self._resolver = Resolver()
         self._thread: FleetThread | None = None
         self._readers: ThreadPoolExecutor | None = None
+        self._records = KeptRecords()
 
     async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
         """Command the BMCs; OK means acknowledged."""
@@ -85,7 +87,11 @@ class IpmiExecutor:
         thread = self._started()
         self._readers = self._readers or reading_threads()
         visits = [
-            Visit(Asker(thread, node, place, targets[node].login, ends_at), targets[node].held)
+            Visit(
+                Asker(thread, node, place, targets[node].login, ends_at),
+                self._records.of(place),
+                gives_back=targets[node].held,
+            )
             for node, place in places.items()
         ]
         await asyncio.gather(*(visit.read(topic, self._readers, report) for visit in visits))

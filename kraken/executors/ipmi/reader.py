@@ -11,6 +11,7 @@ from pyghmi.exceptions import IpmiException
 
 from kraken.executors.ipmi.asker import Asker, SilentError, reply_of
 from kraken.executors.ipmi.decoders import decode
+from kraken.executors.ipmi.records import Shelf
 from kraken.executors.place import Reach
 from kraken.executors.reading import Reading, ReportReadings, Topic
 from kraken.model.run import Outcome
@@ -29,11 +30,13 @@ class Visit:
     """One reading of one BMC.
 
     Args:
+        shelf: where the records of its sensors are kept.
         gives_back: the session ends with it.
     """
 
-    def __init__(self, asker: Asker, gives_back: bool) -> None:
+    def __init__(self, asker: Asker, shelf: Shelf, gives_back: bool) -> None:
         self._asker = asker
+        self._shelf = shelf
         self._gives_back = gives_back
 
     async def read(self, topic: Topic, threads: ThreadPoolExecutor, report: ReportReadings) -> None:
@@ -61,7 +64,7 @@ class Visit:
         """In a thread."""
         asker = self._asker
         try:
-            data = decode(topic, asker)
+            data = decode(topic, asker, self._shelf)
         except SilentError as exc:
             return self._silent(topic, exc)
         except IpmiException as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyghmi.exceptions import IpmiException
 
-from kraken.executors.ipmi.decoders import decode
+from kraken.executors.ipmi.decoders import Asks, decode
+from kraken.executors.ipmi.records import KeptRecords
 from kraken.executors.ipmi.verbs import READS, question
 from kraken.executors.ipmi.words import Reply
-from kraken.executors.reading import BmcInfo, Firmware, Health, LogEntry, Topic
+from kraken.executors.place import Place
+from kraken.executors.reading import BmcInfo, Firmware, Health, LogEntry, ReadingData, Topic
 from kraken.testing.ipmi.machine import SERVER
 
 DEVICE = bytes([0, 0x83, 9, 0x08, 0x02, 0x9F, 0x91, 0x12, 0, 0x02, 0x0F, 0, 0, 0, 0])
@@ -50,10 +53,15 @@ def event(number: int, at: int, *, kind: int = 0x01, offset: int = 0x09, deasser
     return struct.pack("<HBIHBBBBBBB", number, 2, at, 0x20, 4, kind, 0x30, direction | 1, offset, 0xFF, 0xFF)
 
 
+def read(topic: Topic, asks: Asks) -> ReadingData:
+    """From a BMC of which nothing is kept."""
+    return decode(topic, asks, KeptRecords().of(Place(socket.AF_INET, ("10.9.8.7", 623))))
+
+
 def test_info_says_who_the_bmc_is_and_how_its_node_stands() -> None:
     guid = Reply(0, bytes.fromhex("030201000504174688090a0b0c0d0e0f"))
     boot = Reply(0, bytes([1, 5, 0x80, 1 << 2, 0, 0, 0]))
-    data = decode(Topic.INFO, Canned({**BASE, (6, 0x37): guid, (0, 9): boot}))
+    data = read(Topic.INFO, Canned({**BASE, (6, 0x37): guid, (0, 9): boot}))
 
     assert data == BmcInfo(
         manufacturer="IANA 4753",
@@ -67,7 +75,7 @@ def test_info_says_who_the_bmc_is_and_how_its_node_stands() -> None:
 
 
 def test_what_a_bmc_does_not_know_is_left_out_of_info() -> None:
-    data = decode(Topic.INFO, Canned({**BASE, (0, 1): Reply(0, bytes(3))}))
+    data = read(Topic.INFO, Canned({**BASE, (0, 1): Reply(0, bytes(3))}))
 
     assert isinstance(data, BmcInfo)
     assert (data.guid, data.boot_device, data.light, data.parts) == ("", None, None, ())
@@ -76,7 +84,7 @@ def test_what_a_bmc_does_not_know_is_left_out_of_info() -> None:
 
 def test_the_event_log_is_told_from_the_oldest_entry_on() -> None:
     events = [event(1, 0x10), event(2, 1_700_000_000), event(3, 1_700_000_060, deasserted=True)]
-    data = decode(Topic.SEL, Canned(events=events))
+    data = read(Topic.SEL, Canned(events=events))
 
     assert isinstance(data, tuple)
     entries = [entry for entry in data if isinstance(entry, LogEntry)]
@@ -90,7 +98,7 @@ def test_the_event_log_is_told_from_the_oldest_entry_on() -> None:
 
 def test_words_of_a_maker_are_told_as_they_came() -> None:
     odd = struct.pack("<HB13B", 7, 0xE0, *range(13))
-    (entry,) = decode(Topic.SEL, Canned(events=[odd]))  # type: ignore[misc]
+    (entry,) = read(Topic.SEL, Canned(events=[odd]))  # type: ignore[misc]
 
     assert entry == LogEntry("7", None, Health.UNKNOWN, "", f"in words of its maker: {odd[3:].hex(' ')}")
 
@@ -98,8 +106,8 @@ def test_words_of_a_maker_are_told_as_they_came() -> None:
 def test_an_empty_log_and_an_empty_repository_are_empty() -> None:
     empty = Canned({**BASE, (0x0A, 0x43): ABSENT})
 
-    assert decode(Topic.SEL, empty) == ()
-    assert decode(Topic.SENSORS, empty) == ()
+    assert read(Topic.SEL, empty) == ()
+    assert read(Topic.SENSORS, empty) == ()
 
 
 def test_an_inventory_comes_in_smaller_pieces_where_a_bmc_refuses_large_ones() -> None:
@@ -115,7 +123,7 @@ def test_an_inventory_comes_in_smaller_pieces_where_a_bmc_refuses_large_ones() -
                 return Reply(0xC8) if size > 32 else Reply(0, bytes([size]) + inventory[at : at + size])
             return super().ask(netfn, command, data)
 
-    info = decode(Topic.INFO, Small())
+    info = read(Topic.INFO, Small())
 
     assert isinstance(info, BmcInfo)
     assert (info.manufacturer, info.serial) == ("Umbrella", "N-0042")
@@ -123,7 +131,7 @@ def test_an_inventory_comes_in_smaller_pieces_where_a_bmc_refuses_large_ones() -
 
 def test_a_log_that_is_refused_is_no_empty_log() -> None:
     with pytest.raises(IpmiException, match="privilege"):
-        decode(Topic.SEL, Canned({**BASE, (0x0A, 0x43): Reply(0xD4)}))
+        read(Topic.SEL, Canned({**BASE, (0x0A, 0x43): Reply(0xD4)}))
 
 
 def test_only_what_reads_can_be_asked() -> None:
@@ -149,7 +157,7 @@ def test_nonsense_ends_as_an_error_and_not_as_a_guess_without_end(topic: Topic, 
 
     babbler = Babbler()
     try:
-        data = decode(topic, babbler)
+        data = read(topic, babbler)
     except Exception:
         data = None
 

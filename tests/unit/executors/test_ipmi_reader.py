@@ -13,6 +13,7 @@ import pytest
 
 from kraken.executors.ipmi.asker import Asker, Submits
 from kraken.executors.ipmi.reader import Visit
+from kraken.executors.ipmi.records import KeptRecords
 from kraken.executors.ipmi.verbs import KEEP_ALIVE
 from kraken.executors.ipmi.words import Login, Order, Reply
 from kraken.executors.place import Answer, Place, Reach
@@ -62,7 +63,7 @@ async def read(
     fleet: Fleet, threads: ThreadPoolExecutor, topic: Topic = Topic.SEL, held: bool = False
 ) -> Reading:
     readings: list[Reading] = []
-    visit = Visit(Asker(fleet, "n1", PLACE, LAB, time.monotonic() + 60.0), held)
+    visit = Visit(Asker(fleet, "n1", PLACE, LAB, time.monotonic() + 60.0), KeptRecords().of(PLACE), held)
     await visit.read(topic, threads, readings.extend)
     [reading] = readings
     return reading
@@ -134,9 +135,8 @@ async def test_a_reading_that_is_given_up_frees_its_thread_and_reports_nothing(
 async def test_whose_time_is_over_before_its_turn_is_told_so(threads: ThreadPoolExecutor) -> None:
     fleet = Fleet(lambda netfn, command: Reply(0, bytes(15)))
     readings: list[Reading] = []
-    await Visit(Asker(fleet, "n1", PLACE, LAB, time.monotonic()), False).read(
-        Topic.SEL, threads, readings.extend
-    )
+    asker = Asker(fleet, "n1", PLACE, LAB, time.monotonic())
+    await Visit(asker, KeptRecords().of(PLACE), False).read(Topic.SEL, threads, readings.extend)
 
     assert [reading.outcome for reading in readings] == [Outcome.TIMEOUT]
     assert fleet.orders == []
