@@ -50,7 +50,7 @@ async def bmc(
     all: bool = False,
     timeout_s: Annotated[float, Parameter(query="timeout", description="seconds for all of it")] = TIMEOUT_S,
 ) -> Stream:
-    """Ask BMCs; a last line says how many nodes were told of."""
+    """Ask BMCs; the first line says how many nodes are meant, the last how many were told of."""
     if topic not in _TOPICS:
         hint = nearest(topic, _TOPICS)
         raise DocumentError(f"BMCs are not asked for {topic!r}", key="topic", hint=hint)
@@ -69,6 +69,7 @@ async def _lines(
     operations: Operations, topic: Topic, names: list[str], timeout_s: float
 ) -> AsyncIterator[bytes]:
     told = failed = 0
+    yield msgspec.json.encode({"asked": len(names)}) + b"\n"
     async for readings in read_bmcs(operations.daemon, topic, names, timeout_s, STILL_HERE_S):
         yield b"".join(_line(operations, reading) for reading in readings) or b"\n"
         told += len(readings)

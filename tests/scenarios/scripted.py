@@ -13,6 +13,7 @@ A script is a list of rules, tried in order; the first that fits answers:
       text: "..."                    sent as it stands instead, as `type`
       events: [[dsc, {...}], ...]    sent as server-sent events; the stream then stays open
       cut: 10                        only so many bytes of the answer are sent, then the end
+      stays: true                    more of the answer would follow, and never does
       hang: true                     accepted and never answered
 """
 
@@ -138,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(script, rule["events"])
         else:
             self._reply({**rule, "answer": script.timed(rule.get("answer"))})
+            if rule.get("stays"):
+                script.ended.wait()
 
     do_GET = do_POST = do_PATCH = do_DELETE = _handle
 
@@ -147,9 +150,11 @@ class _Handler(BaseHTTPRequestHandler):
         content = (rule["text"] if "text" in rule else json.dumps(rule.get("answer") or {})).encode()
         self.send_response(status)
         self.send_header("Content-Type", rule.get("type", kind))
-        self.send_header("Content-Length", str(len(content)))
+        if not rule.get("stays"):
+            self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content[: rule["cut"]] if "cut" in rule else content)
+        self.wfile.flush()
 
     def _stream(self, script: Scripted, events: list[Any]) -> None:
         """Events, each after its pause; then silence until the script ends. "END" ends the stream."""

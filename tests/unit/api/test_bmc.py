@@ -59,8 +59,8 @@ async def test_each_node_is_told_of_by_the_reader_of_its_protocol(caller: Caller
     await declared(caller, "n1", "n2")
     told = await lines(caller, "/v1/bmc/info?nodeset=n[1-2],odd,none&timeout=7")
 
-    by_node = {line["node"]: line for line in told[:-1]}
-    assert told[-1] == {"count": 4, "failed": 2}
+    by_node = {line["node"]: line for line in told[1:-1]}
+    assert (told[0], told[-1]) == ({"asked": 4}, {"count": 4, "failed": 2})
     assert reader.asked == [(Topic.INFO, ["n1", "n2"], 7.0)]
     assert by_node["n2"]["data"]["product"] == "X"
     assert {key: by_node["n1"][key] for key in ("address", "protocol", "credential", "reach")} == {
@@ -79,7 +79,7 @@ async def test_whom_a_broken_reader_forgets_is_told_of_all_the_same(caller: Call
     await declared(caller, "n1", "mute")
     told = await lines(caller, "/v1/bmc/sel?nodeset=n1,mute")
 
-    outcomes = {line["node"]: (line["outcome"], line["message"]) for line in told[:-1]}
+    outcomes = {line["node"]: (line["outcome"], line["message"]) for line in told[1:-1]}
     assert outcomes["n1"] == ("OK", "")
     assert outcomes["mute"] == ("FAILED", "a fault in what reads from its BMC; the daemon's log has it")
 

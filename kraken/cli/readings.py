@@ -1,0 +1,229 @@
+"""What BMCs tell: gathered as it comes, shown once for all nodes that tell the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kraken.cli.errors import CommandError, Exit, printable
+from kraken.cli.nodes import fold
+from kraken.cli.output import Output, clock, count
+from kraken.cli.table import Cell, Column
+from kraken.cli.ticker import Ticker
+
+SENSORS = (
+    Column("SENSOR"),
+    Column("KIND"),
+    Column("VALUE", right=True),
+    Column("UNIT"),
+    Column("HEALTH"),
+    Column("STATES", wraps=True),
+)
+SEL = (Column("ID"), Column("AT"), Column("SEVERITY"), Column("SENSOR"), Column("MESSAGE", wraps=True))
+
+_STYLES = {"OK": "good", "WARNING": "held", "CRITICAL": "bad"}
+_NOT_TOLD = "-"
+
+Row = Mapping[str, Any]
+Shows = Callable[[Output, Sequence[Row]], None]
+"""Shows what several nodes told alike."""
+
+
+class Told:
+    """What came of asking BMCs, a line of the answer at a time.
+
+    Args:
+        what: the command, for messages.
+        form: `ndjson` shows each node as it comes; the others wait for the last.
+
+    Attributes:
+        interrupted: nobody waits any more.
+    """
+
+    def __init__(self, what: str, output: Output, form: str) -> None:
+        self._what = what
+        self._output = output
+        self._form = form
+        self._ticker = Ticker(shown=form == "table")
+        self._rows: list[Row] = []
+        self._failed = 0
+        self._asked: int | None = None
+        self._is_whole = False
+        self.interrupted = False
+
+    def take(self, line: Row) -> None:
+        """Take the next line: how many are asked, a node, or the end."""
+        if "asked" in line:
+            self._asked = int(line["asked"])
+        elif "node" not in line:
+            self._is_whole = True
+            return
+        else:
+            self._rows.append(line)
+            self._failed += line["outcome"] != "OK"
+            if self._form == "ndjson":
+                self._output.line(json.dumps(line, ensure_ascii=False))
+                self._output.flush()
+        self._ticker.show(self._how_far())
+
+    def clear(self) -> None:
+        """Nothing stands on the terminal that is not an answer."""
+        self._ticker.clear()
+
+    def show(self, shows: Shows) -> None:
+        """Show all that came, unless it was shown when it came."""
+        self._rows.sort(key=lambda row: (row["outcome"] != "OK", row["node"]))
+        if self._form != "ndjson":
+            self._output.show(self._form, {"nodes": self._rows}, table=lambda: self._show(shows))
+        self._output.flush()
+
+    def check(self) -> None:
+        """Raises CommandError unless every node told."""
+        came = count(len(self._rows), "node")
+        if self.interrupted:
+            of = "" if self._asked is None else f" of {self._asked:,}"
+            raise CommandError(
+                f"bmc {self._what}: interrupted after {len(self._rows):,}{of} nodes", code=Exit.INTERRUPTED
+            )
+        if not self._is_whole:
+            raise CommandError(
+                f"bmc {self._what}: the answer was cut off after {came}",
+                code=Exit.PARTIAL if self._rows else Exit.ERROR,
+                hint="the daemon ended, or its log says why; ask again",
+            )
+        bad = [row["node"] for row in self._rows if row["outcome"] != "OK"]
+        if bad:
+            raise CommandError(
+                f"bmc {self._what}: {len(bad):,} of {came} did not tell: {fold(bad)}",
+                code=Exit.ERROR if len(bad) == len(self._rows) else Exit.PARTIAL,
+            )
+
+    def _how_far(self) -> str:
+        of = "" if self._asked is None else f" of {self._asked:,}"
+        failed = f", {self._failed:,} did not tell" if self._failed else ""
+        return f"{len(self._rows):,}{of} nodes told of{failed}; Ctrl-C shows what has come"
+
+    def _show(self, shows: Shows) -> None:
+        """What was told, once for all nodes that tell the same; then who did not tell, and why."""
+        alike: dict[str, list[Row]] = {}
+        for row in self._rows:
+            if row["outcome"] == "OK":
+                alike.setdefault(json.dumps(_compared(row)), []).append(row)
+        for number, same in enumerate(alike.values()):
+            if number:
+                self._output.line()
+            self._output.line(fold([row["node"] for row in same]))
+            shows(self._output, same)
+        if alike and self._failed:
+            self._output.line()
+        _show_failed(self._output, [row for row in self._rows if row["outcome"] != "OK"])
+
+
+def show_info(output: Output, rows: Sequence[Row]) -> None:
+    """Who BMCs are that say the same of themselves."""
+    row, data = rows[0], rows[0]["data"]
+    alone = len(rows) == 1
+    each = "each its own; -o json has them"
+    light = _NOT_TOLD if data["light"] is None else "on" if data["light"] else "off"
+    pairs = [
+        ("reach", row["reach"]),
+        ("address", row["address"] if alone else each),
+        ("protocol", row["protocol"]),
+        ("credential", row["credential"]),
+        ("manufacturer", data["manufacturer"]),
+        ("product", data["product"]),
+        ("serial", data["serial"] if alone or not any(r["data"]["serial"] for r in rows) else each),
+        ("guid", data["guid"] if alone or not any(r["data"]["guid"] for r in rows) else each),
+        *((f"firmware {one['name']}", one["version"]) for one in data["firmware"]),
+        ("power", data["power"]),
+        ("light", light),
+        ("boot device", data["boot_device"]),
+    ]
+    for part in data["parts"]:
+        words = [part["manufacturer"], part["product"], part["part_number"]]
+        words += [f"serial {part['serial']}"] if alone and part["serial"] else []
+        pairs.append((f"fru {part['name'].lower()}", ", ".join(word for word in words if word)))
+    width = max(14, *(len(printable(name)) for name, _ in pairs))
+    for name, value in pairs:
+        output.line(f"  {printable(name):<{width}} {printable(value or _NOT_TOLD)}")
+
+
+def show_sensors(output: Output, rows: Sequence[Row]) -> None:
+    """Sensors that are alike on all these nodes but for their values."""
+    if not rows[0]["data"]:
+        output.line("  it has no sensors")
+        return
+    table: list[list[str | Cell]] = []
+    for alike in zip(*(row["data"] for row in rows), strict=True):
+        one = alike[0]
+        health = Cell(one["health"], _STYLES.get(one["health"], ""))
+        states = printable(", ".join(one["states"]))
+        values = _values([sensor["value"] for sensor in alike])
+        table.append(
+            [printable(one["name"]), printable(one["kind"]), values, printable(one["unit"]), health, states]
+        )
+    output.table(SENSORS, table)
+
+
+def show_bad_sensors(output: Output, rows: Sequence[Row]) -> None:
+    """The same of those that are not as they should be."""
+    if rows[0]["data"]:
+        show_sensors(output, rows)
+    else:
+        output.line("  no sensor says WARNING or CRITICAL")
+
+
+def _values(values: Sequence[float | None]) -> str:
+    """One value, or the lowest and the highest."""
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+        return _NOT_TOLD
+    lowest, highest = f"{min(numbers):g}", f"{max(numbers):g}"
+    return lowest if lowest == highest else f"{lowest}..{highest}"
+
+
+def show_sel(output: Output, rows: Sequence[Row]) -> None:
+    """The entries of logs that are the same."""
+    data = rows[0]["data"]
+    if not data:
+        output.line("  its log is empty")
+        return
+    output.table(
+        SEL,
+        [
+            [
+                printable(one["id"]),
+                clock(one["at"]),
+                Cell(one["severity"], _STYLES.get(one["severity"], "")),
+                printable(one["sensor"]),
+                printable(one["message"]),
+            ]
+            for one in data
+        ],
+    )
+
+
+def _show_failed(output: Output, rows: Sequence[Row]) -> None:
+    """Who did not tell, once for each reason."""
+    failed: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        said = row["message"].replace(row["address"], "ADDRESS") if row["address"] else row["message"]
+        reached = row["outcome"] if row["reach"] == "OK" else row["reach"]
+        failed.setdefault((reached or "NOT_ASKED", said), []).append(row["node"])
+    addresses = {row["node"]: row["address"] for row in rows}
+    for (reach, said), names in sorted(failed.items()):
+        if len(names) == 1:
+            said = said.replace("ADDRESS", addresses[names[0]])
+        output.line(output.paint(f"{reach:<11} ", "bad") + f"{fold(names)}  {printable(said)}")
+
+
+def _compared(row: Row) -> Any:
+    """What makes nodes alike: all that was told but what is every machine's own, and values measured."""
+    data = row["data"]
+    if isinstance(data, list):
+        return [
+            {**entry, "value": entry["value"] is not None} if "value" in entry else entry for entry in data
+        ]
+    parts = [{**part, "serial": ""} for part in data["parts"]]
+    return [row["protocol"], row["credential"], {**data, "serial": "", "guid": "", "parts": parts}]
