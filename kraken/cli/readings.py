@@ -131,6 +131,7 @@ def show_info(output: Output, rows: Sequence[Row]) -> None:
         ("address", row["address"] if alone else each),
         ("protocol", row["protocol"]),
         ("credential", row["credential"]),
+        *_session(data),
         ("manufacturer", data["manufacturer"]),
         ("product", data["product"]),
         ("serial", data["serial"] if alone or not any(r["data"]["serial"] for r in rows) else each),
@@ -147,6 +148,12 @@ def show_info(output: Output, rows: Sequence[Row]) -> None:
     width = max(14, *(len(printable(name)) for name, _ in pairs))
     for name, value in pairs:
         output.line(f"  {printable(name):<{width}} {printable(value or _NOT_TOLD)}")
+
+
+def _session(data: Row) -> list[tuple[str, str]]:
+    """How safely it was spoken to, and with what rights; of Redfish the protocol says it."""
+    suite = data["cipher_suite"]
+    return [] if suite is None else [("session", f"cipher suite {suite}, {data['privilege']}")]
 
 
 def show_sensors(output: Output, rows: Sequence[Row]) -> None:

@@ -62,6 +62,8 @@ class BmcInfo:
         guid: of the system, in the notation of RFC 4122; its digits as they came where it is none.
         power: POWER_ON or POWER_OFF, as the variable `phys_state` has it.
         light: the identify light is on.
+        cipher_suite: of IPMI, that of the session; None over Redfish.
+        privilege: of IPMI, what the session was granted, in the words of `bmc.privilege`.
         boot_device: in the words of Kraken modules (`pxe`), "default" where nothing is asked for.
     """
 
@@ -74,6 +76,8 @@ class BmcInfo:
     power: str | None = None
     light: bool | None = None
     boot_device: str | None = None
+    cipher_suite: int | None = None
+    privilege: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ async def test_the_inventory_and_the_guid_are_what_ipmitool_prints(
     assert data.guid == guid.partition(":")[2].strip()
     assert (data.manufacturer, data.product) == (theirs["Product Manufacturer"], theirs["Product Name"])
     assert data.serial == theirs["Product Serial"]
+    assert (data.cipher_suite, data.privilege) == (3, "administrator")
     parts = {part.name: part for part in data.parts}
     assert parts["Product"].part_number == theirs["Product Part Number"]
     board = parts["Board"]

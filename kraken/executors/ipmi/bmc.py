@@ -220,7 +220,7 @@ class Bmc:
     def _start(self, fresh: bool) -> None:
         assert self._order is not None
         assert self._session is not None
-        self._order.served_with = self._session.login
+        self._order.served_with = self._session.terms
         now = self._clock.time()
         quiet = now - (self._session.heard_at or 0.0) > self._limits.quiet_s
         probe = (PROBE,) if quiet and self._order.verb.is_mutation and not fresh else ()

@@ -22,7 +22,7 @@ from kraken.executors.ipmi.reader import Visit, reading_threads
 from kraken.executors.ipmi.records import KeptRecords
 from kraken.executors.ipmi.users import Renewal
 from kraken.executors.ipmi.verbs import Verb, verb_of
-from kraken.executors.ipmi.words import IpmiLimits, Login, Order
+from kraken.executors.ipmi.words import PRIVILEGES, IpmiLimits, Login, Order
 from kraken.executors.place import Answer, Place, Resolver, find_places, numeric_place
 from kraken.executors.reading import Reading, ReportReadings, Topic
 from kraken.model.bmc import ADDRESS, bmc_address_problem, bmc_port
@@ -32,7 +32,7 @@ from kraken.model.update import Value
 CREDENTIAL = "bmc.credential"
 PRIVILEGE = "bmc.privilege"
 
-_PRIVILEGES = {"user": 2, "operator": 3, "administrator": 4, "admin": 4}
+_PRIVILEGES = {**{word: level for level, word in PRIVILEGES.items()}, "admin": 4}
 _MAX_USER_BYTES = 16  # IPMI 2.0, section 13.24
 _MAX_PASSWORD_BYTES = 20
 _MAX_KG_BYTES = 20

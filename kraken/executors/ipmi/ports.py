@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kraken.executors.ipmi.handshake import Handshake
-from kraken.executors.ipmi.words import Login, Reply
+from kraken.executors.ipmi.words import Login, Reply, Terms
 from kraken.executors.place import LoginRefused, Place
 
 
@@ -19,6 +19,8 @@ class Session(Protocol):
     error: str
     strange_port: int
 
+    @property
+    def terms(self) -> Terms | None: ...
     def send(
         self, netfn: int, command: int, data: Sequence[int], on_reply: Callable[[Reply], None]
     ) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from pyghmi.exceptions import IpmiException
@@ -12,8 +13,9 @@ from pyghmi.exceptions import IpmiException
 from kraken.executors.ipmi.asker import Asker, SilentError, reply_of
 from kraken.executors.ipmi.decoders import decode
 from kraken.executors.ipmi.records import Shelf
+from kraken.executors.ipmi.words import PRIVILEGES, Terms
 from kraken.executors.place import Reach
-from kraken.executors.reading import Reading, ReportReadings, Topic
+from kraken.executors.reading import BmcInfo, Reading, ReportReadings, Topic
 from kraken.model.run import Outcome
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Visit:
             else:
                 loop = asyncio.get_running_loop()
                 reading = await loop.run_in_executor(threads, self._decode, topic)
+                reading = _with_terms(reading, order.served_with)
         finally:
             self._asker.stop()
             if self._gives_back:
@@ -78,3 +81,11 @@ class Visit:
             )
             return Reading(asker.node, topic, Reach.REFUSED, Outcome.FAILED, text)
         return Reading(asker.node, topic, Reach.OK, Outcome.OK, data=data)
+
+
+def _with_terms(reading: Reading, terms: Terms | None) -> Reading:
+    """The same, with what is known of the session it came over."""
+    if terms is None or not isinstance(reading.data, BmcInfo):
+        return reading
+    privilege = PRIVILEGES.get(terms.privilege, str(terms.privilege))
+    return replace(reading, data=replace(reading.data, cipher_suite=terms.cipher_suite, privilege=privilege))

@@ -133,7 +133,7 @@ class Renewal:
         )
 
     def _took_previous(self, order: Order) -> bool:
-        return order.served_with is not None and order.served_with == self._login.previous
+        return order.served_with is not None and order.served_with.login == self._login.previous
 
     def _failed(self, message: str) -> Rotated:
         return Rotated(self._node, Stand.FAILED, message)

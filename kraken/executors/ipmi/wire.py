@@ -20,7 +20,7 @@ from kraken.executors.clock import Clock, Timer
 from kraken.executors.ipmi.handshake import Handshake
 from kraken.executors.ipmi.session import RmcpSession
 from kraken.executors.ipmi.suites import Suites
-from kraken.executors.ipmi.words import Login, Reply
+from kraken.executors.ipmi.words import Login, Reply, Terms
 from kraken.executors.pace import Pace
 from kraken.executors.place import LoginRefused, Place
 
@@ -170,12 +170,13 @@ class Link:
         self._request: tuple[int, int, Sequence[int]] | None = None
 
     @property
-    def cipher_suite(self) -> int | None:
-        """The cipher suite of the session (IPMI 2.0, table 22-20); None while none stands."""
+    def terms(self) -> Terms | None:
+        """On what the session stands; None while none does."""
         session = self._session
         if session is None or not session.logged:
             return None
-        return _SUITE_256 if session.attemptedhash == 256 else _SUITE_SHA1
+        suite = _SUITE_256 if session.attemptedhash == 256 else _SUITE_SHA1
+        return Terms(self.login, suite, session.privlevel)
 
     def begin(self) -> None:
         """Send the first packet of the login."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from kraken.executors.ipmi.verbs import Verb
 from kraken.executors.place import Answer, Place
+
+PRIVILEGES: Final = {2: "user", 3: "operator", 4: "administrator"}
+"""Privilege levels (IPMI 2.0, table 22-28) in the words of `bmc.privilege`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,21 @@ class Login:
     kg: bytes | None = field(default=None, repr=False)
     privilege: int | None = None
     previous: Login | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what a session stands.
+
+    Attributes:
+        login: the one that was let in: of an order, or the previous one behind it.
+        cipher_suite: 17 or 3 (IPMI 2.0, table 22-20).
+        privilege: the level that was granted (table 22-28).
+    """
+
+    login: Login
+    cipher_suite: int
+    privilege: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +99,7 @@ class Order:
         begun: a step that changes the node has left.
         gives_back: the session ends with it, unless more is asked for: somebody may need the slot.
         reply: of the last step, as it came; None until then.
-        served_with: the login of the session that served it: `login`, or the previous one behind it.
+        served_with: the terms of the session that serves it; None until then.
     """
 
     __slots__ = (
@@ -114,7 +133,7 @@ class Order:
         self.begun = False
         self.gives_back = gives_back
         self.reply: Reply | None = None
-        self.served_with: Login | None = None
+        self.served_with: Terms | None = None
         self._on_answer = on_answer
 
     def answer(self, answer: Answer) -> None:

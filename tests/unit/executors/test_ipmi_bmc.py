@@ -16,7 +16,7 @@ from kraken.executors.ipmi.bmc import Bmc
 from kraken.executors.ipmi.gate import Gate
 from kraken.executors.ipmi.handshake import Handshake
 from kraken.executors.ipmi.verbs import STATUS, Verb, verb_of
-from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
+from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply, Terms
 from kraken.executors.pace import Lane, Pace
 from kraken.executors.place import Answer, LoginRefused, Place, Reach
 from kraken.model.run import Outcome
@@ -102,6 +102,7 @@ class PlayedBmc:
 class PlayedSession:
     def __init__(self, bmc: PlayedBmc, login: Login) -> None:
         self.login = login
+        self.terms = Terms(login, 17, 4)
         self.heard_at: float | None = None
         self.handshake = Handshake()
         for _ in range(3):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kraken.executors.ipmi.wheel import Wheel
 from kraken.executors.ipmi.wire import Link, Wire
-from kraken.executors.ipmi.words import IpmiLimits, Login, Reply
+from kraken.executors.ipmi.words import IpmiLimits, Login, Reply, Terms
 from kraken.executors.pace import Pace
 from kraken.executors.place import LoginRefused, Place, Reach, numeric_place
 from kraken.testing.ipmi import BENT_PACKETS, FakeBmc, Way
@@ -102,12 +102,12 @@ def test_suite_17_is_used_where_it_is_offered_and_else_3(
         login = Login("lab", b"admin", b"secret", kg=None if kg is None else kg.encode())
         link, refused = await one.log_in(bmc, login)
 
-        assert (refused, link.cipher_suite, bmc.desk.logins) == (None, used, [used])
+        assert (refused, link.terms, bmc.desk.logins) == (None, Terms(login, used, 4), [used])
         assert (await one.status(link)).data == ON
 
         link.close()
 
-        assert link.cipher_suite is None
+        assert link.terms is None
 
     talk(what)
 
@@ -131,7 +131,9 @@ def test_a_refused_suite_17_is_not_offered_again_until_a_login_with_3_fails() ->
 
         last, refused = await one.log_in(bmc)
 
-        assert (refused, last.cipher_suite) == (None, 17)
+        assert refused is None
+        assert last.terms is not None
+        assert last.terms.cipher_suite == 17
 
     talk(what)
 
