@@ -12,6 +12,7 @@ Expected outcomes (no path, a timed-out run, a silent BMC) are values, never exc
     ├── ConfigError          the daemon's configuration is wrong: key                (ValueError)
     ├── CredentialError      a credential is missing, unreadable or exposed
     ├── StoreError           the state file is corrupt, newer, locked, or the disk is full
+    ├── LetterError          a message between collectors that is none           (ValueError)
     ├── ExecutorError        a hand of ours is missing or broken (no ansible-playbook, no event loop)
     └── DaemonAwayError      nobody answers at the daemon's socket or address
 """
@@ -119,6 +120,10 @@ class CredentialError(KrakenError):
 
 class StoreError(KrakenError):
     """The state cannot be read or written; nothing that was acknowledged is lost."""
+
+
+class LetterError(KrakenError, ValueError):
+    """A message between collectors cannot be read; it is counted and dropped."""
 
 
 class ExecutorError(KrakenError):

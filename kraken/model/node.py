@@ -11,6 +11,7 @@ from kraken.model.nodeset import fold
 from kraken.model.update import GROUPS, PRESENCE, Side, Stamp, StateUpdate, Value, newer
 
 _Place = tuple[Side, str]  # side and variable
+_DECLARED = (Side.CFG, Side.ATTRIBUTE)  # written by the root; what is not is seen again
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -31,13 +32,22 @@ class Record(msgspec.Struct, frozen=True):
 class Node:
     """One declared machine. Owned by its NodeTable; nobody else changes it."""
 
-    __slots__ = ("attributes", "cfg", "dsc", "name")
+    __slots__ = ("attributes", "cfg", "dsc", "name", "summary")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.attributes: dict[str, Record] = {}
         self.cfg: dict[str, Record] = {}
         self.dsc: dict[str, Record] = {}
+        self.summary: dict[str, Record] = {}
+
+    def side(self, side: Side) -> dict[str, Record]:
+        """The document of this side."""
+        if side is Side.DSC:
+            return self.dsc
+        if side is Side.SUMMARY:
+            return self.summary
+        return self.cfg if side is Side.CFG else self.attributes
 
     def attribute(self, name: str) -> Value:
         """The attribute's value; None when it is not declared."""
@@ -118,11 +128,11 @@ class NodeTable(Mapping[str, Node]):
         found = [
             _as_update(name, side, variable, record)
             for side in (Side.ATTRIBUTE, Side.CFG)
-            for variable, record in _side(node, side).items()
+            for variable, record in node.side(side).items()
             if record.stamp > stamp
         ]
         withdrawn = self._withdrawn.get(name, {}).values()
-        return found + [u for u in withdrawn if u.side is not Side.DSC and u.stamp > stamp]
+        return found + [u for u in withdrawn if u.side in _DECLARED and u.stamp > stamp]
 
     def merge(self, updates: Iterable[StateUpdate]) -> list[StateUpdate]:
         """Take in records; give back those that stand, in order.
@@ -143,11 +153,47 @@ class NodeTable(Mapping[str, Node]):
                 standing.append(update)
         return standing
 
+    def replace(self, name: str, updates: Iterable[StateUpdate]) -> list[StateUpdate]:
+        """What is declared of this node becomes exactly this, whatever stood before: the word of a
+        parent, who alone says it. A node that was not declared is so now; its presence may be left out.
+
+        Returns:
+            What became another, in order; withdrawals of what is no more come last.
+        """
+        node = self._nodes.get(name)
+        if node is None:
+            node = self._nodes[name] = Node(name)
+        changed: list[StateUpdate] = []
+        told: set[_Place] = set()
+        for update in updates:
+            told.add((update.side, update.variable))
+            records = node.side(update.side)
+            old = records.get(update.variable)
+            same = old is not None and old.value == update.value
+            since = old.since if same and old is not None else update.seen_at
+            records[update.variable] = Record(
+                update.value, update.stamp, update.seen_at, update.source, since
+            )
+            if not same:
+                changed.append(update)
+        for side in _DECLARED:
+            records = node.side(side)
+            for variable in [v for v in records if (side, v) not in told]:
+                gone = _as_update(name, side, variable, records.pop(variable))
+                changed.append(msgspec.structs.replace(gone, value=None))
+        return changed
+
+    def remove(self, name: str) -> bool:
+        """The node is none of ours any more: nothing of it is kept, not even that it is gone."""
+        for kept in (self._withdrawn, self._buried, self._orphans):
+            kept.pop(name, None)
+        return self._nodes.pop(name, None) is not None
+
     def records(self) -> Iterator[StateUpdate]:
         """Every record that stands, withdrawals included: what another copy of the table needs."""
         for node in self._nodes.values():
             for side in Side:
-                for variable, record in _side(node, side).items():
+                for variable, record in node.side(side).items():
                     yield _as_update(node.name, side, variable, record)
         # After the declarations, so that a node that is back keeps its Dsc in the other copy.
         yield from self._buried.values()
@@ -157,7 +203,7 @@ class NodeTable(Mapping[str, Node]):
 
     def _merge_one(self, update: StateUpdate) -> bool:
         node = self._nodes.get(update.node)
-        if update.side is not Side.DSC and self._is_buried(update):
+        if update.side in _DECLARED and self._is_buried(update):
             return False
         return self._set(node, update) if node is not None else self._keep_orphan(update)
 
@@ -197,13 +243,13 @@ class NodeTable(Mapping[str, Node]):
         node = self._nodes.get(update.node)
         if node is not None:
             for side in (Side.ATTRIBUTE, Side.CFG):
-                records = _side(node, side)
+                records = node.side(side)
                 for variable in [v for v, r in records.items() if v != PRESENCE and r.stamp < update.stamp]:
                     del records[variable]
                     gone.append(msgspec.structs.replace(update, side=side, variable=variable))
         for waiting in (self._withdrawn, self._orphans):
             updates = waiting.get(update.node, {})
-            for place in [p for p, u in updates.items() if p[0] is not Side.DSC and u.stamp < update.stamp]:
+            for place in [p for p, u in updates.items() if p[0] in _DECLARED and u.stamp < update.stamp]:
                 del updates[place]
             if not updates:
                 waiting.pop(update.node, None)
@@ -215,16 +261,16 @@ class NodeTable(Mapping[str, Node]):
         late = {
             (side, variable): _as_update(node.name, side, variable, record)
             for side in (Side.CFG, Side.ATTRIBUTE)
-            for variable, record in _side(node, side).items()
+            for variable, record in node.side(side).items()
             if variable != PRESENCE
         }
-        late.update((p, u) for p, u in self._withdrawn.pop(node.name, {}).items() if p[0] is not Side.DSC)
+        late.update((p, u) for p, u in self._withdrawn.pop(node.name, {}).items() if p[0] in _DECLARED)
         if late:
             self._orphans[node.name] = late
 
     def _keep_orphan(self, update: StateUpdate) -> bool:
         """A record of a node not (or no longer) declared waits; Dsc does not: it is seen again."""
-        if update.side is not Side.DSC:
+        if update.side in _DECLARED:
             late = self._orphans.setdefault(update.node, {})
             place = (update.side, update.variable)
             standing = late.get(place)
@@ -232,7 +278,7 @@ class NodeTable(Mapping[str, Node]):
         return False
 
     def _set(self, node: Node, update: StateUpdate) -> bool:
-        records = _side(node, update.side)
+        records = node.side(update.side)
         old = records.get(update.variable)
         if old is not None:
             # The stamp decides almost always; the full order only between equal stamps.
@@ -256,12 +302,6 @@ class NodeTable(Mapping[str, Node]):
         since = old.since if same and old is not None else update.seen_at
         records[update.variable] = Record(update.value, update.stamp, update.seen_at, update.source, since)
         return True
-
-
-def _side(node: Node, side: Side) -> dict[str, Record]:
-    if side is Side.DSC:
-        return node.dsc
-    return node.cfg if side is Side.CFG else node.attributes
 
 
 def _as_update(node: str, side: Side, variable: str, record: Record) -> StateUpdate:

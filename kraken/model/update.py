@@ -23,15 +23,16 @@ strings; None withdraws the record (nobody cares about it any more)."""
 
 
 class Side(StrEnum):
-    """Which of a node's three documents a record belongs to.
+    """Which of a node's documents a record belongs to.
 
     The root writes CFG and ATTRIBUTE (both are declared; see ADR 2), the collector that owns the
-    node writes DSC.
+    node writes DSC and SUMMARY: how the node fares with it, for those above.
     """
 
     CFG = "cfg"
     ATTRIBUTE = "attribute"
     DSC = "dsc"
+    SUMMARY = "summary"
 
 
 class Stamp(NamedTuple):
