@@ -1,0 +1,146 @@
+"""What a member of the tree asks its daemon to do, and what it remembers: values, all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kraken.model.hold import Hold
+from kraken.model.update import Stamp, StateUpdate
+from kraken.sync.lease import Lease
+from kraken.sync.letters import Call, Letter, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a member of the tree remembers beside its table.
+
+    Attributes:
+        placed: node -> who has it, under which number, since which, whether shared, and whether it may
+            think that it is alone.
+        leaving: node -> from whom it was taken, that number, and whether that one may think so.
+        told: node -> our own lease.
+        via: "@name" -> the child through which a collector is reached.
+        strange: children who had nodes of us in a life that was forgotten; see `Placement`.
+    """
+
+    placed: Mapping[str, tuple[str, int, int, bool, bool]]
+    leaving: Mapping[str, tuple[str, int, bool]]
+    told: Mapping[str, Lease]
+    via: Mapping[str, str]
+    strange: Iterable[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Carry this letter to this neighbour; it may be lost."""
+
+    neighbour: str
+    letter: Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """The parent says what is declared of this node (or, EVERY_NODE, holds of all): exactly this."""
+
+    node: str
+    updates: Sequence[StateUpdate]
+    holds: Sequence[Hold]
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """These nodes are none of ours any more."""
+
+    nodes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Dsc and summaries a neighbour has the right to tell: to be merged.
+
+    Attributes:
+        back: they are our own former words, or those of who had the nodes before us.
+    """
+
+    neighbour: str
+    updates: Sequence[StateUpdate]
+    back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Seen again: node -> variable -> when, by our clock, at the earliest, and the stamp of what was seen."""
+
+    neighbour: str
+    seen: Mapping[str, Mapping[str, tuple[float, Stamp]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgrow:
+    """Stamps of Dsc must be above this incarnation from now on, in every later life too."""
+
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """Who runs mutations on these nodes has changed: we do from now on, or do not."""
+
+    gained: Sequence[str]
+    lost: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """A neighbour came to be heard, or is heard no more."""
+
+    neighbour: str
+    is_up: bool
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A neighbour said what it has no right to say, and was not believed."""
+
+    neighbour: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The longer lease that was asked for under this number stands for these nodes."""
+
+    number: int
+    nodes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """Somebody in the tree asks this collector."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer to a call of ours."""
+
+    reply: Reply
+
+
+Event = (
+    Send
+    | Adopt
+    | Forget
+    | Learn
+    | Again
+    | Outgrow
+    | Ours
+    | LinkChanged
+    | Refused
+    | Granted
+    | Called
+    | Answered
+)

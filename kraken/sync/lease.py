@@ -1,0 +1,282 @@
+"""Who may run mutations on a node: a lease from the parent, so that never two may.
+
+Both ends reckon on their own clock. The child counts its lease from what its own clock showed when the
+parent wrote, at the latest; the parent from when it wrote. So the child's ends first, whatever the two
+clocks show, as long as neither runs faster than the other by more than `SKEW`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+LEASE_S: Final = 40.0
+"""Four hellos: three may be lost in a row before a child that lives stops for want of a lease."""
+SKEW: Final = 0.001
+"""How much faster one clock may run than another: ten times what NTP calls broken (500 ppm is its
+bound, RFC 5905 section 11.2, twice for two clocks)."""
+
+
+class Lease(NamedTuple):
+    """What a parent told of a node's lease; see `letters.Doc`."""
+
+    epoch: int = 0
+    shared: bool = False
+    taken: int = 0
+    floor: int = 0
+
+
+class Tenure:
+    """The child's end: until when which nodes are ours. A root has no need of one.
+
+    Attributes:
+        ends_at: of the common lease, by our clock.
+    """
+
+    def __init__(self) -> None:
+        self.ends_at = float("-inf")
+        self._reserved: dict[str, float] = {}
+
+    def granted(self, written_at: float, lease_s: float) -> None:
+        """The parent wrote, when our clock had reached `written_at` at least: yours, for so long."""
+        self.ends_at = max(self.ends_at, written_at + lease_s * (1 - SKEW))
+
+    def reserved(self, keys: Iterable[str], until: float) -> None:
+        """These, longer: until then, by our clock."""
+        for key in keys:
+            self._reserved[key] = max(until, self._reserved.get(key, until))
+
+    def lasts(self, key: str, until: float) -> bool:
+        """Whether this node is ours for so long, whatever happens elsewhere."""
+        return until <= max(self.ends_at, self._reserved.get(key, self.ends_at))
+
+    def forget(self, key: str) -> None:
+        """It was taken from us, or given up."""
+        self._reserved.pop(key, None)
+
+    def tidy(self, now: float) -> None:
+        """Drop what is over."""
+        self._reserved = {key: until for key, until in self._reserved.items() if until > now}
+
+
+class Promises:
+    """The parent's end: until when what was promised to a child binds us.
+
+    Attributes:
+        until: of the common lease, by our clock.
+    """
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self._reserved: dict[str, float] = {}
+
+    def grant(self, now: float, lease_s: float) -> None:
+        """We write now: yours, for so long."""
+        self.until = max(self.until, now + lease_s)
+
+    def reserve(self, keys: Iterable[str], until: float) -> None:
+        """These stay the child's until then."""
+        for key in keys:
+            self._reserved[key] = max(until, self._reserved.get(key, until))
+
+    def binds(self, key: str) -> float:
+        """Until when the node may have the child's mutations running on it."""
+        return max(self.until, self._reserved.get(key, self.until))
+
+    def tidy(self, now: float) -> None:
+        """Drop what is over."""
+        self._reserved = {key: until for key, until in self._reserved.items() if until > now}
+
+
+class Placement:
+    """Which neighbour has each node, and how one comes to another: the old lease must be over first.
+
+    Args:
+        epoch: numbers of leases begin above it; never the same in two lives.
+        strange_until: until when what a former life of ours promised may still bind us.
+        strange: children who had nodes of us in a life that is forgotten. A node of which nobody knows who
+            had it is given away when each of them has said that it has nothing to do with it.
+
+    Attributes:
+        holder: node -> who has it: a child, or `OURS`.
+        epoch: node -> number of that lease. taken: of the one with which its holder came to have it.
+        shared: nodes of which that lease says that others could come to have them.
+        alone: nodes whose holder may not know that others could come to have them: it goes on for as
+            long as it likes, so nobody else gets them until it says that it let go.
+        changed: nodes of which something here became another, since the caller last emptied it.
+    """
+
+    OURS: Final = ""
+
+    def __init__(self, epoch: int, strange_until: float, strange: Iterable[str]) -> None:
+        self.holder: dict[str, str] = {}
+        self.epoch: dict[str, int] = {}
+        self.taken: dict[str, int] = {}
+        self.shared: set[str] = set()
+        self.alone: set[str] = set()
+        self.changed: set[str] = set()
+        self._number = epoch
+        self._strange_until = strange_until
+        self.strange = set(strange)
+        self._promises: dict[str, Promises] = {}
+        self._of: dict[str, dict[str, None]] = {}  # holder -> nodes
+        self._leaving: dict[str, tuple[str, int]] = {}  # node -> whom it was taken from, and that lease
+        self._let_go: dict[str, float] = {}  # node of those -> when the lease that it knew ends
+        self._known: set[str] = set()  # nodes of which this life, or its memory, knows who had them
+        self._cleared: dict[str, set[str]] = {}  # node -> children that said they have nothing to do with it
+
+    def restore(self, key: str, holder: str, epoch: int, taken: int, *, shared: bool, alone: bool) -> None:
+        """A former life had given it so."""
+        self._set(key, holder, epoch, shared=shared)
+        self.taken[key] = taken
+        if alone:
+            self.alone.add(key)
+
+    def restore_leaving(self, key: str, former: str, epoch: int, *, alone: bool) -> None:
+        """A former life had taken it from this holder, and did not come to know that it let go."""
+        self._leaving[key] = (former, epoch)
+        self._number = max(self._number, epoch)
+        if alone:
+            self.alone.add(key)
+
+    def of(self, holder: str) -> Mapping[str, None]:
+        """The nodes it has."""
+        return self._of.get(holder, {})
+
+    def promise_to(self, child: str) -> Promises:
+        """What binds us to this child."""
+        found = self._promises.get(child)
+        if found is None:
+            found = self._promises[child] = Promises(self._strange_until)
+        return found
+
+    def is_free(self, key: str, to: str, now: float) -> bool:
+        """Whether nobody but this holder may be running mutations on the node: it may be given to it."""
+        if key in self.holder:
+            return False
+        if key in self._leaving:
+            return self._leaving[key][0] == to or now >= self._bound(key)
+        return key in self._known or self.strange - {to} <= self._cleared.get(key, set())
+
+    def clear(self, child: str, key: str) -> None:
+        """The child says that it has nothing to do with a node of which nobody knows who had it."""
+        if key not in self._known:
+            self._cleared.setdefault(key, set()).add(child)
+
+    def unknown(self, child: str, keys: Iterable[str]) -> list[str]:
+        """Those of these nodes of which this child is to be asked whether it has them."""
+        if child not in self.strange:
+            return []
+        return [k for k in keys if k not in self._known and child not in self._cleared.get(k, ())]
+
+    def take(self, key: str, holder: str, *, shared: bool) -> None:
+        """Give a free node to this holder, under a new number."""
+        self._number += 1
+        self._set(key, holder, self._number, shared=shared)
+        if holder != self.OURS:
+            self.alone.add(key)
+
+    def share(self, key: str, *, shared: bool) -> bool:
+        """Others could (or could not) come to have it: a new lease, if that is new; whether it is."""
+        if (key in self.shared) == shared:
+            return False
+        self._number += 1
+        self.epoch[key] = self._number
+        (self.shared.add if shared else self.shared.discard)(key)
+        if not shared and self.holder[key] != self.OURS:
+            self.alone.add(key)
+        self.changed.add(key)
+        return True
+
+    def release(self, key: str, busy_until: float = float("-inf")) -> None:
+        """Take the node from whom has it, who may go on until its lease is over.
+
+        Args:
+            busy_until: when our own last mutation on it ends at the latest, if it is ours.
+        """
+        epoch = self.epoch.get(key, 0)
+        former = self._drop(key)
+        if former is None:
+            return
+        self._leaving[key] = (former, epoch)
+        self._let_go.pop(key, None)
+        if former == self.OURS:
+            self.alone.discard(key)
+            self._let_go[key] = busy_until
+
+    def let_go(self, child: str, key: str, epoch: int, now: float) -> None:
+        """The child says that nothing of its runs on the node, nor will, under this lease."""
+        if self._leaving.get(key) == (child, epoch):
+            self._let_go[key] = now
+
+    def keys(self) -> set[str]:
+        """Every node of which something is known here."""
+        return self.holder.keys() | self._leaving.keys()
+
+    def former(self, key: str) -> tuple[str, int] | None:
+        """Whom the node was taken from, and the number of that lease, while that may matter."""
+        return self._leaving.get(key)
+
+    def tidy(self, now: float) -> None:
+        """Forget who left, where nothing of it can be under way any more."""
+        for key in [k for k in self._leaving if now >= self._bound(k)]:
+            self._leave(key)
+            self._known.add(key)
+        for promises in self._promises.values():
+            promises.tidy(now)
+
+    def leaving(self, child: str) -> dict[str, int]:
+        """Nodes taken from this child that it has not let go -> number of that lease."""
+        return {k: e for k, (former, e) in self._leaving.items() if former == child and k not in self._let_go}
+
+    def is_left(self, key: str, now: float) -> bool:
+        """Whether nobody below may be running anything on the node, as far as this life knows."""
+        if key in self.holder:
+            return False
+        if key in self._leaving:
+            return now >= self._bound(key)
+        return key in self._known or self.strange <= self._cleared.get(key, set())
+
+    def fence(self, child: str, now: float) -> None:
+        """A person vouches that this child runs nothing any more."""
+        for key, (former, _) in self._leaving.items():
+            if former == child:
+                self._let_go[key] = now
+
+    def next_at(self, now: float) -> float | None:
+        """When some node becomes free."""
+        times = map(self._bound, self._leaving)
+        return min((t for t in times if now < t < float("inf")), default=None)
+
+    def _bound(self, key: str) -> float:
+        known = self._let_go.get(key)
+        if known is not None:
+            return known
+        return float("inf") if key in self.alone else self.promise_to(self._leaving[key][0]).binds(key)
+
+    def _set(self, key: str, holder: str, epoch: int, *, shared: bool) -> None:
+        self._leave(key)
+        self.holder[key] = holder
+        self.epoch[key] = self.taken[key] = epoch
+        self._number = max(self._number, epoch)
+        self._of.setdefault(holder, {})[key] = None
+        (self.shared.add if shared else self.shared.discard)(key)
+        self._known.add(key)
+        self._cleared.pop(key, None)
+        self.changed.add(key)
+
+    def _leave(self, key: str) -> None:
+        if self._leaving.pop(key, None) is not None:
+            self.changed.add(key)
+        self._let_go.pop(key, None)
+        self.alone.discard(key)
+
+    def _drop(self, key: str) -> str | None:
+        former = self.holder.pop(key, None)
+        self.epoch.pop(key, None)
+        self.taken.pop(key, None)
+        self.shared.discard(key)
+        if former is not None:
+            del self._of[former][key]
+            self.changed.add(key)
+        return former

@@ -1,0 +1,252 @@
+"""The leases of a member of the tree, upwards and downwards, and the messages about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from kraken.model.node import NodeTable
+from kraken.sync.events import Event, Granted, Memory
+from kraken.sync.lease import LEASE_S, Lease, Placement, Tenure
+from kraken.sync.letters import Check, Checked, Hello, Reserve, Reserved
+from kraken.sync.link import Link
+from kraken.sync.links import Links
+from kraken.sync.shelf import OBSERVED
+
+NO_LEASE: Final = Lease()
+GRANT_S: Final = 25.0
+"""Silence of a child after which its lease is renewed no more: two hellos and a half, so that one lost
+in each direction costs nothing."""
+
+
+class Leases:
+    """What our parent promised us, and we promised our children.
+
+    Args:
+        epoch: numbers of leases begin above it.
+        longest_s: how long a mutation may be under way; for so long what a forgotten life of ours did, or
+            promised, is respected.
+        memory: what a former life knew; None: there was none, or it is lost.
+        busy: when our own mutation on a node ends at the latest; -inf: none is under way.
+    """
+
+    def __init__(
+        self,
+        table: NodeTable,
+        links: Links,
+        epoch: int,
+        now: float,
+        longest_s: float,
+        memory: Memory | None,
+        busy: Callable[[str], float],
+    ) -> None:
+        self.tenure = Tenure()
+        strange = () if memory is None else memory.strange
+        self.placement = Placement(epoch, now + LEASE_S + longest_s, strange)
+        self._table = table
+        self._links = links
+        self._busy = busy
+        # What a forgotten life of ours ran may be under way until then; a remembered one's, `busy` tells.
+        self._quiet_from = now if memory is not None else now + longest_s
+        self._told: dict[str, Lease] = {}
+        self._coming: dict[str, Lease] = {}  # of nodes whose Adopt is on its way
+        self._granted: tuple[int, float, float] | None = None  # with which serial, when, for how long
+        self._inquired: set[str] = set()  # nodes our parent asks about
+        self._reserving: dict[int, tuple[str | None, int, float]] = {}
+        self._number = 0
+        if memory is not None:
+            self._told.update(memory.told)
+            for key, (holder, number, taken, shared, alone) in memory.placed.items():
+                self.placement.restore(key, holder, number, taken, shared=shared, alone=alone)
+            for key, (former, number, alone) in memory.leaving.items():
+                self.placement.restore_leaving(key, former, number, alone=alone)
+
+    def memory(self, via: dict[str, str], keys: Iterable[str] | None) -> Memory:
+        """What the next life should know; of these nodes only, where they are given."""
+        place = self.placement
+        some = place.keys() | self._told.keys() if keys is None else set(keys)
+        return Memory(
+            {
+                k: (place.holder[k], place.epoch[k], place.taken[k], k in place.shared, k in place.alone)
+                for k in some
+                if k in place.holder
+            },
+            {k: (*former, k in place.alone) for k in some if (former := place.former(k)) is not None},
+            {k: self._told[k] for k in some if k in self._told},
+            via,
+            sorted(place.strange),
+        )
+
+    # -- our own ------------------------------------------------------------------------------
+
+    def told(self, key: str) -> Lease:
+        """The lease under which our parent gave us the node; of a root, none."""
+        return self._told.get(key, NO_LEASE)
+
+    def given(self, key: str) -> Lease:
+        """The lease under which we gave it to a child."""
+        place = self.placement
+        floor = self.told(key).floor
+        node = self._table.get(key)
+        if node is not None:
+            seen = (r.stamp.incarnation for side in OBSERVED for r in node.side(side).values())
+            floor = max(floor, max(seen, default=0))
+        return Lease(place.epoch.get(key, 0), key in place.shared, place.taken.get(key, 0), floor)
+
+    def is_shared(self, key: str, contested: bool) -> bool:
+        """Whether others may come to have it: above, or below us."""
+        return contested or self.told(key).shared
+
+    def knows(self) -> int:
+        """Of how many nodes, from this life of our parent or a former one, and how many are not yet let go
+        below us; more while we, too, forgot. 0: nothing of ours can be running anywhere.
+        """
+        return len(self._told) + len(self.placement.keys()) + len(self.placement.strange)
+
+    def busy_until(self, key: str) -> float:
+        """When what we run on the node is over at the latest."""
+        return max(self._busy(key), self._quiet_from)
+
+    def may_run(self, key: str, until: float) -> bool:
+        """Whether a mutation that ends at `until` at the latest may start on this node now."""
+        if self.placement.holder.get(key) != Placement.OURS:
+            return False
+        return not self.told(key).shared or self.tenure.lasts(key, until)
+
+    def comes(self, key: str, lease: Lease) -> None:
+        """Our parent gives us the node under this lease, once it is adopted."""
+        self._coming[key] = lease
+
+    def adopted(self, key: str) -> None:
+        """The table has what the parent said with the lease."""
+        lease = self._coming.pop(key, None)
+        if lease is not None:
+            self._told[key] = lease
+            self.placement.changed.add(key)
+
+    def forget(self, key: str) -> None:
+        """The node is none of ours any more."""
+        self.placement.release(key, self.busy_until(key))
+        self.placement.changed.add(key)
+        self._told.pop(key, None)
+        self.tenure.forget(key)
+
+    def hear_grant(self, link: Link, hello: Hello | None, written_at: float, *, restarted: bool) -> None:
+        """The parent may have renewed our lease. It counts from when we hold what it held as it wrote:
+        what it means by "your nodes" is what we then know to be ours.
+        """
+        if restarted:
+            self._granted = None
+        if hello is not None and hello.lease_ms:
+            self._granted = (hello.upto, written_at, hello.lease_ms / 1000)
+        if self._granted is not None and link.mirror.have >= self._granted[0]:
+            self.tenure.granted(*self._granted[1:])
+            self._granted = None
+
+    def grant(self, link: Link, now: float) -> int:
+        """The lease that goes with a hello to this child, in ms; 0: none."""
+        if link.heard_at is None or now - link.heard_at > GRANT_S:
+            return 0
+        lease_s = LEASE_S
+        if any(self.told(key).shared for key in self.placement.of(link.name)):
+            lease_s = min(LEASE_S, self.tenure.ends_at - now)
+        if lease_s <= 0:
+            return 0
+        self.placement.promise_to(link.name).grant(now, lease_s)
+        return int(lease_s * 1000)
+
+    # -- longer ones --------------------------------------------------------------------------
+
+    def reserve(self, keys: Sequence[str], until: float, now: float) -> int | None:
+        """Ask the parent for a lease until then; `Granted` tells of it. None: nobody is to be asked."""
+        if self._links.parent is None:
+            return None
+        return self._ask_above(keys, until, now, None, 0)
+
+    def hear_reserve(self, child: str, body: Reserve, now: float) -> None:
+        """A child is about to do something: promise it, asking above first where that is not ours to give."""
+        until = now + body.for_ms / 1000
+        keys = [
+            key
+            for key, epoch in body.keys.items()
+            if self.placement.holder.get(key) == child and self.placement.epoch.get(key) == epoch
+        ]
+        lacking = [key for key in keys if self.told(key).shared and not self.tenure.lasts(key, until)]
+        self.placement.promise_to(child).reserve(keys, until)
+        if lacking:
+            self._ask_above(keys, until, now, child, body.number)
+        else:
+            self._links.write(child, Reserved(body.number, keys))
+
+    def _ask_above(
+        self, keys: Sequence[str], until: float, now: float, child: str | None, number: int
+    ) -> int:
+        self._number += 1
+        self._reserving[self._number] = (child, number, until)
+        epochs = {key: self.told(key).epoch for key in keys}
+        self._links.write(self._parent(), Reserve(self._number, epochs, int((until - now) * 1000) + 1))
+        return self._number
+
+    def hear_reserved(self, body: Reserved, now: float) -> list[Event]:
+        """What was asked for stands: for us, or to be passed on to the child that asked."""
+        asked = self._reserving.pop(body.number, None)
+        if asked is None:
+            return []
+        child, number, until = asked
+        self.tenure.reserved(body.keys, until)
+        self.tenure.tidy(now)
+        if child is None:
+            return [Granted(body.number, body.keys)]
+        if child in self._links:
+            self._links.write(child, Reserved(number, body.keys))
+        return []
+
+    # -- who let go --------------------------------------------------------------------------
+
+    def ask(self, link: Link, waiting: Iterable[str]) -> None:
+        """Ask a child what it let go, and of what everybody knows that it is shared; until it answers."""
+        place = self.placement
+        held = place.of(link.name)
+        alone = {key: place.epoch[key] for key in place.alone & place.shared if key in held}
+        left = place.leaving(link.name)
+        left |= dict.fromkeys(place.unknown(link.name, (*waiting, *self._inquired)), 0)
+        if alone or left:
+            link.say(Check(link.feed.upto, left, alone))
+
+    def answer(self, body: Check, now: float) -> None:
+        """The parent asks what we let go, and what everybody below knows."""
+        if self._links[self._parent()].mirror.have < body.upto:
+            return
+        place = self.placement
+        left = {key: epoch for key, epoch in body.left.items() if self._is_left(key, now)}
+        bound = {
+            key: epoch
+            for key, epoch in body.bound.items()
+            if self.told(key)[:2] == (epoch, True) and key in place.shared and key not in place.alone
+        }
+        if left or bound:
+            self._links.write(self._parent(), Checked(left, bound))
+
+    def _is_left(self, key: str, now: float) -> bool:
+        if key in self._table or self.busy_until(key) > now:
+            return False
+        if self.placement.is_left(key, now):
+            self._inquired.discard(key)
+            return True
+        self._inquired.add(key)
+        return False
+
+    def hear_checked(self, child: str, body: Checked, now: float) -> None:
+        """A child says what it let go, and what everybody below it knows."""
+        for key, epoch in body.left.items():
+            self.placement.let_go(child, key, epoch, now)
+            if epoch == 0:
+                self.placement.clear(child, key)
+        for key, epoch in body.bound.items():
+            if self.placement.holder.get(key) == child and self.placement.epoch[key] == epoch:
+                self.placement.alone.discard(key)
+                self.placement.changed.add(key)
+
+    def _parent(self) -> str:
+        assert self._links.parent is not None
+        return self._links.parent

@@ -1,0 +1,299 @@
+"""One adjacency: whether the neighbour lives, what each side holds of the other's, and how old it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from kraken.model.update import Stamp
+from kraken.sync.feed import Feed, Field
+from kraken.sync.lease import SKEW
+from kraken.sync.letters import VERSION, Ack, Ask, Body, Delta, Doc, Hello, Letter, Tell, Touch
+from kraken.sync.mirror import Mirror
+from kraken.sync.prints import Prints
+from kraken.sync.shelf import age_ms
+
+HELLO_S: Final = 10.0
+"""Between hellos: 100 children cost a parent 10 letters a second, well under a thousandth of a core."""
+DEAD_S: Final = 40.0
+"""Silence after which a neighbour counts as dead: four hellos, as OSPF has it (RFC 2328, C.3)."""
+ANSWER_S: Final = 0.5
+"""Between hellos that only answer a neighbour who does not know us yet."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went over a link since it was made."""
+
+    letters_in: int = 0
+    letters_out: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a letter brought.
+
+    Attributes:
+        docs, gone: of the other's feed, in order; to be taken in.
+        touched: as in `Touch`.
+        lag_s: how old everything in it is at most beyond the ages it tells.
+        known: keys the neighbour now knows all of what was to be told; whether it was that they are none
+            of its business.
+        became_whole: from now on we hold all of its feed.
+        body: what is not of the feeds: of leases and calls.
+    """
+
+    docs: list[Doc] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    touched: Mapping[str, Mapping[str, tuple[int, int, int]]] = field(default_factory=dict)
+    lag_s: float = 0.0
+    known: list[tuple[str, bool]] = field(default_factory=list)
+    became_whole: bool = False
+    restarted: bool = False
+    body: Body | None = None
+
+
+class Link:
+    """One neighbour, as we know it.
+
+    Args:
+        me: our name. life: of ours. prints: of what we tell it. keys: which those are.
+        read: a key's document, or some fields of it, as it is told; ages reckoned at `now`.
+        mirror: our copy of what it tells.
+        greet: our hello, but for what this class knows itself.
+
+    Attributes:
+        their_life: 0 until it is heard.
+        heard_at: when its last letter came; None: never.
+        they_have: of how many nodes it last said that it knows; -1: it has not spoken yet.
+        is_up: it lives, and knows that we do.
+        down_since: since when it is not up.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        life: int,
+        now: float,
+        *,
+        prints: Prints,
+        keys: Callable[[], Iterable[str]],
+        read: Callable[[str, set[Field] | None, float], Doc | None],
+        mirror: Callable[[], Mirror],
+        greet: Callable[[str, float], Hello],
+    ) -> None:
+        self.name = name
+        self.life = life
+        self.their_life = 0
+        self.heard_at: float | None = None
+        self.is_up = False
+        self.down_since = now
+        self.speaks = 1
+        self.traffic = Traffic()
+        self.feed = Feed()
+        self.mirror = mirror()
+        self.they_have = -1
+        self._prints = prints
+        self._keys = keys
+        self._read = read
+        self._new_mirror = mirror
+        self._greet = greet
+        self._their_sent: tuple[int, float] | None = None  # their clock in their last hello, and when it came
+        self._hello_at = now
+        self._answered_at = float("-inf")
+        self._ack_owed = False
+        self._tells: list[Tell] = []
+        self._touched: dict[str, dict[str, tuple[float, Stamp]]] = {}
+        self._others: list[Body] = []
+
+    # -- in -----------------------------------------------------------------------------------
+
+    def hear(self, letter: Letter, now: float) -> Heard:
+        """Take in a letter of this neighbour."""
+        self.traffic.letters_in += 1
+        body = letter.body
+        if isinstance(body, Hello):
+            return self._hear_hello(letter, body, now)
+        if letter.life != self.their_life or letter.your_life != self.life:
+            self._count_stranger(now)
+            return Heard()
+        self._lives(now)
+        lag = self._lag(letter, now)
+        match body:
+            case Delta():
+                self._ack_owed = True
+                if self.mirror.delta(body):
+                    return Heard(body.docs, body.gone, lag_s=lag)
+                return Heard()
+            case Ack():
+                return Heard(known=self.feed.acknowledge(body.have))
+            case Ask():
+                digests, prints = self._prints.describe(self._keys(), body.parts)
+                self._tells.append(Tell(body.number, self.feed.upto, digests, prints))
+                mine = set(self._keys()) if body.want else ()
+                for key in body.want:
+                    (self.feed.mark if key in mine else self.feed.drop)(key)
+                return Heard(docs=body.given, lag_s=lag, body=body)
+            case Tell():
+                before = self.mirror.have
+                gone = self.mirror.tell(body)
+                whole = before < 0 <= self.mirror.have
+                self._ack_owed |= self.mirror.have != before
+                return Heard(gone=gone, became_whole=whole)
+            case Touch():
+                return Heard(touched=body.seen, lag_s=lag) if self.mirror.have >= 0 else Heard()
+            case _:
+                return Heard(body=body, lag_s=lag)
+
+    def _hear_hello(self, letter: Letter, hello: Hello, now: float) -> Heard:
+        restarted = False
+        if letter.life != self.their_life:
+            silent = self.heard_at is None or now - self.heard_at > DEAD_S
+            if letter.life < self.their_life and not silent:
+                self._count_stranger(now)
+                return Heard()  # of a former life, late
+            restarted = True
+            self.their_life = letter.life
+            self.is_up = False
+            self.feed = Feed()
+            self.mirror = self._new_mirror()
+            self._tells.clear()
+            self._others.clear()
+            self._touched.clear()
+            self._hello_at = now
+        self._their_sent = (hello.sent_ms, now)
+        self.speaks = min(VERSION, max(1, hello.speaks))
+        knows_us = letter.your_life == self.life
+        if knows_us:
+            self.they_have = hello.has
+        if not knows_us:
+            if now - self._answered_at >= ANSWER_S:
+                self._answered_at = self._hello_at = now
+            return Heard(restarted=restarted)
+        self._lives(now)
+        if not self.is_up:
+            self.is_up = True
+            self._hello_at = now
+        known = self.feed.acknowledge(hello.have) if hello.have >= 0 else []
+        before = self.mirror.have
+        became = self.mirror.hello(hello)
+        self._ack_owed |= self.mirror.have != before
+        lag = self._lag(letter, now)
+        return Heard(known=known, became_whole=became, restarted=restarted, lag_s=lag, body=hello)
+
+    def _lives(self, now: float) -> None:
+        self.heard_at = now
+
+    def _count_stranger(self, now: float) -> None:
+        self.traffic.refused += 1
+        if now - self._answered_at >= ANSWER_S:
+            self._answered_at = self._hello_at = now
+
+    def _lag(self, letter: Letter, now: float) -> float:
+        """How long the letter was under way at most: our clock now less what it had reached when it was
+        written, at the least.
+        """
+        return max(0.0, now - letter.yours_ms / 1000) if letter.yours_ms else DEAD_S
+
+    # -- out ----------------------------------------------------------------------------------
+
+    def touch(self, key: str, variable: str, seen_at: float, stamp: Stamp) -> None:
+        """Seen again and the same; told with the next letters."""
+        self._touched.setdefault(key, {})[variable] = (seen_at, stamp)
+
+    def say(self, body: Body) -> None:
+        """Send this with the next letters; lost with the neighbour's life."""
+        self._others.append(body)
+
+    def greet_now(self, now: float) -> None:
+        """Something that only a hello tells became another."""
+        self._hello_at = now
+
+    def outgoing(self, now: float) -> list[Letter]:
+        """What is due."""
+        bodies: list[Body] = []
+        if now >= self._hello_at:
+            self._hello_at = now + HELLO_S
+            bodies.append(self._hello(now))
+        if self.is_up:
+            bodies += self._others
+            self._others = []
+            if self._ack_owed and self.mirror.have >= 0:
+                bodies.append(Ack(self.mirror.have))
+            self._ack_owed = False
+            bodies += self._tells
+            self._tells = []
+            ask = self.mirror.ask(now)
+            if ask is not None:
+                bodies.append(ask)
+            delta = self.feed.delta(lambda key, fields: self._read(key, fields, now), now)
+            if delta is not None:
+                bodies.append(delta)
+            if self._touched and self.feed.acked >= 0:
+                seen = {
+                    key: {v: (age_ms(at, now), *stamp) for v, (at, stamp) in variables.items()}
+                    for key, variables in self._touched.items()
+                    if key not in self.feed  # a delta will tell the age
+                }
+                if seen:
+                    bodies.append(Touch(seen))
+            self._touched = {}
+        self.traffic.letters_out += len(bodies)
+        yours = self._yours_ms(now)
+        return [Letter(self.life, self.their_life, yours, body) for body in bodies]
+
+    def check(self, now: float) -> bool:
+        """Whether the neighbour has just died."""
+        if self.is_up and self.heard_at is not None and now - self.heard_at > DEAD_S:
+            self.is_up = False
+            self.down_since = self.heard_at
+            return True
+        return False
+
+    def forgive(self, gap_s: float, now: float) -> None:
+        """We slept for so long ourselves: nobody's silence counts for that time."""
+        if self.heard_at is not None:
+            self.heard_at = min(now, self.heard_at + gap_s)
+
+    def next_at(self, now: float) -> float:
+        """When `outgoing` or `check` is due though nothing comes."""
+        times = [self._hello_at]
+        if self.is_up:
+            if self.heard_at is not None:
+                times.append(self.heard_at + DEAD_S + 0.001)
+            if self._ack_owed or self._tells or self._others or self._touched:
+                return now
+            later = (self.feed.next_at(now), self.mirror.next_at())
+            times += [at for at in later if at is not None]
+        return max(now, min(times))
+
+    def silent_since(self) -> float:
+        """Since when nothing is heard."""
+        return self.down_since if self.heard_at is None else self.heard_at
+
+    def _yours_ms(self, now: float) -> int:
+        if self._their_sent is None:
+            return 0
+        theirs, at = self._their_sent
+        return int(theirs + (now - at) * 1000 * (1 - SKEW))
+
+    def _hello(self, now: float) -> Hello:
+        hello = self._greet(self.name, now)
+        # While something is to be told anyway, a digest would only show that.
+        count, mark = (0, -1)
+        if self.feed.is_quiet or self.feed.acked < 0:
+            count, mark = self._prints.whole(self._keys())
+        return Hello(
+            hello.name,
+            VERSION,
+            int(now * 1000),
+            self.feed.upto,
+            count,
+            mark,
+            self.mirror.have,
+            hello.whole,
+            hello.lease_ms,
+            hello.has,
+        )

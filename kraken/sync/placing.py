@@ -1,0 +1,174 @@
+"""Which neighbour each node belongs to, and giving it to that one as soon as old leases let it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from kraken.model.node import NodeTable
+from kraken.sync.events import Event, Ours, Outgrow
+from kraken.sync.lease import Placement
+from kraken.sync.leases import Leases
+from kraken.sync.link import DEAD_S
+from kraken.sync.links import Links
+from kraken.sync.registry import Registry
+from kraken.sync.shelf import COLLECTOR
+
+COLLECTORS: Final = "collectors"
+"""The attribute that lists who may run a node, the preferred first; without it, the root does."""
+
+
+class Placing:
+    """Places nodes with children, or here.
+
+    Args:
+        changed: called with a node whose lease became another.
+
+    Attributes:
+        waiting: nodes to be looked at: new, or not where they should be.
+        drained: children that are to have no nodes any more.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        table: NodeTable,
+        registry: Registry,
+        links: Links,
+        leases: Leases,
+        changed: Callable[[str], None],
+    ) -> None:
+        self._me = me
+        self._table = table
+        self._registry = registry
+        self._links = links
+        self._leases = leases
+        self._placement = leases.placement
+        self._changed = changed
+        self.waiting: dict[str, None] = {}
+        self.drained: set[str] = set()
+        self._due_at = float("-inf")
+        self._lists: dict[str, tuple[str, ...]] = {}
+        self._wanting: dict[str, set[str]] = {}  # collector -> nodes that list it
+
+    def drain(self, child: str) -> None:
+        """Take every node from this child, and give it none; it goes on with those nobody else may have."""
+        self.drained.add(child)
+        self.waiting.update(dict.fromkeys(self._placement.of(child)))
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Something that was waited for may have come."""
+        self._due_at = float("-inf")
+
+    @property
+    def due_at(self) -> float | None:
+        """When `place` is due; None: nothing waits."""
+        return self._due_at if self.waiting else None
+
+    def place(self, now: float) -> list[Event]:
+        """Give every node that waits for it to whom it belongs, as far as old leases let it."""
+        gained: list[str] = []
+        lost: list[str] = []
+        waiting: dict[str, None] = {}
+        for key in self.waiting:
+            if key not in self._table:
+                continue
+            targets = self._targets(key)
+            holder = self._placement.holder.get(key)
+            wanted = self._wanted(key, targets, holder, now)
+            if holder is not None and (holder in self.drained or (wanted is not None and wanted != holder)):
+                self._take_away(key, holder, lost)
+                holder = None
+            if holder is None:
+                if wanted is not None and self._placement.is_free(key, wanted, now):
+                    self._placement.take(key, wanted, shared=self._leases.is_shared(key, len(targets) > 1))
+                    self._changed(key)
+                    if wanted == Placement.OURS:
+                        gained.append(key)
+                    else:
+                        self._links.mark(wanted, key)
+                elif wanted is not None:
+                    waiting[key] = None
+            elif self._placement.share(key, shared=self._leases.is_shared(key, len(targets) > 1)) and holder:
+                self._changed(key)
+                self._links.mark(holder, key)
+        self.waiting = waiting
+        free_at = self._placement.next_at(now)
+        self._placement.tidy(now)
+        self._due_at = min(now + DEAD_S, now + DEAD_S if free_at is None else free_at)
+        if not gained and not lost:
+            return []
+        floor = max((self._leases.given(key).floor for key in gained), default=0)
+        return [Outgrow(floor), Ours(gained, lost)]
+
+    def _take_away(self, key: str, holder: str, lost: list[str]) -> None:
+        if holder == Placement.OURS:
+            self._placement.release(key, self._leases.busy_until(key))
+            lost.append(key)
+        else:
+            self._placement.release(key)
+            self._links.drop(holder, key)
+
+    def listed(self, key: str) -> list[str]:
+        node = self._table.get(key)
+        value = None if node is None else node.attribute(COLLECTORS)
+        if isinstance(value, list):
+            return value
+        return [str(value)] if value else []
+
+    def toward(self, collector: str) -> str | None:
+        """The neighbour below, or OURS, by which this collector is reached; None: it is not below us, or
+        only by one that is to be left empty.
+        """
+        if collector == self._me:
+            return Placement.OURS
+        child = self._registry.via.get(COLLECTOR + collector)
+        return child if child in self._links and child not in self.drained else None
+
+    def _targets(self, key: str) -> list[str]:
+        """Who may have the node, the preferred first."""
+        listed = self.listed(key)
+        if not listed:
+            return [Placement.OURS]
+        found = [toward for name in listed if (toward := self.toward(name)) is not None]
+        return list(dict.fromkeys(found))
+
+    def _wanted(self, key: str, targets: Sequence[str], holder: str | None, now: float) -> str | None:
+        """Who should have the node: the most preferred that lives; None: leave it as it is."""
+        for name in self.listed(key):
+            toward = self.toward(name)
+            if toward is not None and self._lives(name, toward, now):
+                return toward
+        if holder is not None and holder in targets:
+            return None  # nobody lives who could take it
+        return targets[0] if targets else None
+
+    def _lives(self, collector: str, toward: str, now: float) -> bool:
+        if toward == Placement.OURS:
+            return True
+        link = self._links.get(toward)
+        if link is None or not link.is_up or link.heard_at is None or now - link.heard_at > DEAD_S:
+            return False
+        return self._registry.broken(collector) is None
+
+    def reconsider(self, collector: str) -> None:
+        """This collector came, went or moved: who lists it, or one below it, is placed anew."""
+        names = {collector, *(key.removeprefix(COLLECTOR) for key in self._registry.below(collector))}
+        self._due_at = float("-inf")
+        for name in names:
+            self.waiting.update(dict.fromkeys(self._wanting.get(name, ())))
+
+    def index(self, key: str) -> None:
+        """What is declared of the node became another, or it is gone."""
+        listed = tuple(self.listed(key)) if key in self._table else ()
+        for name in self._lists.pop(key, ()):
+            self._wanting[name].discard(key)
+        if listed:
+            self._lists[key] = listed
+        for name in listed:
+            self._wanting.setdefault(name, set()).add(key)
+        if key in self._table:
+            self.waiting[key] = None
+        else:
+            self.waiting.pop(key, None)

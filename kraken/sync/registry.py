@@ -1,0 +1,114 @@
+"""The collectors of a subtree: who hangs below whom, and what each says of itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+
+from kraken.model.node import Record
+from kraken.model.update import Side, StateUpdate, newer
+from kraken.sync.shelf import COLLECTOR
+
+PARENT = "parent"
+LINK = "link:"
+"""Leads the variable in which a parent says of a child whether it hears it: "UP", or "DOWN"."""
+UP, DOWN = "UP", "DOWN"
+
+
+class Registry(Mapping[str, Mapping[str, Record]]):
+    """ "@name" -> variable -> record, of this collector and all below it.
+
+    Attributes:
+        via: "@name" -> the child through which it is reached; our own key is in none.
+    """
+
+    def __init__(self, me: str) -> None:
+        self.me = COLLECTOR + me
+        self.via: dict[str, str] = {}
+        self._docs: dict[str, dict[str, Record]] = {self.me: {}}
+
+    def __getitem__(self, key: str) -> Mapping[str, Record]:
+        return self._docs[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._docs)
+
+    def __len__(self) -> int:
+        return len(self._docs)
+
+    def below(self, child: str) -> list[str]:
+        """The keys of the collectors reached through this child, itself among them."""
+        return [key for key, through in self.via.items() if through == child]
+
+    def may_tell(self, child: str, key: str, updates: Iterable[StateUpdate]) -> bool:
+        """Whether this child may speak of that collector: it is it, has it below, or has it newly.
+
+        A collector counts its attachments (they lead its stamps), so a late word of a former parent
+        cannot take it back.
+        """
+        if key == self.me:
+            return False
+        through = self.via.get(key)
+        if key == COLLECTOR + child or through == child:
+            return True
+        if through is None:
+            return True
+        if key == COLLECTOR + through:
+            return False  # it speaks to us itself
+        known = max((r.stamp.incarnation for r in self._docs.get(key, {}).values()), default=0)
+        return any(u.stamp.incarnation > known for u in updates)
+
+    def merge(self, updates: Iterable[StateUpdate], through: str | None) -> list[StateUpdate]:
+        """Take in what a collector says of itself; gives back what stands."""
+        standing = []
+        for update in updates:
+            records = self._docs.setdefault(update.node, {})
+            if through is not None:
+                self.via[update.node] = through
+            old = records.get(update.variable)
+            if old is not None:
+                former = StateUpdate(
+                    update.node, Side.SUMMARY, update.variable, old.value, old.stamp, old.seen_at, old.source
+                )
+                if newer(former, update) is former:
+                    continue
+            same = old is not None and old.value == update.value
+            since = old.since if same and old is not None else update.seen_at
+            records[update.variable] = Record(
+                update.value, update.stamp, update.seen_at, update.source, since
+            )
+            standing.append(update)
+        return standing
+
+    def drop(self, key: str) -> None:
+        """It is not below us any more."""
+        if key != self.me:
+            self._docs.pop(key, None)
+            self.via.pop(key, None)
+
+    def chain(self, name: str) -> list[str]:
+        """From the child of ours it is reached through down to this collector; empty: it is none of ours,
+        or is this one.
+        """
+        found: list[str] = []
+        key = COLLECTOR + name
+        while key in self.via and key not in found and len(found) < len(self.via):
+            found.append(key)
+            through = COLLECTOR + self.via[key]
+            if key == through:
+                break
+            parent = self._docs.get(key, {}).get(PARENT)
+            key = through if parent is None else COLLECTOR + str(parent.value)
+        found.reverse()
+        return [key.removeprefix(COLLECTOR) for key in found]
+
+    def broken(self, name: str) -> tuple[str, Record] | None:
+        """The first collector on the way to this one, beyond our own children, that its parent does not
+        hear, and what that says of it.
+        """
+        chain = self.chain(name)
+        for parent, child in itertools.pairwise(chain):
+            record = self._docs.get(COLLECTOR + parent, {}).get(LINK + child)
+            if record is not None and record.value == DOWN:
+                return child, record
+        return None

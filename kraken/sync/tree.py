@@ -1,0 +1,443 @@
+"""A member of the tree: whom it hears, and what follows from what it is told.
+
+Pure: letters and the time go in, `Event`s come out. The daemon carries letters and applies what is told
+to its table, and then says here what has changed by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from kraken.model.hold import EVERY_NODE, HoldTable
+from kraken.model.node import NodeTable
+from kraken.model.update import Side, Stamp, StateUpdate, Value
+from kraken.sync.calls import Calls
+from kraken.sync.events import Adopt, Again, Event, Forget, Learn, LinkChanged, Memory, Outgrow, Refused
+from kraken.sync.feed import Field
+from kraken.sync.lease import Lease, Placement
+from kraken.sync.leases import Leases
+from kraken.sync.letters import Ask, Call, Check, Checked, Doc, Hello, Letter, Reply, Reserve, Reserved
+from kraken.sync.link import DEAD_S, HELLO_S, Heard, Link
+from kraken.sync.links import Links
+from kraken.sync.mirror import Mirror
+from kraken.sync.placing import Placing
+from kraken.sync.prints import Prints
+from kraken.sync.registry import DOWN, LINK, PARENT, UP, Registry
+from kraken.sync.shelf import (
+    COLLECTOR,
+    DECLARED,
+    LETTER,
+    OBSERVED,
+    Declared,
+    Observed,
+    holds_of,
+    updates_of,
+)
+
+TOUCH_S: Final = 30.0
+"""Between two tellings that a value was seen again: well under the least `fresh_for` that makes sense
+over a tree (90 s), and some bytes per value and minute."""
+CHECK_S: Final = 5.0
+"""Between two askings of a child for what it let go."""
+
+
+class Tree:
+    """The links of one collector, and the decisions over them.
+
+    Args:
+        me: our name. life: greater at each start (milliseconds since the epoch at the start will do).
+        parent: None for the root.
+        longest_s: the longest time a mutation may be under way.
+        memory: what a former life knew, with the table as it left it; None: there was none, or it is lost.
+        busy: when our own mutation on a node ends at the latest; -inf: none is under way.
+
+    Attributes:
+        fenced: documents that were not believed since their lease is over.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        life: int,
+        table: NodeTable,
+        holds: HoldTable,
+        now: float,
+        *,
+        parent: str | None = None,
+        longest_s: float = 0.0,
+        memory: Memory | None = None,
+        busy: Callable[[str], float] = lambda node: float("-inf"),
+    ) -> None:
+        self.me = me
+        self.life = life
+        self.parent = parent
+        self.table = table
+        self.links = Links(parent)
+        self.registry = Registry(me)
+        self.leases = Leases(table, self.links, life, now, longest_s, memory, busy)
+        self._declared = Declared(table, holds, self.leases.given)
+        self._observed = Observed(table, self.registry, lambda key: self.leases.told(key).epoch)
+        self._prints_above = Prints(Declared(table, holds, self.leases.told).print)
+        self._prints_below = Prints(self._declared.print)
+        self._prints_observed = Prints(self._observed.print)
+        self.placing = Placing(me, table, self.registry, self.links, self.leases, self._prints_below.changed)
+        self.calls = Calls(me, self.links, self.placing.toward)
+        self.fenced = 0
+        self._remembers = memory is not None
+        self._was_whole = parent is None
+        self._started_at = self._ticked_at = now
+        self._check_at: dict[str, float] = {}
+        self._touched: dict[tuple[str, str], float] = {}
+        self._sequence = 0
+        if parent is not None:
+            self._say(PARENT, parent, now)
+            self.links.add(
+                Link(
+                    parent,
+                    life,
+                    now,
+                    prints=self._prints_observed,
+                    keys=lambda: [*self.table, *self.registry],
+                    read=self._observed.read,
+                    mirror=lambda: Mirror(self._prints_above, lambda: [*self.table, EVERY_NODE]),
+                    greet=self._greeting,
+                )
+            )
+        if memory is not None:
+            self.registry.via.update(memory.via)
+        for key in table:
+            self.placing.index(key)
+
+    @property
+    def placement(self) -> Placement:
+        """Who has which node."""
+        return self.leases.placement
+
+    def memory(self, keys: Iterable[str] | None = None) -> Memory:
+        """What the next life should know; of these nodes only, where they are given."""
+        return self.leases.memory(dict(self.registry.via), keys)
+
+    # -- neighbours ---------------------------------------------------------------------------
+
+    def add_child(self, name: str, now: float, *, known: bool = False) -> None:
+        """Speak with this child from now on.
+
+        Args:
+            known: it was heard in a former life of ours, and may have nodes from then.
+        """
+        if name in self.links:
+            return
+        if known and not self._remembers:
+            self.placement.strange.add(name)
+        link = Link(
+            name,
+            self.life,
+            now,
+            prints=self._prints_below,
+            keys=lambda: [*self.placement.of(name), EVERY_NODE],
+            read=self._declared.read,
+            mirror=lambda: Mirror(
+                self._prints_observed,
+                lambda: [*self.placement.of(name), *self.registry.below(name)],
+                self._give_back,
+            ),
+            greet=self._greeting,
+        )
+        self.links.add(link)
+        self.registry.via.setdefault(COLLECTOR + name, name)
+        self._say(LINK + name, DOWN, now)
+        self.placing.reconsider(name)
+
+    def remove_child(self, name: str, now: float, *, fenced: bool = False) -> list[Event]:
+        """It was revoked: it is heard no more, and its nodes go to others when its lease is over.
+
+        Args:
+            fenced: a person vouches that it runs nothing any more, so nothing is waited for.
+        """
+        if not self.links.remove(name):
+            return []
+        self.placing.drained.discard(name)
+        for key in self.registry.below(name):
+            self._drop_collector(key)
+        self._say(LINK + name, None, now)
+        for key in list(self.placement.of(name)):
+            self.placement.release(key)
+            self.placing.waiting[key] = None
+        if fenced:
+            self.placement.strange.discard(name)
+            self.placement.fence(name, now)
+        return self.placing.place(now)
+
+    def hear(self, neighbour: str, letter: Letter, now: float) -> list[Event]:
+        """Take in a letter of this neighbour; the transport vouches for the name."""
+        link = self.links.get(neighbour)
+        if link is None:
+            return [Refused(neighbour, "it is no neighbour of this collector")]
+        was_up = link.is_up
+        heard = link.hear(letter, now)
+        self.links.poke(neighbour)
+        events: list[Event] = []
+        if link.is_up and not was_up:
+            events.append(LinkChanged(neighbour, True, now))
+            if neighbour != self.parent:
+                self._say(LINK + neighbour, UP, now)
+                self.placing.reconsider(neighbour)
+        hear = self._hear_parent if neighbour == self.parent else self._hear_child
+        events += hear(link, heard, now)
+        if isinstance(heard.body, Call):
+            events += self.calls.call(heard.body, neighbour)
+        elif isinstance(heard.body, Reply):
+            events += self.calls.reply(heard.body)
+        return events
+
+    def tick(self, now: float) -> list[Event]:
+        """Do what time has made due, and send what is to be sent. Right at any time."""
+        events: list[Event] = []
+        gap = now - self._ticked_at - HELLO_S - 1.0
+        if gap > 0.0:
+            self.links.forgive(gap, now)
+        self._ticked_at = now
+        for link in self.links.due(now):
+            if link.check(now):
+                events.append(LinkChanged(link.name, False, link.down_since))
+                if link.name != self.parent:
+                    self._say(LINK + link.name, DOWN, now)
+                    self.placing.reconsider(link.name)
+        due_at = self.placing.due_at
+        if due_at is not None and now >= due_at:
+            events += self.placing.place(now)
+        for link in self.links.due(now):
+            if link.name != self.parent and link.is_up and now >= self._check_at.get(link.name, now):
+                self._check_at[link.name] = now + CHECK_S
+                self.leases.ask(link, self.placing.waiting)
+        return [*events, *self.links.outgoing(now)]
+
+    def next_at(self, now: float) -> float:
+        """When `tick` is due though nothing comes."""
+        at, due_at = self.links.next_at(now), self.placing.due_at
+        return max(now, at if due_at is None else min(at, due_at))
+
+    # -- what has changed here ----------------------------------------------------------------
+
+    def declared(self, keys: Iterable[str], now: float) -> list[Event]:
+        """What is declared of these nodes, or their holds, became another, or they are gone."""
+        for key in keys:
+            self._prints_above.changed(key)
+            self._prints_below.changed(key)
+            if key == EVERY_NODE:
+                for child in self.links.children:
+                    self.links.mark(child, key)
+                continue
+            holder = self.placement.holder.get(key)
+            if key in self.table:
+                self.leases.adopted(key)
+                if holder:
+                    self.links.mark(holder, key)
+            else:
+                self._prints_observed.changed(key)
+                if holder:
+                    self.links.drop(holder, key)
+                self.leases.forget(key)
+            self.placing.index(key)
+        return self.placing.place(now)
+
+    def observed(self, updates: Iterable[StateUpdate]) -> None:
+        """These records of Dsc or summary stand now: whoever is above hears of them."""
+        for update in updates:
+            self._prints_observed.changed(update.node)
+            if self.parent is not None:
+                self.links.mark(self.parent, update.node, ((LETTER[update.side], update.variable),))
+
+    def seen_again(self, key: str, variable: str, seen_at: float, stamp: Stamp, *, ours: bool) -> None:
+        """The same value, of this stamp, was seen again: told above now and then."""
+        above = self.links.above
+        if above is None:
+            return
+        if ours:
+            told_at = self._touched.get((key, variable))
+            if told_at is not None and seen_at - told_at < TOUCH_S:
+                return
+            self._touched[key, variable] = seen_at
+        above.touch(key, variable, seen_at, stamp)
+        self.links.poke(above.name)
+
+    def say(self, variable: str, value: Value, now: float) -> None:
+        """Say something of ourselves, for `kraken collector list`."""
+        record = self.registry[self.registry.me].get(variable)
+        if record is None or record.value != value:
+            self._say(variable, value, now)
+
+    # -- who has what -------------------------------------------------------------------------
+
+    def has(self, key: str) -> bool:
+        """Whether we run this node."""
+        return self.placement.holder.get(key) == Placement.OURS
+
+    def silence(self, key: str) -> tuple[str, float] | None:
+        """The collector on the way to whoever runs this node that is not heard, and since when by our
+        clock; None: every one is.
+        """
+        holder = self.placement.holder.get(key)
+        if not holder:
+            return None
+        link = self.links[holder]
+        if not link.is_up:
+            return holder, link.silent_since()
+        for name in self.placing.listed(key):
+            if self.placing.toward(name) == holder:
+                broken = self.registry.broken(name)
+                return None if broken is None else (broken[0], broken[1].seen_at)
+        return None
+
+    # -- of the parent ------------------------------------------------------------------------
+
+    def _hear_parent(self, link: Link, heard: Heard, now: float) -> list[Event]:
+        events: list[Event] = []
+        body = heard.body
+        hello = body if isinstance(body, Hello) else None
+        self.leases.hear_grant(link, hello, now - heard.lag_s, restarted=heard.restarted)
+        if isinstance(body, Reserved):
+            events += self.leases.hear_reserved(body, now)
+        elif isinstance(body, Check):
+            self.leases.answer(body, now)
+        if heard.became_whole and not self._was_whole:
+            self._was_whole = True
+            for child in self.links.children:
+                self.links[child].greet_now(now)
+                self.links.poke(child)
+        if isinstance(body, Ask):
+            back = [u for doc in heard.docs for u in updates_of(doc, now, heard.lag_s, OBSERVED)]
+            back = [u for u in back if u.node in self.table]
+            return [*events, Learn(link.name, back, back=True)] if back else events
+        for doc in heard.docs:
+            events += self._adopt(link.name, doc, heard, now)
+        gone = [key for key in heard.gone if key != EVERY_NODE]
+        if gone:
+            events.append(Forget(gone))
+        if EVERY_NODE in heard.gone:
+            events.append(Adopt(EVERY_NODE, (), ()))
+        return events
+
+    def _adopt(self, parent: str, doc: Doc, heard: Heard, now: float) -> list[Event]:
+        events: list[Event] = []
+        if doc.key != EVERY_NODE:
+            told = self.leases.told(doc.key)
+            if told.taken != doc.taken:
+                if doc.key in self.table:
+                    events.append(Forget([doc.key]))  # somebody else may have had it meanwhile
+                events.append(Outgrow(doc.floor))
+            if told.epoch != doc.epoch:
+                self.links.mark(parent, doc.key)  # what we told under the former lease was not believed
+            self.leases.comes(doc.key, Lease(doc.epoch, doc.shared, doc.taken, doc.floor))
+        updates = updates_of(doc, now, heard.lag_s, DECLARED)
+        return [*events, Adopt(doc.key, updates, holds_of(doc, now))]
+
+    # -- of children --------------------------------------------------------------------------
+
+    def _hear_child(self, link: Link, heard: Heard, now: float) -> list[Event]:
+        child, body = link.name, heard.body
+        match body:
+            case Hello() if link.they_have == 0 and child in self.placement.strange:
+                self.placement.strange.discard(child)
+                self.placing.hurry()
+            case Reserve():
+                self.leases.hear_reserve(child, body, now)
+            case Checked():
+                self.leases.hear_checked(child, body, now)
+                self.placing.hurry()
+            case Ask():
+                return []  # it drives its own copy; there is nothing it could give back
+        if heard.became_whole:
+            self.placing.hurry()
+        events: list[Event] = []
+        updates: list[StateUpdate] = []
+        for doc in heard.docs:
+            if doc.key.startswith(COLLECTOR):
+                events += self._hear_of_collector(child, doc, now, heard.lag_s)
+            elif self._may_tell(child, doc):
+                updates += updates_of(doc, now, heard.lag_s, OBSERVED)
+            elif doc.key in self.table:
+                self.fenced += 1
+            else:
+                events.append(Refused(child, f"it speaks of {doc.key}, which it does not have"))
+        if updates:
+            events.append(Learn(child, updates))
+        for key in heard.gone:
+            if key.startswith(COLLECTOR) and self.registry.via.get(key) == child != key[1:]:
+                self._drop_collector(key)
+        if heard.touched:
+            seen = {
+                key: {
+                    v: (now - heard.lag_s - age / 1000, Stamp(incarnation, sequence))
+                    for v, (age, incarnation, sequence) in told.items()
+                }
+                for key, told in heard.touched.items()
+                if self.placement.holder.get(key) == child
+            }
+            events.append(Again(child, seen))
+        return events
+
+    def _may_tell(self, child: str, doc: Doc) -> bool:
+        held = self.placement.holder.get(doc.key) == child
+        return held and doc.epoch == self.placement.epoch.get(doc.key)
+
+    def _hear_of_collector(self, child: str, doc: Doc, now: float, lag_s: float) -> Sequence[Event]:
+        updates = updates_of(doc, now, lag_s, (Side.SUMMARY,))
+        before = self.registry.via.get(doc.key)
+        if before is not None and before not in self.links:
+            del self.registry.via[doc.key]  # it hung below a child that is ours no more
+        if not self.registry.may_tell(child, doc.key, updates):
+            return [Refused(child, f"it speaks of collector {doc.key[1:]}, which it does not have")]
+        standing = self.registry.merge(updates, child)
+        self.observed(standing)
+        links = [u.variable.removeprefix(LINK) for u in standing if u.variable.startswith(LINK)]
+        if before != child or links:
+            for name in (doc.key.removeprefix(COLLECTOR), *links):
+                self.placing.reconsider(name)
+        return []
+
+    def _drop_collector(self, key: str) -> None:
+        self.registry.drop(key)
+        self._prints_observed.changed(key)
+        if self.parent is not None:
+            self.links.drop(self.parent, key)
+
+    def _give_back(self, key: str) -> Doc | None:
+        """What we hold of a child's node and it may have lost; a collector's own words nobody gives back."""
+        doc = None if key.startswith(COLLECTOR) else self._observed.read(key, None, self._ticked_at)
+        return doc if doc is not None and doc.rows else None
+
+    # -- our own words ------------------------------------------------------------------------
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what we hold may be offered: the root's always, another's when it heard its parent, or
+        when its parent stays away and it remembers.
+        """
+        return self._was_whole or (self._remembers and self._ticked_at - self._started_at > DEAD_S)
+
+    def _greeting(self, neighbour: str, now: float) -> Hello:
+        if neighbour == self.parent:
+            self.placement.tidy(now)
+            return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=True, has=self.leases.knows())
+        link = self.links[neighbour]
+        whole = self.is_whole and not self._may_lack(link, now)
+        return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=whole, lease_ms=self.leases.grant(link, now))
+
+    def _may_lack(self, link: Link, now: float) -> bool:
+        """Whether a child that remembers nodes might hear too soon that it has none: we lost our memory,
+        and not everybody who is below it is here yet.
+        """
+        return not self._remembers and link.they_have > 0 and now - self._started_at < DEAD_S
+
+    def _say(self, variable: str, value: Value, now: float) -> None:
+        self._sequence += 1
+        stamp = Stamp(self.life, self._sequence)
+        update = StateUpdate(self.registry.me, Side.SUMMARY, variable, value, stamp, now, self.me)
+        standing = self.registry.merge([update], None)
+        self._prints_observed.changed(self.registry.me)
+        above = self.links.above
+        if above is not None and standing:
+            field: Field = (LETTER[Side.SUMMARY], variable)
+            self.links.mark(above.name, self.registry.me, (field,))
