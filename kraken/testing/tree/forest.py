@@ -1,0 +1,253 @@
+"""The stage: members, their network, true time, and the promises that must hold whatever happens."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Mapping
+
+from kraken.model.hold import EVERY_NODE
+from kraken.model.node import Node, Record
+from kraken.model.update import Side, Stamp
+from kraken.sync.link import DEAD_S
+from kraken.testing.tree.member import Member
+from kraken.testing.tree.network import Network
+
+EPOCH = 1_000_000.0
+SILENCE_S = DEAD_S + 15.0  # a member that slept forgives its neighbours for as long
+AGE_SLACK_S = 0.05
+AGE_SLACK = 0.002  # clocks go at different rates
+
+
+class BrokenPromiseError(AssertionError):
+    """What the protocol promises did not hold."""
+
+
+class Forest:
+    """A tree that lives: `run_for` lets time pass.
+
+    Args:
+        shape: name -> its parent; None for the root.
+        skewed: clocks differ, in what they show and how fast they go.
+    """
+
+    def __init__(self, shape: Mapping[str, str | None], seed: int = 0, *, skewed: bool = True) -> None:
+        self.time = EPOCH
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.network = Network(seed)
+        self._order = itertools.count()
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self.members: dict[str, Member] = {}
+        self._turn_at: dict[str, float] = {}
+        self._seen: dict[tuple[str, str, str], tuple[Node, Stamp]] = {}
+        self._truly_seen: dict[tuple[str, str, Stamp], float] = {}
+        self._heard: dict[tuple[str, str], float] = {}  # sender and receiver -> when a letter last came
+        self._awake_since: dict[str, float] = {}
+        self.busy: dict[str, tuple[float, str]] = {}  # node -> until when, by whom
+        for name, parent in shape.items():
+            children = [child for child, above in shape.items() if above == name]
+            self.members[name] = Member(
+                name,
+                parent,
+                children,
+                lambda: self.time,
+                self._post,
+                skew_s=self.random.uniform(-1e5, 1e5) if skewed else 0.0,
+                rate=1 + self.random.uniform(-4e-4, 4e-4) if skewed else 1.0,
+            )
+
+    @property
+    def root(self) -> Member:
+        return next(member for member in self.members.values() if member.parent is None)
+
+    def start(self) -> None:
+        for member in self.members.values():
+            member.start()
+            self._awake_since[member.name] = self.time
+            self._wake(member)
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def at(self, delay_s: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (self.time + max(0.0, delay_s), next(self._order), action))
+
+    def run_for(self, seconds: float) -> None:
+        end = self.time + seconds
+        while self._agenda and self._agenda[0][0] <= end:
+            self.time, _, action = heapq.heappop(self._agenda)
+            action()
+        self.time = end
+
+    def _wake(self, member: Member) -> None:
+        """Let the member have a turn when it is due."""
+        if not member.is_running or member.is_paused:
+            return
+        at = max(self.time, member.next_at())
+        if self._turn_at.get(member.name, float("inf")) <= at and self._turn_at[member.name] >= self.time:
+            return
+        self._turn_at[member.name] = at
+
+        def turn() -> None:
+            if self._turn_at.get(member.name) != at:
+                return
+            del self._turn_at[member.name]
+            member.turn()
+            self.look(member)
+            self._wake(member)
+
+        self.at(at - self.time, turn)
+
+    def _post(self, sender: str, receiver: str, data: bytes) -> None:
+        for delay in self.network.carry(sender, receiver, len(data)):
+
+            def arrive() -> None:
+                member = self.members[receiver]
+                self._heard[sender, receiver] = self.time
+                member.receive(sender, data)
+                self._wake(member)
+
+            self.at(delay, arrive)
+
+    # -- accidents ----------------------------------------------------------------------------
+
+    def pause(self, name: str) -> None:
+        self.members[name].is_paused = True
+
+    def resume(self, name: str) -> None:
+        member = self.members[name]
+        member.is_paused = False
+        self._awake_since[name] = self.time
+        self._turn_at.pop(name, None)
+        self._wake(member)
+
+    def restart(self, name: str, *, lose_disk: bool = False) -> None:
+        member = self.members[name]
+        if member.is_running:
+            member.crash(lose_disk=lose_disk)
+        member.start()
+        self._awake_since[name] = self.time
+        self._turn_at.pop(name, None)
+        self._wake(member)
+
+    # -- what happens in the world ------------------------------------------------------------
+
+    def see(self, node: str, variable: str, value: str) -> list[str]:
+        """Whoever has the node sees this of it."""
+        seers = []
+        for member in self.members.values():
+            if member.is_running and not member.is_paused and member.see(node, variable, value):
+                seers.append(member.name)
+                self._wake(member)
+        for name in seers:
+            record = self.members[name].table[node].dsc[variable]
+            self._truly_seen[node, variable, record.stamp] = self.time
+        return seers
+
+    def try_runs(self, node: str, seconds: float) -> list[str]:
+        """Everybody who thinks that he may starts a mutation on it."""
+        starters = []
+        for member in self.members.values():
+            until = member.try_run(node, seconds)
+            self._wake(member)
+            if until is None:
+                continue
+            other = self.busy.get(node)
+            if other is not None and other[0] > self.time and other[1] != member.name:
+                self.broken(f"{member.name} runs a mutation on {node} while {other[1]} does")
+            self.busy[node] = (until, member.name)
+            starters.append(member.name)
+        return starters
+
+    # -- promises -----------------------------------------------------------------------------
+
+    def broken(self, what: str) -> None:
+        raise BrokenPromiseError(f"{what} (at {self.time - EPOCH:.3f} s, seed {self.seed})")
+
+    def look(self, member: Member) -> None:
+        """What must hold at any moment."""
+        if not member.is_running:
+            return
+        for link in member.tree.links.values():
+            bound = 2 * (len(member.table) + len(member.tree.registry)) + 2
+            if len(link.feed) > bound and len(link.feed) > len(self.root.table) + len(self.members) + 1:
+                self.broken(f"the queue of {member.name} to {link.name} is above the size of the state")
+
+    def check_reads(self) -> None:
+        """While it knows a node, nobody sees a value of it older than one it has seen."""
+        seen: dict[tuple[str, str, str], tuple[Node, Stamp]] = {}
+        for member in self.members.values():
+            if not member.is_running:
+                continue
+            for node in member.table.values():
+                for variable, record in node.dsc.items():
+                    place = (member.name, node.name, variable)
+                    before = self._seen.get(place)
+                    if before is not None and before[0] is node and record.stamp < before[1]:
+                        self.broken(f"{member.name} saw {node.name}.{variable} go back")
+                    seen[place] = (node, record.stamp)
+                    self._check_age(member, node.name, variable, record)
+            self._check_silence(member)
+        self._seen = seen
+
+    def _check_age(self, member: Member, node: str, variable: str, record: Record) -> None:
+        truly = self._truly_seen.get((node, variable, record.stamp))
+        if truly is None:
+            return
+        told = (record.seen_at - member.skew_s) / member.rate
+        if told > truly + AGE_SLACK_S + AGE_SLACK * (self.time - truly):
+            self.broken(f"{member.name} has {node}.{variable} {told - truly:.3f} s younger than it is")
+
+    def _check_silence(self, member: Member) -> None:
+        if member.is_paused:
+            return
+        for name, link in member.tree.links.items():
+            last = max(self._heard.get((name, member.name), EPOCH), self._awake_since.get(member.name, EPOCH))
+            if link.is_up and self.time - last > SILENCE_S:
+                self.broken(f"{member.name} thinks that {name} lives, silent for {self.time - last:.1f} s")
+
+    def differences(self) -> list[str]:
+        """Where copies are not equal to their originals, among members that live."""
+        found = []
+        root = self.root
+        for member in self.members.values():
+            if member is root:
+                continue
+            for name, node in member.table.items():
+                if name not in root.table:
+                    found.append(f"{member.name} has {name}, which is not declared")
+                    continue
+                for side in (Side.ATTRIBUTE, Side.CFG):
+                    theirs = {v: r.value for v, r in root.table[name].side(side).items()}
+                    mine = {v: r.value for v, r in node.side(side).items()}
+                    if mine != theirs:
+                        found.append(f"{member.name} has {side.value} of {name} {mine}, the root {theirs}")
+            for key in (*member.table, EVERY_NODE):
+                mine_held, theirs_held = ({h.id for h in m.holds.of(key)} for m in (member, root))
+                if mine_held != theirs_held:
+                    found += [f"{member.name} has other holds of {key} than the root"]
+        for name in root.table:
+            owners = [m for m in self.members.values() if name in m.table and m.tree.has(name)]
+            if len(owners) != 1:
+                found.append(f"{name} is run by {[m.name for m in owners]}")
+                continue
+            owner = owners[0]
+            original = {v: (r.value, r.stamp) for v, r in owner.table[name].dsc.items()}
+            above = owner
+            while above.parent is not None:
+                above = self.members[above.parent]
+                if name not in above.table:
+                    found.append(f"{above.name} lacks {name}")
+                    continue
+                copy = {v: (r.value, r.stamp) for v, r in above.table[name].dsc.items()}
+                if copy != original:
+                    found.append(f"{above.name} has dsc of {name} {copy}, {owner.name} {original}")
+        return found
+
+    def settle(self, seconds: float = 4 * DEAD_S) -> None:
+        """Nothing changes any more and all is well: every copy must become equal."""
+        self.run_for(seconds)
+        found = self.differences()
+        if found:
+            self.broken("; ".join(found[:5]) + f" ({len(found)} in all)")

@@ -1,0 +1,49 @@
+"""A network that loses, doubles, delays, reorders, cuts - as a seed has it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Weather:
+    """How bad it is.
+
+    Attributes:
+        loss, doubled: share of letters.
+        delay_s, delay_s_max: each way takes between these.
+    """
+
+    loss: float = 0.0
+    doubled: float = 0.0
+    delay_s: float = 0.001
+    delay_s_max: float = 0.005
+
+
+class Network:
+    """Says of each letter when it arrives, if at all."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self.weather = Weather()
+        self.cut: set[frozenset[str]] = set()
+        self.letters = 0
+        self.bytes = 0
+
+    def is_cut(self, a: str, b: str) -> bool:
+        return frozenset((a, b)) in self.cut
+
+    def carry(self, a: str, b: str, size: int) -> list[float]:
+        """Seconds until each copy arrives."""
+        self.letters += 1
+        self.bytes += size
+        if self.is_cut(a, b):
+            return []
+        weather, rng = self.weather, self._random
+        copies = 1 + (rng.random() < weather.doubled)
+        return [
+            rng.uniform(weather.delay_s, weather.delay_s_max)
+            for _ in range(copies)
+            if rng.random() >= weather.loss
+        ]
