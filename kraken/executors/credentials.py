@@ -9,10 +9,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import os
-import shutil
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,12 +20,11 @@ import yaml
 
 from kraken.errors import CredentialError
 from kraken.executors.aside import in_thread
+from kraken.executors.vault import Vault, is_encrypted
 
 _KEYS: Final = ("username", "password", "kg", "previous")
 _REQUIRED: Final = ("username", "password")
-_VAULT_MARK: Final = b"$ANSIBLE_VAULT;"
 _MAX_BYTES: Final = 4 * 1024 * 1024
-_VAULT_PATIENCE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +63,8 @@ class Credentials:
         ansible_vault: str = "ansible-vault",
     ) -> None:
         self.file = None if file is None else Path(file)
-        self._vault_password_file = None if vault_password_file is None else Path(vault_password_file)
-        self._ansible_vault = ansible_vault
+        password_file = None if vault_password_file is None else Path(vault_password_file)
+        self._vault = Vault(password_file, ansible_vault)
         self._lock = threading.Lock()
         self._seen: tuple[int, ...] | None = None  # what the file looked like when it was read
         self._known: Mapping[str, Credential] = {}
@@ -136,7 +132,7 @@ class Credentials:
     def _look(self) -> tuple[int, ...]:
         """What changes when the file does: also its owner and mode (ctime), and the vault's password."""
         marks: list[int] = []
-        for path in (self.file, self._vault_password_file):
+        for path in (self.file, self._vault.password_file):
             try:
                 found = path.stat() if path is not None else None
             except OSError as exc:
@@ -153,47 +149,12 @@ class Credentials:
                 "no file of credentials is configured",
                 hint="name one with the key credentials_file of the configuration",
             )
-        content, found = _content(self.file)
-        if content.startswith(_VAULT_MARK):
-            content = self._decrypted(self.file)
+        content, found = read_file(self.file)
+        if is_encrypted(content):
+            content = self._vault.decrypt(content, self.file)
         else:
-            _check_closed(self.file, found)
+            check_closed(self.file, found)
         return parse(content, str(self.file))
-
-    def _decrypted(self, file: Path) -> bytes:
-        """What `ansible-vault view` prints; the password of the vault is read by it, never by us."""
-        program = _program(self._ansible_vault)
-        command = [program, "view"]
-        if self._vault_password_file is not None:
-            _check_vault_password_file(self._vault_password_file)
-            command += ["--vault-password-file", str(self._vault_password_file)]
-        try:
-            done = subprocess.run(
-                [*command, "--", str(file)],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_VAULT_PATIENCE_S,
-                check=False,
-                start_new_session=True,  # no terminal to ask for a password at
-                env={**os.environ, "ANSIBLE_NOCOLOR": "1", "PAGER": "cat"},
-            )
-        except subprocess.TimeoutExpired:
-            raise CredentialError(
-                f"{file} was not decrypted within {_VAULT_PATIENCE_S:g} s",
-                part=str(file),
-                hint=f"does {' '.join(command)} {file} wait for somebody?",
-            ) from None
-        except OSError as exc:
-            raise CredentialError(
-                f"{program} cannot be started to decrypt {file}: {exc.strerror}", part=program
-            ) from exc
-        if done.returncode != 0:
-            raise CredentialError(
-                f"{file} cannot be decrypted: {_last_line(done.stderr)}",
-                part=str(file),
-                hint=f"try {' '.join(command)} {file}; the key vault_password_file names the password",
-            )
-        return done.stdout
 
 
 def parse(content: bytes, file: str) -> dict[str, Credential]:
@@ -279,7 +240,7 @@ def _wrong(file: str, mark: yaml.Mark | None, text: str, hint: str | None = None
     return CredentialError(f"{place}: {text}", part=file, hint=hint)
 
 
-def _content(file: Path) -> tuple[bytes, os.stat_result]:
+def read_file(file: Path) -> tuple[bytes, os.stat_result]:
     """The file's bytes, and what it is: both of the same open file, so it cannot be swapped between."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo would wait
@@ -298,7 +259,8 @@ def _content(file: Path) -> tuple[bytes, os.stat_result]:
         return opened.read(_MAX_BYTES), found
 
 
-def _check_closed(file: Path, found: os.stat_result) -> None:
+def check_closed(file: Path, found: os.stat_result) -> None:
+    """Raises CredentialError when others could read a plain file, or it is neither root's nor ours."""
     if found.st_mode & 0o077:
         raise CredentialError(
             f"{file} holds passwords and is open to others (mode {stat.S_IMODE(found.st_mode):04o})",
@@ -311,38 +273,3 @@ def _check_closed(file: Path, found: os.stat_result) -> None:
             part=str(file),
             hint=f"chown it to root or to the user of the daemon ({os.geteuid()})",
         )
-
-
-def _check_vault_password_file(file: Path) -> None:
-    try:
-        mode = file.stat().st_mode
-    except OSError as exc:
-        raise CredentialError(
-            f"the vault's password file {file} cannot be read: {exc.strerror}",
-            part=str(file),
-            hint="the key vault_password_file of the configuration names it",
-        ) from exc
-    if mode & 0o004 and not mode & 0o111:
-        raise CredentialError(
-            f"the vault's password file {file} is readable by everybody",
-            part=str(file),
-            hint=f"chmod 600 {file}, and give the vault another password",
-        )
-
-
-def _program(name: str) -> str:
-    beside = Path(sys.executable).parent / name
-    found = shutil.which(name) or (str(beside) if beside.is_file() else None)
-    if found is None:
-        raise CredentialError(
-            f"{name} is not installed, and the file of credentials is encrypted",
-            part=name,
-            hint="install ansible-core, it brings it",
-        )
-    return found
-
-
-def _last_line(stderr: bytes) -> str:
-    lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if "ERROR" in line] or lines
-    return errors[-1].strip()[:300] if errors else "ansible-vault said nothing"
