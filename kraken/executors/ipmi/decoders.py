@@ -6,6 +6,7 @@ run in threads, for they wait for each reply. Never here: a session, or a comman
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Final, Protocol
@@ -18,6 +19,7 @@ from pyghmi.ipmi.oem.generic import OEMHandler
 from pyghmi.ipmi.sdr import SDR, shared_sdrs
 
 from kraken.executors.ipmi.guid import guid_text
+from kraken.executors.ipmi.names import with_plain_name
 from kraken.executors.ipmi.records import Shelf, Stamp
 from kraken.executors.ipmi.verbs import BOOT_DEVICE, meaning_of
 from kraken.executors.ipmi.words import Reply
@@ -32,6 +34,8 @@ from kraken.executors.reading import (
     Topic,
 )
 
+log = logging.getLogger(__name__)
+
 ABSENT: Final = 0xCB
 """Completion code: the requested sensor, data or record is not present (table 5-2)."""
 
@@ -43,6 +47,9 @@ _TOO_LONG: Final = (0xC7, 0xC8)
 
 _CLOCK_SET: Final = 0x20000000
 """Times before count from the start of the BMC (section 37.1); 0xffffffff is no time at all."""
+
+_LINEAR_MAX: Final = 11
+"""From there on a sensor has other factors for each reading, which are asked for (table 43-1, byte 24)."""
 
 _FRU_FIELDS: Final = ("Product", "Board", "Chassis")
 
@@ -113,12 +120,22 @@ def decode(topic: Topic, asks: Asks, shelf: Shelf) -> ReadingData:
     command = StandIn(asks)
     if topic is Topic.INFO:
         return _info(command)
-    records = _records(command, shelf)
+    try:
+        records: Any = _Repository(command, shelf)
+    except NoSensorsError:
+        records = SimpleNamespace(sensors={}, strange=[])
+    except NotImplementedError as exc:  # of a satellite; its log is read all the same, without their names
+        if topic is Topic.SENSORS:
+            text = "it keeps their records as a device, not as a repository, and Kraken does not read those"
+            raise IpmiException(text) from exc
+        records = SimpleNamespace(sensors={})
     return _sensors(command, records) if topic is Topic.SENSORS else _log(command, records)
 
 
 class _Repository(SDR):  # type: ignore[misc]
     """The sensor records of one BMC, from the shelf where they stand there unchanged.
+
+    `strange` are the ids of those that make no sense.
 
     pyghmi keeps them for every BMC of the same firmware and time stamp. Those of two machines may differ
     all the same, and its decoder writes into them: here each reading has its own.
@@ -127,6 +144,7 @@ class _Repository(SDR):  # type: ignore[misc]
     def __init__(self, command: StandIn, shelf: Shelf) -> None:
         self._shelf = shelf
         self._read: list[bytes] = []
+        self.strange: list[int] = []
         super().__init__(command)
 
     def get_sdr(self) -> None:
@@ -144,8 +162,13 @@ class _Repository(SDR):  # type: ignore[misc]
             self.sensors.pop(number, None)
 
     def add_sdr(self, sdrbytes: bytearray) -> None:
-        self._read.append(bytes(sdrbytes))
-        super().add_sdr(sdrbytes)
+        record = bytes(sdrbytes)
+        self._read.append(record)
+        try:
+            super().add_sdr(bytearray(with_plain_name(record)))
+        except Exception:  # the decoder does not check; the other sensors are read all the same
+            log.debug("nonsense in a sensor record", exc_info=True, extra={"record": record.hex()})
+            self.strange.append(int.from_bytes(record[:2], "little"))
 
     def _fetch(self) -> None:
         self.device_id = object()
@@ -162,38 +185,39 @@ class _Repository(SDR):  # type: ignore[misc]
         return (*who, bytes(holds))
 
 
-def _records(command: StandIn, shelf: Shelf) -> Any:
-    try:
-        return _Repository(command, shelf)
-    except (NoSensorsError, NotImplementedError):  # the latter: only records of the device itself
-        return SimpleNamespace(sensors={})
-
-
 def _sensors(command: StandIn, records: Any) -> tuple[Sensor, ...]:
-    found = []
-    for record in records.sensors.values():
-        if not record.readable:
-            continue
-        kind = str(record.sensor_type)
-        if record.sensor_lun:  # its own LUN is not asked
-            found.append(Sensor(record.sensor_name, kind))
-            continue
-        answer = command.raw_command(4, 0x2D, (record.sensor_number,))
-        if answer["code"] == ABSENT:
-            continue
-        if answer["code"]:
-            found.append(Sensor(record.sensor_name, kind, states=(answer["error"],)))
-            continue
+    readable = (record for record in records.sensors.values() if record.readable)
+    found = [sensor for record in readable if (sensor := _sensor(command, record)) is not None]
+    nonsense = ("its record makes no sense",)
+    return (*found, *(Sensor(f"record {number}", states=nonsense) for number in records.strange))
+
+
+def _sensor(command: StandIn, record: Any) -> Sensor | None:
+    """What one sensor says now; None: it is not there."""
+    name, kind = str(record.sensor_name), str(record.sensor_type)
+    if record.sensor_lun:  # its own LUN is not asked
+        return Sensor(name, kind)
+    answer = command.raw_command(4, 0x2D, (record.sensor_number,))
+    if answer["code"] == ABSENT:
+        return None
+    if answer["code"]:
+        return Sensor(name, kind, states=(answer["error"],))
+    if record.linearization is not None and record.linearization > _LINEAR_MAX:
+        factors = command.raw_command(4, 0x23, (record.sensor_number, answer["data"][0]))
+        if factors["code"]:
+            return Sensor(name, kind, states=(factors["error"],))
+        record.decode_formula(factors["data"][1:7])
+        record.linearization = 0
+    try:
         reading = record.decode_sensor_reading(command, answer["data"])
-        if reading.unavailable:
-            found.append(Sensor(reading.name, kind))
-            continue
-        value = None if reading.value is None else round(float(reading.value), 3)
-        unit = "" if value is None else str(reading.units)
-        found.append(
-            Sensor(reading.name, kind, value, unit, tuple(map(str, reading.states)), _health(reading.health))
-        )
-    return tuple(found)
+    except Exception:  # as above
+        log.debug("nonsense from a sensor", exc_info=True, extra={"sensor": name})
+        return Sensor(name, kind, states=("what it says makes no sense",))
+    if reading.unavailable:
+        return Sensor(name, kind)
+    value = None if reading.value is None else round(float(reading.value), 3)
+    unit = "" if value is None else str(reading.units)
+    return Sensor(name, kind, value, unit, tuple(map(str, reading.states)), _health(reading.health))
 
 
 def _log(command: StandIn, records: Any) -> tuple[LogEntry, ...]:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 
 import pytest
+from pyghmi.exceptions import IpmiException
 
 from kraken.executors.ipmi import records as records_module
 from kraken.executors.ipmi.decoders import decode
@@ -13,7 +14,7 @@ from kraken.executors.ipmi.records import KEPT_S, KeptRecords
 from kraken.executors.ipmi.verbs import question
 from kraken.executors.ipmi.words import Reply
 from kraken.executors.place import Place
-from kraken.executors.reading import Sensor, Topic
+from kraken.executors.reading import Health, Sensor, Topic
 from kraken.testing.ipmi.machine import SERVER
 
 DEVICE = bytes([0, 0x83, 9, 0x08, 0x02, 0x9F, 0x91, 0x12, 0, 0x02, 0x0F, 0, 0, 0, 0])
@@ -26,6 +27,7 @@ class Bmc:
 
     def __init__(self) -> None:
         self.records = [bytearray(sensor.record()) for sensor in SERVER.sensors]
+        self.device = DEVICE
         self.erased_at = 1
         self.erases_when_read = False
         self.asked: list[tuple[int, int]] = []
@@ -35,7 +37,7 @@ class Bmc:
         self.asked.append((netfn, command))
         match netfn, command:
             case 0x06, 0x01:
-                return Reply(0, DEVICE)
+                return Reply(0, self.device)
             case 0x0A, 0x20:
                 return Reply(0, bytes([0x51, len(self.records), 0]) + bytes(6) + bytes([self.erased_at] * 5))
             case 0x0A, 0x23:
@@ -46,6 +48,8 @@ class Bmc:
                 return Reply(0, after.to_bytes(2, "little") + bytes(self.records[at]))
             case 0x04, 0x2D:
                 return Reply(0, bytes([50, 0xC0, 0, 0]))
+            case 0x04, 0x23:
+                return Reply(0, bytes([51, 2, 0, 10, 0, 0, 0]))  # value = 2 * raw + 10
         return Reply(0xC1)
 
 
@@ -96,6 +100,61 @@ def test_a_bmc_whose_stamp_never_changes_is_believed_for_an_hour() -> None:
     now = KEPT_S
     sensors(bmc, kept)
     assert RECORD in bmc.asked
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "told"),
+    [
+        (0xC0, "Zuluft °C".encode("latin-1"), "Zuluft °C"),
+        (0x00, "Zuluft °C".encode(), "Zuluft °C"),
+        (0x40, b"\x12\x34", "1234"),
+        (0x80, b"\x29\xdc\xa6", "IPMI"),  # the example of IPMI 2.0, section 43.15
+    ],
+)
+def test_a_name_is_read_in_every_alphabet(kind: int, name: bytes, told: str) -> None:
+    """pyghmi 1.6.19 unpacks packed ASCII without an end, and takes the second for wrong UTF-8."""
+    bmc = Bmc()
+    bmc.records[0][-10:] = bytes([kind | len(name)]) + name
+    bmc.records[0][4] = len(bmc.records[0]) - 5
+
+    assert sensors(bmc, KeptRecords())[0].name == told
+
+
+def test_a_record_that_makes_no_sense_costs_only_itself() -> None:
+    bmc = Bmc()
+    bmc.records[2] = bytearray([7, 0, 0x51, 1, 3, 1, 2, 3])
+    *others, strange = sensors(bmc, KeptRecords())
+
+    assert len(others) == len(SERVER.sensors) - 1
+    assert (strange.name, strange.states) == ("record 7", ("its record makes no sense",))
+
+
+def test_a_sensor_whose_value_cannot_be_worked_out_costs_only_itself() -> None:
+    bmc = Bmc()
+    bmc.records[0][23] = 0x01  # the logarithm
+    bmc.records[0][24] = 0x00  # of nothing
+    first, second, *_ = sensors(bmc, KeptRecords())
+
+    assert (first.value, first.states, first.health) == (
+        None,
+        ("what it says makes no sense",),
+        Health.UNKNOWN,
+    )
+    assert second.value == 50.0
+
+
+def test_a_sensor_that_is_not_linear_is_asked_for_the_factors_of_each_reading() -> None:
+    bmc = Bmc()
+    bmc.records[0][23] = 0x70
+
+    assert sensors(bmc, KeptRecords())[0].value == 110.0
+
+
+def test_records_of_a_device_are_not_taken_for_no_sensors() -> None:
+    bmc, kept = Bmc(), KeptRecords()
+    bmc.device = bytes([0, 0x83, 9, 0x08, 0x02, 0x01, *DEVICE[6:]])
+    with pytest.raises(IpmiException, match="as a device"):
+        sensors(bmc, kept)
 
 
 def test_a_bmc_is_never_told_by_the_records_of_another() -> None:
