@@ -12,6 +12,7 @@ from kraken.cli.arguments import Duration, all_option, output_option, select
 from kraken.cli.errors import CommandError, Exit, complain, printable
 from kraken.cli.feed import Feed
 from kraken.cli.following import Ending, Following, Row, Said, power_of
+from kraken.cli.newpassword import finish, new
 from kraken.cli.output import NO_NODES, Output, ago
 from kraken.cli.rotate import rotate
 from kraken.cli.session import Session, pass_session
@@ -31,17 +32,19 @@ UNNAMED = "(none)"
 @click.group(invoke_without_command=True)
 @click.pass_context
 def credentials(ctx: click.Context) -> None:
-    """Credentials for BMCs: list, check, rotate.
+    """Credentials for BMCs: list, check, and change their passwords: new, rotate, finish.
 
     Nodes name them in the attribute bmc.credential; the file that the daemon's configuration names
-    holds them. No secret is shown, or leaves that file but to the BMC.
+    holds them. No secret is shown unless you ask for it, or leaves that file but to the BMC.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(Exit.USAGE)
 
 
+credentials.add_command(new)
 credentials.add_command(rotate)
+credentials.add_command(finish)
 
 
 @credentials.command("list")

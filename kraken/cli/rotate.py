@@ -49,20 +49,20 @@ def rotate(
 ) -> int:
     """Give BMCs the new password of a credential.
 
-    First put it into the credentials file: the new one as password, the one before as previous. Then
-    BMCs that take the previous one are given the new one: one of them first, then 16 at a time, each
-    proved by a login. Once one has not taken it no more are begun; BMCs that let nobody in stop no other.
-    Done again it goes on where it was. Of the nodes meant, only those that name the credential are asked.
+    `kraken credentials new` puts it into the credentials file first. Then BMCs that take the previous one
+    are given the new one: one of them first, then 16 at a time, each proved by a login. Once one has not
+    taken it no more are begun; BMCs that let nobody in stop no other. Done again it goes on where it was.
+    Of the nodes meant, only those that name the credential are asked.
 
-    When --dry-run --all finds no BMC that needs it, take previous out of the file. Exit code 4: some have
-    not the new one yet; 1: none has.
+    When all have it, `kraken credentials finish` forgets the previous one. Exit code 4: some have not the
+    new one yet; 1: none has.
 
     \b
     kraken credentials rotate lab --all --dry-run
     kraken credentials rotate lab @rack7
     """
     body = {**select(nodeset, everything), "name": name, "look": dry_run, "held": held}
-    rows, is_whole = _told(session, {**body, "yes": True} if yes else body, yes=yes, shown=form == "table")
+    rows, is_whole = told(session, {**body, "yes": True} if yes else body, yes=yes, shown=form == "table")
     session.output.show(form, {"nodes": rows}, table=lambda: _show(session.output, rows))
     session.output.flush()
     good = sum(row["stand"] in ("CHANGED", "CURRENT") for row in rows)
@@ -83,7 +83,7 @@ def rotate(
     return Exit.DONE
 
 
-def _told(session: Session, body: Mapping[str, Any], *, yes: bool, shown: bool) -> tuple[list[Row], bool]:
+def told(session: Session, body: Mapping[str, Any], *, yes: bool, shown: bool) -> tuple[list[Row], bool]:
     """What was told of each node, and whether that was all; a person is asked where need be."""
     rows: list[Row] = []
     ticker = Ticker(shown=shown)
@@ -97,7 +97,7 @@ def _told(session: Session, body: Mapping[str, Any], *, yes: bool, shown: bool) 
         if problem.kind != "needs-confirmation" or yes:
             raise
         confirm(problem, body, "")
-        return _told(session, {**body, "yes": True}, yes=True, shown=shown)
+        return told(session, {**body, "yes": True}, yes=True, shown=shown)
     finally:
         ticker.clear()
     return rows, False

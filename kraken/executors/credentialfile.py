@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kraken.errors import CredentialError
 from kraken.executors.credentials import Credential, check_closed, parse, read_file
+from kraken.executors.credentialtext import known_as
 from kraken.executors.vault import Vault, is_encrypted, vault_id
 
 
@@ -62,9 +63,13 @@ class CredentialFile:
     def is_encrypted(self) -> bool:
         return is_encrypted(self._content)
 
-    def get(self, name: str) -> Credential | None:
-        """The credential of this name; None when the file has none."""
-        return parse(self._text.encode(), str(self.path)).get(name)
+    def get(self, name: str) -> Credential:
+        """The credential of this name. Raises CredentialError when there is none."""
+        return known_as(name, parse(self._text.encode(), str(self.path)), str(self.path))
+
+    def preview(self, change: Callable[[str], str]) -> bool:
+        """Whether `replace` would have anything to change; raises as that, and changes nothing."""
+        return change(self._text) != self._text
 
     def replace(self, change: Callable[[str], str]) -> bool:
         """Put the changed text in its place, in one step; the former file stands until then.

@@ -37,14 +37,7 @@ def with_new_password(text: str, name: str, password: str, file: str) -> str:
             is not understood; or no BMC would take this password.
     """
     known = parse(text.encode(), file)
-    before = _known(known, name, file)
-    if before.previous is not None:
-        raise CredentialError(
-            f"credential {name!r} has a previous password in {file}: its rotation is not complete",
-            part=name,
-            hint=f"`kraken credentials rotate {name} --all` goes on with it, "
-            f"`kraken credentials finish {name}` ends it",
-        )
+    before = check_rotated(known_as(name, known, file), name, file)
     check_password(password, name, before)
     entry = _Entry.find(text, name, file)
     key, value = entry.pair("password")
@@ -69,7 +62,7 @@ def without_previous(text: str, name: str, file: str) -> str:
         CredentialError: as `with_new_password`.
     """
     known = parse(text.encode(), file)
-    before = _known(known, name, file)
+    before = known_as(name, known, file)
     if before.previous is None:
         return text
     entry = _Entry.find(text, name, file)
@@ -82,6 +75,18 @@ def without_previous(text: str, name: str, file: str) -> str:
         end += 2 if text[end : end + 2] == "\r\n" else 1
         after = text[:start] + text[end:]
     return _proved(after, {**known, name: replace(before, previous=None)}, name, file)
+
+
+def check_rotated(now: Credential, name: str, file: str) -> Credential:
+    """The credential; CredentialError when some BMCs may have the password before this one yet."""
+    if now.previous is not None:
+        raise CredentialError(
+            f"credential {name!r} has a previous password in {file}: its rotation is not complete",
+            part=name,
+            hint=f"`kraken credentials rotate {name} --all` goes on with it, "
+            f"`kraken credentials finish {name}` ends it",
+        )
+    return now
 
 
 def check_password(password: str, name: str, now: Credential) -> None:
@@ -105,7 +110,8 @@ def check_password(password: str, name: str, now: Credential) -> None:
         )
 
 
-def _known(known: Mapping[str, Credential], name: str, file: str) -> Credential:
+def known_as(name: str, known: Mapping[str, Credential], file: str) -> Credential:
+    """The credential of this name; CredentialError names those there are."""
     if name not in known:
         names = ", ".join(sorted(known)) or "none"
         raise CredentialError(f"credential {name!r} is not in {file}", part=name, hint=f"there are: {names}")

@@ -72,8 +72,8 @@ def play() -> Callable[[str], str]:
 def replay(text: str) -> str:
     """The session as it goes now: the same commands and remarks, and what they print.
 
-    `$ kraken ...` is run; `$ cat >FILE <<EOF` writes a file, `<<EOF` feeds stdin. An exit code
-    other than 0 shows as `[exit N]`. Lines before the first command are kept as they stand.
+    `$ kraken ...` is run; `$ cat >FILE <<EOF` writes a file, `chmod` closes it, `<<EOF` feeds stdin.
+    An exit code other than 0 shows as `[exit N]`. Lines before the first command are kept as they stand.
     """
     lines = text.splitlines()
     first = next((i for i, line in enumerate(lines) if line.startswith("$ ")), len(lines))
@@ -101,6 +101,9 @@ def _typed(command: str, fed: str | None) -> list[str]:
     words = shlex.split(command)
     if words[0] == "cat":
         Path(words[1].lstrip(">")).write_text(fed or "")
+        return []
+    if words[0] == "chmod":
+        Path(words[2]).chmod(int(words[1], 8))
         return []
     settings = {}
     while "=" in words[0]:
