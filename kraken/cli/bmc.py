@@ -11,7 +11,7 @@ from kraken.cli.arguments import Duration, all_option, output_option, select, ye
 from kraken.cli.errors import CommandError, Exit, printable
 from kraken.cli.nodes import fold
 from kraken.cli.output import Output, count
-from kraken.cli.readings import Shows, Told, show_bad_sensors, show_info, show_sel, show_sensors
+from kraken.cli.readings import BAD, Shows, Told, show_bad_sensors, show_info, show_sel, show_sensors
 from kraken.cli.session import Session, pass_session
 
 TIMEOUT_S = 60.0
@@ -68,7 +68,7 @@ def sensors(
     """Show sensors and what they say.
 
     One that cannot be read just now has no value. Over IPMI a BMC is first asked which sensors it has, which
-    can take many seconds; the daemon remembers it.
+    can take many seconds; the daemon remembers it. One that is not well is shown with its thresholds.
 
     Nodes whose sensors are alike but for their values are told of together, with the lowest and the
     highest value.
@@ -180,4 +180,4 @@ def _read(
 
 
 def _bad_ones(sensors: Entries) -> Entries:
-    return [sensor for sensor in sensors if sensor["health"] in ("WARNING", "CRITICAL")]
+    return [sensor for sensor in sensors if sensor["health"] in BAD]

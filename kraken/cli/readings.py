@@ -19,8 +19,12 @@ SENSORS = (
     Column("UNIT"),
     Column("HEALTH"),
     Column("STATES", wraps=True),
+    Column("THRESHOLDS", wraps=True),
 )
 SEL = (Column("ID"), Column("AT"), Column("SEVERITY"), Column("SENSOR"), Column("MESSAGE", wraps=True))
+
+BAD = ("WARNING", "CRITICAL")
+"""In how ill a health a sensor is told of by --bad."""
 
 _STYLES = {"OK": "good", "WARNING": "held", "CRITICAL": "bad"}
 _NOT_TOLD = "-"
@@ -166,11 +170,27 @@ def show_sensors(output: Output, rows: Sequence[Row]) -> None:
         one = alike[0]
         health = Cell(one["health"], _STYLES.get(one["health"], ""))
         states = printable(", ".join(one["states"]))
+        limits = printable(_limits(one))
         values = _values([sensor["value"] for sensor in alike])
         table.append(
-            [printable(one["name"]), printable(one["kind"]), values, printable(one["unit"]), health, states]
+            [
+                printable(one["name"]),
+                printable(one["kind"]),
+                values,
+                printable(one["unit"]),
+                health,
+                states,
+                limits,
+            ]
         )
     output.table(SENSORS, table)
+
+
+def _limits(sensor: Row) -> str:
+    """The thresholds of a sensor that is not well; of others nobody asks, and they would fill the screen."""
+    if sensor["health"] not in BAD:
+        return ""
+    return ", ".join(f"{limit['name']} {limit['value']:g}" for limit in sensor["thresholds"])
 
 
 def show_bad_sensors(output: Output, rows: Sequence[Row]) -> None:

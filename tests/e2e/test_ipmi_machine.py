@@ -19,6 +19,14 @@ pytestmark = pytest.mark.e2e
 
 UNITS = {"°C": "degrees C", "V": "Volts"}
 WORDS = {"Presence detected": "Present", "Failure detected": "Failure"}
+COLUMNS = [
+    f"{side} {grade}"
+    for side, grades in (
+        ("lower", ("non-recoverable", "critical", "non-critical")),
+        ("upper", ("non-critical", "critical", "non-recoverable")),
+    )
+    for grade in grades
+]
 HEALTH = {"ok": Health.OK, "lnc": Health.WARNING, "ucr": Health.CRITICAL}
 
 
@@ -61,6 +69,16 @@ async def test_sensors_say_what_ipmitool_reads(farm: Farm, executor: IpmiExecuto
                 unit,
             )
             assert one.health is HEALTH[state]
+
+
+async def test_thresholds_are_those_that_ipmitool_reads(farm: Farm, executor: IpmiExecutor) -> None:
+    listed = [[f.strip() for f in line.split("|")] for line in ipmitool(farm, 0, "sensor").splitlines()]
+    theirs = {fields[0]: dict(zip(COLUMNS, fields[4:], strict=True)) for fields in listed}
+    found = {one.name: one for one in await sensors(executor, farm)}
+
+    for name in ("CPU2 Temp", "FAN2"):
+        ours = {one.name: one.value for one in found[name].thresholds}
+        assert ours == {column: float(said) for column, said in theirs[name].items() if said != "na"}
 
 
 async def test_a_power_supply_that_failed_is_critical(farm: Farm, executor: IpmiExecutor) -> None:

@@ -6,6 +6,7 @@ run in threads, for they wait for each reply. Never here: a session, or a comman
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from pyghmi.exceptions import IpmiException
 from pyghmi.ipmi.events import EventHandler
 from pyghmi.ipmi.fru import FRU
 from pyghmi.ipmi.oem.generic import OEMHandler
-from pyghmi.ipmi.sdr import SDR, shared_sdrs
+from pyghmi.ipmi.sdr import SDR, ones_complement, shared_sdrs, twos_complement
 
 from kraken.executors.ipmi.guid import guid_text
 from kraken.executors.ipmi.names import with_plain_name
@@ -31,6 +32,7 @@ from kraken.executors.reading import (
     Part,
     ReadingData,
     Sensor,
+    Threshold,
     Topic,
 )
 
@@ -50,6 +52,16 @@ _CLOCK_SET: Final = 0x20000000
 
 _LINEAR_MAX: Final = 11
 """From there on a sensor has other factors for each reading, which are asked for (table 43-1, byte 24)."""
+
+_THRESHOLDS: Final = tuple(
+    f"{side} {grade}"
+    for side in ("lower", "upper")
+    for grade in ("non-critical", "critical", "non-recoverable")
+)
+"""Of Get Sensor Thresholds, table 35-9, from bit 0 and from byte 2 on."""
+
+_INVERSE: Final = 7
+"""The linearization 1/x."""
 
 _FRU_FIELDS: Final = ("Product", "Board", "Chassis")
 
@@ -202,7 +214,8 @@ def _sensor(command: StandIn, record: Any) -> Sensor | None:
         return None
     if answer["code"]:
         return Sensor(name, kind, states=(answer["error"],))
-    if record.linearization is not None and record.linearization > _LINEAR_MAX:
+    has_own_factors = record.linearization is not None and record.linearization > _LINEAR_MAX
+    if has_own_factors:
         factors = command.raw_command(4, 0x23, (record.sensor_number, answer["data"][0]))
         if factors["code"]:
             return Sensor(name, kind, states=(factors["error"],))
@@ -217,7 +230,28 @@ def _sensor(command: StandIn, record: Any) -> Sensor | None:
         return Sensor(name, kind)
     value = None if reading.value is None else round(float(reading.value), 3)
     unit = "" if value is None else str(reading.units)
-    return Sensor(name, kind, value, unit, tuple(map(str, reading.states)), _health(reading.health))
+    health = _health(reading.health)
+    is_bad = value is not None and health is not Health.OK
+    limits = _thresholds(command, record) if is_bad and not has_own_factors else ()
+    return Sensor(name, kind, value, unit, tuple(map(str, reading.states)), health, limits)
+
+
+def _thresholds(command: StandIn, record: Any) -> tuple[Threshold, ...]:
+    """The values at which a sensor is not well; () where the BMC does not tell."""
+    answer = command.raw_command(4, 0x27, (record.sensor_number,))
+    data = bytes(answer["data"])
+    if answer["code"] or len(data) < 1 + len(_THRESHOLDS):
+        return ()
+    signed = {1: ones_complement, 2: twos_complement}.get(record.numeric_format)
+    turned = record.linearization == _INVERSE  # what is high on the wire is low in its unit
+    names = _THRESHOLDS[3:] + _THRESHOLDS[:3] if turned else _THRESHOLDS
+    found = []
+    for place, name in enumerate(names):
+        if data[0] >> place & 1:
+            raw = data[1 + place] if signed is None else signed(data[1 + place], 8)
+            with contextlib.suppress(ArithmeticError, ValueError):  # a threshold without a value
+                found.append(Threshold(name, round(float(record.decode_value(command, raw)), 3)))
+    return tuple(found)
 
 
 def _log(command: StandIn, records: Any) -> tuple[LogEntry, ...]:

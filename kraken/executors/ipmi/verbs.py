@@ -97,6 +97,7 @@ READS: Final = frozenset(
         (0x00, 0x01),  # chassis status
         (0x00, 0x09),  # boot options
         (0x04, 0x23),  # reading factors of a sensor
+        (0x04, 0x27),  # thresholds of a sensor
         (0x04, 0x2D),  # sensor reading
         (0x06, 0x01),  # device id
         (0x06, 0x37),  # system GUID

@@ -14,7 +14,7 @@ from kraken.executors.ipmi.records import KEPT_S, KeptRecords
 from kraken.executors.ipmi.verbs import question
 from kraken.executors.ipmi.words import Reply
 from kraken.executors.place import Place
-from kraken.executors.reading import Health, Sensor, Topic
+from kraken.executors.reading import Health, Sensor, Threshold, Topic
 from kraken.testing.ipmi.machine import SERVER
 
 DEVICE = bytes([0, 0x83, 9, 0x08, 0x02, 0x9F, 0x91, 0x12, 0, 0x02, 0x0F, 0, 0, 0, 0])
@@ -28,6 +28,7 @@ class Bmc:
     def __init__(self) -> None:
         self.records = [bytearray(sensor.record()) for sensor in SERVER.sensors]
         self.device = DEVICE
+        self.reading = bytes([50, 0xC0, 0, 0])
         self.erased_at = 1
         self.erases_when_read = False
         self.asked: list[tuple[int, int]] = []
@@ -47,7 +48,9 @@ class Bmc:
                 after = at + 1 if at + 1 < len(self.records) else 0xFFFF
                 return Reply(0, after.to_bytes(2, "little") + bytes(self.records[at]))
             case 0x04, 0x2D:
-                return Reply(0, bytes([50, 0xC0, 0, 0]))
+                return Reply(0, self.reading)
+            case 0x04, 0x27:
+                return Reply(0, bytes([0b111000, 0, 0, 0, 85, 95, 100]))
             case 0x04, 0x23:
                 return Reply(0, bytes([51, 2, 0, 10, 0, 0, 0]))  # value = 2 * raw + 10
         return Reply(0xC1)
@@ -148,6 +151,22 @@ def test_a_sensor_that_is_not_linear_is_asked_for_the_factors_of_each_reading() 
     bmc.records[0][23] = 0x70
 
     assert sensors(bmc, KeptRecords())[0].value == 110.0
+
+
+def test_a_sensor_that_is_not_well_is_told_with_its_thresholds_and_no_other_is_asked_for_them() -> None:
+    bmc = Bmc()
+    assert sensors(bmc, KeptRecords())[0].thresholds == ()
+    assert (0x04, 0x27) not in bmc.asked
+
+    bmc.reading = bytes([97, 0xC0, 0b011000, 0])
+    first, *_ = sensors(bmc, KeptRecords())
+
+    assert first.health is Health.CRITICAL
+    assert first.thresholds == (
+        Threshold("upper non-critical", 85.0),
+        Threshold("upper critical", 95.0),
+        Threshold("upper non-recoverable", 100.0),
+    )
 
 
 def test_records_of_a_device_are_not_taken_for_no_sensors() -> None:
