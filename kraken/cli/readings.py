@@ -128,18 +128,17 @@ def show_info(output: Output, rows: Sequence[Row]) -> None:
     """Who BMCs are that say the same of themselves."""
     row, data = rows[0], rows[0]["data"]
     alone = len(rows) == 1
-    each = "each its own; -o json has them"
     light = _NOT_TOLD if data["light"] is None else "on" if data["light"] else "off"
     pairs = [
         ("reach", row["reach"]),
-        ("address", row["address"] if alone else each),
+        ("address", _of_each([r["address"] for r in rows])),
         ("protocol", row["protocol"]),
         ("credential", row["credential"]),
         *_session(data),
         ("manufacturer", data["manufacturer"]),
         ("product", data["product"]),
-        ("serial", data["serial"] if alone or not any(r["data"]["serial"] for r in rows) else each),
-        ("guid", data["guid"] if alone or not any(r["data"]["guid"] for r in rows) else each),
+        ("serial", _of_each([r["data"]["serial"] for r in rows])),
+        ("guid", _of_each([r["data"]["guid"] for r in rows])),
         *((f"firmware {one['name']}", one["version"]) for one in data["firmware"]),
         ("power", data["power"]),
         ("light", light),
@@ -152,6 +151,11 @@ def show_info(output: Output, rows: Sequence[Row]) -> None:
     width = max(14, *(len(printable(name)) for name, _ in pairs))
     for name, value in pairs:
         output.line(f"  {printable(name):<{width}} {printable(value or _NOT_TOLD)}")
+
+
+def _of_each(values: Sequence[str]) -> str:
+    """What every machine has for itself: the one value where it is one."""
+    return values[0] if len(set(values)) == 1 else "each its own; -o json has them"
 
 
 def _session(data: Row) -> list[tuple[str, str]]:

@@ -298,6 +298,11 @@ Stop its service behind Kraken's back (it looks at services once a minute):
 
   {stop}
 
+Ask its BMC how the machine is:
+
+  kraken bmc show {name}
+  kraken bmc sensors {name}
+
 Declare something else, after looking at what that would do:
 
   kraken plan {name} --set service=STOPPED

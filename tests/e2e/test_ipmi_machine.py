@@ -12,7 +12,7 @@ from kraken.executors.ipmi import IpmiExecutor
 from kraken.executors.reading import BmcInfo, Health, LogEntry, Sensor, Topic
 from kraken.testing.cluster import packages
 from kraken.testing.ipmi.farm import PASSWORD, USER, Farm
-from kraken.testing.ipmi.machine import SERVER
+from kraken.testing.ipmi.machine import AILING
 from tests.e2e.test_ipmi_reading import facts, ipmitool, read
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +33,7 @@ HEALTH = {"ok": Health.OK, "lnc": Health.WARNING, "ucr": Health.CRITICAL}
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
     packages.install_missing()
-    with Farm(2, network=95, machine=SERVER) as made:
+    with Farm(2, network=95, machine=AILING) as made:
         yield made
 
 
@@ -57,7 +57,7 @@ async def test_sensors_say_what_ipmitool_reads(farm: Farm, executor: IpmiExecuto
     listed = [[f.strip() for f in line.split("|")] for line in ipmitool(farm, 0, "sdr elist").splitlines()]
     ours = await sensors(executor, farm)
 
-    assert len(listed) == len(SERVER.sensors)
+    assert len(listed) == len(AILING.sensors)
     assert [one.name for one in ours] == [fields[0] for fields in listed]
     for one, (_, _, state, _, said) in zip(ours, listed, strict=True):
         if one.value is None:
@@ -114,7 +114,7 @@ async def test_the_log_names_the_sensors_as_ipmitool_does(farm: Farm, executor: 
 
     assert isinstance(data, tuple)
     entries = [entry for entry in data if isinstance(entry, LogEntry)]
-    assert len(listed) == len(SERVER.events)
+    assert len(listed) == len(AILING.events)
     for entry, (number, _, _, sensor, event, *_) in zip(entries, listed, strict=True):
         assert int(entry.id) == int(number, 16)
         assert sensor.endswith(entry.sensor.split(maxsplit=1)[-1])

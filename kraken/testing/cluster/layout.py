@@ -17,21 +17,25 @@ import secrets
 import shutil
 import subprocess
 import sys
+import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kraken.testing.cluster import scripts
 from kraken.testing.cluster.errors import ClusterError
 from kraken.testing.cluster.packages import find
+from kraken.testing.ipmi.machine import SERVER
 
 BMC_USER = "admin"
 CREDENTIAL = "demo"  # the name the nodes' attributes give to the BMCs' user and password
 MODULE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-BMC_COMMANDS = """\
+_MACHINE = "\n".join(SERVER.commands("0x20"))
+BMC_COMMANDS = f"""\
 mc_setbmc 0x20
 mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr
 sel_enable 0x20 1000 0x0a
+{_MACHINE}
 mc_enable 0x20
 """
 PSEUDO = {"proc", "sysfs", "devtmpfs", "devpts", "tmpfs", "cgroup", "cgroup2", "mqueue", "securityfs"}
@@ -98,7 +102,7 @@ def write_bmc(directory: Path, node: NodePlan, password: str) -> None:
         f"    addr {node.bmc_address} {node.bmc_port}\n"
         "    priv_limit admin\n"
         "    allowed_auths_admin none md2 md5 straight\n"
-        f"    guid {secrets.token_hex(16)}\n"
+        f"    guid {uuid.uuid4().bytes_le.hex()}\n"
         "  endlan\n"
         f'  chassis_control "{directory}/chassis {files}"\n'
         f'  user 2 true "{BMC_USER}" "{password}" admin 10 none md2 md5 straight\n',

@@ -116,27 +116,6 @@ class Machine:
         return bytes([*header, -sum(header) & 0xFF]) + board + product
 
 
-SERVER: Final = Machine(
-    sensors=(
-        Gauge(1, "CPU1 Temp", 0x01, 1, raw=42, thresholds=(100, 95, 85, None, None, None)),
-        Gauge(2, "CPU2 Temp", 0x01, 1, raw=97, thresholds=(100, 95, 85, None, None, None)),
-        Gauge(3, "FAN1", 0x04, 18, raw=54, factor=100, thresholds=(None, None, None, 3, 5, 7)),
-        Gauge(4, "FAN2", 0x04, 18, raw=6, factor=100, thresholds=(None, None, None, 3, 5, 7)),
-        Gauge(5, "12V", 0x02, 4, raw=193, factor=63, exponent=-3, thresholds=(220, 210, 200, 150, 160, 170)),
-        Detector(16, "CPU1", 0x07, 0x6F, states=(0, 1, 7), on=(7,)),
-        Detector(17, "PSU1", 0x08, 0x6F, states=(0, 1, 3), on=(0,)),
-        Detector(18, "PSU2", 0x08, 0x6F, states=(0, 1, 3), on=(0, 1)),
-    ),
-    board=("Umbrella", "S7000", "B-0001", "P-11"),
-    product=("Umbrella", "Raccoon 2U", "R2U", "A1", "N-0042"),
-    events=(
-        bytes([0, 0, 0, 0, 0x20, 0, 4, 0x01, 2, 0x01, 0x59, 97, 95]),
-        bytes([0, 0, 0, 0, 0x20, 0, 4, 0x08, 18, 0x6F, 0x01, 0xFF, 0xFF]),
-    ),
-)
-"""A server with a hot processor, a slow fan and a power supply that failed."""
-
-
 def _record(kind: int, body: list[int], name: str) -> bytes:
     text = name.encode("latin-1")
     assert len(text) <= 16, "a record has no room for a longer name"
@@ -162,3 +141,37 @@ def _scanned(mc: str, number: int, states: str) -> str:
 
 def _words(data: bytes) -> str:
     return " ".join(f"{byte:#04x}" for byte in data)
+
+
+def _server(cpu_temperature: int, fan_hundreds: int, psu: tuple[int, ...], *events: bytes) -> Machine:
+    hot, slow = (100, 95, 85, None, None, None), (None, None, None, 3, 5, 7)
+    return Machine(
+        sensors=(
+            Gauge(1, "CPU1 Temp", 0x01, 1, raw=42, thresholds=hot),
+            Gauge(2, "CPU2 Temp", 0x01, 1, raw=cpu_temperature, thresholds=hot),
+            Gauge(3, "FAN1", 0x04, 18, raw=54, factor=100, thresholds=slow),
+            Gauge(4, "FAN2", 0x04, 18, raw=fan_hundreds, factor=100, thresholds=slow),
+            Gauge(
+                5, "12V", 0x02, 4, raw=193, factor=63, exponent=-3, thresholds=(220, 210, 200, 150, 160, 170)
+            ),
+            Detector(16, "CPU1", 0x07, 0x6F, states=(0, 1, 7), on=(7,)),
+            Detector(17, "PSU1", 0x08, 0x6F, states=(0, 1, 3), on=(0,)),
+            Detector(18, "PSU2", 0x08, 0x6F, states=(0, 1, 3), on=psu),
+        ),
+        board=("Umbrella", "S7000", "B-0001", "P-11"),
+        product=("Umbrella", "Raccoon 2U", "R2U", "A1", "N-0042"),
+        events=events,
+    )
+
+
+SERVER: Final = _server(44, 55, (0,))
+"""A server that is well, with an empty log."""
+
+AILING: Final = _server(
+    97,
+    6,
+    (0, 1),
+    bytes([0, 0, 0, 0, 0x20, 0, 4, 0x01, 2, 0x01, 0x59, 97, 95]),
+    bytes([0, 0, 0, 0, 0x20, 0, 4, 0x08, 18, 0x6F, 0x01, 0xFF, 0xFF]),
+)
+"""The same with a hot processor, a slow fan and a power supply that failed; two of them are in its log."""
