@@ -8,8 +8,8 @@ from typing import Final
 
 from kraken.executors.reading import BmcInfo, Firmware, Part
 from kraken.executors.redfish import system
-from kraken.executors.redfish.library import Library
 from kraken.executors.redfish.properties import last_part, light, mapping, text
+from kraken.executors.redfish.resources import Resources
 from kraken.executors.redfish.verbs import BOOT_TARGETS
 from kraken.executors.redfish.words import Document
 
@@ -17,18 +17,20 @@ _NOT_RUNNING: Final = ("Previous-", "Available-")
 """How the Ids of images begin that a BMC keeps beside the one that runs."""
 
 
-async def read_info(library: Library, at: str) -> BmcInfo:
+async def read_info(resources: Resources, at: str) -> BmcInfo:
     """Ask for all of it; raises Trouble.
 
     Args:
         at: path of the node's system.
     """
-    node = await library.document(at, "what it says of the system")
-    root = await library.root()
-    chassis = await library.optional(next(iter(library.links(node, "Links", "Chassis")), None), "its chassis")
-    manager = await library.optional(await manager_of(library, node, root), "what it says of itself")
-    service = await library.optional(library.link(root, "UpdateService"), "its update service")
-    listed = await library.members(library.link(service, "FirmwareInventory"), "its firmware")
+    node = await resources.document(at, "what it says of the system")
+    root = await resources.root()
+    chassis = await resources.optional(
+        next(iter(resources.links(node, "Links", "Chassis")), None), "its chassis"
+    )
+    manager = await resources.optional(await manager_of(resources, node, root), "what it says of itself")
+    service = await resources.optional(resources.link(root, "UpdateService"), "its update service")
+    listed = await resources.members(resources.link(service, "FirmwareInventory"), "its firmware")
     parts = (_part("System", node), _part("Chassis", chassis), _part("BMC", manager))
     return BmcInfo(
         manufacturer=text(node, "Manufacturer") or text(chassis, "Manufacturer"),
@@ -43,12 +45,12 @@ async def read_info(library: Library, at: str) -> BmcInfo:
     )
 
 
-async def manager_of(library: Library, node: Document, root: Document) -> str | None:
+async def manager_of(resources: Resources, node: Document, root: Document) -> str | None:
     """The path of the manager of a system: the one it names, else the only one."""
-    named = library.links(node, "Links", "ManagedBy")
+    named = resources.links(node, "Links", "ManagedBy")
     if not named:
-        listed = await library.optional(library.link(root, "Managers"), "the list of managers")
-        named = library.links(listed, "Members")
+        listed = await resources.optional(resources.link(root, "Managers"), "the list of managers")
+        named = resources.links(listed, "Members")
         if len(named) != 1:
             return None
     return named[0]

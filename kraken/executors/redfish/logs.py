@@ -9,8 +9,8 @@ from typing import Final
 
 from kraken.executors.reading import LogEntry
 from kraken.executors.redfish.inventory import manager_of
-from kraken.executors.redfish.library import Library
 from kraken.executors.redfish.properties import health, last_part, mapping, text
+from kraken.executors.redfish.resources import Resources
 from kraken.executors.redfish.words import Document
 
 ENTRIES_MAX: Final = 2000
@@ -22,20 +22,20 @@ _NO_EVENTS: Final = frozenset({"postcodes", "dump", "hostlogger", "journal", "cr
 _CLOCK_SET_S: Final = 10 * 365 * 86400.0  # BMCs start at 1970 until their clock is set
 
 
-async def read_log(library: Library, at: str) -> tuple[LogEntry, ...]:
+async def read_log(resources: Resources, at: str) -> tuple[LogEntry, ...]:
     """The newest ENTRIES_MAX entries from the oldest to the newest; raises Trouble.
 
     Args:
         at: path of the node's system.
     """
-    node = await library.document(at, "what it says of the system")
-    manager = await library.optional(
-        await manager_of(library, node, await library.root()), "what it says of itself"
+    node = await resources.document(at, "what it says of the system")
+    manager = await resources.optional(
+        await manager_of(resources, node, await resources.root()), "what it says of itself"
     )
     services: dict[str, Document] = {}
     for owner in (node, manager):
-        for one in await library.members(library.link(owner, "LogServices"), "its logs"):
-            path = library.link(one, "Entries")
+        for one in await resources.members(resources.link(owner, "LogServices"), "its logs"):
+            path = resources.link(one, "Entries")
             if path is not None and _id(one).lower() not in _NO_EVENTS:
                 services.setdefault(path, one)
     kept: list[tuple[float, int, LogEntry]] = []
@@ -43,7 +43,7 @@ async def read_log(library: Library, at: str) -> tuple[LogEntry, ...]:
     chosen = _chosen(services)
     for path, one in chosen.items():
         prefix = "" if len(chosen) == 1 else f"{_id(one)}/"
-        async for page in library.pages(path, "its log"):
+        async for page in resources.pages(path, "its log"):
             for entry in page:
                 made = _entry(entry, prefix)
                 if made is not None:

@@ -10,15 +10,15 @@ from kraken.executors.place import Answer, Reach
 from kraken.executors.reading import Reading, ReadingData, Topic
 from kraken.executors.redfish.bmc import Bmc
 from kraken.executors.redfish.inventory import read_info
-from kraken.executors.redfish.library import Library, UnansweredError
 from kraken.executors.redfish.logs import read_log
+from kraken.executors.redfish.resources import Resources, UnansweredError
 from kraken.executors.redfish.sensors import read_sensors
 from kraken.executors.redfish.words import Order, Reply, Trouble
 from kraken.model.run import Outcome
 
 log = logging.getLogger(__name__)
 
-READERS: Final[Mapping[Topic, Callable[[Library, str], Awaitable[ReadingData]]]] = {
+READERS: Final[Mapping[Topic, Callable[[Resources, str], Awaitable[ReadingData]]]] = {
     Topic.INFO: read_info,
     Topic.SENSORS: read_sensors,
     Topic.SEL: read_log,
@@ -34,12 +34,12 @@ async def read(bmc: Bmc, order: Order, topic: Topic) -> Reading:
             raise UnansweredError(came_to)
         return came_to
 
-    library = Library(bmc.server, get, bmc.refuse)
+    resources = Resources(bmc.server, get, bmc.refuse)
     try:
         at = await bmc.system_path(order)
         if isinstance(at, Answer):
             raise UnansweredError(at)
-        data = await READERS[topic](library, at)
+        data = await READERS[topic](resources, at)
     except UnansweredError as exc:
         answer = exc.answer
         return Reading(order.node, topic, answer.reach, answer.outcome, answer.message)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from kraken.executors.reading import Health, Sensor, Threshold
-from kraken.executors.redfish.library import Library
 from kraken.executors.redfish.properties import entries, health, last_part, mapping, number, text
+from kraken.executors.redfish.resources import Resources
 from kraken.executors.redfish.words import Document
 
 _CHASSIS_MAX: Final = 32
@@ -47,42 +47,42 @@ _THRESHOLDS: Final = (
 )
 
 
-async def read_sensors(library: Library, at: str) -> tuple[Sensor, ...]:
+async def read_sensors(resources: Resources, at: str) -> tuple[Sensor, ...]:
     """Ask for all of them; raises Trouble. One that is not fitted is left out.
 
     Args:
         at: path of the node's system.
     """
-    node = await library.document(at, "what it says of the system")
-    paths = library.links(node, "Links", "Chassis")
+    node = await resources.document(at, "what it says of the system")
+    paths = resources.links(node, "Links", "Chassis")
     if not paths:
-        root = await library.root()
-        listed = await library.optional(library.link(root, "Chassis"), "the list of chassis")
-        paths = library.links(listed, "Members")
+        root = await resources.root()
+        listed = await resources.optional(resources.link(root, "Chassis"), "the list of chassis")
+        paths = resources.links(listed, "Members")
     found: list[Sensor] = []
     for path in paths[:_CHASSIS_MAX]:
-        found += await _of_chassis(library, await library.optional(path, "its chassis"))
+        found += await _of_chassis(resources, await resources.optional(path, "its chassis"))
     return tuple(dict.fromkeys(found))
 
 
-async def _of_chassis(library: Library, chassis: Document) -> list[Sensor]:
+async def _of_chassis(resources: Resources, chassis: Document) -> list[Sensor]:
     """Those of the one list it has, else of Thermal and Power, else of what has come after these."""
-    listed = await library.members(library.link(chassis, "Sensors"), "its sensors")
+    listed = await resources.members(resources.link(chassis, "Sensors"), "its sensors")
     found = [_sensor(one) for one in listed if _is_fitted(one)]
     if found:
         return found
     for name, kinds in (("Thermal", _THERMAL), ("Power", _POWER)):
-        document = await library.optional(library.link(chassis, name), f"its {name.lower()} sensors")
+        document = await resources.optional(resources.link(chassis, name), f"its {name.lower()} sensors")
         found += [
             _of_kind(kind, one) for kind in kinds for one in entries(document, kind.array) if _is_fitted(one)
         ]
-    return found or await _of_subsystems(library, chassis)
+    return found or await _of_subsystems(resources, chassis)
 
 
-async def _of_subsystems(library: Library, chassis: Document) -> list[Sensor]:
+async def _of_subsystems(resources: Resources, chassis: Document) -> list[Sensor]:
     """From ThermalSubsystem and PowerSubsystem."""
-    thermal = await library.optional(library.link(chassis, "ThermalSubsystem"), "its cooling")
-    metrics = await library.optional(library.link(thermal, "ThermalMetrics"), "its temperatures")
+    thermal = await resources.optional(resources.link(chassis, "ThermalSubsystem"), "its cooling")
+    metrics = await resources.optional(resources.link(thermal, "ThermalMetrics"), "its temperatures")
     found = [
         Sensor(
             text(one, "DeviceName") or last_part(one.get("DataSourceUri")) or "Temperature",
@@ -94,13 +94,13 @@ async def _of_subsystems(library: Library, chassis: Document) -> list[Sensor]:
     ]
     found += [
         _made(one, "Fan", number(mapping(one, "SpeedPercent"), "Reading"), "%")
-        for one in await library.members(library.link(thermal, "Fans"), "its fans")
+        for one in await resources.members(resources.link(thermal, "Fans"), "its fans")
         if _is_fitted(one)
     ]
-    power = await library.optional(library.link(chassis, "PowerSubsystem"), "its power supply")
+    power = await resources.optional(resources.link(chassis, "PowerSubsystem"), "its power supply")
     found += [
         _made(one, "PowerSupply", None, "")
-        for one in await library.members(library.link(power, "PowerSupplies"), "its power supplies")
+        for one in await resources.members(resources.link(power, "PowerSupplies"), "its power supplies")
         if _is_fitted(one)
     ]
     return found

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from kraken.executors.place import Place, Reach
 from kraken.executors.reading import Reading, Topic
-from kraken.executors.redfish.library import Library
 from kraken.executors.redfish.reader import READERS
+from kraken.executors.redfish.resources import Resources
 from kraken.executors.redfish.words import Reply, Server, Trouble
 from kraken.model.run import Outcome
 
@@ -91,7 +91,7 @@ async def _read(topic: Topic, told: list[tuple[int, dict[str, Any]]]) -> Any:
         asked += 1
         return Reply(status, {}, json.dumps(document).encode())
 
-    return await READERS[topic](Library(Server(PLACE, "10.9.8.7"), get, _refuse), "/redfish/v1/a")
+    return await READERS[topic](Resources(Server(PLACE, "10.9.8.7"), get, _refuse), "/redfish/v1/a")
 
 
 @pytest.mark.parametrize("topic", Topic)

@@ -1,4 +1,4 @@
-"""The documents of one BMC, fetched as they are asked for: by path, and list by list."""
+"""The resources of one BMC (so DSP0266 calls its documents), fetched by path and list by list."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UnansweredError(Exception):
         self.answer = answer
 
 
-class Library:
+class Resources:
     """What a reading asks for. Its methods raise Trouble, and UnansweredError.
 
     Only this BMC is asked: a link that leads elsewhere ends the reading.
