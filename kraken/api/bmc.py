@@ -119,7 +119,8 @@ async def identify(
 ) -> Lights:
     """Have BMCs switch the light by which their nodes are found; answers when all have, or 30 s are over."""
     names = operations.select(data.nodeset, data.all)
-    lit = await switch_lights(operations.daemon, names, data.do, Asked(who(request), yes=data.yes))
+    asked = Asked(who(request), yes=data.yes)
+    lit = await switch_lights(operations.daemon, names, data.do, asked, data.seconds)
     return {"nodes": [{"node": r.node, "outcome": r.outcome, "message": r.message} for r in lit]}
 
 

@@ -79,9 +79,10 @@ class PowerWish(Selection, kw_only=True):
 
 
 class LightOrder(Selection, kw_only=True):
-    """`do`: on or off."""
+    """`do`: on or off. `seconds`: on for so long, 1 to 255; null: until it is switched off."""
 
     do: str
+    seconds: int | None = None
 
 
 class RotateOrder(Selection, kw_only=True):

@@ -10,11 +10,12 @@ import click
 from kraken.cli.arguments import Duration, all_option, output_option, select, yes_option
 from kraken.cli.errors import CommandError, Exit, printable
 from kraken.cli.nodes import fold
-from kraken.cli.output import Output, count
+from kraken.cli.output import Output, count, span
 from kraken.cli.readings import BAD, Shows, Told, show_bad_sensors, show_info, show_sel, show_sensors
 from kraken.cli.session import Session, pass_session
 
 TIMEOUT_S = 60.0
+LIT_S_MAX = 255.0  # one byte of Chassis Identify (IPMI 2.0, table 28-5)
 
 Row = Mapping[str, Any]
 Entries = list[dict[str, Any]]
@@ -109,26 +110,41 @@ def sel(
 @bmc.command()
 @click.argument("words", nargs=-1, required=True, metavar="NODESET [on|off]")
 @all_option
+@click.option("--for", "lasting", type=Duration(), help="On for so long, 4m15s at most; over IPMI only.")
 @yes_option
 @output_option("table", "json", "yaml")
 @pass_session
-def identify(session: Session, words: tuple[str, ...], everything: bool, yes: bool, form: str) -> int:
+def identify(
+    session: Session,
+    words: tuple[str, ...],
+    everything: bool,
+    lasting: float | None,
+    yes: bool,
+    form: str,
+) -> int:
     """Switch the light by which a node is found on, or off.
 
-    Nothing else of the node changes; held nodes are lit, too. It stays so until it is switched off.
+    Nothing else of the node changes; held nodes are lit, too. It stays so until it is switched off, or with
+    --for until the BMC switches it off itself, whatever becomes of the daemon: Redfish has no such thing.
 
     \b
     kraken bmc identify n0017
+    kraken bmc identify n0017 --for 2m
     kraken bmc identify n0017 off
     """
     given = list(words)
     do = given.pop() if given[-1] in ("on", "off") else "on"
     if len(given) > (0 if everything else 1):
         raise click.UsageError(f"a nodeset, then on or off: {' '.join(words)!r} is more; quote the nodeset")
+    if lasting is not None and (do == "off" or not 1 <= lasting <= LIT_S_MAX):
+        raise click.UsageError("--for is of a light that goes on, from 1s to 4m15s; a BMC counts no longer")
     body = {**select(given[0] if given else None, everything), "do": do}
+    if lasting is not None:
+        body["seconds"] = round(lasting)
     answer = session.change("POST", "/v1/bmc/identify", body, yes=yes)
     rows = answer["nodes"]
-    session.output.show(form, answer, table=lambda: _show_lights(session.output, rows, do))
+    did = f"light {do}" if lasting is None else f"light on for {span(lasting)}"
+    session.output.show(form, answer, table=lambda: _show_lights(session.output, rows, did))
     session.output.flush()
     bad = [row["node"] for row in rows if row["outcome"] != "OK"]
     if bad:
@@ -139,13 +155,13 @@ def identify(session: Session, words: tuple[str, ...], everything: bool, yes: bo
     return Exit.DONE
 
 
-def _show_lights(output: Output, rows: Sequence[Row], do: str) -> None:
+def _show_lights(output: Output, rows: Sequence[Row], did: str) -> None:
     alike: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         alike.setdefault((row["outcome"], row["message"]), []).append(row["node"])
     for (outcome, said), names in sorted(alike.items(), key=lambda item: item[0][0] != "OK"):
         good = outcome == "OK"
-        told = output.paint(f"{f'light {do}' if good else outcome:<11} ", "good" if good else "bad")
+        told = output.paint(f"{did if good else outcome:<11} ", "good" if good else "bad")
         output.line(f"{told}{fold(names)}" + (f"  {printable(said)}" if said else ""))
 
 

@@ -290,13 +290,20 @@ async def test_the_boot_device_is_set(farm: Farm, device: str) -> None:
     assert bmc.boot == {"setup": "bios", "disk": "default", "default": "none"}.get(device, device)
 
 
-@pytest.mark.parametrize(("word", "request_"), [("on", "set identify 0 1"), ("off", "set identify 0 0")])
-async def test_the_light_is_asked_for_without_an_end_and_nothing_else(
-    farm: Farm, word: str, request_: str
+@pytest.mark.parametrize(
+    ("spec", "request_"),
+    [
+        ({"identify": "on"}, "set identify 0 1"),
+        ({"identify": "on", "seconds": 120}, "set identify 120 0"),
+        ({"identify": "off"}, "set identify 0 0"),
+    ],
+)
+async def test_the_light_is_asked_for_and_nothing_else(
+    farm: Farm, spec: dict[str, object], request_: str
 ) -> None:
     (bmc,) = farm.add()
 
-    results = await farm.perform({"identify": word})
+    results = await farm.perform(spec)
 
     assert outcomes(results) == {Outcome.OK}, results["n0"].message
     assert bmc.state.with_suffix(".asked").read_text().splitlines() == [request_]

@@ -19,7 +19,10 @@ BOOT_DEVICE: Final = {"default": 0, "pxe": 1, "disk": 2, "cdrom": 5, "setup": 6}
 """Boot flags, data 2, bits 5:2, table 28-14. `default` removes a request made before."""
 
 IDENTIFY: Final = {"on": (0, 1), "off": (0,)}
-"""Chassis Identify, table 28-5: no interval, and whether to go on until told otherwise."""
+"""Chassis Identify, table 28-5: no interval, and whether to go on until told otherwise.
+
+With `seconds`, 1 to 255, that interval stands alone: the BMC switches the light off itself.
+"""
 
 _REPEAT_POLL_S: Final = (0.25, 0.5, 1.0, 2.0)
 _REPEAT_CHANGE_S: Final = (1.0, 2.0)  # a BMC may take a second to switch; it is not asked to twice
@@ -148,7 +151,8 @@ def verb_of(spec: Any) -> Verb:
             )
         if spec.get("identify") in IDENTIFY:
             word = str(spec["identify"])
-            return Verb(f"identify {word}", (Step(0x00, 0x04, IDENTIFY[word], changes=True),), _nothing)
+            data = (int(spec["seconds"]),) if word == "on" and "seconds" in spec else IDENTIFY[word]
+            return Verb(f"identify {word}", (Step(0x00, 0x04, data, changes=True),), _nothing)
     known = ", ".join(["power_status", *(f"power: {p}" for p in POWER)])
     raise ExecutorError(
         f"ipmi: no verb for {spec!r}",

@@ -55,6 +55,8 @@ class Chassis:
                 return self._control(data[0] & 0x0F), b""
             case (0x00, 0x04):
                 self.light = bool(data[:1] != b"\x00" or data[1:2] == b"\x01")
+                if data[:1] > b"\x00" and data[1:2] != b"\x01":
+                    self._later(float(data[0]), lambda: setattr(self, "light", False))
                 return 0, b""
             case (0x00, 0x08) if data:
                 if data[0] == _BOOT_FLAGS:

@@ -130,6 +130,30 @@ async def test_a_light_is_switched_also_on_held_nodes_and_journaled(caller: Call
     assert [e["node"] for e in history["entries"] if e["text"] == "identify on by hand"] == ["n1"]
 
 
+async def test_a_light_may_go_out_by_itself_where_its_bmc_has_a_clock_for_it(
+    caller: Caller, daemon: Daemon
+) -> None:
+    lights, others = Lights(), Lights()
+    daemon.executors = {"ipmi": lights, "redfish": others}
+    await declared(caller, "n1")
+    answer = await caller.post("/v1/bmc/identify", {"nodeset": "n1,odd", "do": "on", "seconds": 120})
+
+    told = {row["node"]: (row["outcome"], row["message"]) for row in answer["nodes"]}
+    assert told["n1"] == ("OK", "")
+    assert told["odd"][0] == "FAILED"
+    assert "switches its light off itself" in told["odd"][1]
+    assert others.runs == []
+    [run] = lights.runs
+    assert run.operator.action is not None
+    assert run.operator.action.spec == {"identify": "on", "seconds": 120}
+    history = await caller.get("/v1/history?nodeset=n1")
+    assert "identify on by hand for 120 s" in [entry["text"] for entry in history["entries"]]
+    for body in ({"do": "on", "seconds": 256}, {"do": "on", "seconds": 0}, {"do": "off", "seconds": 9}):
+        problem = await caller.problem("POST", "/v1/bmc/identify", {"nodeset": "n1", **body})
+        assert "until it is switched off" in problem["hint"]
+    assert len(lights.runs) == 1
+
+
 async def test_no_light_is_switched_where_it_is_not_clear_which(caller: Caller, daemon: Daemon) -> None:
     lights = Lights()
     daemon.executors = {"ipmi": lights}
