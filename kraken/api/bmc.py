@@ -78,14 +78,9 @@ async def _lines(
 
 
 def _line(operations: Operations, reading: Reading) -> bytes:
-    table = operations.daemon.collector.table
-    node = table.get(reading.node)
-    attributes: dict[str, Any] = {} if node is None else dict(node.attribute_values())
     line = {
         "node": reading.node,
-        "address": as_text(attributes.get("bmc.address")),
-        "protocol": as_text(attributes.get("bmc.protocol")),
-        "credential": as_text(attributes.get("bmc.credential")),
+        **_attributes(operations, reading.node),
         "reach": reading.reach,
         "outcome": reading.outcome,
         "message": reading.message,
@@ -94,10 +89,18 @@ def _line(operations: Operations, reading: Reading) -> bytes:
     return msgspec.json.encode(line) + b"\n"
 
 
+def _attributes(operations: Operations, name: str) -> dict[str, str]:
+    """Which BMC a node has and how it is asked; "" for what is not declared."""
+    node = operations.daemon.collector.table.get(name)
+    attributes: dict[str, Any] = {} if node is None else dict(node.attribute_values())
+    return {word: as_text(attributes.get(f"bmc.{word}")) for word in ("address", "protocol", "credential")}
+
+
 class Lit(TypedDict):
     """`outcome`: OK where the BMC acknowledged it."""
 
     node: str
+    address: str
     outcome: str
     message: str
 
@@ -121,7 +124,17 @@ async def identify(
     names = operations.select(data.nodeset, data.all)
     asked = Asked(who(request), yes=data.yes)
     lit = await switch_lights(operations.daemon, names, data.do, asked, data.seconds)
-    return {"nodes": [{"node": r.node, "outcome": r.outcome, "message": r.message} for r in lit]}
+    return {
+        "nodes": [
+            {
+                "node": result.node,
+                "address": _attributes(operations, result.node)["address"],
+                "outcome": result.outcome,
+                "message": result.message,
+            }
+            for result in lit
+        ]
+    }
 
 
 HANDLERS = [bmc, identify]

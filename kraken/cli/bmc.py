@@ -8,10 +8,19 @@ from typing import Any
 import click
 
 from kraken.cli.arguments import Duration, all_option, output_option, select, yes_option
-from kraken.cli.errors import CommandError, Exit, printable
+from kraken.cli.errors import CommandError, Exit
 from kraken.cli.nodes import fold
 from kraken.cli.output import Output, count, span
-from kraken.cli.readings import BAD, Shows, Told, show_bad_sensors, show_info, show_sel, show_sensors
+from kraken.cli.readings import (
+    BAD,
+    Shows,
+    Told,
+    show_bad_sensors,
+    show_failed,
+    show_info,
+    show_sel,
+    show_sensors,
+)
 from kraken.cli.session import Session, pass_session
 
 TIMEOUT_S = 60.0
@@ -156,13 +165,10 @@ def identify(
 
 
 def _show_lights(output: Output, rows: Sequence[Row], did: str) -> None:
-    alike: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        alike.setdefault((row["outcome"], row["message"]), []).append(row["node"])
-    for (outcome, said), names in sorted(alike.items(), key=lambda item: item[0][0] != "OK"):
-        good = outcome == "OK"
-        told = output.paint(f"{did if good else outcome:<11} ", "good" if good else "bad")
-        output.line(f"{told}{fold(names)}" + (f"  {printable(said)}" if said else ""))
+    lit = [row["node"] for row in rows if row["outcome"] == "OK"]
+    if lit:
+        output.line(output.paint(f"{did:<11} ", "good") + fold(lit))
+    show_failed(output, [row for row in rows if row["outcome"] != "OK"])
 
 
 def _read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ SEL = (Column("ID"), Column("AT"), Column("SEVERITY"), Column("SENSOR"), Column(
 
 BAD = ("WARNING", "CRITICAL")
 """In how ill a health a sensor is told of by --bad."""
+
+_NUMBER = re.compile(r"(?<![\w.])\d+(\.\d+)?(?![\w.])")  # of seconds or attempts; no code like 0xcc
 
 _STYLES = {"OK": "good", "WARNING": "held", "CRITICAL": "bad"}
 _NOT_TOLD = "-"
@@ -121,7 +124,7 @@ class Told:
             shows(self._output, same)
         if alike and self._failed:
             self._output.line()
-        _show_failed(self._output, [row for row in self._rows if row["outcome"] != "OK"])
+        show_failed(self._output, [row for row in self._rows if row["outcome"] != "OK"])
 
 
 def show_info(output: Output, rows: Sequence[Row]) -> None:
@@ -235,18 +238,29 @@ def show_sel(output: Output, rows: Sequence[Row]) -> None:
     )
 
 
-def _show_failed(output: Output, rows: Sequence[Row]) -> None:
-    """Who did not tell, once for each reason."""
-    failed: dict[tuple[str, str], list[str]] = {}
+def show_failed(output: Output, rows: Sequence[Row]) -> None:
+    """Who did not tell, or do it: once for each reason, whatever the addresses and numbers in it."""
+    failed: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
         said = row["message"].replace(row["address"], "ADDRESS") if row["address"] else row["message"]
-        reached = row["outcome"] if row["reach"] == "OK" else row["reach"]
-        failed.setdefault((reached or "NOT_ASKED", said), []).append(row["node"])
-    addresses = {row["node"]: row["address"] for row in rows}
-    for (reach, said), names in sorted(failed.items()):
-        if len(names) == 1:
-            said = said.replace("ADDRESS", addresses[names[0]])
-        output.line(output.paint(f"{reach:<11} ", "bad") + f"{fold(names)}  {printable(said)}")
+        kind = (_word(row), _NUMBER.sub("#", said))
+        failed.setdefault(kind, {})[row["node"]] = said
+    messages = {row["node"]: row["message"] for row in rows}
+    for (word, _), alike in sorted(failed.items()):
+        first = next(iter(alike))
+        if len(alike) == 1:
+            said = messages[first]
+        elif len(set(alike.values())) == 1:
+            said = alike[first]
+        else:
+            said = f"alike, as {first}: {messages[first]}"
+        output.line(output.paint(f"{word:<11} ", "bad") + f"{fold(alike)}  {printable(said)}")
+
+
+def _word(row: Row) -> str:
+    """How it went wrong: at reaching the BMC, or with what was asked of it."""
+    reach = row.get("reach", "OK")
+    return str(row["outcome"] if reach == "OK" else reach or "NOT_ASKED")
 
 
 def _compared(row: Row) -> Any:

@@ -123,6 +123,7 @@ async def test_a_light_is_switched_also_on_held_nodes_and_journaled(caller: Call
     assert told["n1"] == ("OK", "")
     assert told["n2"] == ("FAILED", "it has no light")
     assert told["none"] == ("FAILED", "the attribute bmc.protocol must say ipmi or redfish")
+    assert [row["address"] for row in answer["nodes"]] == ["10.1.0.1", "10.1.0.2", ""]
     [run] = lights.runs
     assert run.operator.action is not None
     assert run.operator.action.spec == {"identify": "on"}
