@@ -80,6 +80,8 @@ def rotate(
             code=Exit.PARTIAL if good else Exit.ERROR,
             hint="leave previous in the credentials file until they have",
         )
+    if everything and form == "table":
+        session.output.line(f"Next: kraken credentials finish {name}")
     return Exit.DONE
 
 

@@ -152,4 +152,5 @@ def _found(name: str, file: Path) -> str:
 def _last_line(stderr: bytes) -> str:
     lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "ERROR" in line] or lines
-    return errors[-1].strip()[:300] if errors else "ansible-vault said nothing"
+    # It read its stdin, and so says which file by "-".
+    return errors[-1].strip().removesuffix(" for -")[:300] if errors else "ansible-vault said nothing"

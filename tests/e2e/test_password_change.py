@@ -171,7 +171,8 @@ def test_over_redfish_a_password_that_a_bmc_refuses_stops_and_goes_on_when_said_
         assert (n1.password, n2.password) == ("summer-2026", "summer-2026")
         assert "n[1-2]: has the previous password" in site.kraken(*finish, code=3)
 
-        assert "changed          n[1-2]" in site.kraken("credentials", "rotate", "lab", "--all")
+        told = site.kraken("credentials", "rotate", "lab", "--all")
+        assert "changed          n[1-2]\nNext: kraken credentials finish lab\n" in told
         assert (n1.password, n2.password) == (NEW, NEW)
         site.kraken(*finish)
         assert file.read_text() == f"# rack 7\nlab: {{username: admin, password: '{NEW}'}} # 2 BMCs\n"

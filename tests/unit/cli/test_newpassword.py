@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import io
 import json
+import resource
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -159,6 +161,22 @@ class TestNew:
         assert run(["credentials", "new", "lab"]) == Exit.ERROR
         assert "its rotation is not complete" in capsys.readouterr().err
         assert file.read_text() == BEGUN
+
+    @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_CORE)[1] == 0, reason="no process has a core here")
+    def test_it_leaves_no_core_dump(self, file: Path) -> None:
+        """In a process of its own, that is allowed as large a core as it may have."""
+        program = """
+import resource
+from kraken.cli.app import run
+hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+run(["credentials", "new", "lab", "--generate"])
+print(resource.getrlimit(resource.RLIMIT_CORE))
+"""
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+        assert done.stdout.splitlines()[-1] == "(0, 0)"
+        assert entry(file)["previous"] == "new-one"
 
     @pytest.mark.parametrize("words", [["--stdin", "--generate"], ["--show"], ["--length", "12"]])
     def test_options_that_do_not_go_together_are_usage(self, file: Path, words: list[str]) -> None:

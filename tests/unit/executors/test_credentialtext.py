@@ -155,12 +155,12 @@ def scalars(draw: st.DrawFn) -> str:
 
 
 @st.composite
-def files(draw: st.DrawFn) -> str:
-    """A file of three credentials, with comments, in blocks and braces, in any order of keys."""
+def files(draw: st.DrawFn, *more: str) -> str:
+    """A file of three credentials with these keys too, with comments, in blocks and braces, in any order."""
     line_break = draw(st.sampled_from(["\n", "\r\n"]))
     lines = [draw(st.sampled_from(["# passwords", "---", "%YAML 1.1" + line_break + "---", ""]))]
     for name in draw(st.permutations(["lab", '"rack 2"', "old"])):
-        keys = draw(st.permutations(["username", "password", "kg"]))
+        keys = draw(st.permutations(["username", "password", "kg", *more]))
         pairs = [(f"{key}:{' ' * draw(st.integers(1, 3))}", draw(scalars())) for key in keys]
         if draw(st.booleans()):
             inside = f",{draw(st.sampled_from([' ', line_break + '    ']))}".join(k + v for k, v in pairs)
@@ -190,6 +190,23 @@ def test_a_new_password_and_its_end_change_that_entry_alone(text: str, password:
     was, is_ = text.splitlines(), over.splitlines()
     assert len(was) == len(is_)
     assert sum(one != other for one, other in zip(was, is_, strict=True)) == 1
+
+
+@given(files("previous"))
+def test_previous_leaves_alone_wherever_it_stands(text: str) -> None:
+    """Of every line something is kept, but of one that it had for itself."""
+    try:
+        before = parse(text.encode(), FILE)
+    except CredentialError:
+        assume(False)
+    assume(before["lab"].previous is not None)
+
+    over = without_previous(text, "lab", FILE)
+    assert parse(over.encode(), FILE) == {**before, "lab": replace(before["lab"], previous=None)}
+    was, is_ = text.splitlines(), over.splitlines()
+    assert len(was) - len(is_) in (0, 1)
+    assert len([line for line in is_ if line not in was]) <= 1
+    assert text.count("# keep") - over.count("# keep") in (0, 1)
 
 
 @given(st.text(st.sampled_from("lab: {}username,password\n#&*x'\"|-? \t"), max_size=60), PRINTABLE)
