@@ -20,7 +20,7 @@ from pyghmi.ipmi.oem.generic import OEMHandler
 from pyghmi.ipmi.sdr import SDR, ones_complement, shared_sdrs, twos_complement
 
 from kraken.executors.ipmi.guid import guid_text
-from kraken.executors.ipmi.names import with_plain_name
+from kraken.executors.ipmi.names import unpacked, with_plain_name
 from kraken.executors.ipmi.records import Shelf, Stamp
 from kraken.executors.ipmi.verbs import BOOT_DEVICE, meaning_of
 from kraken.executors.ipmi.words import Reply
@@ -63,7 +63,11 @@ _THRESHOLDS: Final = tuple(
 _INVERSE: Final = 7
 """The linearization 1/x."""
 
-_FRU_FIELDS: Final = ("Product", "Board", "Chassis")
+_SIX_BITS: Final = 2
+"""An alphabet of inventories (Platform Management FRU Information Storage Definition, section 13)."""
+
+_REST: Final = "Inventory"
+_FRU_FIELDS: Final = ("Product", "Board", "Chassis", _REST)
 
 
 class Asks(Protocol):
@@ -295,7 +299,7 @@ def _info(command: StandIn) -> BmcInfo:
     return BmcInfo(
         manufacturer=next((part.manufacturer for part in parts if part.manufacturer), f"IANA {maker}"),
         product=next(
-            (part.product for part in parts if part.product),
+            (part.product for part in parts if part.product and part.name != _REST),
             f"product {int.from_bytes(device[9:11], 'little')}",
         ),
         serial=next((part.serial for part in parts if part.serial), ""),
@@ -322,7 +326,25 @@ def _inventory(command: StandIn) -> Mapping[str, Any]:
     size = command.raw_command(0x0A, 0x10, (0,))
     if size["code"] or not int.from_bytes(size["data"][:2], "little"):
         return {}
-    return FRU(ipmicmd=command, fruid=0).info or {}
+    return _Fru(ipmicmd=command, fruid=0).info or {}
+
+
+class _Fru(FRU):  # type: ignore[misc]
+    """An inventory of which one field may make no sense; those before it are told all the same."""
+
+    def parsedata(self) -> None:
+        try:
+            super().parsedata()
+        except Exception:  # the decoder does not check what it is given
+            log.debug("nonsense in an inventory", exc_info=True)
+            self.info[_REST] = "the rest of it makes no sense"
+
+    def _decode_tlv(self, offset: int, lang: int = 0) -> Any:
+        kind, length = self.databytes[offset] >> 6, self.databytes[offset] & 0x3F
+        if kind == _SIX_BITS and length:  # pyghmi 1.6.19 fails unless it is a multiple of three
+            end = offset + 1 + length
+            return unpacked(bytes(self.databytes[offset + 1 : end])), end
+        return super()._decode_tlv(offset, lang)
 
 
 def _part(inventory: Mapping[str, Any], name: str) -> Part | None:
@@ -330,6 +352,7 @@ def _part(inventory: Mapping[str, Any], name: str) -> Part | None:
         "Product": ("Manufacturer", "Product name", "Model", "Serial Number"),
         "Board": ("Board manufacturer", "Board product name", "Board model", "Board serial number"),
         "Chassis": ("", "Chassis type", "Chassis part number", "Chassis serial number"),
+        _REST: ("", _REST, "", ""),
     }[name]
     texts = [_text(inventory.get(field)) for field in of]
     return Part(name, *texts) if any(texts) else None

@@ -1,4 +1,4 @@
-"""Names in sensor records, as the decoder can read them."""
+"""Texts of records and inventories that the decoders cannot read, as they can."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def with_plain_name(record: bytes) -> bytes:
     if kind == _BCD:  # which it reads
         return record
     if kind == _SIX_BITS:
-        text = _unpacked(packed)
+        text = unpacked(packed)
     else:
         text = packed.decode("utf-8" if kind == _UNICODE else "latin-1", "replace")
     return record[:at] + bytes([_LATIN << 6 | length]) + text.encode()
 
 
-def _unpacked(packed: bytes) -> str:
+def unpacked(packed: bytes) -> str:
     """Letters of six bits from the space on, the first in the lowest bits."""
     bits = int.from_bytes(packed, "little")
     letters = (bits >> 6 * place & 0x3F for place in range(len(packed) * 8 // 6))

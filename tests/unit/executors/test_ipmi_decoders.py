@@ -110,23 +110,55 @@ def test_an_empty_log_and_an_empty_repository_are_empty() -> None:
     assert read(Topic.SENSORS, empty) == ()
 
 
+class Inventoried(Canned):
+    """Has an inventory, of which it gives so many bytes at once."""
+
+    def __init__(self, inventory: bytes, piece: int = 255) -> None:
+        super().__init__()
+        self.inventory = inventory
+        self.piece = piece
+
+    def ask(self, netfn: int, command: int, data: Sequence[int] = ()) -> Reply:
+        if (netfn, command) == (0x0A, 0x10):
+            return Reply(0, struct.pack("<HB", len(self.inventory), 0))
+        if (netfn, command) == (0x0A, 0x11):
+            at, size = data[1] + 256 * data[2], data[3]
+            piece = self.inventory[at : at + size]
+            return Reply(0xC8) if size > self.piece else Reply(0, bytes([size]) + piece)
+        return super().ask(netfn, command, data)
+
+
 def test_an_inventory_comes_in_smaller_pieces_where_a_bmc_refuses_large_ones() -> None:
     """ipmi_sim says "length exceeded" (0xc8) where the specification has 0xca."""
-    inventory = SERVER.inventory()
-
-    class Small(Canned):
-        def ask(self, netfn: int, command: int, data: Sequence[int] = ()) -> Reply:
-            if (netfn, command) == (0x0A, 0x10):
-                return Reply(0, struct.pack("<HB", len(inventory), 0))
-            if (netfn, command) == (0x0A, 0x11):
-                at, size = data[1] + 256 * data[2], data[3]
-                return Reply(0xC8) if size > 32 else Reply(0, bytes([size]) + inventory[at : at + size])
-            return super().ask(netfn, command, data)
-
-    info = read(Topic.INFO, Small())
+    info = read(Topic.INFO, Inventoried(SERVER.inventory(), piece=32))
 
     assert isinstance(info, BmcInfo)
     assert (info.manufacturer, info.serial) == ("Umbrella", "N-0042")
+
+
+def test_a_field_with_six_bits_to_a_letter_may_have_any_length() -> None:
+    """pyghmi 1.6.19 fails on lengths that are no multiple of three."""
+    umbrella, packed = (
+        b"\xc8Umbrella",
+        b"\x84\x29\xdc\xa6\x11",
+    )  # IPMI 2.0, section 43.15: IPMI
+    inventory = SERVER.inventory()
+    at = inventory.rindex(umbrella)
+    odd = inventory[:at] + packed + b"\xc3ACM" + inventory[at + len(umbrella) :]
+    info = read(Topic.INFO, Inventoried(odd))
+
+    assert isinstance(info, BmcInfo)
+    assert (info.manufacturer, info.product) == ("IPMI1", "ACM")
+
+
+def test_an_inventory_that_makes_no_sense_hides_nothing_else_of_a_bmc() -> None:
+    info = read(Topic.INFO, Inventoried(SERVER.inventory()[:-30]))
+
+    assert isinstance(info, BmcInfo)
+    assert (info.power, info.firmware) == ("POWER_ON", (Firmware("BMC", "9.08"),))
+    parts = {part.name: part.product for part in info.parts}
+    assert parts["Board"] == "S7000"
+    assert parts["Inventory"] == "the rest of it makes no sense"
 
 
 def test_a_log_that_is_refused_is_no_empty_log() -> None:
