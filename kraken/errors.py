@@ -13,6 +13,8 @@ Expected outcomes (no path, a timed-out run, a silent BMC) are values, never exc
     ├── CredentialError      a credential is missing, unreadable or exposed
     ├── StoreError           the state file is corrupt, newer, locked, or the disk is full
     ├── LetterError          a message between collectors that is none           (ValueError)
+    ├── WireError            an address that cannot be listened on, a key that cannot be used
+    ├── JoinError            an invitation that is none, is over, or that the parent refuses  (ValueError)
     ├── ExecutorError        a hand of ours is missing or broken (no ansible-playbook, no event loop)
     └── DaemonAwayError      nobody answers at the daemon's socket or address
 """
@@ -124,6 +126,14 @@ class StoreError(KrakenError):
 
 class LetterError(KrakenError, ValueError):
     """A message between collectors cannot be read; it is counted and dropped."""
+
+
+class WireError(KrakenError):
+    """The wire between collectors cannot be set up; `part` is the address or file at fault."""
+
+
+class JoinError(KrakenError, ValueError):
+    """A collector could not join: nothing was changed on this side."""
 
 
 class ExecutorError(KrakenError):

@@ -1,26 +1,17 @@
-"""The wire between collectors.
+"""The wire between collectors: ZeroMQ with CURVE, who may use it, and how one comes to be let in.
 
-A transport carries `Send`s and hands what it hears to the daemon's door; it decides nothing and
-changes nothing. The daemon imports it; it imports sync and the model.
+`Wire` carries letters (bytes that `kraken.sync` wrote and will read) to neighbours and hands over what
+they send; `Keyring` is what a collector keeps on disk to be known; `join` is done once, with the token
+that the parent's `Wire.invite` gave. Best effort, no order over reconnects, no promise: the protocol bears
+it. Nothing is decided here, but for one thing: who a neighbour is. That its key says, never itself.
+
+The daemon imports this room; this room imports sync and the model.
 """
 
-from __future__ import annotations
+from kraken.transport.above import ParentState
+from kraken.transport.joining import join
+from kraken.transport.keyring import Keyring, Parent
+from kraken.transport.traffic import Traffic
+from kraken.transport.wire import Wire
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
-
-from kraken.model.update import StateUpdate
-from kraken.sync.spread import Send
-
-Hear = Callable[[str, Sequence[StateUpdate]], None]
-"""Called with a neighbour's name and the records it sent."""
-
-
-class Transport(Protocol):
-    """What the daemon asks of a wire: best effort, no order, no promise; the merge bears it."""
-
-    async def send(self, letter: Send) -> None:
-        """Put it on the wire; a neighbour that is away is not an error."""
-
-    async def close(self) -> None:
-        """Give back sockets. Idempotent."""
+__all__ = ["Keyring", "Parent", "ParentState", "Traffic", "Wire", "join"]

@@ -1,0 +1,300 @@
+"""Coming to be let in, once; and changing the key without being locked out."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from kraken.errors import JoinError, WireError
+from kraken.transport import Keyring, join, notes, token
+from kraken.transport.above import Link
+from kraken.transport.address import Address
+from kraken.transport.keys import KeyPair
+from tests.unit.transport.conftest import Member, Members, until
+
+
+async def test_who_joined_is_known_after_restarts_of_both(members: Members) -> None:
+    root = members.root()
+    child = members.make("c1")
+    parent = await join(root.invite("c1"), child.keyring)
+    root.wire.close()
+    root.start()
+    root.listen()
+    child.start()
+    await child.connect()
+
+    assert (parent.name, parent.me) == ("root", "c1")
+    assert child.keyring.parent == parent
+    [record] = root.keyring.children.all()
+    assert record.key == child.keyring.client().public
+    assert record.used_at == record.joined_at == members.now
+
+
+async def test_no_file_of_it_is_open_to_others_and_no_secret_is_on_the_parent(members: Members) -> None:
+    root = members.root()
+    text = root.invite("c1")
+    child = members.make("c1")
+    await join(text, child.keyring)
+
+    files = [path for member in (root, child) for path in member.directory.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    kept = "".join(path.read_text() for path in root.directory.rglob("*") if path.is_file())
+    assert token.decode(text).secret not in kept
+    assert child.keyring.client().secret not in kept
+
+
+async def test_of_two_joins_with_one_token_the_first_wins(members: Members) -> None:
+    root = members.root()
+    text = root.invite("c1")
+    first, second = members.make("c1"), members.make("c2")
+    await join(text, first.keyring)
+
+    with pytest.raises(JoinError, match="the invitation was used already"):
+        await join(text, second.keyring)
+    assert second.keyring.parent is None
+    assert root.keyring.children.all()[0].key == first.keyring.client().public
+    assert root.wire.refusals == {"invitation not good": 1}
+
+
+async def test_two_joins_at_once_let_one_in(members: Members) -> None:
+    root = members.root()
+    text = root.invite("c1")
+    both = [members.make("c1"), members.make("c2")]
+    ends = await asyncio.gather(*(join(text, member.keyring) for member in both), return_exceptions=True)
+
+    assert sorted(type(end).__name__ for end in ends) == ["JoinError", "Parent"]
+
+
+async def test_a_join_whose_answer_was_lost_is_repeated(members: Members) -> None:
+    """The parent has our key on its disk, and we do not know it: the same token must do once more."""
+    root = members.root()
+    text = root.invite("c1")
+    child = members.make("c1")
+    invitation = token.decode(text)
+    key = KeyPair.of(invitation.secret).public
+    assert root.keyring.children.admit(key, "c1", child.keyring.joining().public, members.now) is None
+
+    assert (await join(text, child.keyring)).name == "root"
+    await child.connect()
+
+
+async def test_an_invitation_that_is_over_is_refused_by_the_parents_clock(members: Members) -> None:
+    root = members.root()
+    text = root.invite("c1", valid_s=60.0)
+    members.now += 61.0
+    child = members.make("c1")
+
+    with pytest.raises(JoinError, match=r"root at .* refuses to let c1 join: the invitation is over"):
+        await join(text, child.keyring)
+    assert child.keyring.parent is None
+
+
+async def test_an_invitation_with_another_secret_is_unknown(members: Members) -> None:
+    root = members.root()
+    forged = _altered(root.invite("c1"), secret=KeyPair.make().secret)
+
+    with pytest.raises(JoinError, match="does not know this invitation"):
+        await join(forged, members.make("c1").keyring)
+    assert root.wire.refusals == {"unknown key": 1}
+
+
+async def test_an_invitation_under_another_name_is_refused(members: Members) -> None:
+    root = members.root()
+    forged = _altered(root.invite("c1"), name="c2")
+
+    with pytest.raises(JoinError, match="the invitation is for c1, not for c2"):
+        await join(forged, members.make("c2").keyring)
+    assert [child.joined_at for child in root.keyring.children.all()] == [None]
+
+
+async def test_a_newer_invitation_ends_the_one_before(members: Members) -> None:
+    root = members.root()
+    old, new = root.invite("c1"), root.invite("c1")
+
+    with pytest.raises(JoinError, match="a newer one was made"):
+        await join(old, members.make("c2").keyring)
+    await join(new, members.make("c1").keyring)
+
+
+async def test_revoking_ends_an_invitation_and_a_new_one_lets_in_again(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    former = child.keyring.client()
+    open_one = root.invite("c1")
+    root.wire.revoke("c1")
+    with pytest.raises(JoinError, match="does not know this invitation"):
+        await join(open_one, members.make("other").keyring)
+
+    await child.below(root)
+    assert child.keyring.client() != former
+    assert child.wire.send("root", b"\1back")
+    await until(lambda: root.heard == [("c1", b"\1back")])
+
+
+async def test_a_machine_that_is_replaced_takes_the_name_of_the_one_before(members: Members) -> None:
+    root = members.root()
+    old = await members.make("c1").below(root)
+    new = await members.make("new").below(root, "c1")
+
+    assert old.wire.send("root", b"\1old")
+    assert new.wire.send("root", b"\1new")
+    await until(lambda: root.heard and root.wire.refusals.get("replaced key"))
+    assert root.heard == [("c1", b"\1new")]
+
+
+async def test_who_holds_an_invitation_is_heard_for_joining_only(members: Members) -> None:
+    root = members.root()
+    invitation = token.decode(root.invite("c1"))
+    events: list[int] = []
+    async with _Raw(root, KeyPair.of(invitation.secret), events) as link:
+        await until(lambda: events)
+        assert link.send(b"\1I am c1")
+        assert link.send(notes.encode(notes.NewKey(KeyPair.make().public)))
+        await until(lambda: root.wire.refusals.get("letter from who has not joined") == 2)
+
+    assert root.heard == []
+    assert [child.key for child in root.keyring.children.all()] == [""]
+
+
+async def test_a_parent_that_is_away_is_named_and_the_token_stays_good(members: Members) -> None:
+    root = members.root()
+    text = root.invite("c1")
+    root.wire.close()
+    child = members.make("c1")
+
+    with pytest.raises(JoinError, match=r"root does not answer at 127\.0\.0\.1:\d+ \(tried for 0\.3 s\)"):
+        await join(text, child.keyring, wait_s=0.3)
+    root.start()
+    root.listen()
+    await join(text, child.keyring)
+
+
+async def test_the_parent_of_a_collector_that_fails_to_join_another_stays(members: Members) -> None:
+    root, other = members.root(), members.make("other")
+    other.listen()
+    child = await members.make("c1").below(root)
+    text = other.invite("c1", valid_s=1.0)
+    members.now += 2.0
+    with pytest.raises(JoinError):
+        await join(text, child.keyring)
+
+    assert child.keyring.parent is not None
+    assert child.keyring.parent.name == "root"
+    await child.connect()
+
+
+async def test_a_key_is_changed_and_the_old_one_is_good_no_more(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    former = child.keyring.client()
+    assert child.wire.rotate()
+    await until(lambda: child.keyring.client() != former)
+
+    await until(lambda: root.keyring.children.all()[0].key == child.keyring.client().public)
+    assert root.keyring.children.name_of(former.public) is None
+    assert child.keyring.next() is None
+    assert child.wire.send("root", b"\1changed")
+    await until(lambda: root.heard == [("c1", b"\1changed")])
+
+
+async def test_the_parent_can_ask_for_it(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    former = child.keyring.client()
+    await until(lambda: root.wire.ask_to_rotate("c1"))
+
+    await until(lambda: root.keyring.children.all()[0].key not in (former.public, ""))
+    await until(lambda: child.keyring.client() != former)
+    assert not root.wire.rotate()
+    assert not root.wire.ask_to_rotate("nobody")
+
+
+async def test_a_change_cut_off_before_the_parent_knew_goes_on_after_a_restart(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    following = child.keyring.make_next()
+    child.wire.close()
+    child.start()
+    child.wire.connect()
+
+    await until(lambda: root.keyring.children.all()[0].key == following.public)
+    await until(lambda: child.keyring.client() == following)
+
+
+async def test_a_change_cut_off_before_the_child_knew_shuts_nobody_out(members: Members) -> None:
+    """The worst of it: the parent has seen the new key and dropped the old one, and the child's disk still
+    says that the old one is in use."""
+    root = members.root()
+    child = await members.make("c1").below(root)
+    following = child.keyring.make_next()
+    child.wire.close()
+    assert root.keyring.children.take_next("c1", following.public)
+    root.keyring.children.saw(following.public)
+    child.start()
+    await child.connect()
+
+    assert child.keyring.client() == following
+    assert child.wire.send("root", b"\1here")
+    await until(lambda: root.heard == [("c1", b"\1here")])
+
+
+async def test_a_child_cannot_make_the_parent_write_without_end(members: Members) -> None:
+    root = members.root()
+    child = members.make("c1")
+    await join(root.invite("c1"), child.keyring)
+    events: list[int] = []
+    async with _Raw(root, child.keyring.client(), events) as link:
+        await until(lambda: events)
+        for _ in range(5):
+            assert link.send(notes.encode(notes.NewKey(KeyPair.make().public)))
+        await until(lambda: root.wire.refusals.get("too many keys") == 4)
+
+
+async def test_a_child_cannot_take_the_key_of_another(members: Members) -> None:
+    root = members.root()
+    child, other = members.make("c1"), await members.make("c2").below(root)
+    await join(root.invite("c1"), child.keyring)
+    events: list[int] = []
+    async with _Raw(root, child.keyring.client(), events) as link:
+        await until(lambda: events)
+        assert link.send(notes.encode(notes.NewKey(other.keyring.client().public)))
+        await until(lambda: root.wire.refusals.get("key that cannot be its next"))
+
+    assert root.keyring.children.name_of(other.keyring.client().public) == "c2"
+
+
+async def test_a_record_that_was_spoilt_is_named(members: Members) -> None:
+    root = members.root()
+    root.invite("c1")
+    path = root.directory / "tree" / "children" / "c1.json"
+    path.write_text("{")
+
+    with pytest.raises(WireError, match=str(path)):
+        Keyring(root.directory)
+
+
+class _Raw:
+    """A connection with any key, that says what it is told to."""
+
+    def __init__(self, root: Member, pair: KeyPair, events: list[int]) -> None:
+        self._link = Link(
+            root.wire._context,
+            Address.parse(root.address),
+            root.keyring.server().public,
+            pair,
+            lambda messages: None,
+            events.append,
+        )
+
+    async def __aenter__(self) -> Link:
+        return self._link
+
+    async def __aexit__(self, *_: object) -> None:
+        self._link.close()
+
+
+def _altered(text: str, **changes: str) -> str:
+    return token.encode(msgspec.structs.replace(token.decode(text), **changes))

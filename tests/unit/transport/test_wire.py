@@ -1,0 +1,240 @@
+"""Letters between collectors, over real connections."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from kraken.errors import JoinError, WireError
+from kraken.transport import Parent, ParentState, join
+from kraken.transport.keys import KeyPair
+from kraken.transport.traffic import Traffic
+from tests.unit.transport.conftest import Member, Members, until
+
+
+async def test_letters_go_up_and_down_in_order_under_the_names_of_keys(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    up = [b"\1up%d" % i for i in range(50)]
+    down = [b"\1down%d" % i for i in range(50)]
+    await until(lambda: root.wire.connected == ["c1"])
+
+    assert all(child.wire.send("root", letter) for letter in up)
+    assert all(root.wire.send("c1", letter) for letter in down)
+    await until(lambda: len(root.heard) == 50 and len(child.heard) == 50)
+    assert root.heard == [("c1", letter) for letter in up]
+    assert child.heard == [("root", letter) for letter in down]
+    size = sum(map(len, up))
+    assert root.wire.traffic["c1"] == Traffic(50, size, 50, sum(map(len, down)), 0)
+    assert child.wire.traffic["root"].bytes_out == size
+
+
+async def test_the_parent_can_speak_first(members: Members) -> None:
+    """It need not wait for a word of the child, so that a parent that lost its memory can ask at once."""
+    root = members.root()
+    child = await members.make("c1").below(root)
+
+    await until(lambda: root.wire.connected == ["c1"])
+    assert root.wire.send("c1", b"\1ask")
+    await until(lambda: child.heard == [("root", b"\1ask")])
+
+
+async def test_two_hundred_children_are_heard_each_under_its_own_name(members: Members) -> None:
+    root = members.root()
+    names = [f"c{i}" for i in range(200)]
+    children = [members.make(name) for name in names]
+    for child in children:
+        pair = child.keyring.joining()
+        invitation = root.keyring.children.invite(child.name, members.now)
+        assert root.keyring.children.admit(invitation.public, child.name, pair.public, members.now) is None
+        child.keyring.take_joining(_parent(root, child.name))
+        child.wire.connect()
+    await until(lambda: len(root.wire.connected) == 200)
+
+    for child in children:
+        assert child.wire.send("root", b"\1" + child.name.encode())
+        assert root.wire.send(child.name, b"\1" + child.name.encode())
+    await until(lambda: len(root.heard) == 200 and all(child.heard for child in children))
+    assert sorted(root.heard) == sorted((name, b"\1" + name.encode()) for name in names)
+    assert [child.heard for child in children] == [[("root", b"\1" + name.encode())] for name in names]
+
+
+async def test_what_cannot_be_sent_is_dropped_and_counted_and_nobody_waits(members: Members) -> None:
+    root = members.root()
+    child = members.make("c1")
+    await join(root.invite("c1"), child.keyring)
+
+    assert not root.wire.send("c1", b"\1never connected")
+    assert not child.wire.send("root", b"\1no parent yet")
+    assert root.wire.traffic["c1"] == Traffic(dropped=1)
+    assert child.wire.traffic["root"] == Traffic(dropped=1)
+
+
+async def test_a_neighbour_that_does_not_keep_up_costs_bounded_memory(members: Members) -> None:
+    """The child's loop never turns while we send: all queues fill, then letters are dropped."""
+    root = members.root()
+    await members.make("c1").below(root)
+    await until(lambda: root.wire.connected == ["c1"])
+    letter = b"\1" + bytes(1024 * 1024)
+
+    sent = [root.wire.send("c1", letter) for _ in range(300)]
+    assert not sent[-1]
+    assert root.wire.traffic["c1"].dropped > 0
+
+
+async def test_a_stranger_is_refused_counted_and_logged_once(
+    members: Members, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = members.root()
+    stranger = members.make("s1")
+    stranger.keyring.joining()
+    stranger.keyring.take_joining(_parent(root, "c1"))
+    with caplog.at_level(logging.WARNING, "kraken.transport.traffic"):
+        for _ in range(2):
+            stranger.wire.connect()
+            await until(lambda: stranger.wire.parent_state is ParentState.REFUSED)
+
+    assert root.wire.refusals == {"unknown key": 2}
+    assert [record.message for record in caplog.records].count("collector refused") == 1
+    assert not stranger.wire.send("root", b"\1let me in")
+    assert root.heard == []
+
+
+async def test_who_has_not_the_pinned_key_is_not_spoken_to(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    parent = child.keyring.parent
+    assert parent is not None
+    child.wire.close()
+    child.keyring.joining()
+    child.keyring.take_joining(_parent(root, "c1", key=KeyPair.make().public))
+    child.start()
+    child.wire.connect()
+
+    await until(lambda: child.wire.parent_state is ParentState.STRANGER)
+    assert not child.wire.send("root", b"\1secret")
+    assert root.heard == []
+
+
+async def test_a_revoked_child_is_heard_no_more_though_its_connection_stands(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    await until(lambda: root.wire.connected == ["c1"])
+    root.wire.revoke("c1")
+
+    assert child.wire.send("root", b"\1still here")
+    assert not root.wire.send("c1", b"\1news")
+    await until(lambda: root.wire.refusals.get("revoked key"))
+    assert root.heard == []
+    child.wire.connect()
+    await until(lambda: child.wire.parent_state is ParentState.REFUSED)
+    root.wire.close()
+    root.start()
+    root.listen()
+    child.wire.connect()
+    await until(lambda: child.wire.parent_state is ParentState.REFUSED)
+    assert root.wire.refusals["revoked key"] == 1
+
+
+async def test_a_parent_that_restarts_is_found_again(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    root.wire.close()
+    await until(lambda: child.wire.parent_state is ParentState.TRYING)
+    assert not child.wire.send("root", b"\1old news")
+
+    root.start()
+    root.listen()
+    await until(lambda: child.wire.parent_state is ParentState.CONNECTED and root.wire.connected == ["c1"])
+    assert child.wire.send("root", b"\1news")
+    assert root.wire.send("c1", b"\1news")
+    await until(lambda: root.heard and child.heard)
+    assert root.heard == [("c1", b"\1news")]
+
+
+async def test_a_child_that_restarts_is_taken_for_itself(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    child.wire.close()
+    child.start()
+    await child.connect()
+
+    assert child.wire.send("root", b"\1news")
+    await until(lambda: root.heard == [("c1", b"\1news")])
+    assert root.wire.send("c1", b"\1news")
+    await until(lambda: child.heard == [("root", b"\1news")])
+
+
+async def test_the_second_address_is_tried_when_the_first_is_dead(members: Members) -> None:
+    root = members.root()
+    dead = members.make("dead")
+    dead.listen()
+    dead.wire.close()
+    child = members.make("c1")
+    token = root.wire.invite("root", "c1", [dead.address, root.address])
+    await join(token, child.keyring, wait_s=2.0)
+
+    await child.connect()
+    assert child.wire.send("root", b"\1news")
+    await until(lambda: root.heard == [("c1", b"\1news")])
+
+
+async def test_an_address_in_use_is_named(members: Members) -> None:
+    root = members.root()
+    second = members.make("second")
+    second.address = root.address
+
+    with pytest.raises(WireError, match=f"cannot listen for collectors on {root.address}") as caught:
+        second.listen()
+    assert "ss -ltnp" in str(caught.value)
+
+
+async def test_ipv6_is_spoken(members: Members) -> None:
+    root = members.make("root")
+    root.address = "[::1]:0"
+    root.listen()
+    child = await members.make("c1").below(root)
+
+    assert child.wire.send("root", b"\1six")
+    await until(lambda: root.heard == [("c1", b"\1six")])
+
+
+@pytest.mark.parametrize("address", ["*:7411", "[::]:7411", "0.0.0.0:7411", "head1:0"])
+async def test_nobody_is_invited_to_an_address_that_reaches_nothing(members: Members, address: str) -> None:
+    with pytest.raises(WireError, match="a child cannot reach"):
+        members.root().wire.invite("root", "c1", [address])
+
+
+async def test_names_already_taken_nearby_are_not_given(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    child.listen()
+
+    with pytest.raises(JoinError, match="own name"):
+        root.invite("root")
+    with pytest.raises(JoinError, match="parent"):
+        child.invite("root")
+
+
+async def test_a_key_that_others_may_read_is_refused_with_the_cure(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    path = child.directory / "tree" / "client.key"
+    path.chmod(0o640)
+
+    with pytest.raises(WireError, match=r"may be read or written by others \(mode 0640\)") as caught:
+        child.wire.connect()
+    assert f"chmod 600 {path}" in str(caught.value)
+
+
+async def test_closing_twice_is_closing_once(members: Members) -> None:
+    root = members.root()
+    root.wire.close()
+    root.wire.close()
+
+    assert root.wire.connected == []
+
+
+def _parent(root: Member, name: str, key: str | None = None) -> Parent:
+    return Parent("root", name, key or root.keyring.server().public, (root.address,))
