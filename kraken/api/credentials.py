@@ -24,10 +24,14 @@ from kraken.model.nodeset import fold
 
 
 class CredentialUse(TypedDict):
-    """`name` is "" for nodes with a BMC that name none; `known`: it is in the file."""
+    """`name` is "" for nodes with a BMC that name none; `known`: it is in the file.
+
+    `rotating`: it has a previous password there, which some BMCs may have yet.
+    """
 
     name: str
     known: bool
+    rotating: bool
     nodeset: str
     count: int
 
@@ -49,7 +53,13 @@ async def credentials(operations: Operations, nodeset: Nodeset = None, all: bool
         "file": found.file,
         "problem": found.problem,
         "credentials": [
-            {"name": use.name, "known": use.known, "nodeset": fold(use.nodes), "count": len(use.nodes)}
+            {
+                "name": use.name,
+                "known": use.known,
+                "rotating": use.rotating,
+                "nodeset": fold(use.nodes),
+                "count": len(use.nodes),
+            }
             for use in found.uses
         ],
     }

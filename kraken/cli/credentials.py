@@ -137,6 +137,8 @@ def _show(output: Output, answer: Mapping[str, Any]) -> None:
             state = "these nodes name none"
         if use["known"] and not use["count"]:
             state = "in the file, named by no node"
+        if use.get("rotating"):
+            state += "; its rotation is not complete"
         rows.append([use["name"] or UNNAMED, f"{use['count']:,}", use["nodeset"], state])
     if not rows:
         output.line("No node has a BMC, and there are no credentials.")

@@ -20,10 +20,12 @@ class Use:
     Attributes:
         name: "" stands for nodes with a BMC that name none.
         known: the file has it.
+        rotating: some of its BMCs may have the password before this one yet.
     """
 
     name: str
     known: bool
+    rotating: bool
     nodes: tuple[str, ...]
 
 
@@ -39,11 +41,12 @@ class Overview:
 async def overview(daemon: Daemon, keeper: Keeper | None, names: Sequence[str]) -> Overview:
     """The credentials that these nodes log in with, and those that are there for nobody."""
     known: tuple[str, ...] = ()
+    rotating: tuple[str, ...] = ()
     problem = "" if keeper is not None else "this daemon was given no credentials"
     if keeper is not None:
         await keeper.refresh_aside()
         try:
-            known = keeper.names()
+            known, rotating = keeper.names(), keeper.rotating()
         except CredentialError as error:
             problem = str(error)
     used: dict[str, list[str]] = {name: [] for name in known}
@@ -52,6 +55,6 @@ async def overview(daemon: Daemon, keeper: Keeper | None, names: Sequence[str]) 
         attributes = table[name].attribute_values() if name in table else {}
         if "bmc.address" in attributes:
             used.setdefault(as_text(attributes.get(CREDENTIAL)), []).append(name)
-    uses = (Use(name, name in known, tuple(nodes)) for name, nodes in sorted(used.items()))
+    uses = (Use(n, n in known, n in rotating, tuple(nodes)) for n, nodes in sorted(used.items()))
     file = "" if keeper is None or keeper.file is None else str(keeper.file)
     return Overview(file, problem, tuple(uses))

@@ -16,3 +16,6 @@ class Keeper(Protocol):
 
     def names(self) -> tuple[str, ...]:
         """Raises CredentialError where the file cannot be used."""
+
+    def rotating(self) -> tuple[str, ...]:
+        """Those with a previous password; raises as `names`."""

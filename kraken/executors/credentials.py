@@ -80,12 +80,7 @@ class Credentials:
         Raises:
             CredentialError: there is none, or the file cannot be used.
         """
-        self.refresh()
-        with self._lock:
-            error, known = self._error, self._known
-        if error is not None:
-            # A new one each time: raising one twice would chain tracebacks for ever.
-            raise CredentialError(error.message, part=error.part, hint=error.hint)
+        known = self._all()
         if name in known:
             return known[name]
         close = difflib.get_close_matches(name, known, n=1)
@@ -97,11 +92,11 @@ class Credentials:
 
     def names(self) -> tuple[str, ...]:
         """The names there are, in order. Raises CredentialError as `get` does."""
-        self.refresh()
-        with self._lock:
-            if self._error is not None:
-                raise CredentialError(self._error.message, part=self._error.part, hint=self._error.hint)
-            return tuple(sorted(self._known))
+        return tuple(sorted(self._all()))
+
+    def rotating(self) -> tuple[str, ...]:
+        """The names of those with a `previous`, in order. Raises CredentialError as `get` does."""
+        return tuple(sorted(name for name, one in self._all().items() if one.previous is not None))
 
     def is_current(self) -> bool:
         """Whether `get` would answer without reading the file. Costs one stat."""
@@ -128,6 +123,15 @@ class Credentials:
         async with self._reading:
             if not self.is_current():
                 await in_thread(self.refresh)
+
+    def _all(self) -> Mapping[str, Credential]:
+        self.refresh()
+        with self._lock:
+            error, known = self._error, self._known
+        if error is not None:
+            # A new one each time: raising one twice would chain tracebacks for ever.
+            raise CredentialError(error.message, part=error.part, hint=error.hint)
+        return known
 
     def _look(self) -> tuple[int, ...]:
         """What changes when the file does: also its owner and mode (ctime), and the vault's password."""

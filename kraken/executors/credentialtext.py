@@ -42,7 +42,7 @@ def with_new_password(text: str, name: str, password: str, file: str) -> str:
     entry = _Entry.find(text, name, file)
     key, value = entry.pair("password")
     quoted = _quoted(password, value.style)
-    former = entry.raw_key(key, "previous") + entry.between(key, value) + _raw(text, value)
+    former = _in_quotes_of(key, "previous") + entry.between(key, value) + _raw(text, value)
     if entry.flows:
         after = _spliced(text, value, f"{quoted}, {former}")
     else:
@@ -158,12 +158,8 @@ class _Entry:
         return key, value
 
     def between(self, key: yaml.ScalarNode, value: yaml.ScalarNode) -> str:
+        """The colon, with the spaces around it."""
         return self.text[key.end_mark.index : value.start_mark.index]
-
-    def raw_key(self, like: yaml.ScalarNode, name: str) -> str:
-        """The name as a key, in the quotes of another."""
-        quote = like.style or ""
-        return f"{quote}{name}{quote}"
 
     def line(self, key: yaml.ScalarNode, value: yaml.ScalarNode) -> tuple[int, int]:
         """Where the line of a pair begins and ends, without its break; nothing else stands on it."""
@@ -211,6 +207,11 @@ def _not_understood(place: str, name: str, how: str) -> CredentialError:
 
 def _raw(text: str, node: yaml.Node) -> str:
     return text[node.start_mark.index : node.end_mark.index]
+
+
+def _in_quotes_of(key: yaml.ScalarNode, name: str) -> str:
+    quote = key.style or ""
+    return f"{quote}{name}{quote}"
 
 
 def _spliced(text: str, node: yaml.Node, instead: str) -> str:

@@ -27,6 +27,12 @@ def open_to_others(file: Path) -> None:
     file.chmod(0o644)
 
 
+def begin_rotation(file: Path) -> None:
+    file.write_text(
+        f"lab: {{username: a, password: x, previous: {SECRET}}}\nold: {{username: x, password: y}}\n"
+    )
+
+
 async def declared(caller: Caller) -> None:
     nodes = {
         "n1": {"attributes": {"bmc.address": "10.1.0.1", "bmc.credential": "lab"}},
@@ -53,6 +59,16 @@ async def test_who_logs_in_with_what_is_told_and_no_secret(
         ("lba", False, "n2"),
         ("old", True, ""),
     ]
+
+
+async def test_a_rotation_that_is_not_complete_is_told(caller: Caller, daemon: Daemon, file: Path) -> None:
+    begin_rotation(file)
+    daemon.credentials = Credentials(file)
+    await declared(caller)
+    response = await caller.ask("GET", "/v1/credentials?all=true")
+
+    assert SECRET not in response.text
+    assert [use["name"] for use in response.json()["credentials"] if use["rotating"]] == ["lab"]
 
 
 async def test_only_the_nodes_asked_for_are_told(caller: Caller, daemon: Daemon, file: Path) -> None:
