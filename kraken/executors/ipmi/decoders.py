@@ -140,11 +140,13 @@ def decode(topic: Topic, asks: Asks, shelf: Shelf) -> ReadingData:
         records: Any = _Repository(command, shelf)
     except NoSensorsError:
         records = SimpleNamespace(sensors={}, strange=[])
-    except NotImplementedError as exc:  # of a satellite; its log is read all the same, without their names
+    except (IpmiException, NotImplementedError) as exc:
         if topic is Topic.SENSORS:
-            text = "it keeps their records as a device, not as a repository, and Kraken does not read those"
+            text = (
+                str(exc) or "it has their records as a device, which Kraken does not read, and no repository"
+            )
             raise IpmiException(text) from exc
-        records = SimpleNamespace(sensors={})
+        records = SimpleNamespace(sensors={})  # the log is read all the same, without their names
     return _sensors(command, records) if topic is Topic.SENSORS else _log(command, records)
 
 

@@ -96,6 +96,16 @@ def test_the_event_log_is_told_from_the_oldest_entry_on() -> None:
     assert entries[2].message.endswith("(no longer)")
 
 
+def test_a_log_is_told_without_the_names_of_sensors_where_a_bmc_has_none() -> None:
+    none = {question: reply for question, reply in BASE.items() if question[0] != 0x0A}
+    (entry,) = read(Topic.SEL, Canned(none, events=[event(1, 1_700_000_000)]))  # type: ignore[misc]
+
+    assert isinstance(entry, LogEntry)
+    assert entry.sensor.startswith("Temperature")
+    with pytest.raises(IpmiException, match="does not know this command"):
+        read(Topic.SENSORS, Canned(none))
+
+
 def test_words_of_a_maker_are_told_as_they_came() -> None:
     odd = struct.pack("<HB13B", 7, 0xE0, *range(13))
     (entry,) = read(Topic.SEL, Canned(events=[odd]))  # type: ignore[misc]
