@@ -25,8 +25,8 @@ from kraken.transport.traffic import Traffic
 log = logging.getLogger(__name__)
 
 _RECONNECT_MS: Final = 100
-"""First pause before a connection is tried again. libzmq doubles it, and adds up to as much by chance, so
-that a thousand children do not come in step."""
+"""First pause before a connection is tried again; libzmq doubles it. This and the longest are spread by half
+either way, so that a thousand children do not come in step."""
 _RECONNECT_MS_MAX: Final = 5_000
 _BEAT_MS: Final = 10_000
 """Between libzmq's own heartbeats, which its thread answers however busy the parent's Python is. They tell
@@ -232,8 +232,8 @@ class Link:
         socket.sndhwm = socket.rcvhwm = QUEUE
         socket.maxmsgsize = LETTER_BYTES_MAX
         socket.probe_router = True
-        socket.reconnect_ivl = _RECONNECT_MS
-        socket.reconnect_ivl_max = _RECONNECT_MS_MAX
+        socket.reconnect_ivl = _spread(_RECONNECT_MS)
+        socket.reconnect_ivl_max = _spread(_RECONNECT_MS_MAX)
         socket.heartbeat_ivl = _BEAT_MS
         socket.heartbeat_timeout = _BEAT_MS_MAX
         socket.heartbeat_ttl = _BEAT_MS_MAX
@@ -288,3 +288,7 @@ class Link:
                 break
             self._changed(int(event["event"]))
         return False
+
+
+def _spread(pause_ms: int) -> int:
+    return round(pause_ms * random.uniform(0.5, 1.5))
