@@ -63,6 +63,21 @@ def test_the_version_installed_is_the_version_pinned() -> None:
         ("_handle_ipmi_packet", ["self", "data", "sockaddr", "qent"]),
         ("_open_rmcpplus_request", ["self"]),
         ("logout", ["self", "sessionok"]),
+        (
+            "_send_ipmi_net_payload",
+            [
+                "self",
+                "netfn",
+                "command",
+                "data",
+                "code",
+                "bridge_request",
+                "retry",
+                "delay_xmit",
+                "timeout",
+                "rslun",
+            ],
+        ),
         ("send_payload", None),
         ("raw_command", None),
     ],
@@ -76,7 +91,15 @@ def test_the_methods_the_wire_replaces_or_calls_are_there(name: str, parameters:
 def test_nothing_of_the_wires_session_is_a_name_pyghmi_does_not_know() -> None:
     """An override that pyghmi renamed would be dead code, and pyghmi's own would act again."""
     ours = {name for name, value in vars(our_session.RmcpSession).items() if inspect.isfunction(value)}
-    own = {"repeat_step", "command", "_request_privilege", "_got_privilege", "_logged_on", "_begin_anew"}
+    own = {
+        "repeat_step",
+        "command",
+        "end",
+        "_request_privilege",
+        "_got_privilege",
+        "_logged_on",
+        "_begin_anew",
+    }
 
     assert {name for name in ours - own if not hasattr(Session, name)} == set()
     assert not any(hasattr(Session, name) for name in own)
@@ -108,6 +131,18 @@ def test_a_command_needs_of_raw_command_only_what_the_wire_does_itself() -> None
     assert "if not self.logged:\n                raise exc.IpmiException" in text
 
 
+def test_the_end_of_a_session_needs_of_logout_only_what_the_wire_does_itself() -> None:
+    """The rest of it waits, ends consoles, and keeps books of sockets and sessions that are not kept here."""
+    text = source("logout")
+
+    assert "command=0x3c, netfn=6" in text
+    assert 'struct.unpack(\n                    "4B", struct.pack("I", self.sessionid))' in text
+    assert "self.lastpayload = None" in text
+    assert "self.logged = 0" in text
+    assert "self.logging = False" in text
+    assert "if payload and self.lastpayload:" in source("send_payload")
+
+
 def test_a_refused_cipher_suite_17_is_followed_by_suite_3() -> None:
     text = source("_got_rmcp_response")
 
@@ -130,7 +165,7 @@ def test_the_states_of_a_login_are_called_as_the_wire_calls_them() -> None:
 def test_the_attributes_the_wire_sets_are_those_pyghmi_reads() -> None:
     text = inspect.getsource(Session)
     names = (
-        "incommand lastpayload logged logging logoutexpiry localsid rmcptag sockaddr allsockaddrs forbidsock "
+        "lastpayload logged logging localsid sessionid rmcptag sockaddr allsockaddrs forbidsock "
         "logontries privlevel autopriv sequencenumber attemptedhash authtype kgo"
     )
 

@@ -49,8 +49,11 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
     socketpool = _NoCount()
     attemptedhash: int
     lastpayload: Any
+    logged: int
+    logging: bool
     logontries: int
     privlevel: int
+    sessionid: int
 
     def __new__(cls, link: Link) -> RmcpSession:
         session: RmcpSession = object.__new__(cls)  # never one of pyghmi's cache of sessions
@@ -89,13 +92,33 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
             self.send_payload()
 
     def command(
-        self, netfn: int, command: int, data: Sequence[int], callback: Callable[[dict[str, Any]], None]
+        self,
+        netfn: int,
+        command: int,
+        data: Sequence[int],
+        callback: Callable[[dict[str, Any]], None],
+        is_step: bool = False,
     ) -> None:
-        """Send a command once over the session that stands: raw_command without its waits and locks."""
+        """Send a command over the session that stands: raw_command without its waits and locks.
+
+        Args:
+            is_step: of the login, which is said again until it is answered; others are sent once.
+        """
         if not self.logged:
             raise pyghmi_exceptions.IpmiException("Session no longer connected")
         self.ipmicallback = callback
-        self._send_ipmi_net_payload(netfn, command, data, retry=False)
+        self._send_ipmi_net_payload(netfn, command, data, retry=is_step)
+
+    def end(self) -> None:
+        """Give the BMC its slot back, if it holds one for us, and wait for nothing. Idempotent.
+
+        Stands where pyghmi's `logout` stood, without its waits and without its books of sockets and sessions.
+        """
+        self.lastpayload = None  # or what is sent now would queue behind an unanswered step of the login
+        if self.logged:
+            self._send_ipmi_net_payload(0x06, 0x3C, tuple(self.sessionid.to_bytes(4, "little")), retry=False)
+        self.logged = 0
+        self.logging = False
 
     def _assignsocket(self, server: Any = None, forbiddensockets: Any = ()) -> socket.socket:
         return self.link.socket
@@ -118,15 +141,12 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
 
     def _req_priv_level(self) -> None:
         self.logged = 1
-        self.logoutexpiry = None
         self._request_privilege()
 
     def _request_privilege(self) -> None:
-        self.incommand = False
-        self.raw_command(netfn=0x6, command=0x3B, data=[self.privlevel], callback=self._got_privilege)
+        self.command(0x06, 0x3B, [self.privlevel], self._got_privilege, is_step=True)
 
     def _got_privilege(self, response: dict[str, Any]) -> None:
-        self.incommand = False
         code = response.get("code", 0xFFFF)
         if not code:
             self.logging = False

@@ -201,10 +201,8 @@ class Link:
         session, self._session = self._session, None
         self.wire.forget(self)
         if session is not None:
-            session.incommand = False  # or logout would wait for the command in flight, for ever
-            session.lastpayload = None  # or it would queue behind an unanswered step of the login
             with contextlib.suppress(Exception):
-                session.logout(False)
+                session.end()
 
     # What the session under it asks for.
 

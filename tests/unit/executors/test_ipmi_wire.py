@@ -18,6 +18,7 @@ from kraken.executors.pace import Pace
 from kraken.executors.place import LoginRefused, Place, Reach, numeric_place
 from kraken.testing.ipmi import BENT_PACKETS, FakeBmc, Way
 from kraken.testing.ipmi.chassis import CHASSIS_STATUS
+from kraken.testing.ipmi.fake import SET_PRIVILEGE
 from kraken.testing.ipmi.frames import Kind
 
 LAB = Login("lab", b"admin", b"secret")
@@ -438,6 +439,36 @@ def test_a_wire_closed_while_logins_are_under_way_calls_nobody_back_and_leaves_n
 
         assert told == []
         assert {link.socket.fileno() for link in links} == {-1}
+
+    talk(what)
+
+
+def test_a_slot_is_given_back_in_the_middle_of_a_command() -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add(suites=(3,))
+        link, _ = await one.log_in(bmc)
+        bmc.faults.bend_packet = lambda packet: []  # its answers get lost
+        link.send(*CHASSIS_STATUS, (), lambda reply: pytest.fail("an answer that was lost came"))
+
+        assert bmc.desk.open_sessions == 1
+
+        link.close()
+        await until(lambda: bmc.desk.open_sessions == 0)
+
+    talk(what)
+
+
+def test_a_slot_is_given_back_when_the_last_step_of_the_login_is_unanswered() -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add(suites=(3,))
+        bmc.faults.bend_packet = lambda packet: [] if bmc.count(SET_PRIVILEGE) else [packet]
+        link = one.wire.open(place_of(bmc), LAB, lambda refused: pytest.fail("nobody logged in"))
+        await until(lambda: bmc.count(SET_PRIVILEGE) > 0)
+
+        assert bmc.desk.open_sessions == 1
+
+        link.close()
+        await until(lambda: bmc.desk.open_sessions == 0)
 
     talk(what)
 
