@@ -37,6 +37,9 @@ _ADDRESS_S: Final = 5.0
 REFUSED_S: Final = 30.0
 """Before a parent that refused our key is asked again: libzmq would not, and somebody may invite us anew."""
 
+REMIND_S: Final = 12.0
+"""Before a next key is told again that was not answered: longer than a parent wants between two."""
+
 _EVENTS: Final = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -76,6 +79,7 @@ class Above:
         self._refused: set[str] = set()  # our public keys the parent did not take, since it took one
         self._address = 0
         self._alarm: asyncio.TimerHandle | None = None
+        self._reminder: asyncio.TimerHandle | None = None
         self._link: Link | None = None
         self._connect()
 
@@ -91,6 +95,9 @@ class Above:
     def close(self) -> None:
         """Give back the socket. Idempotent."""
         self._stop_alarm()
+        if self._reminder is not None:
+            self._reminder.cancel()
+            self._reminder = None
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -199,9 +206,14 @@ class Above:
             self._connect()
 
     def _tell_next(self) -> None:
+        """Tell the parent our next key, until it has taken it and we use it."""
+        if self._reminder is not None:
+            self._reminder.cancel()
+            self._reminder = None
         following = self._keyring.next()
-        if following is not None:
+        if following is not None and following != self._pair and self._link is not None:
             self.send(notes.encode(notes.NewKey(following.public)))
+            self._reminder = self._loop.call_later(REMIND_S, self._tell_next)
 
 
 class Link:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from kraken.transport.keys import KeyPair, fingerprint
 from kraken.transport.pump import BATCH, Pump
 from kraken.transport.traffic import Refusals, Traffic
 
+log = logging.getLogger(__name__)
+
 Heard = Callable[[Sequence[tuple[str, bytes]]], None]
 """Called with (neighbour, letter) of one turn of the loop, in order of arrival."""
 
@@ -27,7 +30,7 @@ has newer news: a long queue would only make it old."""
 _BACKLOG: Final = 4096
 """Connections the kernel holds while a thousand children come back at once (net.core.somaxconn caps it)."""
 KEY_S: Final = 10.0
-"""Between two new keys of one child: each costs a write to the disk."""
+"""Between two new keys of one child: each costs a write to the disk. Who is refused says it again later."""
 
 
 class Below:
@@ -59,7 +62,9 @@ class Below:
         self._refusals = refusals
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._changed_at: dict[str, float] = {}  # child -> loop time of its last new key
+        self._newest: dict[
+            str, tuple[str, float]
+        ] = {}  # child -> the last key it told, and when (loop's time)
         self._routes: dict[str, bytes] = {}  # child -> number of its connection
         self._gate = Gate(context, self._children, refusals)
         self._socket = context.socket(zmq.ROUTER)
@@ -132,7 +137,10 @@ class Below:
             return
         if self._routes.get(name) != route:
             self._routes[name] = route
-            self._children.saw(key)
+            try:
+                self._children.saw(key)
+            except WireError as error:  # then its former key is good as well, until it connects again
+                log.error("key of a collector not kept", extra={"collector": name, "error": str(error)})
         if not data:  # sent by libzmq itself as soon as a child is connected (ZMQ_PROBE_ROUTER)
             return
         if data[0] == 0:
@@ -161,7 +169,11 @@ class Below:
         if not isinstance(note, notes.Join):
             self._refusals.add("letter from who has not joined", child.name)
             return
-        denied = self._children.admit(key, note.name, note.key, self._clock())
+        try:
+            denied = self._children.admit(key, note.name, note.key, self._clock())
+        except WireError as error:
+            log.error("key of a collector not kept", extra={"collector": child.name, "error": str(error)})
+            denied = "it could not write the key to its disk; its log says why, and the invitation stays good"
         if denied is None:
             self.cut(child.name)  # whoever had the name before
         else:
@@ -177,14 +189,18 @@ class Below:
             return
         if not isinstance(note, notes.NewKey):
             return
-        child = self._children.get(name)
-        if child is not None and note.key not in (child.key, child.next_key):
-            now = self._loop.time()
-            if now - self._changed_at.get(name, -KEY_S) < KEY_S:
+        now = self._loop.time()
+        if self._newest.get(name, ("", 0.0))[0] != note.key:
+            if name in self._newest and now - self._newest[name][1] < KEY_S:
                 self._refusals.add("too many keys", name)
                 return
-            self._changed_at[name] = now
-        if self._children.take_next(name, note.key):
+            self._newest[name] = (note.key, now)
+        try:
+            taken = self._children.take_next(name, note.key)
+        except WireError as error:  # no answer: the child stays with the key it has
+            log.error("key of a collector not kept", extra={"collector": name, "error": str(error)})
+            return
+        if taken:
             self._put(name, route, notes.encode(notes.KeyTaken(note.key)))
         else:
             self._refusals.add("key that cannot be its next", name)

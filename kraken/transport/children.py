@@ -1,7 +1,8 @@
 """The children of a collector: who was invited, joined and revoked, one file for each.
 
-Changes are on the disk when a method returns. `now` is in seconds since the epoch, by this collector's
-clock: no other clock counts.
+Only the daemon changes them, since it knows them by heart; others ask it. Changes are on the disk when a
+method returns; one that raises has changed nothing. `now` is in seconds since the epoch, by this
+collector's clock: no other clock counts.
 """
 
 from __future__ import annotations

@@ -48,7 +48,11 @@ class Member:
 
     async def below(self, parent: Member, name: str = "") -> Member:
         """Join, and be connected; under another name than one's own, where that is given."""
-        await join(parent.invite(name or self.name), self.keyring)
+        return await self.below_with(parent.invite(name or self.name))
+
+    async def below_with(self, text: str) -> Member:
+        """Join with this token, and be connected."""
+        await join(text, self.keyring)
         await self.connect()
         return self
 

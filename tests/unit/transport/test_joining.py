@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from kraken.errors import JoinError, WireError
-from kraken.transport import Keyring, join, notes, token
+from kraken.transport import Keyring, above, below, children, join, notes, token
 from kraken.transport.above import Link
 from kraken.transport.address import Address
 from kraken.transport.keys import KeyPair
@@ -241,6 +242,22 @@ async def test_a_change_cut_off_before_the_child_knew_shuts_nobody_out(members: 
     await until(lambda: root.heard == [("c1", b"\1here")])
 
 
+async def test_two_changes_in_a_row_are_both_made(members: Members, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second comes sooner than the parent wants it, is refused, and is told again."""
+    monkeypatch.setattr(above, "REMIND_S", 0.2)
+    monkeypatch.setattr(below, "KEY_S", 1.0)
+    root = members.root()
+    child = await members.make("c1").below(root)
+    keys = [child.keyring.client()]
+    for _ in range(2):
+        assert child.wire.rotate()
+        await until(lambda: child.keyring.client() not in keys and child.keyring.next() is None)
+        keys.append(child.keyring.client())
+
+    assert root.wire.refusals["too many keys"] > 0
+    await until(lambda: root.keyring.children.all()[0].key == keys[-1].public)
+
+
 async def test_a_child_cannot_make_the_parent_write_without_end(members: Members) -> None:
     root = members.root()
     child = members.make("c1")
@@ -264,6 +281,29 @@ async def test_a_child_cannot_take_the_key_of_another(members: Members) -> None:
         await until(lambda: root.wire.refusals.get("key that cannot be its next"))
 
     assert root.keyring.children.name_of(other.keyring.client().public) == "c2"
+
+
+async def test_a_parent_that_cannot_write_says_so_and_the_invitation_stays_good(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(above, "REMIND_S", 0.2)
+    root = members.root()
+    text = root.invite("c1")
+    child = members.make("c1")
+    with monkeypatch.context() as patch:
+        patch.setattr(children, "write_closed", _full_disk)
+        with pytest.raises(JoinError, match="it could not write the key to its disk"):
+            await join(text, child.keyring)
+
+    await child.below_with(text)
+    former = child.keyring.client()
+    with monkeypatch.context() as patch:
+        patch.setattr(children, "write_closed", _full_disk)
+        assert child.wire.rotate()
+        assert child.wire.send("root", b"\1after")
+        await until(lambda: root.heard == [("c1", b"\1after")])
+    assert child.keyring.client() == former
+    await until(lambda: root.keyring.children.all()[0].key not in (former.public, ""))
 
 
 async def test_a_record_that_was_spoilt_is_named(members: Members) -> None:
@@ -294,6 +334,10 @@ class _Raw:
 
     async def __aexit__(self, *_: object) -> None:
         self._link.close()
+
+
+def _full_disk(path: Path, data: bytes) -> None:
+    raise WireError(f"cannot write {path}: No space left on device", part=str(path))
 
 
 def _altered(text: str, **changes: str) -> str:
