@@ -47,7 +47,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Kraken itself": {
         "bmc": ("bmc:bmc", "BMCs asked: show, sel, sensors, identify."),
-        "credentials": ("credentials:credentials", "Credentials for BMCs: list, check, rotate."),
+        "credentials": (
+            "credentials:credentials",
+            "Credentials for BMCs: list, check, and change their passwords: new, rotate, finish.",
+        ),
         "module": ("modules:module", "Kraken modules: list, show, check, find paths, draw."),
         "graph": ("graph:graph", "Picture of the mutations."),
         "daemon": ("daemon:daemon", "Run the daemon."),
