@@ -32,8 +32,10 @@ _BEAT_MS: Final = 10_000
 """Between libzmq's own heartbeats, which its thread answers however busy the parent's Python is. They tell
 of a dead machine or a firewall that forgot the connection; whether a collector is well, hellos tell."""
 _BEAT_MS_MAX: Final = 30_000
-_ADDRESS_S: Final = 5.0
+ADDRESS_S: Final = 10.0
 """How long one of several addresses is tried before the next."""
+ANEW_S: Final = 30.0
+"""How long the only one is, before the socket is made anew: after some errors libzmq never tries again."""
 REFUSED_S: Final = 30.0
 """Before a parent that refused our key is asked again: libzmq would not, and somebody may invite us anew."""
 
@@ -107,8 +109,12 @@ class Above:
         addresses = self.parent.addresses
         address = Address.parse(addresses[self._address % len(addresses)])
         self._link = Link(self._context, address, self.parent.key, self._pair, self._take, self._changed)
-        if len(addresses) > 1:
-            self._alarm = self._loop.call_later(_ADDRESS_S, self._next_address)
+        self._wait()
+
+    def _wait(self) -> None:
+        """Begin anew, at the next address, if there is no connection after a while."""
+        pause_s = ADDRESS_S if len(self.parent.addresses) > 1 else ANEW_S
+        self._alarm = self._loop.call_later(pause_s * random.uniform(1.0, 1.5), self._next_address)
 
     def _next_address(self) -> None:
         self._alarm = None
@@ -152,8 +158,8 @@ class Above:
             self._accepted()
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self._not_accepted()
-        elif event == zmq.EVENT_DISCONNECTED:
-            self._lost()
+        elif event == zmq.EVENT_DISCONNECTED or before is ParentState.CONNECTED:
+            self._lost()  # the latter: what came could not be decrypted, it was altered on its way
         else:
             self.state = ParentState.STRANGER
         if self.state is not before:
@@ -197,8 +203,8 @@ class Above:
         if self.state is not ParentState.CONNECTED:
             return
         self.state = ParentState.TRYING
-        if len(self.parent.addresses) > 1 and self._alarm is None:
-            self._alarm = self._loop.call_later(_ADDRESS_S, self._next_address)
+        if self._alarm is None:
+            self._wait()
 
     def _use(self, pair: KeyPair) -> None:
         if self._link is not None:

@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from kraken.errors import JoinError, WireError
-from kraken.transport import Parent, ParentState, join
+from kraken.transport import Parent, ParentState, above, join
+from kraken.transport.keyfile import write_closed
 from kraken.transport.keys import KeyPair
 from kraken.transport.traffic import Traffic
 from tests.unit.transport.conftest import Member, Members, until
@@ -117,6 +118,46 @@ async def test_who_has_not_the_pinned_key_is_not_spoken_to(members: Members) -> 
     assert root.heard == []
 
 
+async def test_the_parent_is_found_when_it_comes_back_to_an_address_a_stranger_had(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(above, "ANEW_S", 0.5)
+    root, stranger = members.root(), members.make("stranger")
+    child = await members.make("c1").below(root)
+    root.wire.close()
+    stranger.address = root.address
+    stranger.listen()
+    await until(lambda: child.wire.parent_state is ParentState.STRANGER)
+    stranger.wire.close()
+    root.start()
+    root.listen()
+
+    await until(lambda: child.wire.parent_state is ParentState.CONNECTED)
+    assert stranger.heard == []
+
+
+async def test_a_child_that_was_refused_is_taken_when_it_is_invited_after_all(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parent's record was lost and put back: nobody must go to the child for that."""
+    monkeypatch.setattr(above, "REFUSED_S", 0.2)
+    root = members.root()
+    child = await members.make("c1").below(root)
+    path = root.directory / "tree" / "children" / "c1.json"
+    record = path.read_bytes()
+    root.wire.close()
+    path.unlink()
+    root.start()
+    root.listen()
+    await until(lambda: child.wire.parent_state is ParentState.REFUSED)
+    root.wire.close()
+    write_closed(path, record)
+    root.start()
+    root.listen()
+
+    await until(lambda: child.wire.parent_state is ParentState.CONNECTED)
+
+
 async def test_a_revoked_child_is_heard_no_more_though_its_connection_stands(members: Members) -> None:
     root = members.root()
     child = await members.make("c1").below(root)
@@ -166,7 +207,10 @@ async def test_a_child_that_restarts_is_taken_for_itself(members: Members) -> No
     await until(lambda: child.heard == [("root", b"\1news")])
 
 
-async def test_the_second_address_is_tried_when_the_first_is_dead(members: Members) -> None:
+async def test_the_second_address_is_tried_when_the_first_is_dead(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(above, "ADDRESS_S", 0.5)
     root = members.root()
     dead = members.make("dead")
     dead.listen()
