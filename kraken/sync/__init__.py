@@ -1,5 +1,6 @@
-"""Whom to tell what: the tree of collectors, as pure decisions.
+"""The tree of collectors, as pure decisions: who has which node, who lacks what, whom to tell.
 
-`spread` turns records that stand into `Send`s for the neighbours who should know. Never here: a
-socket, a clock, the meaning of a record. The daemon imports it; it imports the model.
+`Tree` takes letters and the time and gives `Event`s; docs/protocol.md describes what is said and why.
+`spread` is what the daemon still uses where there is no tree. Never here: a socket, a clock, the
+meaning of a variable. The daemon imports it; it imports the model.
 """
