@@ -269,15 +269,26 @@ class Collector:
         """Values of one node become Dsc, stamped by us who own it; what they make moot is forgotten."""
         if name not in self.table:
             return
+        node = self.table[name]
         updates = [
-            StateUpdate(name, Side.DSC, variable, value, self.stamp(), now, source)
-            for variable, value in values.items()
+            StateUpdate(name, Side.DSC, v, value, self._stamp_of(node, v, value, source, now), now, source)
+            for v, value in values.items()
         ]
         changed = self._merge(updates, None, news, follows)
         if changed & self.catalog.forgettable:
             forgotten = self._forgotten(self.table[name], now)
             if forgotten:
                 self._merge(forgotten, None, news, follows)
+
+    def _stamp_of(self, node: Node, variable: str, value: str, source: str, now: float) -> Stamp:
+        """A value that the same source sees again is no new version: only when it was seen moves on.
+
+        One from our future, where the clock was set back, is replaced like any other.
+        """
+        old = node.dsc.get(variable)
+        if old is not None and (old.value, old.source) == (value, source) and old.seen_at < now:
+            return old.stamp
+        return self.stamp()
 
     def _forgotten(self, node: Node, now: float) -> list[StateUpdate]:
         dsc = node.dsc_values()

@@ -9,7 +9,7 @@ from kraken.model.byhand import restarts
 from kraken.model.module import Condition, Discovery, Mutation
 from kraken.model.node import Node, Record
 from kraken.model.run import Run
-from kraken.model.update import UNKNOWN
+from kraken.model.update import UNKNOWN, Stamp
 from kraken.testing.simulation.starting import writes
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Sightings:
         self.number = 0
         self._arrived = 0  # when the collector last heard of anything; what it starts then is newer
         self._touched: dict[tuple[str, str], int] = {}  # (node, variable): a mutation of it ended
-        self._seen: dict[tuple[str, str, object], int] = {}  # (node, variable, stamp): how new the look was
+        self._seen: dict[tuple[str, str, float, Stamp], int] = {}  # one sighting: how new the look was
         self._was_known: set[tuple[str, str]] = set()  # (node, variable)
         self._unknowable: dict[tuple[str, str], int] = {}  # when it was last forgotten
         self._vain: dict[tuple[str, str], int] = {}  # (node, variable): a look that saw no value of it
@@ -147,7 +147,9 @@ class Sightings:
 
     def newness(self, node: Node, variable: str, record: Record | None) -> int:
         """How new the look was that this value came from; grows."""
-        seen = -1 if record is None else self._seen.get((node.name, variable, record.stamp), 0)
+        seen = (
+            -1 if record is None else self._seen.get((node.name, variable, record.seen_at, record.stamp), 0)
+        )
         if variable in self.known(node):
             return seen
         return max(seen, self._vain.get((node.name, variable), -1))
@@ -163,7 +165,7 @@ class Sightings:
         """What stands as seen was true; and remember how new it is."""
         simulation = self._watch.simulation
         for variable, record in node.dsc.items():
-            place = (node.name, variable, record.stamp)
+            place = (node.name, variable, record.seen_at, record.stamp)
             if place in self._seen:
                 continue
             if record.source in ("timeout", "forgotten"):

@@ -61,6 +61,46 @@ def test_what_is_seen_again_is_to_be_kept_some_time_and_is_no_change() -> None:
     assert (one.changed, one.unsaved) == (set(), {"n1"})
 
 
+def test_a_value_that_is_seen_again_is_no_new_version_of_it() -> None:
+    one = collector()
+    run = looks(one.accept([declared("n1")], 10.0))["see_os"]
+    one.accept([seen(run, "n1", os="UP")], 12.0)
+    first = one.table["n1"].dsc["os"]
+    run = looks(one.accept([], 40.0))["see_os"]
+    one.accept([seen(run, "n1", os="UP")], 42.0)
+    again = one.table["n1"].dsc["os"]
+    run = looks(one.accept([], 70.0))["see_os"]
+    one.accept([seen(run, "n1", os="DOWN")], 72.0)
+    other = one.table["n1"].dsc["os"]
+
+    assert (again.stamp, again.seen_at, again.since) == (first.stamp, 42.0, 12.0)
+    assert other.stamp > again.stamp
+
+
+def test_what_another_source_sees_is_a_new_version_though_the_value_is_the_same() -> None:
+    one = collector()
+    one.accept([declared("n1")], 10.0)
+    asserted = StateUpdate("n1", Side.DSC, "os", "UP", one.stamp(), 11.0, "timeout")
+    one.restore([asserted], [], 11.0)
+    run = looks(one.accept([], 40.0))["see_os"]
+    one.accept([seen(run, "n1", os="UP")], 42.0)
+    record = one.table["n1"].dsc["os"]
+
+    assert (record.source, record.seen_at) == ("side.see_os", 42.0)
+    assert record.stamp > asserted.stamp
+
+
+def test_a_value_from_the_future_is_replaced_when_it_is_seen_again() -> None:
+    one = collector(incarnation=2)
+    one.accept([declared("n1")], 10.0)
+    future = StateUpdate("n1", Side.DSC, "os", "UP", Stamp(1, 1), 9_000.0, "side.see_os")
+    one.restore([future], [], 11.0)
+    run = looks(one.accept([], 40.0))["see_os"]
+    one.accept([seen(run, "n1", os="UP")], 42.0)
+
+    assert one.table["n1"].dsc["os"].seen_at == 42.0
+
+
 def test_what_can_have_no_value_any_more_is_forgotten_at_once() -> None:
     one = collector()
     run = looks(one.accept([declared("n1")], 10.0))["see_os"]
