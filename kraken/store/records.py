@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from kraken.model.effort import Effort
 from kraken.model.hold import Hold
 from kraken.model.run import Outcome
 from kraken.model.update import Side, StateUpdate
+from kraken.sync.events import Memory as TreeMemory
 
 EntryKind = Literal["cfg", "attribute", "dsc", "run", "hold", "node", "quarantine"]
 """The kinds of journal entries, as docs/api.md gives them to clients."""
@@ -20,11 +21,54 @@ class SaveUpdates:
     """Keep these records, as the merge let them stand.
 
     A withdrawn Cfg or attribute is kept, so that `Memory.updates` gives the withdrawal back; a
-    withdrawn Dsc is forgotten. Withdrawing a node's presence forgets all else about the node that is
-    older.
+    withdrawn Dsc (or summary) is forgotten. Withdrawing a node's presence forgets all else about the node
+    that is older.
     """
 
     updates: Sequence[StateUpdate]
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptNode:
+    """What is declared of this node, and its own holds, become exactly this, whatever was kept, as
+    `NodeTable.replace`; what was seen of it stays.
+
+    Attributes:
+        node: EVERY_NODE: only the holds of all nodes.
+    """
+
+    node: str
+    updates: Sequence[StateUpdate]
+    holds: Sequence[Hold]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetNode:
+    """Nothing is kept of this node any more, not even that it is gone, as `NodeTable.remove`; the journal
+    stays.
+    """
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveTree:
+    """Keep what a member of the tree remembers beside its table.
+
+    Attributes:
+        memory: of the nodes it has, what is kept is replaced.
+        nodes: of these it is; those it does not have are forgotten.
+    """
+
+    memory: TreeMemory
+    nodes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgrow:
+    """Every later life has an incarnation above this one."""
+
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +156,30 @@ class Note:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-Change = SaveUpdates | SaveHold | DropHold | StartRun | EndRun | SetTrouble | ClearTrouble | Note
+Change = (
+    SaveUpdates
+    | AdoptNode
+    | ForgetNode
+    | SaveTree
+    | Outgrow
+    | SaveHold
+    | DropHold
+    | StartRun
+    | EndRun
+    | SetTrouble
+    | ClearTrouble
+    | Note
+)
+
+
+OBSERVED: Final = (Side.DSC, Side.SUMMARY)
+"""The sides that are written by who runs the node."""
 
 
 def is_soft(change: Change) -> bool:
     """Whether a power cut may take the last seconds of it: the next look at the nodes brings it again."""
     if isinstance(change, SaveUpdates):
-        return all(update.side is Side.DSC for update in change.updates)
+        return all(update.side in OBSERVED for update in change.updates)
     return isinstance(change, Note) and change.kind == "dsc"
 
 
@@ -153,6 +214,7 @@ class Memory:
             the time it was truly seen: merged in this order, the table is what it was.
         unfinished: they stay until EndRun ends them.
         touched: what is not seen later than this is not to be acted on.
+        tree: who has which node; None: this daemon was in no tree, or that is lost.
     """
 
     updates: tuple[StateUpdate, ...] = ()
@@ -160,6 +222,7 @@ class Memory:
     troubles: tuple[SetTrouble, ...] = ()
     unfinished: tuple[UnfinishedRun, ...] = ()
     touched: tuple[Touch, ...] = ()
+    tree: TreeMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,8 +103,17 @@ entry = Table(
     sqlite_autoincrement=True,  # a cursor of history never comes again, whatever was pruned
 )
 
+tree = Table(
+    "tree",
+    metadata,
+    Column("kind", Text, primary_key=True),  # a field of sync.events.Memory; "kept": there is one at all
+    Column("key", Text, primary_key=True),  # a node, or a collector
+    Column("value", Text, nullable=False),  # JSON
+    sqlite_with_rowid=False,
+)
 
-VERSION: Final = 2
+
+VERSION: Final = 3
 """Of the tables above, kept as `user_version` in the file's header."""
 
 
@@ -112,8 +121,16 @@ def _keep_efforts(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE trouble ADD COLUMN effort TEXT")
 
 
+def _keep_the_tree(connection: Connection) -> None:
+    connection.exec_driver_sql(
+        "CREATE TABLE tree (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
+        " PRIMARY KEY (kind, key)) WITHOUT ROWID"
+    )
+
+
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     1: _keep_efforts,
+    2: _keep_the_tree,
 }
 """version -> the step that leads a file of it to the next one; a released step is never changed."""
 

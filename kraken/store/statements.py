@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,12 +16,17 @@ from sqlalchemy.dialects.sqlite import insert
 from kraken.model.update import PRESENCE, Side, StateUpdate
 from kraken.store import schema
 from kraken.store.records import (
+    OBSERVED,
+    AdoptNode,
     Change,
     ClearTrouble,
     DropHold,
     EndRun,
+    ForgetNode,
     Note,
+    Outgrow,
     SaveHold,
+    SaveTree,
     SaveUpdates,
     SetTrouble,
     StartRun,
@@ -30,6 +35,9 @@ from kraken.store.records import (
 Row = dict[str, Any]
 
 _EVER = (2**62, 0)  # a stamp above all others
+NODE_KINDS = ("placed", "leaving", "told")
+"""The fields of a tree's memory that are of nodes."""
+
 _json = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -67,6 +75,17 @@ def _steps(change: Change) -> Iterator[Step]:
         case SaveUpdates(updates):
             for one in updates:
                 yield from _save(one)
+        case AdoptNode():
+            yield from _adopt(change)
+        case ForgetNode(node):
+            for side in Side:
+                yield _FORGET_SIDE, {"p_side": side.value, "p_node": node}
+            yield _DROP_HOLDS, {"p_node": node}
+            yield _CLEAR_TROUBLE, {"p_node": node}
+        case SaveTree():
+            yield from _tree(change)
+        case Outgrow(incarnation):
+            yield _OUTGROW, {"key": "incarnation", "number": incarnation}
         case SaveHold(hold):
             yield _SAVE_HOLD, msgspec.structs.asdict(hold)
         case DropHold(id):
@@ -88,12 +107,13 @@ def _steps(change: Change) -> Iterator[Step]:
 
 def _save(one: StateUpdate) -> Iterator[Step]:
     if one.value is None:
-        if one.side is Side.DSC:
+        if one.side in OBSERVED:
             yield _FORGET_VALUE, {"p_side": one.side.value, "p_node": one.node, "p_variable": one.variable}
             return
         if one.side is Side.ATTRIBUTE and one.variable == PRESENCE:
             yield _CLEAR_TROUBLE, {"p_node": one.node}
-            for side, stamp in ((Side.DSC, _EVER), (Side.CFG, one.stamp), (Side.ATTRIBUTE, one.stamp)):
+            for side in Side:
+                stamp = _EVER if side in OBSERVED else one.stamp
                 row = {"p_incarnation": stamp[0], "p_sequence": stamp[1]}
                 yield _FORGET_OLDER, {"p_side": side.value, "p_node": one.node, **row}
     if isinstance(one.value, float) and not math.isfinite(one.value):
@@ -111,6 +131,35 @@ def _save(one: StateUpdate) -> Iterator[Step]:
             "source": one.source,
         },
     )
+
+
+def _adopt(change: AdoptNode) -> Iterator[Step]:
+    for side in Side:
+        if side not in OBSERVED:
+            yield _FORGET_SIDE, {"p_side": side.value, "p_node": change.node}
+    for one in change.updates:
+        yield from _save(one)
+    yield _DROP_HOLDS, {"p_node": change.node}
+    for hold in change.holds:
+        yield _SAVE_HOLD, msgspec.structs.asdict(hold)
+
+
+def _tree(change: SaveTree) -> Iterator[Step]:
+    memory = change.memory
+    for node in change.nodes:
+        for kind in NODE_KINDS:
+            yield _FORGET_BRANCH, {"p_kind": kind, "p_key": node}
+    for kind in ("via", "strange"):
+        yield _FORGET_BRANCHES, {"p_kind": kind}
+    kept: dict[str, Mapping[str, object]] = {
+        "kept": {"": True},
+        **{kind: getattr(memory, kind) for kind in NODE_KINDS},
+        "via": memory.via,
+        "strange": dict.fromkeys(memory.strange, True),
+    }
+    for kind, values in kept.items():
+        for key, value in values.items():
+            yield _SAVE_BRANCH, {"kind": kind, "key": key, "value": _text(value)}
 
 
 def _start(change: StartRun) -> Iterator[Step]:
@@ -174,6 +223,20 @@ def _forget_value() -> Any:
     )
 
 
+def _forget_side() -> Any:
+    record = schema.record.c
+    return delete(schema.record).where(record.side == bindparam("p_side"), record.node == bindparam("p_node"))
+
+
+def _outgrow() -> Any:
+    """A number in `meta` never becomes less."""
+    statement = insert(schema.meta)
+    new, old = statement.excluded.number, schema.meta.c.number
+    return statement.on_conflict_do_update(
+        index_elements=list(schema.meta.primary_key), set_={"number": new}, where=new > old
+    )
+
+
 def _end_of_node() -> Any:
     """The first end of a node stays."""
     node = schema.run_node
@@ -200,8 +263,10 @@ def _end_of_run() -> Any:
 _SAVE_RECORD = _rendered(0, _newest())
 _FORGET_OLDER = _rendered(0, _forget_older())
 _FORGET_VALUE = _rendered(0, _forget_value())
+_FORGET_SIDE = _rendered(0, _forget_side())
 _SAVE_HOLD = _rendered(1, _upsert(schema.hold))
 _DROP_HOLD = _rendered(1, delete(schema.hold).where(schema.hold.c.id == bindparam("p_id")))
+_DROP_HOLDS = _rendered(1, delete(schema.hold).where(schema.hold.c.node == bindparam("p_node")))
 _SET_TROUBLE = _rendered(2, _upsert(schema.trouble))
 _CLEAR_TROUBLE = _rendered(2, delete(schema.trouble).where(schema.trouble.c.node == bindparam("p_node")))
 _START_RUN = _rendered(3, insert(schema.run))
@@ -209,3 +274,8 @@ _START_NODE = _rendered(4, insert(schema.run_node))
 _END_NODE = _rendered(5, _end_of_node())
 _END_RUN = _rendered(6, _end_of_run())
 _NOTE = _rendered(7, insert(schema.entry))
+_tree_kind = schema.tree.c.kind == bindparam("p_kind")
+_FORGET_BRANCH = _rendered(8, delete(schema.tree).where(_tree_kind, schema.tree.c.key == bindparam("p_key")))
+_FORGET_BRANCHES = _rendered(8, delete(schema.tree).where(_tree_kind))
+_SAVE_BRANCH = _rendered(8, _upsert(schema.tree))
+_OUTGROW = _rendered(9, _outgrow())

@@ -40,6 +40,8 @@ from kraken.store.records import (
     is_soft,
 )
 from kraken.store.statements import statements
+from kraken.sync.events import Memory as TreeMemory
+from kraken.sync.lease import Lease
 
 T = TypeVar("T")
 
@@ -145,6 +147,7 @@ class Store:
                 troubles=tuple(_troubles(connection)),
                 unfinished=tuple(_unfinished(connection)),
                 touched=tuple(_touched(connection)),
+                tree=_tree(connection),
             )
 
     def history(
@@ -275,6 +278,26 @@ def _troubles(connection: Connection) -> Iterator[SetTrouble]:
         yield SetTrouble(
             node, counts(failures), quarantined, since, None if effort is None else efforts(effort)
         )
+
+
+def _tree(connection: Connection) -> TreeMemory | None:
+    rows = connection.execute(select(schema.tree)).all()
+    if not rows:
+        return None
+    kinds: dict[str, dict[str, str]] = {}
+    for kind, key, value in rows:
+        kinds.setdefault(kind, {})[key] = value
+    placed = msgspec.json.Decoder(tuple[str, int, int, bool, bool]).decode
+    leaving = msgspec.json.Decoder(tuple[str, int, bool]).decode
+    told = msgspec.json.Decoder(Lease).decode
+    via = msgspec.json.Decoder(str).decode
+    return TreeMemory(
+        {key: placed(value) for key, value in kinds.get("placed", {}).items()},
+        {key: leaving(value) for key, value in kinds.get("leaving", {}).items()},
+        {key: told(value) for key, value in kinds.get("told", {}).items()},
+        {key: via(value) for key, value in kinds.get("via", {}).items()},
+        sorted(kinds.get("strange", {})),
+    )
 
 
 def _entry(row: Row[Any]) -> Entry:

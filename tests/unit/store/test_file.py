@@ -16,7 +16,8 @@ import pytest
 from kraken.errors import StoreError
 from kraken.model.effort import Effort
 from kraken.model.update import StateUpdate
-from kraken.store import Note, SaveUpdates, SetTrouble, Store, schema
+from kraken.store import Note, SaveTree, SaveUpdates, SetTrouble, Store, schema
+from kraken.sync.events import Memory as TreeMemory
 
 Reopen = Callable[[], Store]
 Update = Callable[..., StateUpdate]
@@ -224,6 +225,7 @@ def test_a_file_of_version_1_keeps_its_troubles_and_can_keep_efforts(store: Stor
     store.close()
     with sqlite3.connect(store.path) as raw:
         raw.execute("ALTER TABLE trouble DROP COLUMN effort")
+        raw.execute("DROP TABLE tree")
         raw.execute("PRAGMA user_version = 1")
     raw.close()
 
@@ -233,6 +235,21 @@ def test_a_file_of_version_1_keeps_its_troubles_and_can_keep_efforts(store: Stor
     reopen().write([new])
 
     assert reopen().load().troubles == (old, new)
+
+
+def test_a_file_of_version_2_was_in_no_tree_and_can_keep_one(store: Store, reopen: Reopen) -> None:
+    store.close()
+    with sqlite3.connect(store.path) as raw:
+        raw.execute("DROP TABLE tree")
+        raw.execute("PRAGMA user_version = 2")
+    raw.close()
+
+    assert reopen().load().tree is None
+
+    memory = TreeMemory({"n1": ("c1", 3, 2, True, False)}, {}, {}, {}, [])
+    reopen().write([SaveTree(memory, ["n1"])])
+
+    assert reopen().load().tree == memory
 
 
 def test_a_migration_that_fails_leaves_the_older_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

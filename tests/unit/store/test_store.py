@@ -15,18 +15,24 @@ from kraken.model.node import Node, NodeTable
 from kraken.model.run import Outcome
 from kraken.model.update import Side, Stamp, StateUpdate, Value
 from kraken.store import (
+    AdoptNode,
     Change,
     ClearTrouble,
     DropHold,
     EndRun,
+    ForgetNode,
     Note,
+    Outgrow,
     SaveHold,
+    SaveTree,
     SaveUpdates,
     SetTrouble,
     StartRun,
     Store,
     UnfinishedRun,
 )
+from kraken.sync.events import Memory as TreeMemory
+from kraken.sync.lease import Lease
 
 Reopen = Callable[[], Store]
 Update = Callable[..., StateUpdate]
@@ -120,6 +126,91 @@ def test_a_deleted_node_leaves_only_its_withdrawal(store: Store, reopen: Reopen,
         ("n2", "node", "PRESENT"),
         ("n2", "phys_state", "POWER_ON"),
     ]
+
+
+def test_how_a_node_fares_goes_with_the_node_or_when_nobody_says_so_any_more(
+    store: Store, reopen: Reopen, update: Update
+) -> None:
+    said = [update(name, "cause", "HELD", Side.SUMMARY) for name in ("n1", "n2")]
+    store.write([SaveUpdates([update("n1"), update("n2"), *said])])
+    store.write([SaveUpdates([update("n1", value=None), update("n2", "cause", None, Side.SUMMARY)])])
+
+    assert [u for u in reopen().load().updates if u.side is Side.SUMMARY] == []
+
+
+def test_a_parent_replaces_what_is_declared_and_held_of_a_node_and_nothing_that_was_seen(
+    store: Store, reopen: Reopen, update: Update
+) -> None:
+    presence, seen = update("n1"), update("n1", "phys_state", "POWER_ON", Side.DSC)
+    other = Hold("h2", "n2", "bob", "his", 10.0)
+    store.write([SaveUpdates([presence, update("n1", "arch", "x86_64"), seen, update("n2")])])
+    store.write([SaveUpdates([update("n1", "phys_state", "POWER_OFF", Side.CFG, stamp=(9, 9))])])
+    store.write([SaveHold(Hold("h1", "n1", "ann", "a fan", 10.0)), SaveHold(other)])
+    cfg = update("n1", "phys_state", "POWER_ON", Side.CFG, stamp=(2, 1))
+    hold = Hold("h3", "n1", "ann", "a disk", 20.0)
+    store.write([AdoptNode("n1", [presence, cfg], [hold])])
+    memory = reopen().load()
+
+    assert sorted(u for u in map(repr, memory.updates) if "'n1'" in u) == sorted(
+        map(repr, [presence, cfg, seen])
+    )
+    assert memory.holds == (other, hold)
+
+
+def test_nothing_is_kept_of_a_node_that_is_another_collectors(
+    store: Store, reopen: Reopen, update: Update
+) -> None:
+    store.write(
+        [SaveUpdates([update("n1"), update("n1", "x", "1", Side.CFG), update("n1", "x", "1", Side.DSC)])]
+    )
+    store.write([SaveUpdates([update("n1", "arch", None), update("n1", "cause", "HELD", Side.SUMMARY)])])
+    store.write([SaveHold(Hold("h1", "n1", "ann", "a fan", 10.0)), SetTrouble("n1", {"m.a": 1}, None, 0.0)])
+    store.write([ForgetNode("n1")])
+    memory = reopen().load()
+
+    assert (memory.updates, memory.holds, memory.troubles) == ((), (), ())
+
+
+def test_what_a_parent_says_after_it_took_a_node_away_is_kept_though_its_stamps_are_older(
+    store: Store, reopen: Reopen, update: Update
+) -> None:
+    newer, older = update("n1", stamp=(5, 1)), update("n1", stamp=(4, 1))
+    store.write([AdoptNode("n1", [newer], []), ForgetNode("n1"), AdoptNode("n1", [older], [])])
+
+    assert reopen().load().updates == (older,)
+
+
+def test_who_has_which_node_is_remembered_node_by_node(store: Store, reopen: Reopen) -> None:
+    whole = TreeMemory(
+        {"n1": ("c1", 3, 2, True, False), "n2": ("", 4, 4, False, True)},
+        {"n3": ("c1", 2, True)},
+        {"n2": Lease(7, True, 6, 5)},
+        {"@c1": "c1", "@c9": "c1"},
+        ["c2", "c3"],
+    )
+    store.write([SaveTree(whole, ["n1", "n2", "n3"])])
+
+    assert reopen().load().tree == whole
+
+    reopen().write([SaveTree(TreeMemory({}, {"n2": ("", 4, False)}, {}, {"@c1": "c1"}, []), ["n2"])])
+
+    assert reopen().load().tree == TreeMemory(
+        {"n1": ("c1", 3, 2, True, False)},
+        {"n2": ("", 4, False), "n3": ("c1", 2, True)},
+        {},
+        {"@c1": "c1"},
+        [],
+    )
+
+
+def test_a_tree_without_a_node_is_told_from_none(store: Store, reopen: Reopen) -> None:
+    empty = TreeMemory({}, {}, {}, {}, [])
+
+    assert store.load().tree is None
+
+    store.write([SaveTree(empty, [])])
+
+    assert reopen().load().tree == empty
 
 
 def test_a_node_declared_again_does_not_get_its_former_cfg_back(
@@ -317,6 +408,13 @@ def test_every_start_has_a_greater_incarnation(store: Store, reopen: Reopen) -> 
     numbers = [store.next_incarnation(), store.next_incarnation(), reopen().next_incarnation()]
 
     assert numbers == sorted(set(numbers))
+
+
+def test_a_later_life_is_above_what_somebody_else_stamped(store: Store, reopen: Reopen) -> None:
+    far = store.next_incarnation() + 1_000_000
+    store.write([Outgrow(far), Outgrow(far - 500)])
+
+    assert reopen().next_incarnation() == far + 1
 
 
 def test_a_state_that_was_lost_begins_with_a_greater_incarnation(
