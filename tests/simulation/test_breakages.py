@@ -16,16 +16,22 @@ from kraken.engine import explain as explain_module
 from kraken.engine import steps as steps_module
 from kraken.engine.cause import Explanation, Fact
 from kraken.engine.engine import Engine
+from kraken.engine.limit import Limit
 from kraken.engine.limits import Limits
 from kraken.engine.looks import Looks
 from kraken.engine.progress import Progress
+from kraken.engine.settings import Settings
 from kraken.engine.steps import Steps
+from kraken.executors.fake import Behaviour
 from kraken.model.effort import NOTHING
 from kraken.model.hold import HoldTable
+from kraken.model.module import Mutation
 from kraken.model.run import NodeResult
 from kraken.planning.plan import Plan
 from kraken.testing.simulation import simulation as simulation_module
 from kraken.testing.simulation.chaos import Chaos
+from kraken.testing.simulation.simulation import Simulation
+from tests.simulation.test_convergence import booting
 
 SEEDS = 60
 
@@ -106,7 +112,6 @@ BREAKAGES: dict[str, Breaks] = {
     "what is told is so since just now": replaces(engine_module, "explain", tells_the_time),
     "limits count nothing": replaces(Limits, "refusing", lambda *args: []),
     "what is under way is never given back": replaces(Limits, "ended", lambda *args: None),
-    "a restart forgets what is under way": replaces(Limits, "resume", lambda *args: None),
     "a restart forgets what nodes draw": replaces(Limits, "remember_draw", lambda *args: None),
     "a draw ends with the command": replaces(Limits, "_time", draws_nothing_more),
     "a restart forgets nothing": replaces(Steps, "forget", lambda *args: None),
@@ -131,3 +136,36 @@ def breaks(seed: int) -> bool:
     except (AssertionError, KeyError):
         return True
     return False
+
+
+def restarted_under_a_limit() -> None:
+    """Two nodes, one at a time: the daemon crashes while the first is switched on, and nobody sees what came
+    of it for a while.
+    """
+    domain = booting()
+    (wish,) = (m.key for m in domain.catalog.mutations.values() if m.name == "power_on")
+    settings = Settings(limits=(Limit("feed", (wish,), in_flight=1),))
+    truth = {name: {"power": "OFF"} for name in ("n1", "n2")}
+    simulation = Simulation(domain, settings=settings, truth=truth)
+    simulation.behave = lambda node, operator: Behaviour(
+        delay_s=20.0 if isinstance(operator, Mutation) else 5.0 if simulation.started else 0.1
+    )
+    for number, name in enumerate(truth, 1):
+        simulation.declare(name, {"power": "ON"}, domain.attributes_of(number))
+    simulation.start()
+    simulation.run_for(10.0)
+    assert len(simulation.started) == 1
+    simulation.restart()
+    simulation.run_for(300.0)
+    assert {run.nodes for run in simulation.started} == {("n1",), ("n2",)}
+
+
+def test_a_restart_gives_nobody_the_place_of_what_is_under_way() -> None:
+    restarted_under_a_limit()
+
+
+def test_a_restart_that_forgets_what_is_under_way_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Limits, "resume", lambda *args: None)
+
+    with pytest.raises(AssertionError, match="exceeds the limit feed"):
+        restarted_under_a_limit()
