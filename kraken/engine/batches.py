@@ -8,7 +8,7 @@ from itertools import islice
 from types import MappingProxyType
 
 from kraken.engine.lanes import Lanes
-from kraken.engine.limit import Group
+from kraken.engine.limit import Pool
 from kraken.engine.limits import Limits
 from kraken.engine.settings import Settings
 from kraken.engine.turns import Turns
@@ -105,7 +105,7 @@ class Batches:
         runs: list[Run] = []
         self.limits.begin(now)
         keys = [key for key, waiting in self._waiting.items() if waiting]
-        blocked: set[Group] = set()
+        blocked: set[Pool] = set()
         for key in sorted(keys, key=self._rank):
             while self._may_leave(key, now):
                 nodes = self._next(key, blocked, now)
@@ -201,7 +201,7 @@ class Batches:
             return float("-inf")
         return issued_at + self._settings.gather_s.get(_kind(self._operators[key]), 0.0)
 
-    def _next(self, key: str, blocked: set[Group], now: float) -> list[str]:
+    def _next(self, key: str, blocked: set[Pool], now: float) -> list[str]:
         """Who leaves with the next run of this operator: those who came first, and whom limits let go."""
         if key in self.lanes:
             return self.lanes[key].take(key, self._settings.batch_max, blocked, now)

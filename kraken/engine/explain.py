@@ -54,7 +54,7 @@ def explain(
                 particulars = _queue(catalog, progress, batches, subject)
             else:
                 topic = f"{subject} waits for limit {turn.limit}"
-                where = f" for {turn.group}" if turn.group else ""
+                where = f" for {turn.pool}" if turn.pool else ""
                 particulars = f"{turn.position} of {turn.waiting} in its queue{where}; {turn.use}"
                 following, next_at = "is expected to start", turn.start_at
         case Cause.STALE | Cause.UNKNOWN:

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kraken.engine.limit import Draw, Group, Lane
+from kraken.engine.limit import Draw, Lane, Pool
 from kraken.engine.limits import Limits, draws_of
 from kraken.model.module import Mutation
 from kraken.model.update import Value
@@ -33,7 +33,7 @@ class Lanes:
         self._of = limits.of(mutation)
         self._lanes: dict[Lane, dict[str, None]] = {}
         self._seats: dict[str, Seat] = {}
-        self._blocked: set[Group] = set()  # as found when last all that wait were found blocked
+        self._blocked: set[Pool] = set()  # as found when last all that wait were found blocked
         self._frees = -1  # the limits' count at that time; -1: somebody may leave
         self._room_at: float | None = None
 
@@ -42,7 +42,7 @@ class Lanes:
         seat = self._seats.get(node)
         if seat is not None and seat.attributes is attributes:
             return
-        lane = tuple(limit.group(attributes) for limit in self._of)
+        lane = tuple(limit.pool(attributes) for limit in self._of)
         if seat is not None and seat.lane == lane:
             seat.attributes, seat.draws = attributes, draws_of(self._of, attributes)
             self._frees = -1
@@ -70,17 +70,17 @@ class Lanes:
             if not self._blocked.isdisjoint(seat.lane):
                 self.limits.frees += 1  # who waits for another mutation behind it may have its turn now
 
-    def take(self, key: str, most: int, blocked: set[Group], now: float) -> list[str]:
+    def take(self, key: str, most: int, blocked: set[Pool], now: float) -> list[str]:
         """Those who may leave now; they wait no longer, and count from now on.
 
         Args:
-            blocked: groups in which somebody waits who came first; those found on the way are added.
+            blocked: pools in which somebody waits who came first; those found on the way are added.
         """
         if self._frees == self.limits.frees and (self._room_at is None or now < self._room_at):
             blocked |= self._blocked
             return []
         taken: list[str] = []
-        found: set[Group] = set()
+        found: set[Pool] = set()
         times: list[float] = []
         heads = [(self._seats[next(iter(nodes))].arrival, lane) for lane, nodes in self._lanes.items()]
         heapq.heapify(heads)
@@ -117,9 +117,9 @@ class Lanes:
     def seat(self, node: str) -> Seat | None:
         return self._seats.get(node)
 
-    def _when(self, seat: Seat, refusing: list[Group], now: float) -> list[float]:
+    def _when(self, seat: Seat, refusing: list[Pool], now: float) -> list[float]:
         """When the limits that refuse it do so no longer; empty: that is no matter of time."""
         draws = dict(zip(seat.lane, seat.draws, strict=True))
-        times = [self.limits.room_at(group, draws[group], now) for group in refusing]
+        times = [self.limits.room_at(pool, draws[pool], now) for pool in refusing]
         known = [time for time in times if time is not None]
         return [max(known)] if len(known) == len(times) else []

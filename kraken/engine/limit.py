@@ -20,11 +20,14 @@ INRUSH_S: Final = "power.inrush_s"
 DRAW_S: Final = 10.0
 """Seconds that a node draws its inrush, where neither it nor the limit says otherwise."""
 
-Group = tuple[str, str]
-"""(name of the limit, what the nodes have in common): what shares one count."""
+Pool = tuple[str, str]
+"""(name of the limit, what the nodes have in common): the nodes that share one count of the limit.
 
-Lane = tuple[Group, ...]
-"""The groups that a node's mutation counts in, in the order of the limits."""
+Not a group: that is a set of nodes with a name of its own (`@compute`).
+"""
+
+Lane = tuple[Pool, ...]
+"""The pools that a node's mutation counts in, in the order of the limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,8 @@ class Limit:
                     return True
         return False
 
-    def group(self, attributes: Mapping[str, Value]) -> Group:
-        """Whom the node shares a count with; those without the attribute share one."""
+    def pool(self, attributes: Mapping[str, Value]) -> Pool:
+        """The pool the node is in; those without the attribute are in one."""
         if self.by is None:
             return self.name, ""
         attribute, _, bits = self.by.partition("/")
@@ -79,9 +82,9 @@ class Limit:
         seconds = _number(attributes.get(INRUSH_S))
         return Draw(watts, self.seconds if seconds is None else seconds)
 
-    def shared(self, group: Group) -> str:
-        """What the nodes of a group have in common: `rack=r07`; "" when it is the whole cluster."""
-        return f"{self.by}={group[1] or 'none'}" if self.by is not None else ""
+    def shared(self, pool: Pool) -> str:
+        """What the nodes of a pool have in common: `rack=r07`; "" when it is the whole cluster."""
+        return f"{self.by}={pool[1] or 'none'}" if self.by is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from kraken.engine.limit import NO_DRAW, Draw, Group, Lane, Limit
+from kraken.engine.limit import NO_DRAW, Draw, Lane, Limit, Pool
 from kraken.model.module import Mutation
 from kraken.model.update import Value
 
@@ -23,7 +23,7 @@ _ROUNDING = 1e-6
 
 @dataclass(slots=True)
 class Count:
-    """What one group of a limit has in use.
+    """What one pool of a limit has in use.
 
     Attributes:
         spent: tokens taken beyond what `per_second` gave back since, counted at `spent_at`.
@@ -69,7 +69,7 @@ class Limits:
         self.arrivals = 0  # nodes that began to wait so far, whatever they wait for
         self.moves = 0  # of nodes that began to wait, or ceased to
         self._named = {limit.name: limit for limit in self.limits}
-        self._counts: dict[Group, Count] = {}
+        self._counts: dict[Pool, Count] = {}
         self._places: dict[str, dict[str, _Place]] = {}  # node -> mutation key -> place
         self._former: dict[str, list[_Former]] = {}  # node -> of a former life
         self._resumed = 0
@@ -84,16 +84,16 @@ class Limits:
         """The limits that count this mutation."""
         return tuple(limit for limit in self.limits if limit.concerns(mutation))
 
-    def limit(self, group: Group) -> Limit:
-        return self._named[group[0]]
+    def limit(self, pool: Pool) -> Limit:
+        return self._named[pool[0]]
 
-    def count(self, group: Group, now: float) -> Count:
-        """What the group has in use now."""
-        count = self._counts.get(group)
+    def count(self, pool: Pool, now: float) -> Count:
+        """What the pool has in use now."""
+        count = self._counts.get(pool)
         if count is None:
             # What a former life of the daemon let go is not known: it may have been a whole burst.
             began_at = now if self._began_at is None else self._began_at
-            count = self._counts[group] = Count(spent=self.limit(group).burst, spent_at=began_at)
+            count = self._counts[pool] = Count(spent=self.limit(pool).burst, spent_at=began_at)
         while count.draws_end and count.draws_end[0][0] <= now:
             _, watts = heappop(count.draws_end)
             count.drawing -= 1
@@ -105,19 +105,19 @@ class Limits:
                 count.in_flight -= 1
                 count.former -= 1
                 self.frees += 1
-        rate = self.limit(group).per_second
+        rate = self.limit(pool).per_second
         if rate is not None and now > count.spent_at:
             count.spent = max(0.0, count.spent - (now - count.spent_at) * rate)
             count.spent_at = now
         return count
 
-    def refusing(self, lane: Lane, draws: tuple[Draw, ...], now: float) -> list[Group]:
-        """The groups in which there is no room for one more such node now."""
+    def refusing(self, lane: Lane, draws: tuple[Draw, ...], now: float) -> list[Pool]:
+        """The pools in which there is no room for one more such node now."""
         return [g for g, draw in zip(lane, draws, strict=True) if not self._fits(g, draw, now)]
 
-    def room_at(self, group: Group, draw: Draw, now: float) -> float | None:
+    def room_at(self, pool: Pool, draw: Draw, now: float) -> float | None:
         """When there is room by time alone; None: something must end first."""
-        limit, count = self.limit(group), self.count(group, now)
+        limit, count = self.limit(pool), self.count(pool, now)
         if limit.in_flight is not None and count.in_flight >= limit.in_flight:
             return count.places_end[0][0] if count.places_end else None
         at = now
@@ -149,8 +149,8 @@ class Limits:
         if not places:
             del self._places[node]
         self._time(place, now)
-        for group in place.lane:
-            self._counts[group].in_flight -= 1
+        for pool in place.lane:
+            self._counts[pool].in_flight -= 1
         self.frees += 1
 
     def resume(
@@ -171,12 +171,12 @@ class Limits:
             unseen: variables that somebody can look at and nobody has since.
         """
         own = frozenset(change.variable for change in mutation.changes)
-        lane = tuple(limit.group(attributes) for limit in self.of(mutation))
+        lane = tuple(limit.pool(attributes) for limit in self.of(mutation))
         if lane:
             former = _Former(lane, own & frozenset(unseen), now + mutation.timeout_s)
             self._former.setdefault(node, []).append(former)
-            for group in lane:
-                count = self.count(group, now)
+            for pool in lane:
+                count = self.count(pool, now)
                 count.in_flight += 1
                 count.former += 1
                 self._resumed += 1  # so that no two of the heap are equal
@@ -194,9 +194,9 @@ class Limits:
             elif former.ends_at > now:
                 former.open = False
                 self.frees += 1
-                for group in former.lane:
-                    self._counts[group].in_flight -= 1
-                    self._counts[group].former -= 1
+                for pool in former.lane:
+                    self._counts[pool].in_flight -= 1
+                    self._counts[pool].former -= 1
         if kept:
             self._former[node] = kept
 
@@ -207,7 +207,7 @@ class Limits:
         for limit in self.of(mutation):
             draw = limit.draw(attributes) if limit.watts is not None else NO_DRAW
             if draw.watts > 0.0 and ended_at + draw.seconds > now:
-                count = self.count(limit.group(attributes), now)
+                count = self.count(limit.pool(attributes), now)
                 count.watts += draw.watts
                 count.drawing += 1
                 heappush(count.draws_end, (ended_at + draw.seconds, draw.watts))
@@ -219,22 +219,22 @@ class Limits:
             if key not in kept:
                 self.ended(node, key, now)
 
-    def groups(self) -> list[Group]:
-        """Every group that anything was ever counted in."""
+    def pools(self) -> list[Pool]:
+        """Every pool that anything was ever counted in."""
         return list(self._counts)
 
     def _count_in(self, lane: Lane, draws: tuple[Draw, ...], now: float) -> None:
-        for group, draw in zip(lane, draws, strict=True):
-            count = self.count(group, now)
+        for pool, draw in zip(lane, draws, strict=True):
+            count = self.count(pool, now)
             count.in_flight += 1
-            if self.limit(group).per_second is not None:
+            if self.limit(pool).per_second is not None:
                 count.spent += 1.0
             if draw.watts > 0.0:
                 count.watts += draw.watts
                 count.drawing += 1
 
-    def _fits(self, group: Group, draw: Draw, now: float) -> bool:
-        limit, count = self.limit(group), self.count(group, now)
+    def _fits(self, pool: Pool, draw: Draw, now: float) -> bool:
+        limit, count = self.limit(pool), self.count(pool, now)
         if limit.in_flight is not None and count.in_flight >= limit.in_flight:
             return False
         if limit.per_second is not None and count.spent + 1.0 > limit.burst + _ROUNDING * max(
@@ -245,9 +245,9 @@ class Limits:
 
     def _time(self, place: _Place, now: float) -> None:
         """From now on what it draws ends by the clock."""
-        for group, draw in zip(place.lane, place.draws or (), strict=False):
+        for pool, draw in zip(place.lane, place.draws or (), strict=False):
             if draw.watts > 0.0:
-                heappush(self._counts[group].draws_end, (now + draw.seconds, draw.watts))
+                heappush(self._counts[pool].draws_end, (now + draw.seconds, draw.watts))
                 self.frees += 1
 
 
@@ -257,7 +257,7 @@ def draws_of(limits: tuple[Limit, ...], attributes: Mapping[str, Value]) -> tupl
 
 
 def waits_s(limit: Limit, count: Count, before: int, watts: float, cost_s: float, now: float) -> float:
-    """About how long a node waits that has so many nodes before it in the group.
+    """About how long a node waits that has so many nodes before it in the pool.
 
     Places come free after the cost of a mutation, those of a former life when it would have timed out;
     watts by windows of `seconds`, of which the first ends with the first draw that ends by the clock.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kraken.engine.lanes import Lanes, Seat
-from kraken.engine.limit import Group, Limit
+from kraken.engine.limit import Limit, Pool
 from kraken.engine.limits import Count, Limits, waits_s
 
 
@@ -15,14 +15,14 @@ class Turn:
     """Of one node, in the limit that will hold it longest.
 
     Attributes:
-        limit: its name; group: whom it is about there, `rack=r07`; "" when all.
+        limit: its name; pool: whom it is about there, `rack=r07`; "" when all.
         position: in that limit's queue, from 1; waiting: nodes in that queue.
         use: what of the limit is in use now, in words.
         start_at: about when its mutation will start; seconds since the epoch.
     """
 
     limit: str
-    group: str
+    pool: str
     position: int
     waiting: int
     use: str
@@ -31,7 +31,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How much of a limit is in use, all its groups together.
+    """How much of a limit is in use, all its pools together.
 
     Attributes:
         in_flight: nodes that have a place now; watts: what they are counted to draw.
@@ -53,8 +53,8 @@ class Turns:
         self._moves = -1
         self._before: dict[
             tuple[str, str], list[tuple[int, float]]
-        ] = {}  # per group of its lane: how many, watts with its own
-        self._waiting: dict[Group, int] = {}
+        ] = {}  # per pool of its lane: how many, watts with its own
+        self._waiting: dict[Pool, int] = {}
 
     def turn(self, key: str, node: str, cost_s: float, now: float) -> Turn | None:
         """The node's turn at this mutation; None when no limit makes it wait."""
@@ -64,13 +64,13 @@ class Turns:
             return None
         self._order()
         turns: list[Turn] = []
-        for (before, watts), group in zip(self._before[key, node], seat.lane, strict=True):
-            limit, count = self._limits.limit(group), self._limits.count(group, now)
+        for (before, watts), pool in zip(self._before[key, node], seat.lane, strict=True):
+            limit, count = self._limits.limit(pool), self._limits.count(pool, now)
             waits = waits_s(limit, count, before, watts, cost_s, now)
             if waits > 0.0:
-                waiting = self._waiting[group]
+                waiting = self._waiting[pool]
                 use = _use(limit, count)
-                turns.append(Turn(limit.name, limit.shared(group), before + 1, waiting, use, now + waits))
+                turns.append(Turn(limit.name, limit.shared(pool), before + 1, waiting, use, now + waits))
         return max(turns, key=lambda turn: turn.start_at, default=None)
 
     def uses(self, now: float) -> list[Use]:
@@ -79,12 +79,12 @@ class Turns:
         in_flight: dict[str, int] = {}
         watts: dict[str, float] = {}
         waiting: dict[str, int] = {}
-        for group in self._limits.groups():
-            count = self._limits.count(group, now)
-            in_flight[group[0]] = in_flight.get(group[0], 0) + count.in_flight
-            watts[group[0]] = watts.get(group[0], 0.0) + count.watts
-        for group, nodes in self._waiting.items():
-            waiting[group[0]] = waiting.get(group[0], 0) + nodes
+        for pool in self._limits.pools():
+            count = self._limits.count(pool, now)
+            in_flight[pool[0]] = in_flight.get(pool[0], 0) + count.in_flight
+            watts[pool[0]] = watts.get(pool[0], 0.0) + count.watts
+        for pool, nodes in self._waiting.items():
+            waiting[pool[0]] = waiting.get(pool[0], 0) + nodes
         return [
             Use(one, in_flight.get(one.name, 0), watts.get(one.name, 0.0), waiting.get(one.name, 0))
             for one in self._limits.limits
@@ -100,14 +100,14 @@ class Turns:
         seats.sort(key=lambda one: one[0].arrival)
         self._before.clear()
         self._waiting.clear()
-        drawn: dict[Group, float] = {}
+        drawn: dict[Pool, float] = {}
         for seat, key, node in seats:
             places = self._before[key, node] = []
-            for group, draw in zip(seat.lane, seat.draws, strict=True):
-                before = self._waiting.get(group, 0)
-                drawn[group] = drawn.get(group, 0.0) + draw.watts
-                places.append((before, drawn[group]))
-                self._waiting[group] = before + 1
+            for pool, draw in zip(seat.lane, seat.draws, strict=True):
+                before = self._waiting.get(pool, 0)
+                drawn[pool] = drawn.get(pool, 0.0) + draw.watts
+                places.append((before, drawn[pool]))
+                self._waiting[pool] = before + 1
 
 
 def _use(limit: Limit, count: Count) -> str:

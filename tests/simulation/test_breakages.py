@@ -64,9 +64,9 @@ def blames_nobody(progress: Progress, variable: str, wanted: str, now: float) ->
 
 
 def draws_nothing_more(limits: Limits, place: Any, now: float) -> None:
-    for group, draw in zip(place.lane, place.draws or (), strict=False):
+    for pool, draw in zip(place.lane, place.draws or (), strict=False):
         if draw.watts:
-            count = limits.count(group, now)
+            count = limits.count(pool, now)
             count.watts, count.drawing = count.watts - draw.watts, count.drawing - 1
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kraken.engine.limit import Group, Limit
+from kraken.engine.limit import Limit, Pool
 from kraken.model.module import Mutation
 from kraken.model.node import Node, NodeTable
 from kraken.model.run import Run
@@ -48,8 +48,8 @@ class Pace:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._flights: dict[Group, list[Flight]] = {}
-        self._starts: dict[Group, list[float]] = {}
+        self._flights: dict[Pool, list[Flight]] = {}
+        self._starts: dict[Pool, list[float]] = {}
 
     def starts(self, run: Run, now: float) -> None:
         """An executor gets it for these nodes, once that is durable."""
@@ -61,8 +61,8 @@ class Pace:
                 continue
             for name in run.nodes:
                 attributes = self._watch.node(name).attribute_values()
-                group, draw = limit.group(attributes), limit.draw(attributes)
-                flights = self._flights.setdefault(group, [])
+                pool, draw = limit.pool(attributes), limit.draw(attributes)
+                flights = self._flights.setdefault(pool, [])
                 for silent in [f for f in flights if f.open and now >= f.over_at]:
                     _close(silent, silent.over_at)
                 flights[:] = [f for f in flights if f.open or now < (f.draws_until or 0.0)]
@@ -70,7 +70,7 @@ class Pace:
                 self._need_room(limit, flights, flight, now)
                 flights.append(flight)
                 if limit.per_second is not None:
-                    self._need_time(limit, self._starts.setdefault(group, []), flight, now)
+                    self._need_time(limit, self._starts.setdefault(pool, []), flight, now)
 
     def committed(self, run: Run) -> None:
         """The start of a run is durable."""
@@ -110,13 +110,13 @@ class Pace:
 
     def restored(self, table: NodeTable, now: float) -> None:
         """A new life has read what is known. It keeps the places of what nobody has seen the effect of."""
-        for group, flights in self._flights.items():
-            limit = next(li for li in self._watch.simulation.settings.limits if li.name == group[0])
+        for pool, flights in self._flights.items():
+            limit = next(li for li in self._watch.simulation.settings.limits if li.name == pool[0])
             for flight in flights:
                 node = table.get(flight.node)
                 if node is None or not math.isinf(flight.over_at):
                     flight.open = False  # what was begun on a node that is gone is nobody's any more
-                elif limit.group(node.attribute_values()) != group:
+                elif limit.pool(node.attribute_values()) != pool:
                     flight.open = False  # it counts in its new rack
                 elif any(_seen_since(node, c.variable, flight.started_at) for c in flight.mutation.changes):
                     flight.open = False

@@ -66,7 +66,7 @@ def test_what_becomes_as_wished_may_become_anything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "attributes", "group"),
+    ("by", "attributes", "pool"),
     [
         (None, {"rack": "r1"}, ""),
         ("rack", {"rack": "r1"}, "r1"),
@@ -76,8 +76,8 @@ def test_what_becomes_as_wished_may_become_anything() -> None:
         ("bmc.address/24", {"bmc.address": "n1-bmc"}, "n1-bmc"),
     ],
 )
-def test_nodes_share_a_count_by_an_attribute(by: str, attributes: dict[str, Value], group: str) -> None:
-    assert Limit("x", POWER_ON, by=by).group(attributes) == ("x", group)
+def test_nodes_share_a_count_by_an_attribute(by: str, attributes: dict[str, Value], pool: str) -> None:
+    assert Limit("x", POWER_ON, by=by).pool(attributes) == ("x", pool)
 
 
 def test_no_more_are_under_way_than_may_be_and_the_rest_follows_in_order() -> None:
