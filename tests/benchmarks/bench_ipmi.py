@@ -34,7 +34,8 @@ from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor
 from kraken.model.module import Action, Discovery, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
-from kraken.testing.ipmi import FakeBmc, Herd
+from kraken.testing.herd import Herd
+from kraken.testing.ipmi import FakeBmc
 from kraken.testing.ipmi.farm import PASSWORD, USER, Farm
 from kraken.testing.ipmi.relay import Relay, Weather, front
 

@@ -26,7 +26,8 @@ from kraken.executors.credentials import Credentials
 from kraken.executors.redfish import RedfishExecutor, RedfishLimits
 from kraken.model.module import Action, Discovery
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
-from kraken.testing.redfish import Certificate, FakeBmc, Farm, make_certificate
+from kraken.testing.herd import Herd
+from kraken.testing.redfish import Certificate, FakeBmc, make_certificate
 
 GOAL_MS = 0.3
 
@@ -80,7 +81,7 @@ def serve(pipe: Connection, certificate: Certificate, count: int) -> None:
     for bmc in bmcs:
         bmc.more = {"Oem": {f"property{number}": f"value {number}" for number in range(70)}}
         bmc.session_limit = 1000
-    with Farm(bmcs):
+    with Herd(bmcs):
         pipe.send([bmc.port for bmc in bmcs])
         pipe.recv()
 

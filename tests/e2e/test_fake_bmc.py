@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from kraken.testing.ipmi import FakeBmc, Herd
+from kraken.testing.herd import Herd
+from kraken.testing.ipmi import FakeBmc
 
 pytestmark = pytest.mark.e2e
 
@@ -16,7 +17,7 @@ KG = "a-bmc-key"
 
 
 @pytest.fixture
-def bmcs() -> Iterator[tuple[Herd, FakeBmc, FakeBmc]]:
+def bmcs() -> Iterator[tuple[Herd[FakeBmc], FakeBmc, FakeBmc]]:
     plain, two_key = FakeBmc(), FakeBmc(kg=KG)
     with Herd([plain, two_key]) as herd:
         yield herd, plain, two_key
@@ -43,7 +44,7 @@ def ipmipower(bmc: FakeBmc, suite: int, *words: str) -> str:
 
 @pytest.mark.skipif(shutil.which("ipmitool") is None, reason="needs Debian's ipmitool")
 @pytest.mark.parametrize("suite", [0, 1, 2, 3, 17])
-def test_ipmitool_logs_in_reads_and_sets(bmcs: tuple[Herd, FakeBmc, FakeBmc], suite: int) -> None:
+def test_ipmitool_logs_in_reads_and_sets(bmcs: tuple[Herd[FakeBmc], FakeBmc, FakeBmc], suite: int) -> None:
     for bmc in bmcs[1:]:
         assert ipmitool(bmc, suite, "power", "status") == "Chassis Power is off"
         ipmitool(bmc, suite, "power", "on")
@@ -57,7 +58,7 @@ def test_ipmitool_logs_in_reads_and_sets(bmcs: tuple[Herd, FakeBmc, FakeBmc], su
 
 @pytest.mark.skipif(shutil.which("ipmipower") is None, reason="needs Debian's freeipmi-tools")
 @pytest.mark.parametrize("suite", [0, 1, 2, 3, 17])
-def test_ipmipower_logs_in_reads_and_sets(bmcs: tuple[Herd, FakeBmc, FakeBmc], suite: int) -> None:
+def test_ipmipower_logs_in_reads_and_sets(bmcs: tuple[Herd[FakeBmc], FakeBmc, FakeBmc], suite: int) -> None:
     for bmc in bmcs[1:]:
         assert ipmipower(bmc, suite, "--stat").endswith(": off")
         assert ipmipower(bmc, suite, "--on").endswith(": ok")
@@ -68,7 +69,7 @@ def test_ipmipower_logs_in_reads_and_sets(bmcs: tuple[Herd, FakeBmc, FakeBmc], s
 
 @pytest.mark.skipif(shutil.which("ipmitool") is None, reason="needs Debian's ipmitool")
 def test_ipmitool_chooses_the_strongest_suite_of_those_offered(
-    bmcs: tuple[Herd, FakeBmc, FakeBmc],
+    bmcs: tuple[Herd[FakeBmc], FakeBmc, FakeBmc],
 ) -> None:
     bmc = bmcs[1]
     login = ["-U", "admin", "-P", "secret"]

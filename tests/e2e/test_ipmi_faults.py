@@ -13,7 +13,8 @@ from typing import Any, cast
 import pytest
 
 from kraken.testing.demo import Demo
-from kraken.testing.ipmi import BENT_PACKETS, FakeBmc, Herd, Way
+from kraken.testing.herd import Herd
+from kraken.testing.ipmi import BENT_PACKETS, FakeBmc, Way
 from kraken.testing.ipmi.chassis import CHASSIS_CONTROL, CHASSIS_STATUS
 from tests.e2e.conftest import Site
 
@@ -123,7 +124,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster() -> Iterator[tuple[Cluster, Herd]]:
+def cluster() -> Iterator[tuple[Cluster, Herd[FakeBmc]]]:
     directory = Path(tempfile.mkdtemp(prefix="kraken-ipmi-"))
     made = Cluster(directory)
     try:
@@ -134,7 +135,9 @@ def cluster() -> Iterator[tuple[Cluster, Herd]]:
         shutil.rmtree(directory)
 
 
-def test_bad_bmcs_are_explained_truly_and_cost_only_themselves(cluster: tuple[Cluster, Herd]) -> None:
+def test_bad_bmcs_are_explained_truly_and_cost_only_themselves(
+    cluster: tuple[Cluster, Herd[FakeBmc]],
+) -> None:
     made, herd = cluster
     bmcs = made.bmcs
     demo = Demo(cast(Any, made))

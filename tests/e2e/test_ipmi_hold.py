@@ -12,7 +12,8 @@ from typing import Any, cast
 import pytest
 
 from kraken.testing.demo import Demo
-from kraken.testing.ipmi import FakeBmc, Herd
+from kraken.testing.herd import Herd
+from kraken.testing.ipmi import FakeBmc
 from kraken.testing.ipmi.chassis import CHASSIS_STATUS
 from tests.e2e.conftest import Site
 from tests.e2e.test_ipmi_faults import ipmipower_sees
@@ -50,7 +51,7 @@ class Pair:
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[Pair, Herd]]:
+def pair() -> Iterator[tuple[Pair, Herd[FakeBmc]]]:
     directory = Path(tempfile.mkdtemp(prefix="kraken-hold-"))
     made = Pair(directory)
     try:
@@ -60,7 +61,7 @@ def pair() -> Iterator[tuple[Pair, Herd]]:
         shutil.rmtree(directory)
 
 
-def test_a_hold_gives_the_only_slot_of_a_bmc_to_whoever_works_there(pair: tuple[Pair, Herd]) -> None:
+def test_a_hold_gives_the_only_slot_of_a_bmc_to_whoever_works_there(pair: tuple[Pair, Herd[FakeBmc]]) -> None:
     made, herd = pair
     held, other = made.bmcs["n1"], made.bmcs["n2"]
     demo = Demo(cast(Any, made))

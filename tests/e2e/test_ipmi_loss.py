@@ -13,7 +13,8 @@ from typing import Any, cast
 import pytest
 
 from kraken.testing.demo import Demo
-from kraken.testing.ipmi import FakeBmc, Herd
+from kraken.testing.herd import Herd
+from kraken.testing.ipmi import FakeBmc
 from kraken.testing.ipmi.relay import Relay, Weather, front
 from tests.e2e.conftest import Site
 

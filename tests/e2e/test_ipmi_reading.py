@@ -16,7 +16,8 @@ from kraken.executors.place import Reach
 from kraken.executors.reading import BmcInfo, Health, LogEntry, Reading, Topic
 from kraken.model.run import NodeFacts, Outcome
 from kraken.testing.cluster import packages
-from kraken.testing.ipmi import FakeBmc, Herd
+from kraken.testing.herd import Herd
+from kraken.testing.ipmi import FakeBmc
 from kraken.testing.ipmi.farm import PASSWORD, USER, Farm
 
 pytestmark = pytest.mark.e2e

@@ -15,7 +15,8 @@ from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor
 from kraken.model.module import Action, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
-from kraken.testing.ipmi import FakeBmc, Herd
+from kraken.testing.herd import Herd
+from kraken.testing.ipmi import FakeBmc
 
 pytestmark = [
     pytest.mark.e2e,

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from kraken.testing.demo import Demo, kraken_command
-from kraken.testing.redfish import FakeBmc, Farm, make_certificate
+from kraken.testing.herd import Herd
+from kraken.testing.redfish import FakeBmc, make_certificate
 from kraken.testing.redfish.bmc import ACCOUNTS
 from tests.e2e.conftest import Site
 from tests.e2e.lookout import Lookout
@@ -120,7 +121,7 @@ def test_over_ipmi_a_password_in_vault_is_changed_while_a_bmc_is_silent_and_none
 
 
 class RedfishCluster:
-    """Two nodes with BMCs of the farm, in the shape the demo's daemon wants."""
+    """Two nodes with BMCs of the herd, in the shape the demo's daemon wants."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -147,7 +148,7 @@ def over_redfish() -> Iterator[RedfishCluster]:
     directory = Path(tempfile.mkdtemp(prefix="kraken-redfish-"))
     made = RedfishCluster(directory)
     try:
-        with Farm(made.bmcs.values()):
+        with Herd(made.bmcs.values()):
             yield made
     finally:
         shutil.rmtree(directory)

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from kraken.testing.demo import Demo
-from kraken.testing.redfish import FakeBmc, Farm, make_certificate
+from kraken.testing.herd import Herd
+from kraken.testing.redfish import FakeBmc, make_certificate
 from kraken.testing.redfish.bmc import SYSTEMS
 from tests.e2e.conftest import Site
 
@@ -39,13 +40,13 @@ GOOD = ("good1", "good2", "good3", "expired", "slow-task", "late", "asked-to-wai
 
 
 class Cluster:
-    """Nodes with BMCs of the farm, in the shape the demo's daemon wants."""
+    """Nodes with BMCs of the herd, in the shape the demo's daemon wants."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         made, other = (make_certificate(directory, name, "127.0.0.1") for name in ("bmc", "other"))
         self.other = other
-        self.farm: Farm | None = None  # once it serves them
+        self.herd: Herd[FakeBmc] | None = None  # once it serves them
         self.bmcs = {name: FakeBmc(certificate=made) for name in (*GOOD, *FAULTS)}
         self.bmcs["stranger"].certificate = other
         self.fingerprint = made.fingerprint
@@ -93,8 +94,8 @@ def cluster() -> Iterator[Cluster]:
     directory = Path(tempfile.mkdtemp(prefix="kraken-redfish-"))
     made = Cluster(directory)
     try:
-        with Farm(made.bmcs.values()) as made.farm:
-            made.farm.stop(made.bmcs["gone"])
+        with Herd(made.bmcs.values()) as made.herd:
+            made.herd.stop(made.bmcs["gone"])
             yield made
     finally:
         shutil.rmtree(directory)
@@ -156,9 +157,9 @@ def test_a_certificate_that_changes_under_a_daemon_is_told_and_trusted_again_whe
         site.apply({})
         site.kraken("power", "good[1-2]", "on")
         changed = cluster.bmcs["good1"]
-        assert cluster.farm is not None
-        cluster.farm.do(lambda: setattr(changed, "certificate", cluster.other))
-        cluster.farm.restart(changed)
+        assert cluster.herd is not None
+        cluster.herd.do(lambda: setattr(changed, "certificate", cluster.other))
+        cluster.herd.restart(changed)
         asked = len(changed.asked)
         told = site.kraken("power", "good[1-2]", "off", "--yes", code=4)
 
@@ -179,8 +180,8 @@ def test_what_somebody_else_does_is_seen_by_events_and_not_by_polls(cluster: Clu
     heard, unheard = cluster.bmcs["good1"], cluster.bmcs["good2"]
     heard.events.offered = True
     changes = ["On", "Off"] * 3
-    farm = cluster.farm
-    assert farm is not None
+    herd = cluster.herd
+    assert herd is not None
 
     def switch(power: str) -> None:
         heard.power = power
@@ -193,7 +194,7 @@ def test_what_somebody_else_does_is_seen_by_events_and_not_by_polls(cluster: Clu
         site.until(lambda: heard.events.listeners == 1, "a stream stands")
         polled = unheard.count("GET", SYSTEMS)
         for power in changes:
-            farm.do(lambda power=power: switch(power))
+            herd.do(lambda power=power: switch(power))
             value = f"POWER_{power.upper()}"
             site.until(
                 lambda value=value: demo.get("/v1/nodes/good1")["dsc"].get("phys_state") == value, value

@@ -13,9 +13,9 @@ from typing import Any, cast
 import pytest
 
 from kraken.testing.demo import Demo
+from kraken.testing.herd import Herd
 from kraken.testing.ipmi import FakeBmc as IpmiBmc
-from kraken.testing.ipmi import Herd
-from kraken.testing.redfish import Certificate, FakeBmc, Farm, make_certificate
+from kraken.testing.redfish import Certificate, FakeBmc, make_certificate
 from kraken.testing.redfish.inventory import ENTRIES, equip
 from tests.e2e.conftest import Site
 
@@ -57,7 +57,7 @@ def cluster() -> Iterator[Cluster]:
     directory = Path(tempfile.mkdtemp(prefix="kraken-reading-"))
     made = Cluster(directory)
     try:
-        with Farm(made.redfish.values()), Herd(made.ipmi.values()):
+        with Herd(made.redfish.values()), Herd(made.ipmi.values()):
             for bmc in made.redfish.values():
                 equip(bmc)
             yield made

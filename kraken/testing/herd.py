@@ -1,4 +1,4 @@
-"""Many Redfish services in one thread, for tests whose own loop, or no loop, is elsewhere."""
+"""Many fake BMCs in one thread, for tests whose own loop, or no loop, is elsewhere."""
 
 from __future__ import annotations
 
@@ -6,22 +6,30 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from kraken.testing.redfish.bmc import FakeBmc
 
+class Fake(Protocol):
+    """A BMC that is served, at its own address, between its start and its stop."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+B = TypeVar("B", bound=Fake)
 T = TypeVar("T")
 
 
-class Farm:
-    """Serves its BMCs while it is entered; they end with it, also when a test fails."""
+class Herd(Generic[B]):
+    """Serves its BMCs, whatever they speak, while it is entered; they end with it, also when a test fails."""
 
-    def __init__(self, bmcs: Iterable[FakeBmc]) -> None:
+    def __init__(self, bmcs: Iterable[B]) -> None:
         self.bmcs = list(bmcs)
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="redfish-farm", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="herd", daemon=True)
 
-    def __enter__(self) -> Farm:
+    def __enter__(self) -> Herd[B]:
         self._thread.start()
         for bmc in self.bmcs:
             self._wait(bmc.start)
@@ -36,11 +44,11 @@ class Farm:
         self._thread.join()
         self._loop.close()
 
-    def stop(self, bmc: FakeBmc) -> None:
+    def stop(self, bmc: B) -> None:
         """Nobody listens there any more."""
         self._wait(bmc.stop)
 
-    def restart(self, bmc: FakeBmc) -> None:
+    def restart(self, bmc: B) -> None:
         """Stop it and start it again at its port, as it now is."""
         self._wait(bmc.stop)
         self._wait(bmc.start)
