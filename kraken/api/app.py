@@ -13,7 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 import kraken
-from kraken.api import archive, bmc, credentials, power, problems, routes, stream
+from kraken.api import archive, bmc, credentials, modules, power, problems, routes, stream
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.errors import KrakenError
@@ -29,6 +29,7 @@ def build_app(daemon: Daemon) -> Litestar:
         route_handlers=[
             *routes.HANDLERS,
             *archive.HANDLERS,
+            *modules.HANDLERS,
             *power.HANDLERS,
             *credentials.HANDLERS,
             *bmc.HANDLERS,

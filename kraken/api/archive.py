@@ -1,22 +1,18 @@
-"""The calls of docs/api.md that look back (runs, history) and at the Kraken modules."""
+"""The calls of docs/api.md that look back: runs and history."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Response, get, post
-from litestar.openapi.datastructures import ResponseSpec
+from litestar import get
 from litestar.params import Parameter
 
 from kraken.api import answers, views
-from kraken.api.pictures import MEDIA_TYPES, draw
 from kraken.api.problems import NotFoundError, fails
 from kraken.daemon.operations import Operations
 from kraken.errors import DocumentError
-from kraken.model.document import nearest
 from kraken.model.hold import EVERY_NODE
-from kraken.planning.graph import causal_graph, mark_path, mutation_graph
 
 LIMIT_MAX = 10_000
 ID_MAX = 2**63 - 1
@@ -70,82 +66,13 @@ async def history(
     return {"entries": [views.journal_entry(entry) for entry in found], "next": following}
 
 
-@get("/v1/modules", sync_to_thread=False, summary="Kraken modules")
-def modules(operations: Operations) -> answers.Modules:
-    """The Kraken modules in use, and those refused."""
-    daemon = operations.daemon
-    return views.modules(daemon.collector.catalog.modules.values(), daemon.problems)
-
-
-@get("/v1/modules/{name:str}", sync_to_thread=False, summary="One Kraken module", responses=fails(404))
-def module(operations: Operations, name: str) -> answers.Module:
-    """One module, whole."""
-    known = operations.daemon.collector.catalog.modules
-    if name not in known:
-        raise NotFoundError(
-            f"no Kraken module {name!r} is loaded", part=name, hint=nearest(name, list(known))
-        )
-    return views.module(known[name])
-
-
-@post("/v1/modules/reload", status_code=200, summary="Read the Kraken modules again")
-async def reload_modules(operations: Operations) -> answers.Modules:
-    """Read the Kraken modules again."""
-    daemon = operations.daemon
-    await daemon.reload()
-    return views.modules(daemon.collector.catalog.modules.values(), daemon.problems)
-
-
-@get(
-    "/v1/graph",
-    summary="A picture of the mutations",
-    responses={
-        200: ResponseSpec(
-            str, generate_examples=False, description="As `format` says.", media_type=MEDIA_TYPES["dot"]
-        ),
-        **fails(404, 422, 501),
-    },
-)
-async def graph(
-    operations: Operations,
-    kind: Annotated[str, Parameter(description="mutation or causal")] = "mutation",
-    picture: Annotated[str, Parameter(query="format", description=", ".join(MEDIA_TYPES))] = "dot",
-    of_node: Annotated[
-        str | None, Parameter(query="node", description="as it can be changed, with its state, path and Cfg")
-    ] = None,
-    variables: Annotated[str | None, Parameter(description="only these, separated by commas")] = None,
-) -> Response[bytes]:
-    """A picture of what can become what, or of which variable needs which."""
-    if kind not in ("mutation", "causal"):
-        raise DocumentError(f"unknown kind {kind!r}", key="kind", hint="mutation or causal")
-    if picture not in MEDIA_TYPES:
-        raise DocumentError(f"unknown format {picture!r}", key="format", hint=", ".join(MEDIA_TYPES))
-    catalog = operations.daemon.collector.catalog
-    only = [name for name in (variables or "").split(",") if name]
-    found = None if of_node is None else operations.node(of_node)
-    attributes = None if found is None else found.attribute_values()
-    cfg = None if found is None else found.cfg_values()
-    drawing: Any
-    if kind == "causal":
-        drawing = causal_graph(catalog, attributes, cfg, only)
-    elif found is None:
-        drawing = mutation_graph(catalog, None, only=only)
-    else:
-        known = catalog.known(found.dsc_values(), found.attribute_values())
-        drawing = mutation_graph(catalog, attributes, cfg, known, only)
-        mark_path(drawing, known, operations.daemon.collector.engine.path(found.name))
-    title = ", ".join(catalog.modules) if found is None else found.name
-    content = await draw(drawing, picture, title)
-    return Response(content, media_type=MEDIA_TYPES[picture])
-
-
 def _limit(limit: int) -> int:
     if not 1 <= limit <= LIMIT_MAX:
         raise DocumentError(f"limit {limit} is not between 1 and {LIMIT_MAX}", key="limit")
     return limit
 
 
-HANDLERS = [runs, run, history, modules, module, reload_modules, graph]
+HANDLERS = [runs, run, history]
 
 
 def _out(operations: Operations, run_id: str) -> int:

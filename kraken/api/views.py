@@ -12,10 +12,9 @@ from kraken.engine.cause import Explanation
 from kraken.engine.doubt import is_stale
 from kraken.engine.progress import Progress
 from kraken.engine.turns import Use
-from kraken.errors import ModuleError
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold, standing
-from kraken.model.module import Condition, Discovery, KrakenModule, Mutation, Variable
+from kraken.model.module import Mutation
 from kraken.model.node import Record
 from kraken.model.nodeset import fold
 from kraken.planning.path import NoPath, Step
@@ -278,85 +277,6 @@ def journal_entry(entry: Entry) -> answers.Entry:
         "source": entry.source,
         "data": dict(entry.data),
     }
-
-
-def modules(loaded: Iterable[KrakenModule], refused: Iterable[ModuleError]) -> answers.Modules:
-    """Every module in short, and those refused."""
-    return {
-        "modules": [
-            {
-                "name": module.name,
-                "summary": module.summary,
-                "collection": module.collection,
-                "file": str(module.file),
-                "variables": list(module.variables),
-                "mutations": list(module.mutations),
-                "discoveries": list(module.discoveries),
-            }
-            for module in loaded
-        ],
-        "refused": [
-            {"file": error.file, "line": error.line, "key": error.key, "error": str(error)}
-            for error in refused
-        ],
-    }
-
-
-def module(found: KrakenModule) -> answers.Module:
-    """One module, whole."""
-    return {
-        "name": found.name,
-        "summary": found.summary,
-        "collection": found.collection,
-        "file": str(found.file),
-        "variables": {name: _variable(v) for name, v in found.variables.items()},
-        "mutations": {name: _mutation(m) for name, m in found.mutations.items()},
-        "discoveries": {name: _discovery(d) for name, d in found.discoveries.items()},
-    }
-
-
-def _variable(variable: Variable) -> answers.Variable:
-    return {
-        "summary": variable.summary,
-        "values": "any" if variable.values is None else list(variable.values),
-        "fresh_for_s": variable.fresh_for_s,
-        "known_when": _conditions(variable.known_when),
-    }
-
-
-def _mutation(mutation: Mutation) -> answers.Mutation:
-    return {
-        "summary": mutation.summary,
-        "mutates": {
-            c.variable: ["ANY" if c.sources is None else list(c.sources), c.target] for c in mutation.changes
-        },
-        "requires": _conditions(mutation.requires),
-        "excludes": _conditions(mutation.excludes),
-        "runs_on": mutation.runs_on,
-        "timeout_s": mutation.timeout_s,
-        "cost": mutation.cost,
-        "disruptive": mutation.disruptive,
-        "fails_to": dict(mutation.fails_to),
-        "asserts": mutation.asserts,
-        "done_by": "the world" if mutation.action is None else mutation.action.kind,
-    }
-
-
-def _discovery(discovery: Discovery) -> answers.Discovery:
-    return {
-        "summary": discovery.summary,
-        "observes": {o.variable: None if o.values is None else list(o.values) for o in discovery.observes},
-        "requires": _conditions(discovery.requires),
-        "excludes": _conditions(discovery.excludes),
-        "every_s": discovery.every_s,
-        "timeout_s": discovery.timeout_s,
-        "cost": discovery.cost,
-        "done_by": discovery.action.kind,
-    }
-
-
-def _conditions(conditions: Iterable[Condition]) -> dict[str, list[str]]:
-    return {condition.name: list(condition.values) for condition in conditions}
 
 
 def _record(record: Record) -> answers.Record:

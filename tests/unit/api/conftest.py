@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ from kraken.executors.fake import FakeWorld
 from kraken.testing.daemons import living
 
 PROBLEM = "application/problem+json"
+
+CONVERGING = {
+    "groups": {"lab": {"nodes": "n[1-2]", "attributes": {"service.unit": "d"}}},
+    "nodes": {"n[1-3]": {"cfg": {"power": "ON"}}, "n1": {"cfg": {"service": "RUNNING"}}},
+}
 
 
 class Caller:
@@ -96,3 +102,18 @@ async def caller(served: Path) -> AsyncIterator[Caller]:
             httpx.AsyncClient(transport=transport, base_url="http://kraken", timeout=60)
         )
         yield Caller(client)
+
+
+@pytest.fixture
+async def settled(caller: Any) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """Waits until every node is converged."""
+
+    async def wait() -> dict[str, Any]:
+        async with asyncio.timeout(60):
+            while True:
+                health: dict[str, Any] = await caller.get("/v1/health")
+                if list(health["causes"]) == ["CONVERGED"]:
+                    return health
+                await asyncio.sleep(0.02)
+
+    return wait

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-import shutil
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kraken.daemon.daemon import Daemon
-from kraken.engine.cause import Cause
-
-CONVERGING = {
-    "groups": {"lab": {"nodes": "n[1-2]", "attributes": {"service.unit": "d"}}},
-    "nodes": {"n[1-3]": {"cfg": {"power": "ON"}}, "n1": {"cfg": {"service": "RUNNING"}}},
-}
-
-
-@pytest.fixture
-async def settled(caller: Any) -> Callable[..., Awaitable[dict[str, Any]]]:
-    """Waits until every node is converged."""
-
-    async def wait() -> dict[str, Any]:
-        async with asyncio.timeout(60):
-            while True:
-                health: dict[str, Any] = await caller.get("/v1/health")
-                if list(health["causes"]) == ["CONVERGED"]:
-                    return health
-                await asyncio.sleep(0.02)
-
-    return wait
+from tests.unit.api.conftest import CONVERGING
 
 
 async def test_nodes_in_three_views(caller: Any, settled: Any) -> None:
@@ -256,160 +232,7 @@ async def test_frozen_and_thawed(caller: Any) -> None:
     assert await caller.post("/v1/thaw") == {"frozen": None, "lifted": []}
 
 
-async def test_runs_and_one_run(caller: Any, settled: Any) -> None:
-    await caller.apply(CONVERGING)
-    await settled()
-    service, power = (await caller.get("/v1/runs"))["runs"]
-    one = await caller.get(f"/v1/runs/{power['id']}")
-
-    assert (power["name"], power["module"], power["kind"]) == ("switch_on", "lab", "mutation")
-    assert (power["nodeset"], power["outcomes"], power["timeout_s"]) == ("n[1-3]", {"OK": "n[1-3]"}, 60)
-    assert service["nodeset"] == "n1"
-    assert {**one, "results": 0} == {**power, "results": 0}
-    assert [(r["node"], r["outcome"], r["observed"]) for r in one["results"]] == [
-        (f"n{i}", "OK", {"power": "ON"}) for i in (1, 2, 3)
-    ]
-    assert (await caller.get("/v1/runs?limit=1"))["runs"] == [service]
-    assert (await caller.get("/v1/runs?active=true"))["runs"] == []
-    assert (await caller.get("/v1/runs?active=false"))["runs"] == [service, power]
-
-
-async def test_history_page_by_page(caller: Any) -> None:
-    await caller.post("/v1/freeze", {"reason": "so that nothing moves"})
-    for i in range(5):
-        await caller.apply({"nodes": {f"x{i}": {}}}, user="ann")
-    pages: list[list[str]] = []
-    before = ""
-    while True:
-        page = await caller.get(f"/v1/history?limit=2{before}")
-        pages.append([f"{entry['node']} {entry['text']}" for entry in page["entries"]])
-        if page["next"] is None:
-            break
-        before = f"&before={page['next']}"
-
-    assert [len(page) for page in pages] == [2, 2, 2, 0]
-    assert [text for page in pages for text in page] == [
-        *(f"x{i} declared" for i in (4, 3, 2, 1, 0)), "* held: so that nothing moves",
-    ]  # fmt: skip
-
-
-async def test_the_history_of_a_node_outlives_it(caller: Any) -> None:
-    await caller.apply({"nodes": {"gone": {}, "x": {}}})
-    await caller.post("/v1/nodes/delete", {"nodeset": "gone"})
-    told = [entry["text"] for entry in (await caller.get("/v1/history?nodeset=gone"))["entries"]]
-
-    assert told == ["forgotten", "declared"]
-    assert (await caller.problem("GET", "/v1/history?nodeset=gone,never"))["part"] == "never"
-
-
-async def test_modules(caller: Any, tmp_path: Path) -> None:
-    (tmp_path / "modules" / "bad.yml").write_text("kraken_module: 1\nname: bad\nvariabels: {}\n")
-    reloaded = await caller.post("/v1/modules/reload")
-    listed = await caller.get("/v1/modules")
-    one = await caller.get("/v1/modules/lab")
-    (refused,) = listed["refused"]
-
-    assert reloaded == listed
-    assert [module["name"] for module in listed["modules"]] == ["lab"]
-    assert (Path(refused["file"]).name, refused["line"], refused["key"]) == ("bad.yml", 3, "variabels")
-    assert one["variables"]["power"]["values"] == ["OFF", "ON", "HUNG"]
-    assert one["variables"]["image"]["values"] == "any"
-    assert one["mutations"]["switch_on"]["mutates"] == {"power": [["OFF"], "ON"]}
-    assert one["mutations"]["switch_on"]["done_by"] == "ipmi"
-    assert one["discoveries"]["look_power"]["observes"] == {"power": ["OFF", "ON"]}
-    assert (await caller.get("/v1/health"))["modules"]["refused"][0]["file"] == refused["file"]
-
-
-async def test_graphs(caller: Any) -> None:
-    await caller.apply({"nodes": {"n1": {}}})
-    for kind in ("mutation", "causal"):
-        dot = await caller.ask("GET", f"/v1/graph?kind={kind}&node=n1")
-        assert dot.text.startswith("digraph")
-        assert json.loads((await caller.ask("GET", f"/v1/graph?kind={kind}&format=json")).content)
-    svg = await caller.ask("GET", "/v1/graph?format=svg")
-    if shutil.which("dot"):
-        assert b"<svg" in svg.content
-    else:
-        problem = caller.problem_of(svg)
-        assert (problem["type"], problem["status"]) == ("refused", 501)
-        assert "apt-get install graphviz" in problem["hint"]
-
-
-async def test_metrics_count_every_node_once(caller: Any, settled: Any) -> None:
-    await caller.apply(CONVERGING)
-    await settled()
-    response = await caller.ask("GET", "/metrics")
-    rows = dict(line.rsplit(" ", 1) for line in response.text.splitlines() if not line.startswith("#"))
-
-    assert response.headers["content-type"].startswith("text/plain")
-    assert {name: float(rows[f'kraken_nodes{{cause="{name}"}}']) for name in Cause} == {
-        name: 3.0 if name == "CONVERGED" else 0.0 for name in Cause
-    }
-
-
 # -- events -------------------------------------------------------------------------------------
-
-
-async def follow(caller: Any, query: str, count: int, **headers: str) -> list[dict[str, Any]]:
-    """The next events of the stream."""
-    found: list[dict[str, Any]] = []
-    async with (
-        asyncio.timeout(60),
-        caller.client.stream("GET", f"/v1/events{query}", headers=headers) as stream,
-    ):
-        assert stream.headers["content-type"].startswith("text/event-stream")
-        event: dict[str, Any] = {}
-        async for line in stream.aiter_lines():
-            name, _, value = line.partition(": ")
-            if line.startswith(":"):
-                continue
-            if line:
-                event[name] = value
-            elif event:
-                found.append({**event, "data": json.loads(event["data"])})
-                event = {}
-            if len(found) == count:
-                break
-    return found
-
-
-async def test_events_as_they_happen_and_resumed(caller: Any, daemon: Daemon) -> None:
-    start = f"{daemon.collector.incarnation}-0"
-    await caller.post("/v1/freeze", {"reason": "x"})
-    await caller.apply({"nodes": {"n1": {"attributes": {"a": 1}}}})
-    first = await follow(caller, "?kinds=freeze,attribute", 2, **{"Last-Event-ID": start})
-    rest = await follow(caller, "?kinds=freeze,attribute", 1, **{"Last-Event-ID": first[-1]["id"]})
-
-    assert [event["event"] for event in first] == ["freeze", "attribute"]
-    assert (rest[0]["data"]["variable"], rest[0]["data"]["value"], rest[0]["data"]["was"]) == ("a", 1, None)
-    assert rest[0]["data"]["source"] == "api"
-
-
-async def test_events_of_some_nodes_only(caller: Any, daemon: Daemon, settled: Any) -> None:
-    await caller.apply(CONVERGING)
-    await settled()
-    start = {"Last-Event-ID": f"{daemon.collector.incarnation}-0"}
-    runs = await follow(caller, "?nodeset=n1&kinds=run-started", 3, **start)
-    seen = await follow(caller, "?nodeset=n2&kinds=dsc", 2, **start)
-
-    assert all("n1" in event["data"]["nodeset"] or "n[1" in event["data"]["nodeset"] for event in runs)
-    assert {event["data"]["node"] for event in seen} == {"n2"}
-
-
-async def test_a_cursor_of_another_life_is_lost(caller: Any) -> None:
-    (event,) = await follow(caller, "?kinds=dsc", 1, **{"Last-Event-ID": "1-1"})
-
-    assert event["event"] == "lost"
-
-
-async def test_who_leaves_is_forgotten(caller: Any, daemon: Daemon) -> None:
-    before = len(asyncio.all_tasks())
-    for _ in range(5):
-        async with caller.client.stream("GET", "/v1/events") as stream:
-            await anext(stream.aiter_raw())
-    async with asyncio.timeout(60):
-        while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - nobody tells when one ends
-            await asyncio.sleep(0.01)
 
 
 # -- the shape of it ----------------------------------------------------------------------------
