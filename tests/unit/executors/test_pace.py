@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kraken.executors.pace import Pace
 from kraken.executors.place import Place
-from tests.unit.executors.test_ipmi_bmc import Clock
+from tests.unit.executors.ipmi_stage import Clock
 
 PLACE = Place(socket.AF_INET, ("10.9.8.7", 623))
 

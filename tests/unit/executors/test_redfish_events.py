@@ -20,7 +20,7 @@ from kraken.executors.redfish.words import Server
 from kraken.testing.redfish import FakeBmc
 from kraken.testing.redfish.bmc import ROOT
 from kraken.testing.redfish.events import EVENTS, FLOOD, STREAM
-from tests.unit.executors.test_redfish import QUICK, Site, seen
+from tests.unit.executors.redfish_site import QUICK, Site, seen
 
 SERVER = Server(Place("10.0.0.1", 443), "10.0.0.1", "https", None, None)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kraken.model.run import Outcome
-from tests.unit.executors.test_redfish import QUICK, Site, seen, until
+from tests.unit.executors.redfish_site import QUICK, Site, seen, until
 
 
 async def test_a_subnet_gets_no_more_requests_than_its_share_and_all_are_answered(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from kraken.testing.redfish.inventory import (
     equip,
     show_list,
 )
-from tests.unit.executors.test_redfish import Site, until
+from tests.unit.executors.redfish_site import Site, until
 
 CPU = Sensor("CPU 0", "Temperature", 41.5, "Cel", (), Health.OK, (Threshold("UpperCritical", 95.0),))
 

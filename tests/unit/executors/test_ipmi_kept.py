@@ -1,0 +1,102 @@
+"""The session with a BMC over IPMI that is kept: for how long, and when it is given back."""
+
+from __future__ import annotations
+
+from kraken.executors.ipmi.verbs import STATUS
+from kraken.executors.ipmi.words import Order
+from kraken.executors.place import Answer
+from kraken.model.run import Outcome
+from tests.unit.executors.ipmi_stage import CHASSIS_CONTROL, DEVICE_ID, LAB, ON, PLACE, RESET, Stage
+
+
+def test_a_session_that_died_is_found_out_and_replaced_within_the_poll(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+    stage.played.lost_session = True
+
+    assert stage.ask(wait_s=3).outcome is Outcome.OK
+    assert len(stage.played.logins) == 2
+    assert stage.played.open_sessions == 1
+
+
+def test_a_session_that_was_quiet_is_tried_with_a_probe_before_a_mutation(stage: Stage) -> None:
+    stage.ask(wait_s=10)
+    stage.played.lost_session = True
+
+    assert stage.ask(RESET, wait_s=5).outcome is Outcome.OK
+    assert stage.played.sent[-1][:2] == CHASSIS_CONTROL
+    assert stage.played.count(CHASSIS_CONTROL) == 1
+    assert stage.played.count(DEVICE_ID) >= 1
+
+
+def test_a_kept_session_is_refreshed_while_used_and_given_back_when_not(stage: Stage) -> None:
+    stage.ask(wait_s=0.1)
+    for _ in range(55):
+        assert stage.bmc.tick()
+        stage.clock.advance(1)
+    refreshed = stage.played.count(DEVICE_ID)
+    assert stage.played.open_sessions == 1
+
+    for _ in range(10):
+        stage.bmc.tick()
+        stage.clock.advance(1)
+
+    assert refreshed == 2
+    assert stage.played.open_sessions == 0
+    assert not stage.bmc.tick()
+
+
+def test_the_session_with_the_bmc_of_a_held_node_ends_with_the_last_answer(stage: Stage) -> None:
+    said: list[Answer] = []
+    for _ in range(2):
+        stage.bmc.submit(
+            Order("n1", PLACE, LAB, STATUS, lambda _, answer: said.append(answer), gives_back=True)
+        )
+    stage.clock.advance(1.0)
+
+    assert [answer.outcome for answer in said] == [Outcome.OK, Outcome.OK]
+    assert len(stage.played.logins) == 1
+    assert not stage.bmc.has_session
+    assert stage.played.open_sessions == 0
+
+
+def test_the_session_is_given_back_at_the_moment_of_the_hold(stage: Stage) -> None:
+    stage.ask(wait_s=1.0)
+
+    assert stage.played.open_sessions == 1
+    stage.bmc.leave()
+
+    assert (stage.played.open_sessions, stage.bmc.has_session) == (0, False)
+
+
+def test_a_hold_in_the_middle_of_a_command_waits_for_its_answer(stage: Stage) -> None:
+    stage.ask(wait_s=1.0)
+    stage.order(ON)
+    stage.order(STATUS)
+    stage.bmc.leave()
+
+    assert stage.played.open_sessions == 1
+    stage.clock.advance(1.0)
+
+    assert [answer.outcome for _, answer in stage.answers] == [Outcome.OK] * 3
+    assert (stage.played.open_sessions, len(stage.played.logins)) == (0, 1)
+
+
+def test_a_keep_alive_that_finds_the_session_dead_drops_it_without_a_login(stage: Stage) -> None:
+    stage.ask(wait_s=0.1)
+    stage.played.lost_session = True
+    for _ in range(30):
+        stage.bmc.tick()
+        stage.clock.advance(1)
+
+    assert (stage.played.open_sessions, len(stage.played.logins)) == (0, 1)
+
+
+def test_closing_answers_what_is_out_and_gives_the_session_back(stage: Stage) -> None:
+    stage.ask(wait_s=1)
+    stage.played.mute_to_commands = True
+    stage.order(ON)
+    stage.order(STATUS)
+    stage.bmc.close()
+
+    assert [answer.outcome for _, answer in stage.answers[1:]] == [Outcome.CANCELLED] * 2
+    assert stage.played.open_sessions == 0
