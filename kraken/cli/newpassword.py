@@ -158,11 +158,18 @@ def finish(session: Session, name: str, given_up: str | None, dry_run: bool, con
 def _file(config: str | None) -> CredentialFile:
     """The file that a daemon with this configuration reads; this process leaves no core dump from now on."""
     from kraken.daemon.closed import close_memory
-    from kraken.daemon.config import load_config
+    from kraken.daemon.config import DEFAULT_FILE, FILE_VARIABLE, load_config
     from kraken.executors.credentialfile import CredentialFile
     from kraken.executors.vault import Vault
 
     found = load_config(config, os.environ)
+    if found.credentials_file is None:
+        read = config or os.environ.get(FILE_VARIABLE) or f"{DEFAULT_FILE} (with its conf.d)"
+        raise CommandError(
+            f"no file of credentials: the configuration here, {read}, names none",
+            hint="see that this is the daemon's machine; if the daemon reads another configuration, say "
+            "--config FILE; otherwise name one there with the key credentials_file",
+        )
     close_memory()
     return CredentialFile.read(found.credentials_file, Vault(found.vault_password_file))
 

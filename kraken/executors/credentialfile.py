@@ -31,17 +31,12 @@ class CredentialFile:
     _vault: Vault
 
     @classmethod
-    def read(cls, file: Path | None, vault: Vault) -> CredentialFile:
+    def read(cls, file: Path, vault: Vault) -> CredentialFile:
         """Read, and decrypt where it is encrypted.
 
         Raises:
-            CredentialError: none is configured, it cannot be used, or could not be replaced here.
+            CredentialError: it cannot be used, or could not be replaced here.
         """
-        if file is None:
-            raise CredentialError(
-                "no file of credentials is configured",
-                hint="name one with the key credentials_file of the configuration, or read another: --config",
-            )
         path = Path(os.path.realpath(file))
         content, found = read_file(path)
         if is_encrypted(content):

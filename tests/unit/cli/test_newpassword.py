@@ -290,5 +290,14 @@ class TestFinish:
         assert run(["credentials", "finish", "lab"]) == Exit.DONE
         assert "nothing to do" in capsys.readouterr().out
 
+    def test_where_no_file_is_configured_the_configuration_that_was_read_is_named(
+        self, file: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        read = file.with_name("kraken.yaml")
+        read.write_text("state_dir: /var/lib/kraken\n")
+
+        assert run(["credentials", "finish", "lab"]) == Exit.ERROR
+        assert f"the configuration here, {read}, names none" in " ".join(capsys.readouterr().err.split())
+
     def test_it_is_no_command_for_a_daemon_elsewhere(self, file: Path) -> None:
         assert run(["--url", "https://head:8443", "credentials", "finish", "lab"]) == Exit.USAGE

@@ -154,13 +154,11 @@ file.replace(lambda text: with_new_password(text, "lab", "{NEW}", "f"))
     assert file.read_text() == CHANGED
 
 
-def test_a_plain_file_open_to_others_and_none_at_all_are_refused(file: Path) -> None:
+def test_a_plain_file_open_to_others_is_refused(file: Path) -> None:
     file.chmod(0o640)
 
     with pytest.raises(CredentialError, match=r"open to others \(mode 0640\)"):
         CredentialFile.read(file, Vault())
-    with pytest.raises(CredentialError, match="no file of credentials is configured"):
-        CredentialFile.read(None, Vault())
 
 
 class TestVault:
