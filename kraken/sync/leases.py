@@ -97,11 +97,13 @@ class Leases:
         """Whether others may come to have it: above, or below us."""
         return contested or self.told(key).shared
 
-    def knows(self) -> int:
+    def knows(self, now: float) -> int:
         """Of how many nodes, from this life of our parent or a former one, and how many are not yet let go
-        below us; more while we, too, forgot. 0: nothing of ours can be running anywhere.
+        below us; more while we, too, forgot. 0: nothing of ours can be running anywhere; -1: we know of
+        none, but what a forgotten life of ours started may be.
         """
-        return len(self._told) + len(self.placement.keys()) + len(self.placement.strange)
+        known = len(self._told) + len(self.placement.keys()) + len(self.placement.strange)
+        return known if known or now >= self._quiet_from else -1
 
     def busy_until(self, key: str) -> float:
         """When what we run on the node is over at the latest."""

@@ -67,7 +67,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
         have: what the sender holds of the receiver's feed; -1 while it is not whole.
         whole: the sender holds everything it should offer.
         lease_ms: parent to child: for how long, from when this was sent, its nodes stay its own.
-        has: child to parent: of how many nodes it knows, from this life of the parent or a former one.
+        has: child to parent: of how many nodes it knows, from this life of the parent or a former one; -1:
+            of none, but a forgotten life of its may have a mutation under way.
     """
 
     name: str

@@ -67,7 +67,8 @@ class Link:
     Attributes:
         their_life: 0 until it is heard.
         heard_at: when its last letter came; None: never.
-        they_have: of how many nodes it last said that it knows; -1: it has not spoken yet.
+        they_have: of how many nodes it last said that it knows; -1: it has not spoken yet, or cannot say that
+            nothing of its runs.
         is_up: it lives, and knows that we do.
         down_since: since when it is not up.
     """

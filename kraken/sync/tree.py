@@ -420,7 +420,7 @@ class Tree:
     def _greeting(self, neighbour: str, now: float) -> Hello:
         if neighbour == self.parent:
             self.placement.tidy(now)
-            return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=True, has=self.leases.knows())
+            return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=True, has=self.leases.knows(now))
         link = self.links[neighbour]
         whole = self.is_whole and not self._may_lack(link, now)
         return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=whole, lease_ms=self.leases.grant(link, now))

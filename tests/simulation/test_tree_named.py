@@ -191,3 +191,21 @@ def test_a_parent_that_was_asleep_buries_none_of_its_children() -> None:
         forest.run_for(1.0)
 
     assert [name for _, name, is_up in forest.root.link_changes if not is_up] == []
+
+
+def test_what_a_child_that_lost_its_disk_had_started_is_waited_for_by_a_parent_that_lost_its_own() -> None:
+    forest = tree({"root": None, "m": "root", "a": "m", "b": "m"}, ["n1"], "a", "b")
+    forest.run_for(60.0)
+
+    assert forest.try_runs("n1", 20.0) == ["a"]
+
+    for name in ("a", "m"):
+        forest.members[name].crash(lose_disk=True)
+    declare(forest, "n1", "b", "a")
+    for name in ("m", "a"):
+        forest.restart(name)
+    for _ in range(120):  # a mutation of b beside the one of a would break a promise of the forest
+        forest.run_for(1.0)
+        forest.try_runs("n1", 0.5)
+
+    assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
