@@ -219,15 +219,27 @@ class Leases:
         """The parent asks what we let go, and what everybody below knows."""
         if self._links[self._parent()].mirror.have < body.upto:
             return
-        place = self.placement
         left = {key: epoch for key, epoch in body.left.items() if self._is_left(key, now)}
         bound = {
             key: epoch
             for key, epoch in body.bound.items()
-            if self.told(key)[:2] == (epoch, True) and key in place.shared and key not in place.alone
+            if self.told(key)[:2] == (epoch, True) and self._is_bound(key, now)
         }
         if left or bound:
             self._links.write(self._parent(), Checked(left, bound))
+
+    def _is_bound(self, key: str, now: float) -> bool:
+        """Whether everybody below knows that the node is shared, and nothing that was begun or promised
+        when we did not know it lasts longer than our own lease.
+        """
+        place = self.placement
+        if key not in place.shared or key in place.alone:
+            return False
+        until = self.busy_until(key)
+        holder = place.holder[key]
+        if holder != Placement.OURS:
+            until = max(until, place.promise_to(holder).binds(key))
+        return until <= now or self.tenure.lasts(key, until)
 
     def _is_left(self, key: str, now: float) -> bool:
         if key in self._table or self.busy_until(key) > now:

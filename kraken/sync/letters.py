@@ -170,7 +170,7 @@ class Checked(msgspec.Struct, frozen=True, array_like=True, tag="checked"):
 
     Attributes:
         left: they are free for anybody.
-        bound: their holders stop when the lease ends.
+        bound: their holders stop when the lease ends, and so does what they began before they knew.
     """
 
     left: dict[str, int]

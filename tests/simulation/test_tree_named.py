@@ -209,3 +209,46 @@ def test_what_a_child_that_lost_its_disk_had_started_is_waited_for_by_a_parent_t
         forest.try_runs("n1", 0.5)
 
     assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
+
+
+def cut_off_while_a_long_mutation_runs(shape: dict[str, str | None], *collectors: str) -> Forest:
+    """The first of these begins one while nobody beside them may have the node; then b may, and the network
+    between the root and a fails.
+    """
+    forest = tree(shape, ["n1"], *collectors)
+    forest.run_for(130.0)
+    starters = forest.try_runs("n1", 190.0)
+    if not starters:  # it asked for as long a lease
+        forest.run_for(0.1)
+        starters = forest.try_runs("n1", 189.0)
+
+    assert starters == [collectors[0]]
+
+    declare(forest, "n1", *collectors, "b")
+    forest.run_for(20.0)
+    forest.network.cut.add(frozenset(("root", "a")))
+    for _ in range(180):  # a mutation of b meanwhile would break a promise of the forest
+        forest.run_for(1.0)
+        forest.try_runs("n1", 0.5)
+    return forest
+
+
+def test_a_mutation_begun_without_a_lease_is_over_before_another_gets_the_node() -> None:
+    forest = cut_off_while_a_long_mutation_runs({"root": None, "a": "root", "b": "root"}, "a")
+    forest.network.cut.clear()
+    forest.settle(60.0)
+    forest.network.cut.add(frozenset(("root", "a")))
+    forest.run_for(2 * DEAD_S + LEASE_S)
+
+    assert forest.root.tree.placement.holder["n1"] == "b", "a knows by now that it is not alone"
+
+
+def test_what_a_child_was_promised_before_is_over_too() -> None:
+    shape = {"root": None, "a": "root", "b": "root", "c": "a", "d": "a"}
+    forest = cut_off_while_a_long_mutation_runs(shape, "c", "d")
+    forest.network.cut.clear()
+    forest.settle(60.0)
+    forest.network.cut.add(frozenset(("root", "a")))
+    forest.run_for(2 * DEAD_S + LEASE_S)
+
+    assert forest.root.tree.placement.holder["n1"] == "b"
