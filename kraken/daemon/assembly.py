@@ -10,6 +10,7 @@ from pathlib import Path
 from kraken.daemon.clock import Clock
 from kraken.daemon.config import Config
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.news import News
 from kraken.errors import ModuleError
 from kraken.executors import Executor
@@ -112,6 +113,7 @@ async def start_daemon(config: Config) -> Daemon:
 
     Raises:
         StoreError: its memory cannot be opened.
+        WireError: its keys cannot be read, or nobody can listen where it should.
     """
     environ = dict(os.environ)
     catalog, problems = load_modules(config, environ)
@@ -119,19 +121,26 @@ async def start_daemon(config: Config) -> Daemon:
     seed = config.engine.seed
     credentials = build_credentials(config)
     news = News()
+    clock = Clock()
+    try:
+        neighbours = Neighbours(config.state_dir, config.tree, clock)
+    except BaseException:
+        store.close()
+        raise
     daemon = Daemon(
         catalog,
         problems,
         config.engine_settings(),
         build_executors(config, environ, credentials, news.add),
         GroupCommit(store),
-        Clock(),
+        clock,
         incarnation=incarnation,
         seed=secrets.randbits(32) if seed is None else seed,
         load_modules=lambda: load_modules(config, environ),
         keep_s=config.journal.keep_days * 86400.0,
         rows_max=config.journal.rows_max,
         credentials=credentials,
+        neighbours=neighbours,
     )
     try:
         await daemon.start(memory)

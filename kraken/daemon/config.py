@@ -17,7 +17,10 @@ from kraken.daemon.given import Given, built, converted, in_environment, in_file
 from kraken.daemon.pacing import read_limits
 from kraken.engine.limit import Limit
 from kraken.engine.settings import Settings
+from kraken.errors import JoinError, WireError
 from kraken.model.search import yaml_files
+from kraken.transport.address import Address, check_reachable
+from kraken.transport.token import check_collector
 
 DEFAULT_FILE: Final = Path("/etc/kraken/kraken.yaml")
 FILE_VARIABLE: Final = "KRAKEN_CONFIG"
@@ -68,6 +71,40 @@ class Api(Struct, frozen=True, forbid_unknown_fields=True):
             return None
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+
+_ADDRESSES = "one or more of `host:port`, with commas, the best first"
+
+
+class Tree(Struct, frozen=True, forbid_unknown_fields=True):
+    listen: Annotated[
+        str | None,
+        Meta(description="Where collectors below this one connect: `host:port`, `*:7411` for every address"),
+    ] = None
+    addresses: Annotated[
+        str | None,
+        Meta(description=f"How they reach it, for invitations: {_ADDRESSES}; else this machine's full name"),
+    ] = None
+    name: Annotated[
+        str | None,
+        Meta(
+            description="Its name in the tree; without one, this machine's. Below a parent: the invitation's"
+        ),
+    ] = None
+    parent: Annotated[
+        str | None,
+        Meta(description=f"Where its parent listens now: {_ADDRESSES}; else what the invitation said"),
+    ] = None
+
+    @property
+    def own_addresses(self) -> list[str]:
+        """Those of `addresses`."""
+        return listed(self.addresses)
+
+    @property
+    def parent_addresses(self) -> list[str]:
+        """Those of `parent`."""
+        return listed(self.parent)
 
 
 class Ansible(Struct, frozen=True, forbid_unknown_fields=True):
@@ -204,6 +241,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         Path | None, Meta(description="The password of the vault, or a program that prints it")
     ] = None
     api: Api = Api()
+    tree: Tree = Tree()
     ansible: Ansible = Ansible()
     ipmi: Ipmi = Ipmi()
     redfish: Redfish = Redfish()
@@ -224,6 +262,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         del engine["seed"]
         runs_max = {**Settings().runs_max, "ansible": self.ansible.runs_max}
         return Settings(**engine, runs_max=runs_max, limits=self.limits)
+
+
+def listed(text: str | None) -> list[str]:
+    """The words between the commas."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
 def load_config(
@@ -273,9 +316,28 @@ def _check_together(values: Mapping[str, Any], given: Mapping[str, Given]) -> No
     for one, other in (("api.tls.certificate", "api.tls.key"), ("api.tls.key", "api.tls.certificate")):
         if one in values and other not in values:
             raise given[one].fail(f"{other} is missing", "TLS needs both")
+    _check_tree(values, given)
     first, longest = (
         values.get(f"engine.{name}", getattr(Engine(), name)) for name in ("backoff_s", "backoff_s_max")
     )
     if first > longest:
         at = given.get("engine.backoff_s") or given["engine.backoff_s_max"]
         raise at.fail(f"backoff_s {first} is above backoff_s_max {longest}")
+
+
+def _check_tree(values: Mapping[str, Any], given: Mapping[str, Given]) -> None:
+    """Addresses are read by who uses them, long after the start: so they are tried here."""
+    try:
+        for name in ("tree.addresses", "tree.parent"):
+            for address in listed(values.get(name)):
+                check_reachable(address)
+        name = "tree.listen"
+        if name in values:
+            Address.parse(values[name])
+        name = "tree.name"
+        if name in values:
+            check_collector(values[name])
+    except (JoinError, WireError) as error:
+        raise given[name].fail(error.message, error.hint) from error
+    if "tree.addresses" in values and "tree.listen" not in values:
+        raise given["tree.addresses"].fail("nobody can be reached there without tree.listen")

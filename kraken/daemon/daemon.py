@@ -21,6 +21,7 @@ from kraken.daemon.collector import (
 )
 from kraken.daemon.events import EventLog
 from kraken.daemon.keeper import Keeper
+from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.pacing import idle
 from kraken.daemon.performing import Performing
 from kraken.daemon.remembering import journal_of, note_of_step, remembered, trouble_of
@@ -50,6 +51,7 @@ class Daemon:
     Args:
         problems: modules that were refused, and why.
         executors: kind of action -> who does it; owned by the daemon from now on.
+        neighbours: owned, too; None: this one is alone.
         journal: owned, too.
         load_modules: reads the modules again, for `reload`.
         keep_s, rows_max: how much of the journal is kept.
@@ -70,10 +72,12 @@ class Daemon:
         keep_s: float | None = None,
         rows_max: int | None = None,
         credentials: Keeper | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.collector = Collector(catalog, settings, incarnation=incarnation, seed=seed)
         self.problems = list(problems)
         self.credentials = credentials
+        self.neighbours = neighbours
         self.journal = journal
         self.clock = clock
         self.events = EventLog(incarnation)
@@ -107,6 +111,8 @@ class Daemon:
         await self.journal.write(changes)
         for consequence in consequences:
             self._perform(consequence, now)
+        if self.neighbours is not None:
+            self.neighbours.start()
         self._keepers = [
             asyncio.create_task(self._flush_now_and_then(), name="flush"),
             asyncio.create_task(self._prune_now_and_then(), name="prune"),
@@ -130,6 +136,8 @@ class Daemon:
             self._alarm.cancel()
         for keeper in self._keepers:
             keeper.cancel()
+        if self.neighbours is not None:
+            self.neighbours.close()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         await self._performing.close()
         self.events.close()

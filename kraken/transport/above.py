@@ -16,7 +16,7 @@ from kraken.errors import LetterError
 from kraken.sync.letters import LETTER_BYTES_MAX
 from kraken.transport import notes
 from kraken.transport.address import Address
-from kraken.transport.below import QUEUE, Heard
+from kraken.transport.below import QUEUE, Heard, Linked
 from kraken.transport.keyring import Keyring, Parent
 from kraken.transport.keys import KeyPair
 from kraken.transport.pump import BATCH, Pump
@@ -68,14 +68,22 @@ class Above:
     """
 
     def __init__(
-        self, context: zmq.Context[Any], parent: Parent, keyring: Keyring, heard: Heard, traffic: Traffic
+        self,
+        context: zmq.Context[Any],
+        parent: Parent,
+        keyring: Keyring,
+        heard: Heard,
+        linked: Linked,
+        traffic: Traffic,
     ) -> None:
         self.parent = parent
         self.state = ParentState.TRYING
         self._context = context
         self._keyring = keyring
         self._heard = heard
+        self._linked = linked
         self._traffic = traffic
+        self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._pair = keyring.client()
         self._refused: set[str] = set()  # our public keys the parent did not take, since it took one
@@ -96,6 +104,10 @@ class Above:
 
     def close(self) -> None:
         """Give back the socket. Idempotent."""
+        self._is_closed = True
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         self._stop_alarm()
         if self._reminder is not None:
             self._reminder.cancel()
@@ -105,7 +117,7 @@ class Above:
             self._link = None
 
     def _connect(self) -> None:
-        self.close()
+        self._disconnect()
         addresses = self.parent.addresses
         address = Address.parse(addresses[self._address % len(addresses)])
         self._link = Link(self._context, address, self.parent.key, self._pair, self._take, self._changed)
@@ -147,6 +159,8 @@ class Above:
             return
         if isinstance(note, notes.Rotate):
             self.rotate()
+        elif isinstance(note, notes.Denied):
+            self._denied(note.reason)
         elif isinstance(note, notes.KeyTaken):
             following = self._keyring.next()
             if following is not None and note.key == following.public and self._pair != following:
@@ -162,13 +176,28 @@ class Above:
             self._lost()  # the latter: what came could not be decrypted, it was altered on its way
         else:
             self.state = ParentState.STRANGER
-        if self.state is not before:
-            level = logging.INFO if self.state is ParentState.CONNECTED else logging.WARNING
-            log.log(
-                level,
-                "connection to the parent",
-                extra={"collector": self.parent.name, "state": self.state.value},
-            )
+        self._tell(before)
+
+    def _denied(self, reason: str) -> None:
+        """The parent hears us no more, though the connection stands: end it, since libzmq will not."""
+        if self.state is not ParentState.CONNECTED:
+            return
+        log.warning("the parent hears us no more", extra={"collector": self.parent.name, "reason": reason})
+        self._disconnect()
+        self._not_accepted()
+        self._tell(ParentState.CONNECTED)
+
+    def _tell(self, before: ParentState) -> None:
+        if self.state is before:
+            return
+        is_up = self.state is ParentState.CONNECTED
+        log.log(
+            logging.INFO if is_up else logging.WARNING,
+            "connection to the parent",
+            extra={"collector": self.parent.name, "state": self.state.value},
+        )
+        if ParentState.CONNECTED in (before, self.state):
+            self._linked(self.parent.name, is_up)
 
     def _accepted(self) -> None:
         self.state = ParentState.CONNECTED
@@ -207,7 +236,7 @@ class Above:
             self._wait()
 
     def _use(self, pair: KeyPair) -> None:
-        if self._link is not None:
+        if not self._is_closed:
             self._pair = pair
             self._connect()
 

@@ -39,3 +39,18 @@ class Address(NamedTuple):
     def endpoint(self) -> str:
         """As libzmq has it."""
         return f"tcp://{self.host}:{self.port or '*'}"
+
+
+def check_reachable(address: str) -> None:
+    """Return if somebody elsewhere could connect to this.
+
+    Raises:
+        WireError: it is no address, or one for listening only.
+    """
+    host, port = Address.parse(address)
+    if host in ("*", "[::]", "0.0.0.0") or port == 0:
+        raise WireError(
+            f"nobody elsewhere can connect to {address}",
+            part=address,
+            hint="give the address that others see, like head1:7411",
+        )

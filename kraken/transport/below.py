@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 Heard = Callable[[Sequence[tuple[str, bytes]]], None]
 """Called with (neighbour, letter) of one turn of the loop, in order of arrival."""
 
+Linked = Callable[[str, bool], None]
+"""Called with (neighbour, whether it has a connection): True for each connection that was made, before
+its first letter; False when it was found gone. Never inside a call of ours."""
+
 QUEUE: Final = 64
 """Letters that wait for one neighbour, each way. The protocol says again what was dropped, and by then
 has newer news: a long queue would only make it old."""
@@ -52,12 +56,14 @@ class Below:
         address: Address,
         keyring: Keyring,
         heard: Heard,
+        linked: Linked,
         traffic: dict[str, Traffic],
         refusals: Refusals,
         clock: Callable[[], float],
     ) -> None:
         self._children = keyring.children
         self._heard = heard
+        self._linked = linked
         self._traffic = traffic
         self._refusals = refusals
         self._clock = clock
@@ -86,9 +92,12 @@ class Below:
         route = self._routes.get(child)
         return route is not None and self._put(child, route, data)
 
-    def cut(self, child: str) -> None:
-        """Send it nothing more until it speaks again, if it still may."""
-        self._routes.pop(child, None)
+    def cut(self, child: str, reason: str) -> None:
+        """Send it nothing more until it speaks again, if it still may; and tell it why."""
+        route = self._routes.pop(child, None)
+        if route is not None:
+            self._put("", route, notes.encode(notes.Denied(reason)))
+            self._loop.call_soon(self._linked, child, False)
 
     def close(self) -> None:
         """Give back the sockets. Idempotent."""
@@ -107,6 +116,7 @@ class Below:
                 raise
             if self._routes.get(child) == route:
                 del self._routes[child]
+                self._loop.call_soon(self._linked, child, False)
             return False
         return True
 
@@ -141,6 +151,7 @@ class Below:
                 self._children.saw(key)
             except WireError as error:  # then its former key is good as well, until it connects again
                 log.error("key of a collector not kept", extra={"collector": name, "error": str(error)})
+            self._linked(name, True)
         if not data:  # sent by libzmq itself as soon as a child is connected (ZMQ_PROBE_ROUTER)
             return
         if data[0] == 0:
@@ -157,7 +168,9 @@ class Below:
         """Somebody with an invitation's key, or whose key was good when it connected."""
         child = self._children.invited_with(key)
         if child is None:
-            self._refusals.add(self._children.why_not(key), fingerprint(key))
+            reason = self._children.why_not(key)
+            self._refusals.add(reason, fingerprint(key))
+            self._put("", route, notes.encode(notes.Denied(reason)))
             return
         if not data:
             return
@@ -175,7 +188,7 @@ class Below:
             log.error("key of a collector not kept", extra={"collector": child.name, "error": str(error)})
             denied = "it could not write the key to its disk; its log says why, and the invitation stays good"
         if denied is None:
-            self.cut(child.name)  # whoever had the name before
+            self.cut(child.name, "another machine has joined under this name")
         else:
             self._refusals.add("invitation not good", child.name)
         answer: notes.Note = notes.Joined(note.key) if denied is None else notes.Denied(denied)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 import zmq
 
-from kraken.errors import JoinError, WireError
+from kraken.errors import JoinError
 from kraken.transport import notes, token
 from kraken.transport.above import Above, ParentState
-from kraken.transport.address import Address
-from kraken.transport.below import Below, Heard
+from kraken.transport.address import Address, check_reachable
+from kraken.transport.below import Below, Heard, Linked
 from kraken.transport.children import VALID_S
 from kraken.transport.keyring import Keyring
 from kraken.transport.traffic import Refusals, Traffic
@@ -22,15 +23,24 @@ class Wire:
 
     Args:
         heard: called with [(neighbour, letter), ...] in a turn of the loop. Who a neighbour is, is certain.
+        linked: called with (neighbour, whether it has a connection), in a turn of the loop; True for each
+            connection that was made, before its first letter.
         clock: seconds since the epoch; only invitations use it.
 
     Attributes:
         keyring: who we, our parent and our children are.
     """
 
-    def __init__(self, keyring: Keyring, heard: Heard, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        heard: Heard,
+        clock: Callable[[], float] = time.time,
+        linked: Linked = lambda neighbour, is_up: None,
+    ) -> None:
         self.keyring = keyring
         self._heard = heard
+        self._linked = linked
         self._clock = clock
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._above: Above | None = None
@@ -70,16 +80,20 @@ class Wire:
             Address.parse(address),
             self.keyring,
             self._heard,
+            self._linked,
             self._traffic,
             self._refusals,
             self._clock,
         )
         return str(self._below.address)
 
-    def connect(self) -> str | None:
+    def connect(self, addresses: Sequence[str] = ()) -> str | None:
         """Go to the parent of the keyring, and stay with it; gives back its name, None where there is none.
 
         Called again it reads the keyring again: after a join.
+
+        Args:
+            addresses: where it listens now, in place of those the keyring knows.
 
         Raises:
             WireError: our key cannot be used.
@@ -90,8 +104,10 @@ class Wire:
         parent = self.keyring.parent
         if parent is None:
             return None
+        if addresses:
+            parent = msgspec.structs.replace(parent, addresses=tuple(addresses))
         traffic = self._traffic.setdefault(parent.name, Traffic())
-        self._above = Above(self._context, parent, self.keyring, self._heard, traffic)
+        self._above = Above(self._context, parent, self.keyring, self._heard, self._linked, traffic)
         return parent.name
 
     def send(self, neighbour: str, letter: bytes) -> bool:
@@ -133,7 +149,7 @@ class Wire:
                 "an invitation needs an address", hint="say where the child reaches this collector"
             )
         for address in addresses:
-            _check_reachable(address)
+            check_reachable(address)
         server = self.keyring.server()
         now = self._clock()
         pair = self.keyring.children.invite(name, now, valid_s)
@@ -150,7 +166,7 @@ class Wire:
         """
         self.keyring.children.revoke(name, self._clock())
         if self._below is not None:
-            self._below.cut(name)
+            self._below.cut(name, "this collector was revoked")
 
     def rotate(self) -> bool:
         """Change the key our parent knows us by; False: there is no parent. Nothing is lost meanwhile but
@@ -172,13 +188,3 @@ class Wire:
             self._below.close()
         self._above = self._below = None
         self._context.term()
-
-
-def _check_reachable(address: str) -> None:
-    host, port = Address.parse(address)
-    if host in ("*", "[::]", "0.0.0.0") or port == 0:
-        raise WireError(
-            f"a child cannot reach {address}",
-            part=address,
-            hint="give the address of this machine that children see, like head1:7411",
-        )

@@ -257,6 +257,39 @@ limits:
 """
 
 
+def test_addresses_of_collectors_are_lists_with_commas(write: Write) -> None:
+    text = "tree: {listen: '*:7411', addresses: 'head1:7411, [fd00::1]:7411', name: head, parent: top:7411}"
+    tree = load_config(write(text), {}, {}).tree
+
+    assert tree.own_addresses == ["head1:7411", "[fd00::1]:7411"]
+    assert tree.parent_addresses == ["top:7411"]
+    assert load_config(None, {"KRAKEN_TREE_LISTEN": "head1:7411"}, {}).tree.listen == "head1:7411"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("listen", "7411", "'7411' is no address of a collector"),
+        ("listen", "head1:99999", "'head1:99999' is no address of a collector"),
+        ("parent", "*:7411", "nobody elsewhere can connect to *:7411"),
+        ("parent", "head1", "'head1' is no address of a collector"),
+        ("addresses", "head1:7411, head2", "'head2' is no address of a collector"),
+        ("name", "a b", "'a b' cannot be the name of a collector"),
+    ],
+)
+def test_what_is_no_address_or_name_of_a_collector_is_told_with_its_line(
+    write: Write, key: str, value: str, message: str
+) -> None:
+    error = refused(write(f"tree:\n  {key}: '{value}'\n"))
+
+    assert (error.key, error.line, error.message) == (f"tree.{key}", 2, message)
+    assert error.hint
+
+
+def test_addresses_for_children_without_listening_are_a_slip(write: Write) -> None:
+    assert "without tree.listen" in refused(write("tree: {addresses: 'head1:7411'}")).message
+
+
 def test_limits_are_read_as_they_are_stated(write: Write) -> None:
     limits = load_config(write(LIMITS), {}, {}).engine_settings().limits
 

@@ -31,13 +31,16 @@ class Member:
         self.directory = directory
         self.clock = clock
         self.heard: list[tuple[str, bytes]] = []
+        self.links: list[tuple[str, bool]] = []
         self.address = "127.0.0.1:0"
         self.start()
 
     def start(self) -> None:
         """A new life over the same disk."""
         self.keyring = Keyring(self.directory)
-        self.wire = Wire(self.keyring, self._hear, self.clock)
+        self.wire = Wire(
+            self.keyring, self._hear, self.clock, lambda name, is_up: self.links.append((name, is_up))
+        )
 
     def listen(self) -> None:
         """The first time at a free port, then at the same."""

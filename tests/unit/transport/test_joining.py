@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from kraken.errors import JoinError, WireError
-from kraken.transport import Keyring, above, below, children, join, notes, token
+from kraken.transport import Keyring, ParentState, above, below, children, join, notes, token
 from kraken.transport.above import Link
 from kraken.transport.address import Address
 from kraken.transport.keys import KeyPair
@@ -135,14 +135,19 @@ async def test_revoking_ends_an_invitation_and_a_new_one_lets_in_again(members: 
     await until(lambda: root.heard == [("c1", b"\1back")])
 
 
-async def test_a_machine_that_is_replaced_takes_the_name_of_the_one_before(members: Members) -> None:
+async def test_a_machine_that_is_replaced_takes_the_name_of_the_one_before(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(above, "REFUSED_S", 0.2)
     root = members.root()
     old = await members.make("c1").below(root)
+    await until(lambda: root.wire.connected == ["c1"])
     new = await members.make("new").below(root, "c1")
 
-    assert old.wire.send("root", b"\1old")
     assert new.wire.send("root", b"\1new")
     await until(lambda: root.heard and root.wire.refusals.get("replaced key"))
+    assert old.wire.parent_state is ParentState.REFUSED
+    assert not old.wire.send("root", b"\1old")
     assert root.heard == [("c1", b"\1new")]
 
 

@@ -170,12 +170,56 @@ async def test_a_revoked_child_is_heard_no_more_though_its_connection_stands(mem
     assert root.heard == []
     child.wire.connect()
     await until(lambda: child.wire.parent_state is ParentState.REFUSED)
+    assert child.links == [("root", True), ("root", False)]
+    assert root.links == [("c1", True), ("c1", False)]
     root.wire.close()
     root.start()
     root.listen()
     child.wire.connect()
     await until(lambda: child.wire.parent_state is ParentState.REFUSED)
     assert root.wire.refusals["revoked key"] == 1
+
+
+async def test_a_child_learns_at_once_that_it_was_revoked_and_says_nothing_more(members: Members) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    await until(lambda: root.wire.connected == ["c1"])
+    root.wire.revoke("c1")
+
+    await until(lambda: child.wire.parent_state is ParentState.REFUSED)
+    assert not child.wire.send("root", b"\1still here")
+    assert root.wire.refusals == {}
+
+
+async def test_connections_are_told_as_they_come_and_go_before_what_comes_over_them(
+    members: Members,
+) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    await until(lambda: root.links == [("c1", True)])
+    child.wire.close()
+    await until(lambda: not root.wire.send("c1", b"\1are you there"))
+    await until(lambda: root.links == [("c1", True), ("c1", False)])
+    child.start()
+    await child.connect()
+    assert child.wire.send("root", b"\1here again")
+
+    await until(lambda: root.heard)
+    assert root.links == [("c1", True), ("c1", False), ("c1", True)]
+    assert child.links == [("root", True), ("root", True)]
+
+
+async def test_a_parent_that_has_moved_is_found_under_the_address_that_is_given(members: Members) -> None:
+    root = members.root()
+    child = members.make("c1")
+    await join(root.invite("c1"), child.keyring)
+    root.wire.close()
+    root.address = "127.0.0.1:0"
+    root.start()
+    root.listen()
+    child.wire.connect([root.address])
+
+    await until(lambda: child.wire.parent_state is ParentState.CONNECTED)
 
 
 async def test_a_parent_that_restarts_is_found_again(members: Members) -> None:
@@ -246,7 +290,7 @@ async def test_ipv6_is_spoken(members: Members) -> None:
 
 @pytest.mark.parametrize("address", ["*:7411", "[::]:7411", "0.0.0.0:7411", "head1:0"])
 async def test_nobody_is_invited_to_an_address_that_reaches_nothing(members: Members, address: str) -> None:
-    with pytest.raises(WireError, match="a child cannot reach"):
+    with pytest.raises(WireError, match="nobody elsewhere can connect to"):
         members.root().wire.invite("root", "c1", [address])
 
 
