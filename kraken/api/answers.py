@@ -5,6 +5,7 @@ Annotations are evaluated here: Litestar sees NotRequired only so.
 
 from typing import Any, NotRequired, TypedDict
 
+from kraken.api.collectorcounts import CollectorCounts
 from kraken.model.update import Value
 
 Pair = list[Value]
@@ -114,6 +115,7 @@ class Health(TypedDict):
     runs: int
     limits: list[LimitUse]
     planner: PlannerCache
+    collectors: CollectorCounts
 
 
 class BriefNode(TypedDict):

@@ -13,7 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 import kraken
-from kraken.api import archive, bmc, credentials, modules, power, problems, routes, stream
+from kraken.api import archive, bmc, collectors, credentials, modules, power, problems, routes, stream
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.errors import KrakenError
@@ -33,6 +33,7 @@ def build_app(daemon: Daemon) -> Litestar:
             *power.HANDLERS,
             *credentials.HANDLERS,
             *bmc.HANDLERS,
+            *collectors.HANDLERS,
             stream.events,
             stream.metrics,
         ],

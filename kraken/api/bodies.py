@@ -93,6 +93,27 @@ class RotateOrder(Selection, kw_only=True):
     held: bool = False
 
 
+class Invite(Body, kw_only=True):
+    """`expires_s`: how long the token is good. `addresses`: where the child reaches us; []: as configured."""
+
+    name: str
+    expires_s: float = 3600.0
+    addresses: list[str] = []
+
+
+class Revoke(Body, kw_only=True):
+    """`name`: of the collector."""
+
+    name: str
+    yes: bool = False
+
+
+class NewKey(Body, kw_only=True):
+    """`name`: of the collector below; null: this one, for its parent."""
+
+    name: str | None = None
+
+
 class Release(Selection, kw_only=True):
     """Lift every hold of the nodes, or only that of this id, or this owner's."""
 

@@ -16,6 +16,7 @@ from kraken.api import answers, plans
 from kraken.api.words import said_plainly
 from kraken.daemon.contract import PlanChangedError
 from kraken.daemon.declare import NeedsConfirmationError
+from kraken.daemon.membership import UnknownCollectorError
 from kraken.daemon.operations import UnknownHoldError
 from kraken.daemon.power import OpposedError
 from kraken.errors import (
@@ -26,6 +27,7 @@ from kraken.errors import (
     StoreError,
     UnknownNodeError,
     UnreachableError,
+    WireError,
 )
 
 log = logging.getLogger("kraken.api")
@@ -49,6 +51,7 @@ _KINDS: tuple[tuple[type[Exception], str, int, str], ...] = (
     (NodeSetError, "nodeset", 400, "Unreadable nodeset"),
     (UnknownNodeError, "unknown-node", 404, "Unknown node"),
     (UnknownHoldError, "not-found", 404, "Not found"),
+    (UnknownCollectorError, "not-found", 404, "Not found"),
     (NotFoundError, "not-found", 404, "Not found"),
     (NotAvailableError, "refused", 501, "Not available here"),
     (NeedsConfirmationError, "needs-confirmation", 409, "Many nodes"),
@@ -58,6 +61,7 @@ _KINDS: tuple[tuple[type[Exception], str, int, str], ...] = (
     (RefusedError, "refused", 409, "Refused"),
     (LocatedError, "document", 422, "Wrong document"),
     (StoreError, "store", 507, "State not written"),
+    (WireError, "store", 507, "State not written"),
     (KrakenError, "refused", 409, "Refused"),
 )
 _BY_STATUS = {
@@ -69,7 +73,7 @@ _BY_STATUS = {
 }
 _MEANING = {
     400: "The request is malformed, or its nodeset cannot be read or is missing.",
-    404: "A node nobody declared, or no such run, module or hold.",
+    404: "A node nobody declared, or no such run, module, hold or collector.",
     409: "Many nodes want a yes, no path leads there, a plan no longer holds, or safety forbids it; "
     "nothing was done.",
     413: "The body is larger than 64 MiB.",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import kraken
 from kraken.api import answers
+from kraken.api.collectorcounts import collector_counts
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item
 from kraken.engine.cause import Explanation
@@ -44,6 +45,7 @@ def health(daemon: Daemon) -> answers.Health:
         "runs": len(collector.engine.batches.active),
         "limits": [_limit(use, collector.catalog) for use in collector.engine.batches.turns.uses(now)],
         "planner": {"entries": cache.entries, "hits": cache.hits, "misses": cache.misses},
+        "collectors": collector_counts(daemon.neighbours),
     }
 
 

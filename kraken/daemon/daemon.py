@@ -112,6 +112,7 @@ class Daemon:
         for consequence in consequences:
             self._perform(consequence, now)
         if self.neighbours is not None:
+            self.neighbours.on_change = self._collector_changed
             self.neighbours.start()
         self._keepers = [
             asyncio.create_task(self._flush_now_and_then(), name="flush"),
@@ -321,6 +322,10 @@ class Daemon:
         self._unsent.clear()
         log.info("state written again", extra={"nodes": len(names)})
         self.release([name for name in names if name in self.collector.table])
+
+    def _collector_changed(self, name: str, what: str) -> None:
+        log.info("collector changed", extra={"collector": name, "what": what})
+        self._write([Note(self.clock(), name, "collector", what, name)])
 
     # -- time and memory ----------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ class Neighbours:
         on_link: called with (neighbour, whether it has a connection); True for each connection that was
             made, before its first letter. A child's end is noticed when something is sent to it.
         on_revoked: called with the name of a child that is heard no more.
+        on_change: called with (child, "joined" or "new key") when that is on the disk.
 
     Callbacks are called in a turn of the loop of their own, never inside a method of this class, and may
     call its methods. Set them before `start`.
@@ -59,7 +60,9 @@ class Neighbours:
         self.on_letter: Callable[[str, bytes], None] = lambda neighbour, letter: None
         self.on_link: Callable[[str, bool], None] = lambda neighbour, is_up: None
         self.on_revoked: Callable[[str], None] = lambda child: None
+        self.on_change: Callable[[str, str], None] = lambda child, what: None
         self.listens_at: Address | None = None
+        self.keyring.children.on_change = lambda child, what: self.on_change(child, what)
         self._wire = Wire(self.keyring, self._heard, clock, self._linked)
         self._since: dict[str, float] = {}  # neighbour -> when its connection came or went
         self._rates = Rates()

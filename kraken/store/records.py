@@ -12,8 +12,9 @@ from kraken.model.run import Outcome
 from kraken.model.update import Side, StateUpdate
 from kraken.sync.events import Memory as TreeMemory
 
-EntryKind = Literal["cfg", "attribute", "dsc", "run", "hold", "node", "quarantine"]
-"""The kinds of journal entries, as docs/api.md gives them to clients."""
+EntryKind = Literal["cfg", "attribute", "dsc", "run", "hold", "node", "quarantine", "collector"]
+"""The kinds of journal entries, as docs/api.md gives them to clients. Where it is "collector", what they call
+a node is the name of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from kraken.daemon.clock import Clock
+from kraken.daemon.config import Tree
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.neighbours import Neighbours
 from kraken.engine.settings import Settings
 from kraken.executors import Executor
 from kraken.executors.fake import FakeExecutor, FakeWorld
@@ -75,10 +77,12 @@ async def living(
     executors: Mapping[str, Executor] | None = None,
     settings: Settings = QUICK,
     clock: Callable[[], float] | None = None,
+    tree: Tree | None = None,
 ) -> AsyncIterator[Daemon]:
     """A daemon whose state is in `directory`/state, with the module files of `directory`/modules.
 
-    The module LAB is put there when there is none. On the way out the daemon is closed.
+    The module LAB is put there when there is none. With `tree` it has a wire to other collectors. On the
+    way out the daemon is closed.
     """
     modules = directory / "modules"
     if not modules.is_dir():
@@ -88,15 +92,17 @@ async def living(
     store = Store.open(directory / "state" / "kraken.db")
     incarnation, memory = store.next_incarnation(), store.load()
     hand = FakeExecutor(world)
+    clock = clock or Clock()
     daemon = Daemon(
         catalog,
         problems,
         settings,
         dict.fromkeys(KINDS, hand) if executors is None else executors,
         GroupCommit(store),
-        clock or Clock(),
+        clock,
         incarnation=incarnation,
         load_modules=lambda: load_all([], [modules]),
+        neighbours=None if tree is None else Neighbours(directory / "state", tree, clock),
     )
     try:
         await daemon.start(memory)

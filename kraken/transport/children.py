@@ -8,6 +8,7 @@ collector's clock: no other clock counts.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -51,11 +52,15 @@ class Children:
     Args:
         directory: holds NAME.json for each; made when the first is invited.
 
+    Attributes:
+        on_change: called with (name, "joined" or "new key") when that is on the disk.
+
     Raises:
         WireError: a file cannot be read, is none of ours, or is open to others.
     """
 
     def __init__(self, directory: Path) -> None:
+        self.on_change: Callable[[str, str], None] = lambda name, what: None
         self._directory = directory
         self._children: dict[str, Child] = {}
         self._names: dict[str, str] = {}  # key, next_key and revoked ones -> name
@@ -134,6 +139,7 @@ class Children:
         self._keep(
             msgspec.structs.replace(child, key=key, next_key="", used_at=now, joined_at=now, revoked_at=None)
         )
+        self.on_change(name, "joined")
         return None
 
     def take_next(self, name: str, key: str) -> bool:
@@ -151,6 +157,7 @@ class Children:
         child = self._children[self._names[key]]
         if key == child.next_key:
             self._keep(msgspec.structs.replace(child, key=key, next_key=""))
+            self.on_change(child.name, "new key")
 
     def revoke(self, name: str, now: float) -> Child:
         """Hear it no more, and let nobody join with an invitation it has open.

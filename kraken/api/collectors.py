@@ -1,0 +1,239 @@
+"""Collectors over HTTP: who belongs to the tree here, and how it stands with them."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from litestar import Request, Response, get, post
+
+from kraken.api import bodies
+from kraken.api.problems import fails
+from kraken.api.security import who
+from kraken.daemon.membership import invite, neighbours_of, revoke, rotate
+from kraken.daemon.neighbours import Neighbours
+from kraken.daemon.operations import Operations
+from kraken.daemon.operations import Request as Asked
+from kraken.model.nodeset import fold
+from kraken.transport.children import Child
+from kraken.transport.keys import fingerprint
+from kraken.transport.traffic import Traffic
+
+
+class Flow(TypedDict):
+    """Per second, over the last minute; `dropped` letters since the daemon started. Bytes are of letters."""
+
+    letters_in_s: float
+    bytes_in_s: float
+    letters_out_s: float
+    bytes_out_s: float
+    dropped: int
+
+
+class Above(TypedDict):
+    """The parent. `key`: how its public key begins; `own_key`: ours. `reason`: `state` in words."""
+
+    name: str
+    state: str
+    reason: str
+    since: float | None
+    key: str
+    own_key: str
+    changing_key: bool
+    flow: Flow
+
+
+class CollectorRow(TypedDict):
+    """A collector below. `state`: CONNECTED, AWAY, INVITED, OVER (its invitation) or REVOKED.
+
+    `since`: when that began, as far as is known. `key`: how its public key begins, "" until it has joined.
+    `expires_at`: of an invitation that is open; null: none is.
+    """
+
+    name: str
+    parent: str
+    state: str
+    since: float | None
+    key: str
+    changing_key: bool
+    invited_at: float
+    expires_at: float | None
+    joined_at: float | None
+    revoked_at: float | None
+    flow: Flow
+
+
+class CollectorList(TypedDict):
+    """`name`: our own; "" for a daemon without a wire.
+
+    `listen`: where children connect; null: this daemon takes none. `addresses`: how they reach it.
+    """
+
+    at: float
+    name: str
+    listen: str | None
+    addresses: list[str]
+    parent: Above | None
+    collectors: list[CollectorRow]
+    refused: dict[str, int]
+
+
+class Invited(TypedDict):
+    """`token` is a secret until it was used. `replaces`: who joins with it takes a collector's place."""
+
+    name: str
+    parent: str
+    token: str
+    expires_at: float
+    addresses: list[str]
+    replaces: bool
+
+
+class RevokedAnswer(TypedDict):
+    """`elsewhere`: nodes that can go to other collectors; `nowhere`: nodes for which no other is declared."""
+
+    name: str
+    elsewhere: str
+    nowhere: str
+
+
+class Rotating(TypedDict):
+    """`key`: how the key begins that is to be changed."""
+
+    name: str
+    key: str
+
+
+@get("/v1/collectors", summary="The collectors below, and the parent", responses=fails())
+async def collectors(operations: Operations) -> CollectorList:
+    """Who was invited, has joined or was revoked; how it stands with each, and what goes to and fro."""
+    daemon = operations.daemon
+    neighbours, now = daemon.neighbours, daemon.clock()
+    if neighbours is None:
+        nobody: CollectorList = {
+            "at": now,
+            "name": "",
+            "listen": None,
+            "addresses": [],
+            "parent": None,
+            "collectors": [],
+            "refused": {},
+        }
+        return nobody
+    return {
+        "at": now,
+        "name": neighbours.me,
+        "listen": None if neighbours.listens_at is None else str(neighbours.listens_at),
+        "addresses": neighbours.addresses(),
+        "parent": _above(neighbours),
+        "collectors": [_row(neighbours, child, now) for child in neighbours.children()],
+        "refused": dict(neighbours.refusals()),
+    }
+
+
+@post(
+    "/v1/collectors/invite",
+    status_code=200,
+    summary="A one-time token with which a collector can join",
+    responses=fails(409, 422, 507),
+)
+async def invite_collector(
+    request: Request[Any, Any, Any], operations: Operations, data: bodies.Invite
+) -> Response[Invited]:
+    """Make a token for this name; one made before for it and not used is good no more."""
+    asked = Asked(who(request))
+    made = await invite(operations.daemon, data.name, asked, data.expires_s, data.addresses)
+    answer: Invited = {
+        "name": made.name,
+        "parent": neighbours_of(operations.daemon).me,
+        "token": made.token,
+        "expires_at": made.expires_at,
+        "addresses": list(made.addresses),
+        "replaces": made.replaces,
+    }
+    return Response(answer, headers={"Cache-Control": "no-store"})
+
+
+@post(
+    "/v1/collectors/revoke",
+    status_code=200,
+    summary="Hear a collector no more",
+    responses=fails(404, 409, 422, 507),
+)
+async def revoke_collector(
+    request: Request[Any, Any, Any], operations: Operations, data: bodies.Revoke
+) -> RevokedAnswer:
+    """Refuse its key from now on, and end an invitation that is open for the name."""
+    done = await revoke(operations.daemon, data.name, Asked(who(request), yes=data.yes))
+    return {"name": done.name, "elsewhere": fold(done.elsewhere), "nowhere": fold(done.nowhere)}
+
+
+@post(
+    "/v1/collectors/rotate",
+    status_code=200,
+    summary="Have a collector change its key",
+    responses=fails(404, 409, 422, 507),
+)
+async def rotate_collector(
+    request: Request[Any, Any, Any], operations: Operations, data: bodies.NewKey
+) -> Rotating:
+    """Begin it; it is done when the collector's `key` is another and `changing_key` is false."""
+    key = await rotate(operations.daemon, data.name, Asked(who(request)))
+    return {"name": data.name or neighbours_of(operations.daemon).me, "key": key}
+
+
+def _above(neighbours: Neighbours) -> Above | None:
+    parent, state = neighbours.keyring.parent, neighbours.parent_state
+    if parent is None or parent.name != neighbours.parent or state is None:
+        return None  # one that was joined while the daemon runs is its parent from the next start on
+    return {
+        "name": parent.name,
+        "state": state.name,
+        "reason": state.value,
+        "since": neighbours.since(parent.name),
+        "key": fingerprint(parent.key),
+        "own_key": fingerprint(neighbours.keyring.client().public),
+        "changing_key": neighbours.keyring.next() is not None,
+        "flow": _flow(neighbours, parent.name),
+    }
+
+
+def _row(neighbours: Neighbours, child: Child, now: float) -> CollectorRow:
+    is_open = bool(child.invitation) and child.used_at is None and now <= child.expires_at
+    state, since = _standing(neighbours, child, is_open=is_open)
+    return {
+        "name": child.name,
+        "parent": neighbours.me,
+        "state": state,
+        "since": since,
+        "key": fingerprint(child.key),
+        "changing_key": bool(child.next_key),
+        "invited_at": child.invited_at,
+        "expires_at": child.expires_at if is_open else None,
+        "joined_at": child.joined_at,
+        "revoked_at": child.revoked_at,
+        "flow": _flow(neighbours, child.name),
+    }
+
+
+def _standing(neighbours: Neighbours, child: Child, *, is_open: bool) -> tuple[str, float | None]:
+    if child.revoked_at is not None and not is_open:
+        return "REVOKED", child.revoked_at
+    if not child.key or child.revoked_at is not None:
+        return ("INVITED", child.invited_at) if is_open else ("OVER", child.expires_at)
+    if neighbours.is_connected(child.name):
+        return "CONNECTED", neighbours.since(child.name)
+    return "AWAY", neighbours.since(child.name)
+
+
+def _flow(neighbours: Neighbours, name: str) -> Flow:
+    rate = neighbours.rate(name)
+    return {
+        "letters_in_s": rate.letters_in,
+        "bytes_in_s": rate.bytes_in,
+        "letters_out_s": rate.letters_out,
+        "bytes_out_s": rate.bytes_out,
+        "dropped": neighbours.traffic().get(name, Traffic()).dropped,
+    }
+
+
+HANDLERS = [collectors, invite_collector, revoke_collector, rotate_collector]

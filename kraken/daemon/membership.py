@@ -1,0 +1,208 @@
+"""Who belongs to the tree here: what an administrator asks of a daemon's neighbours, journaled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kraken.daemon.daemon import Daemon
+from kraken.daemon.declare import NeedsConfirmationError
+from kraken.daemon.neighbours import Neighbours
+from kraken.daemon.operations import Request
+from kraken.errors import DocumentError, JoinError, KrakenError, RefusedError, WireError
+from kraken.model.nodeset import fold
+from kraken.model.update import Value
+from kraken.store.records import Note
+from kraken.sync.placing import COLLECTORS
+from kraken.transport.address import check_reachable
+from kraken.transport.children import VALID_S, Child
+from kraken.transport.keys import fingerprint
+
+VALID_S_MAX: Final = 30 * 86400.0
+"""The longest an invitation stands: who has the token can become the collector until then."""
+
+
+class UnknownCollectorError(KrakenError, LookupError):
+    """Nobody of this name was invited here."""
+
+
+class UnconfirmedError(NeedsConfirmationError):
+    """A collector that has joined would be heard no more, and nobody said that this is meant."""
+
+    def __init__(self, name: str, nodes: Sequence[str], what: str) -> None:
+        RefusedError.__init__(
+            self,
+            f"revoking {name}: {what}; nothing was done",
+            part=name,
+            hint='it wants an explicit yes: --yes, or "yes": true',
+        )
+        self.nodes = len(nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A token and what it is for. The token is a secret.
+
+    Attributes:
+        expires_at: seconds since the epoch.
+        replaces: a collector of this name has joined already; who joins with the token takes its place.
+    """
+
+    name: str
+    token: str
+    expires_at: float
+    addresses: Sequence[str]
+    replaces: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What becomes of the nodes that list the collector.
+
+    Attributes:
+        elsewhere: nodes that list another collector as well, which gets them when the lease is over.
+        nowhere: nodes that list no other: nobody runs them until somebody else is declared.
+    """
+
+    name: str
+    elsewhere: Sequence[str]
+    nowhere: Sequence[str]
+
+
+async def invite(
+    daemon: Daemon, name: str, request: Request, valid_s: float = VALID_S, addresses: Sequence[str] = ()
+) -> Invitation:
+    """A token with which one collector can join as `name`. Who made it is journaled before it is given.
+
+    Args:
+        addresses: where that collector reaches this one, in place of what is configured.
+
+    Raises:
+        DocumentError: the name, an address or the time is none.
+        RefusedError: this daemon does not listen for collectors.
+        StoreError: it could not be journaled; the token is lost, and one made before is good no more.
+        WireError: it could not be written.
+    """
+    if not 0.0 < valid_s <= VALID_S_MAX:
+        raise DocumentError(
+            f"an invitation cannot stand for {valid_s:g} s",
+            key="expires_s",
+            hint=f"above 0, and {VALID_S_MAX / 86400:g} days at most",
+        )
+    try:
+        for address in addresses:
+            check_reachable(address)
+    except WireError as error:
+        raise DocumentError(error.message, key="addresses", hint=error.hint) from error
+    neighbours = neighbours_of(daemon)
+    known = neighbours.keyring.children.get(name)
+    now = daemon.clock()
+    try:
+        token = neighbours.invite(name, valid_s, addresses)
+    except JoinError as error:
+        raise DocumentError(error.message, key="name", hint=error.hint) from error
+    data = {"expires_at": now + valid_s}
+    await daemon.journal.write([Note(now, name, "collector", "invited", request.who, data)])
+    replaces = known is not None and bool(known.key) and known.revoked_at is None
+    return Invitation(name, token, now + valid_s, tuple(addresses) or neighbours.addresses(), replaces)
+
+
+async def revoke(daemon: Daemon, name: str, request: Request) -> Revoked:
+    """Hear this collector no more, and let nobody join with an invitation of its name.
+
+    Raises:
+        UnknownCollectorError: nobody has this name.
+        UnconfirmedError: it has joined, and nobody said that this is meant.
+        StoreError, WireError: it could not be written; it is heard still.
+    """
+    neighbours = neighbours_of(daemon)
+    child = _child(neighbours, name)
+    table = daemon.collector.table
+    listing = {node: _listed(table[node].attribute(COLLECTORS)) for node in table}
+    elsewhere = [node for node, names in listing.items() if name in names and set(names) != {name}]
+    nowhere = [node for node, names in listing.items() if set(names) == {name}]
+    if child.revoked_at is None and child.key and not request.yes:
+        what = "it is heard no more from then on"
+        if elsewhere:
+            what += f", {fold(elsewhere)} can go to others when its lease is over"
+        if nowhere:
+            what += f", nobody else is declared for {fold(nowhere)}"
+        raise UnconfirmedError(name, [*elsewhere, *nowhere], what)
+    await daemon.journal.write([Note(daemon.clock(), name, "collector", "revoked", request.who)])
+    neighbours.revoke(name)
+    return Revoked(name, elsewhere, nowhere)
+
+
+async def rotate(daemon: Daemon, name: str | None, request: Request) -> str:
+    """Have this child change its key, or (None) change ours for the parent; the beginning of the key now.
+
+    It is done when `Child.key` is another, or the keyring has no next one.
+
+    Raises:
+        UnknownCollectorError: nobody has this name.
+        RefusedError: it is not connected, has not joined or was revoked; or there is no parent.
+        StoreError, WireError: it could not be written; nothing changes.
+    """
+    neighbours = neighbours_of(daemon)
+    if name is None:
+        if neighbours.parent is None:
+            raise RefusedError(
+                "this collector has no parent, so no key to change; nothing was done",
+                hint="name a child: `kraken collector list` shows them",
+            )
+        before = neighbours.keyring.client().public
+    else:
+        child = _child(neighbours, name)
+        if child.revoked_at is not None or not child.key:
+            what = "was revoked" if child.revoked_at is not None else "has not joined yet"
+            raise RefusedError(
+                f"{name} {what}; nothing was done",
+                part=name,
+                hint="it gets a new key when it joins: `kraken collector invite`",
+            )
+        if not neighbours.is_connected(name):
+            raise _away(name)
+        before = child.key
+    note = Note(daemon.clock(), name or neighbours.me, "collector", "new key asked for", request.who)
+    await daemon.journal.write([note])
+    if not neighbours.rotate(name):
+        raise _away(name or neighbours.me)
+    return fingerprint(before)
+
+
+def neighbours_of(daemon: Daemon) -> Neighbours:
+    """The wire of this daemon.
+
+    Raises:
+        RefusedError: it was started without one.
+    """
+    if daemon.neighbours is None:
+        raise RefusedError("this daemon has no wire to other collectors; nothing was done")
+    return daemon.neighbours
+
+
+def _child(neighbours: Neighbours, name: str) -> Child:
+    child = neighbours.keyring.children.get(name)
+    if child is None:
+        raise UnknownCollectorError(
+            f"no collector {name!r} was invited here; nothing was done",
+            part=name,
+            hint="`kraken collector list` shows who was",
+        )
+    return child
+
+
+def _listed(value: Value) -> Sequence[str]:
+    """The collectors that may have a node, as its attribute says."""
+    if isinstance(value, list):
+        return value
+    return [str(value)] if value else []
+
+
+def _away(name: str) -> RefusedError:
+    return RefusedError(
+        f"{name} is not connected; nothing was done",
+        part=name,
+        hint="see that its daemon runs, then try again; if it is lost, revoke it",
+    )

@@ -1,0 +1,228 @@
+"""Collectors over HTTP: invited, joined, seen, given new keys and revoked, with who did it in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kraken.daemon.config import Tree
+from kraken.daemon.daemon import Daemon
+from kraken.daemon.neighbours import Neighbours
+from kraken.executors.fake import FakeWorld
+from kraken.testing.daemons import living
+from kraken.transport import ParentState, join
+from tests.unit.api.conftest import Caller
+
+ADA = {"Kraken-User": "ada"}
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path, world: FakeWorld, unused_tcp_port: int) -> AsyncIterator[Daemon]:
+    """A root that listens for collectors."""
+    (tmp_path / "state").mkdir()
+    tree = Tree(name="head1", listen=f"127.0.0.1:{unused_tcp_port}")
+    async with living(tmp_path, world=world, tree=tree) as running:
+        yield running
+
+
+@pytest.fixture
+async def child(tmp_path: Path, caller: Caller) -> AsyncIterator[Neighbours]:
+    """rack7, which has joined and is connected."""
+    directory = tmp_path / "rack7"
+    directory.mkdir()
+    invited = await caller.post("/v1/collectors/invite", {"name": "rack7"}, headers=ADA)
+    neighbours = Neighbours(directory, Tree(), lambda: 0.0)
+    await join(invited["token"], neighbours.keyring)
+    neighbours = Neighbours(directory, Tree(), lambda: 0.0)
+    neighbours.start()
+    await until(caller, lambda rows: rows["rack7"]["state"] == "CONNECTED")
+    yield neighbours
+    neighbours.close()
+
+
+async def until(caller: Caller, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Wait until it holds of the rows by name."""
+    async with asyncio.timeout(60):
+        while True:
+            rows = {row["name"]: row for row in (await caller.get("/v1/collectors"))["collectors"]}
+            if rows and holds(rows):
+                return rows
+            await asyncio.sleep(0.02)
+
+
+async def journal(caller: Caller) -> list[tuple[str, str, str]]:
+    """(collector, what, who) of every entry about collectors, oldest first."""
+    entries = (await caller.get("/v1/history?limit=1000"))["entries"]
+    return [(e["node"], e["text"], e["source"]) for e in entries if e["kind"] == "collector"][::-1]
+
+
+async def test_a_collector_is_invited_with_a_token_that_only_the_answer_has(
+    caller: Caller, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = await caller.ask(
+        "POST", "/v1/collectors/invite", {"name": "rack7", "expires_s": 600}, headers=ADA
+    )
+
+    invited = response.json()
+    assert response.headers["cache-control"] == "no-store"
+    assert invited["token"].startswith("KRK1-")
+    assert (invited["name"], invited["parent"], invited["replaces"]) == ("rack7", "head1", False)
+    answer = await caller.get("/v1/collectors")
+    (row,) = answer["collectors"]
+    assert (row["state"], row["key"], row["joined_at"]) == ("INVITED", "", None)
+    assert row["expires_at"] == pytest.approx(invited["expires_at"], abs=1.0)
+    assert await journal(caller) == [("rack7", "invited", "ada")]
+    told = caplog.text + (await caller.ask("GET", "/v1/history")).text + str(answer)
+    files = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
+    assert invited["token"] not in told
+    assert invited["token"].encode() not in files
+
+
+async def test_a_collector_that_joined_is_told_with_its_key_and_what_goes_to_and_fro(
+    caller: Caller, child: Neighbours
+) -> None:
+    child.send("head1", b"\1hello")
+    answer = await caller.get("/v1/collectors")
+
+    (row,) = answer["collectors"]
+    assert (row["name"], row["parent"], row["state"]) == ("rack7", "head1", "CONNECTED")
+    assert child.keyring.client().public.startswith(row["key"])
+    assert len(row["key"]) == 10
+    assert row["expires_at"] is None
+    assert set(row["flow"]) == {"letters_in_s", "bytes_in_s", "letters_out_s", "bytes_out_s", "dropped"}
+    assert (answer["name"], answer["parent"], answer["refused"]) == ("head1", None, {})
+    assert answer["addresses"] == [answer["listen"]]
+    assert await journal(caller) == [("rack7", "invited", "ada"), ("rack7", "joined", "rack7")]
+    counts = (await caller.get("/v1/health"))["collectors"]
+    assert (counts["children"], counts["connected"], counts["parent"]) == (1, 1, None)
+
+
+async def test_who_has_joined_is_revoked_only_with_a_yes_and_heard_no_more(
+    caller: Caller, child: Neighbours
+) -> None:
+    nodes = {
+        "n1": {"attributes": {"collectors": ["rack7"]}},
+        "n2": {"attributes": {"collectors": ["rack7", "rack8"]}},
+        "n3": {},
+    }
+    await caller.apply({"nodes": nodes})
+    wanted = await caller.problem("POST", "/v1/collectors/revoke", {"name": "rack7"})
+    assert (wanted["type"], wanted["nodes"]) == ("needs-confirmation", 2)
+    assert "n2 can go to others" in wanted["detail"]
+    assert "nobody else is declared for n1" in wanted["detail"]
+    assert child.is_connected("head1")
+
+    done = await caller.post("/v1/collectors/revoke", {"name": "rack7", "yes": True}, headers=ADA)
+    assert done == {"name": "rack7", "elsewhere": "n2", "nowhere": "n1"}
+    rows = await until(caller, lambda rows: rows["rack7"]["state"] == "REVOKED")
+    assert rows["rack7"]["revoked_at"] == rows["rack7"]["since"]
+    assert ("rack7", "revoked", "ada") in await journal(caller)
+
+
+async def test_an_invitation_nobody_used_is_revoked_without_being_asked(caller: Caller) -> None:
+    await caller.post("/v1/collectors/invite", {"name": "rack8"})
+    await caller.post("/v1/collectors/revoke", {"name": "rack8"})
+
+    (row,) = (await caller.get("/v1/collectors"))["collectors"]
+    assert (row["state"], row["expires_at"]) == ("REVOKED", None)
+
+
+async def test_a_revoked_collector_can_be_invited_again(caller: Caller, child: Neighbours) -> None:
+    await caller.post("/v1/collectors/revoke", {"name": "rack7", "yes": True})
+    await caller.post("/v1/collectors/invite", {"name": "rack7"})
+
+    (row,) = (await caller.get("/v1/collectors"))["collectors"]
+    assert row["state"] == "INVITED"
+
+
+async def test_an_invitation_for_a_collector_that_is_there_says_that_it_would_be_replaced(
+    caller: Caller, child: Neighbours
+) -> None:
+    again = await caller.post("/v1/collectors/invite", {"name": "rack7"})
+
+    assert again["replaces"] is True
+    (row,) = (await caller.get("/v1/collectors"))["collectors"]
+    assert row["state"] == "CONNECTED"
+    assert row["expires_at"] is not None
+
+
+async def test_a_key_is_changed_over_the_connection_and_the_join_stands(
+    caller: Caller, child: Neighbours
+) -> None:
+    (before,) = (await caller.get("/v1/collectors"))["collectors"]
+    begun = await caller.post("/v1/collectors/rotate", {"name": "rack7"}, headers=ADA)
+    assert begun == {"name": "rack7", "key": before["key"]}
+    rows = await until(caller, lambda rows: rows["rack7"]["key"] != before["key"])
+
+    assert rows["rack7"]["changing_key"] is False
+    assert child.keyring.client().public.startswith(rows["rack7"]["key"])
+    assert (await journal(caller))[-2:] == [
+        ("rack7", "new key asked for", "ada"),
+        ("rack7", "new key", "rack7"),
+    ]
+
+
+async def test_who_was_not_invited_is_named_and_nothing_is_done(caller: Caller) -> None:
+    for call, body in (("revoke", {"name": "rack9", "yes": True}), ("rotate", {"name": "rack9"})):
+        problem = await caller.problem("POST", f"/v1/collectors/{call}", body)
+
+        assert (problem["type"], problem["status"], problem["part"]) == ("not-found", 404, "rack9")
+    assert await journal(caller) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "detail"),
+    [
+        ({"name": "a b"}, "name", "cannot be the name of a collector"),
+        ({"name": "head1"}, "name", "own name"),
+        ({"name": "rack7", "expires_s": 0}, "expires_s", "cannot stand for 0 s"),
+        ({"name": "rack7", "expires_s": 1e9}, "expires_s", "cannot stand for"),
+        ({"name": "rack7", "addresses": ["*:7411"]}, "addresses", "nobody elsewhere can connect"),
+        ({"name": "rack7", "addresses": ["head1"]}, "addresses", "is no address of a collector"),
+    ],
+)
+async def test_a_wrong_invitation_is_refused_with_its_key(
+    caller: Caller, body: dict[str, Any], key: str, detail: str
+) -> None:
+    problem = await caller.problem("POST", "/v1/collectors/invite", body)
+
+    assert (problem["type"], problem["key"]) == ("document", key)
+    assert detail in problem["detail"]
+    assert (await caller.get("/v1/collectors"))["collectors"] == []
+
+
+async def test_keys_are_changed_only_of_who_is_there(caller: Caller, child: Neighbours) -> None:
+    await caller.post("/v1/collectors/invite", {"name": "rack8"})
+    waiting = await caller.problem("POST", "/v1/collectors/rotate", {"name": "rack8"})
+    above = await caller.problem("POST", "/v1/collectors/rotate", {})
+    await caller.post("/v1/collectors/revoke", {"name": "rack7", "yes": True})
+    revoked = await caller.problem("POST", "/v1/collectors/rotate", {"name": "rack7"})
+
+    assert "has not joined yet" in waiting["detail"]
+    assert "no parent" in above["detail"]
+    assert "was revoked" in revoked["detail"]
+
+
+async def test_an_invitation_that_is_over_is_shown_as_that(caller: Caller) -> None:
+    await caller.post("/v1/collectors/invite", {"name": "rack8", "expires_s": 0.01})
+
+    rows = await until(caller, lambda rows: rows["rack8"]["state"] == "OVER")
+    assert rows["rack8"]["expires_at"] is None
+
+
+async def test_who_is_refused_is_counted_in_health(caller: Caller, child: Neighbours, tmp_path: Path) -> None:
+    await caller.post("/v1/collectors/revoke", {"name": "rack7", "yes": True})
+    child.close()
+    again = Neighbours(tmp_path / "rack7", Tree(), lambda: 0.0)
+    again.start()
+    async with asyncio.timeout(60):
+        while again.parent_state is not ParentState.REFUSED:  # noqa: ASYNC110 - libzmq tells of it
+            await asyncio.sleep(0.02)
+    again.close()
+
+    assert (await caller.get("/v1/health"))["collectors"]["refused"] == {"revoked key": 1}
+    assert (await caller.get("/v1/collectors"))["refused"] == {"revoked key": 1}
