@@ -209,9 +209,9 @@ class Placement:
         if self._leaving.get(key) == (child, epoch):
             self._let_go[key] = now
 
-    def keys(self) -> set[str]:
-        """Every node of which something is known here."""
-        return self.holder.keys() | self._leaving.keys()
+    def keys(self) -> Mapping[str, None]:
+        """Every node of which something is known here, in an order that is the same in every process."""
+        return dict.fromkeys((*self.holder, *self._leaving))
 
     def former(self, key: str) -> tuple[str, int] | None:
         """Whom the node was taken from, and the number of that lease, while that may matter."""

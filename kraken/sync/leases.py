@@ -64,7 +64,7 @@ class Leases:
     def memory(self, via: dict[str, str], keys: Iterable[str] | None) -> Memory:
         """What the next life should know; of these nodes only, where they are given."""
         place = self.placement
-        some = place.keys() | self._told.keys() if keys is None else set(keys)
+        some = dict.fromkeys((*place.keys(), *self._told) if keys is None else keys)
         return Memory(
             {
                 k: (place.holder[k], place.epoch[k], place.taken[k], k in place.shared, k in place.alone)
@@ -209,7 +209,7 @@ class Leases:
         """Ask a child what it let go, and of what everybody knows that it is shared; until it answers."""
         place = self.placement
         held = place.of(link.name)
-        alone = {key: place.epoch[key] for key in place.alone & place.shared if key in held}
+        alone = {key: place.epoch[key] for key in held if key in place.alone and key in place.shared}
         left = place.leaving(link.name)
         left |= dict.fromkeys(place.unknown(link.name, (*waiting, *self._inquired)), 0)
         if alone or left:

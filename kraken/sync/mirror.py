@@ -156,7 +156,7 @@ class Mirror:
                 continue
             told = tell.prints.get(part, {})
             exchange.want.update(dict.fromkeys(key for key, mark in told.items() if mine.get(key) != mark))
-            for key in mine.keys() - told.keys():
+            for key in [key for key in mine if key not in told]:
                 if self._give is not None and self._give(key) is not None:
                     exchange.want[key] = None
                 else:

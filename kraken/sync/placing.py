@@ -49,7 +49,7 @@ class Placing:
         self.drained: set[str] = set()
         self._due_at = float("-inf")
         self._lists: dict[str, tuple[str, ...]] = {}
-        self._wanting: dict[str, set[str]] = {}  # collector -> nodes that list it
+        self._wanting: dict[str, dict[str, None]] = {}  # collector -> nodes that list it
 
     def drain(self, child: str) -> None:
         """Take every node from this child, and give it none; it goes on with those nobody else may have."""
@@ -154,20 +154,20 @@ class Placing:
 
     def reconsider(self, collector: str) -> None:
         """This collector came, went or moved: who lists it, or one below it, is placed anew."""
-        names = {collector, *(key.removeprefix(COLLECTOR) for key in self._registry.below(collector))}
+        below = (key.removeprefix(COLLECTOR) for key in self._registry.below(collector))
         self._due_at = float("-inf")
-        for name in names:
-            self.waiting.update(dict.fromkeys(self._wanting.get(name, ())))
+        for name in dict.fromkeys((collector, *below)):
+            self.waiting.update(self._wanting.get(name, {}))
 
     def index(self, key: str) -> None:
         """What is declared of the node became another, or it is gone."""
         listed = tuple(self.listed(key)) if key in self._table else ()
         for name in self._lists.pop(key, ()):
-            self._wanting[name].discard(key)
+            self._wanting[name].pop(key, None)
         if listed:
             self._lists[key] = listed
         for name in listed:
-            self._wanting.setdefault(name, set()).add(key)
+            self._wanting.setdefault(name, {})[key] = None
         if key in self._table:
             self.waiting[key] = None
         else:

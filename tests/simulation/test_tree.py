@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -36,3 +38,17 @@ def test_a_seed_gives_the_same_tree_every_time() -> None:
 
     assert lives[0] == lives[1]
     assert len(lives[0]) > 100
+
+
+@pytest.mark.simulation
+def test_a_seed_gives_the_same_tree_in_every_process() -> None:
+    """Seed 101 once went two ways: nodes were placed in the order of a set of names."""
+    replay = [sys.executable, "-m", "kraken.testing.tree", "--seed", "101", "--trace"]
+    lives = {
+        subprocess.run(
+            replay, env={**os.environ, "PYTHONHASHSEED": number}, check=True, capture_output=True
+        ).stdout
+        for number in ("1", "3")
+    }
+
+    assert len(lives) == 1
