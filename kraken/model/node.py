@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 
 import msgspec
 
@@ -96,6 +96,14 @@ class NodeTable(Mapping[str, Node]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._nodes
+
+    # What Mapping would do a node at a time.
+
+    def values(self) -> ValuesView[Node]:
+        return self._nodes.values()
+
+    def items(self) -> ItemsView[str, Node]:
+        return self._nodes.items()
 
     def require(self, names: Iterable[str]) -> list[Node]:
         """The nodes of these names.

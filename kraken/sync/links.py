@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 
 from kraken.sync.events import Send
 from kraken.sync.feed import Field
@@ -34,6 +34,12 @@ class Links(Mapping[str, Link]):
 
     def __len__(self) -> int:
         return len(self._links)
+
+    def values(self) -> ValuesView[Link]:
+        return self._links.values()
+
+    def items(self) -> ItemsView[str, Link]:
+        return self._links.items()
 
     @property
     def children(self) -> list[str]:

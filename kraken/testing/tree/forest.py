@@ -41,7 +41,7 @@ class Forest:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.members: dict[str, Member] = {}
         self._turn_at: dict[str, float] = {}
-        self._seen: dict[tuple[str, str, str], tuple[Node, Stamp]] = {}
+        self._read: dict[tuple[str, str], tuple[Node, dict[str, Record]]] = {}  # of whom, which node
         self._truly_seen: dict[tuple[str, str, Stamp], float] = {}
         self._heard: dict[tuple[str, str], float] = {}  # sender and receiver -> when a letter last came
         self._awake_since: dict[str, float] = {}
@@ -169,27 +169,29 @@ class Forest:
         """What must hold at any moment."""
         if not member.is_running:
             return
+        bound = 2 * (len(member.table) + len(member.tree.registry)) + 2
         for link in member.tree.links.values():
-            bound = 2 * (len(member.table) + len(member.tree.registry)) + 2
             if len(link.feed) > bound and len(link.feed) > len(self.root.table) + len(self.members) + 1:
                 self.broken(f"the queue of {member.name} to {link.name} is above the size of the state")
 
     def check_reads(self) -> None:
-        """While it knows a node, nobody sees a value of it older than one it has seen."""
-        seen: dict[tuple[str, str, str], tuple[Node, Stamp]] = {}
+        """While it knows a node, nobody sees a value of it older than one it has seen. What a copy has
+        held since the last look was found true then, and growing older makes no age a lie.
+        """
         for member in self.members.values():
             if not member.is_running:
                 continue
-            for node in member.table.values():
+            for name, node in member.table.items():
+                before, held = self._read.get((member.name, name), (None, {}))
+                if before is node and held == node.dsc:
+                    continue
                 for variable, record in node.dsc.items():
-                    place = (member.name, node.name, variable)
-                    before = self._seen.get(place)
-                    if before is not None and before[0] is node and record.stamp < before[1]:
-                        self.broken(f"{member.name} saw {node.name}.{variable} go back")
-                    seen[place] = (node, record.stamp)
-                    self._check_age(member, node.name, variable, record)
+                    former = held.get(variable) if before is node else None
+                    if former is not None and record.stamp < former.stamp:
+                        self.broken(f"{member.name} saw {name}.{variable} go back")
+                    self._check_age(member, name, variable, record)
+                self._read[member.name, name] = (node, dict(node.dsc))
             self._check_silence(member)
-        self._seen = seen
 
     def _check_age(self, member: Member, node: str, variable: str, record: Record) -> None:
         truly = self._truly_seen.get((node, variable, record.stamp))
@@ -200,12 +202,13 @@ class Forest:
             self.broken(f"{member.name} has {node}.{variable} {told - truly:.3f} s younger than it is")
 
     def _check_silence(self, member: Member) -> None:
-        if member.is_paused:
+        awake_s = self.time - self._awake_since.get(member.name, EPOCH)
+        if member.is_paused or awake_s <= SILENCE_S:
             return
         for name, link in member.tree.links.items():
-            last = max(self._heard.get((name, member.name), EPOCH), self._awake_since.get(member.name, EPOCH))
-            if link.is_up and self.time - last > SILENCE_S:
-                self.broken(f"{member.name} thinks that {name} lives, silent for {self.time - last:.1f} s")
+            silent_s = min(awake_s, self.time - self._heard.get((name, member.name), EPOCH))
+            if link.is_up and silent_s > SILENCE_S:
+                self.broken(f"{member.name} thinks that {name} lives, silent for {silent_s:.1f} s")
 
     def differences(self) -> list[str]:
         """Where copies are not equal to their originals, among members that live."""

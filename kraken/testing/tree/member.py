@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
-from kraken.model.node import NodeTable
+from kraken.model.node import Node, NodeTable, Record
 from kraken.model.update import Side, Stamp, StateUpdate, Value
 from kraken.sync.events import (
     Adopt,
@@ -106,6 +106,7 @@ class Member:
         )
         self.holds = HoldTable(disk.holds)
         now = self.clock()
+        self._flushed: dict[str, tuple[Node, dict[str, Record], dict[str, Record]]] = {}
         self.life = max(self.life + 1, int(self.true_now() * 1000) + 1)
         self.runs = dict(disk.runs)
         self.tree = Tree(
@@ -138,6 +139,10 @@ class Member:
         """Dsc reaches the disk."""
         assert self.disk is not None
         for node in self.table.values():
+            flushed = (node, dict(node.dsc), dict(node.summary))
+            if self._flushed.get(node.name) == flushed:
+                continue
+            self._flushed[node.name] = flushed
             for side in (Side.DSC, Side.SUMMARY):
                 for variable, r in node.side(side).items():
                     update = StateUpdate(node.name, side, variable, r.value, r.stamp, r.seen_at, r.source)
@@ -234,7 +239,8 @@ class Member:
         if (
             placement.changed
             or kept is None
-            or self.tree.memory(()) != Memory({}, {}, {}, kept.via, kept.strange)
+            or kept.via != self.tree.registry.via
+            or set(kept.strange) != placement.strange
         ):
             self.disk.memory = self.tree.memory()
             placement.changed.clear()
