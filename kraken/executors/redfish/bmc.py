@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from typing import Final, NamedTuple, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from kraken.executors.former import Former
 from kraken.executors.pace import Lane
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
-from kraken.executors.redfish import system
+from kraken.executors.redfish import task
 from kraken.executors.redfish.computer import Computer
 from kraken.executors.redfish.events import Stream
 from kraken.executors.redfish.talk import Talk
+from kraken.executors.redfish.task import Task
 from kraken.executors.redfish.wire import Wire
 from kraken.executors.redfish.words import (
     Login,
@@ -33,15 +33,6 @@ from kraken.model.run import Outcome
 T = TypeVar("T")
 
 _SILENT_LOGIN_S: Final = 1.0  # after which a login gives its place among those at once to another
-_TASK_PAUSE_S: Final = (0.5, 1.0, 1.0, 2.0)  # between two looks at a task; the last one repeats
-_TASK_DONE: Final = frozenset({"Completed"})
-_TASK_FAILED: Final = frozenset({"Exception", "Killed", "Cancelled", "Cancelling", "Stopping", "Interrupted"})
-
-
-class _Task(NamedTuple):
-    """A change the BMC has made a task of, and where it tells how that goes."""
-
-    monitor: str
 
 
 class Bmc:
@@ -87,7 +78,7 @@ class Bmc:
         if taken is not None:
             return taken
         came_to = await self._in_turn(order, self._serve)
-        for pause_s in itertools.chain(_TASK_PAUSE_S, itertools.repeat(_TASK_PAUSE_S[-1])):
+        for pause_s in task.pauses_s():
             if isinstance(came_to, Answer):
                 return came_to
             if self._now() + pause_s >= order.ends_at:
@@ -250,37 +241,36 @@ class Bmc:
         self._computer.sent = False
         await self._find(order)
 
-    async def _serve(self, order: Order) -> Answer | _Task:
+    async def _serve(self, order: Order) -> Answer | Task:
         refused = self._standing_refusal(order)
         if refused is not None:
             return refused
         try:
             await self._enter(order)
             if order.verb.kind == "status":
-                observed, task = {"phys_state": await self._computer.look()}, None
+                observed, begun = {"phys_state": await self._computer.look()}, None
             else:
-                observed, task = {}, await self._mutate(order.verb)
+                observed, begun = {}, await self._mutate(order.verb)
         except Trouble as trouble:
             if trouble.reach is Reach.BAD_CREDENTIALS and self._former.turn(order.login):
                 return await self._serve(order)
             return self._ended(trouble, order)
         self._answered()
-        return Answer(Reach.OK, Outcome.OK, observed) if task is None else task
+        return Answer(Reach.OK, Outcome.OK, observed) if begun is None else begun
 
-    async def _mutate(self, verb: Verb) -> _Task | None:
+    async def _mutate(self, verb: Verb) -> Task | None:
         """Ask for a change; the task that the BMC made of it, None when it is done."""
         reply = await self._computer.change(verb)
         if reply is None or reply.status in (200, 201, 204):
             return None
         if reply.status != 202:
             self._talk.refuse(reply, verb.name)
-        monitor = self._talk.told(lambda: _monitor_of(reply, self.server))
-        return None if monitor is None else _Task(monitor)  # nothing to follow: its effect is looked for
+        return self._talk.told(lambda: task.begun(reply, self.server))
 
-    async def _follow(self, task: _Task, order: Order) -> Answer | _Task:
+    async def _follow(self, begun: Task, order: Order) -> Answer | Task:
         """Look how a task goes."""
         try:
-            reply = await self._talk.ask("GET", task.monitor)
+            reply = await self._talk.ask("GET", begun.monitor)
             if reply.status in (404, 410):  # over, and forgotten
                 return Answer(Reach.OK, Outcome.OK)
             if not 200 <= reply.status < 300:
@@ -290,15 +280,11 @@ class Bmc:
                 text = f"accepted {order.verb.name} and fell silent: it may have happened"
                 return self._said(trouble.reach, Outcome.TIMEOUT, text)
             return self._ended(trouble, order)
-        state = _task_state(reply)
-        if state in _TASK_FAILED:
-            told = system.said(reply)
-            because = f"task {state}{f': {told}' if told else ''}"
-            text = f"gave up {order.verb.name} ({because}): look into its event log"
+        why = task.failure(reply)
+        if why is not None:
+            text = f"gave up {order.verb.name} ({why}): look into its event log"
             return self._said(Reach.OK, Outcome.FAILED, text)
-        if state in _TASK_DONE or (state is None and reply.status != 202):
-            return Answer(Reach.OK, Outcome.OK)
-        return task
+        return Answer(Reach.OK, Outcome.OK) if task.is_done(reply) else begun
 
     async def _find(self, order: Order) -> None:
         """Be logged in and know where the node's system is."""
@@ -372,25 +358,6 @@ class Bmc:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def _monitor_of(reply: Reply, server: Server) -> str | None:
-    """Where to ask how a task goes; DSP0266 puts it in Location, some put it in the body."""
-    where = reply.headers.get("Location")
-    if where is not None:
-        return system.path_at(where, server)
-    try:
-        document = reply.document()
-    except ValueError:
-        return None
-    return system.link_to(document)
-
-
-def _task_state(reply: Reply) -> str | None:
-    try:
-        return system.task_state(reply.document())
-    except ValueError:
-        return None
 
 
 def _seconds(duration_s: float) -> str:
