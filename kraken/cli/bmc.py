@@ -58,6 +58,9 @@ _timeout = click.option("--timeout", type=Duration(), help="Wait no longer.  [de
 def show(session: Session, nodeset: str | None, everything: bool, timeout: float | None, form: str) -> int:
     """Show who BMCs are: maker, firmware, serial numbers, power, light, boot device.
 
+    Over Redfish also whether Kraken listens to a stream of the BMC's events, since when, or why not; without
+    one a BMC is polled all the same, and what others do to its node is seen with the next poll.
+
     \b
     kraken bmc show n0017
     kraken bmc show @rack7 -o json

@@ -146,6 +146,7 @@ def show_info(output: Output, rows: Sequence[Row]) -> None:
         ("power", data["power"]),
         ("light", light),
         ("boot device", data["boot_device"]),
+        *_events([r["data"]["events"] for r in rows]),
     ]
     for part in data["parts"]:
         words = [part["manufacturer"], part["product"], part["part_number"]]
@@ -165,6 +166,23 @@ def _session(data: Row) -> list[tuple[str, str]]:
     """How safely it was spoken to, and with what rights; of Redfish the protocol says it."""
     suite = data["cipher_suite"]
     return [] if suite is None else [("session", f"cipher suite {suite}, {data['privilege']}")]
+
+
+def _events(told: Sequence[Row | None]) -> list[tuple[str, str]]:
+    """Whether they are listened to, which is of Redfish only."""
+    first = told[0]
+    if first is None:
+        return []
+    if not first["why"]:
+        return [("events", f"a stream has stood since {_moments(told, 'since')}")]
+    again = "" if first["again_at"] is None else f"; tried again after {_moments(told, 'again_at')}"
+    return [("events", f"no stream: {first['why']}{again}")]
+
+
+def _moments(told: Sequence[Row | None], which: str) -> str:
+    """A moment, or from the first to the last of several."""
+    moments = [one[which] for one in told if one is not None]
+    return "..".join(dict.fromkeys((clock(min(moments)), clock(max(moments)))))
 
 
 def show_sensors(output: Output, rows: Sequence[Row]) -> None:
@@ -270,5 +288,8 @@ def _compared(row: Row) -> Any:
         return [
             {**entry, "value": entry["value"] is not None} if "value" in entry else entry for entry in data
         ]
-    parts = [{**part, "serial": ""} for part in data["parts"]]
-    return [row["protocol"], row["credential"], {**data, "serial": "", "guid": "", "parts": parts}]
+    own: dict[str, Any] = {"serial": "", "guid": ""}
+    own["parts"] = [{**part, "serial": ""} for part in data["parts"]]
+    if data["events"] is not None:
+        own["events"] = [data["events"]["why"], data["events"]["again_at"] is None]
+    return [row["protocol"], row["credential"], {**data, **own}]

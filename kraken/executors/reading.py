@@ -54,6 +54,24 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Listening:
+    """Whether a stream stands over which the BMC tells of events by itself.
+
+    Attributes:
+        since: seconds since 1970; None: there is none.
+        why: there is none; "" when there is one.
+        again_at: seconds since 1970 after which the next poll tries again; None: nothing waits for a time.
+    """
+
+    since: float | None = None
+    why: str = ""
+    again_at: float | None = None
+
+    def __post_init__(self) -> None:
+        assert (self.since is None) == bool(self.why), "there is a stream, or a reason"
+
+
+@dataclass(frozen=True, slots=True)
 class BmcInfo:
     """Who the BMC and its node are, and how they stand.
 
@@ -65,6 +83,7 @@ class BmcInfo:
         cipher_suite: of IPMI, that of the session; None over Redfish.
         privilege: of IPMI, what the session was granted, in the words of `bmc.privilege`.
         boot_device: in the words of Kraken modules (`pxe`), "default" where nothing is asked for.
+        events: of Redfish, whether it is listened to; None over IPMI, where BMCs are only asked.
     """
 
     manufacturer: str = ""
@@ -78,6 +97,7 @@ class BmcInfo:
     boot_device: str | None = None
     cipher_suite: int | None = None
     privilege: str = ""
+    events: Listening | None = None
 
 
 @dataclass(frozen=True, slots=True)

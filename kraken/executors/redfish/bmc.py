@@ -13,9 +13,10 @@ from typing import Final, NoReturn, TypeVar
 from kraken.executors.former import Former
 from kraken.executors.pace import Lane
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal
+from kraken.executors.reading import Listening
 from kraken.executors.redfish import task
 from kraken.executors.redfish.computer import Computer
-from kraken.executors.redfish.events import Stream
+from kraken.executors.redfish.events import NO_STREAM, Stream
 from kraken.executors.redfish.talk import Talk
 from kraken.executors.redfish.task import Task
 from kraken.executors.redfish.wire import Wire
@@ -131,6 +132,15 @@ class Bmc:
     def has_stream(self) -> bool:
         """Whether it tells us of events."""
         return self._stream is not None and self._stream.stands
+
+    @property
+    def listening(self) -> Listening:
+        """Whether a stream of its events stands, and why not."""
+        if self._stream is None:
+            return Listening(why="redfish.events is false in the configuration")
+        if self._talk.is_open and not self._talk.has_session:
+            return Listening(why="the BMC has no sessions, only basic authentication")
+        return Listening(why=NO_STREAM) if self._talk.events is None else self._stream.listening
 
     async def leave(self) -> None:
         """Give the session back when whoever is asking has an answer; the next one logs in anew."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from time import time
 from typing import Final, Protocol
 
 from kraken.executors.pace import Lane
 from kraken.executors.place import Reach
+from kraken.executors.reading import Listening
 from kraken.executors.redfish import system
 from kraken.executors.redfish.wire import Wire
 from kraken.executors.redfish.words import RedfishLimits, Server, Trouble
@@ -24,6 +26,10 @@ EVENT_BYTES_MAX: Final = 1024 * 1024
 
 _AGAIN_S: Final = (30.0, 3600.0)  # until a stream that ended is opened again, at first and at most
 _SETTLED_S: Final = 60.0  # a stream that stood so long was a good one
+
+NO_STREAM: Final = "the BMC offers none"
+SWITCHED_OFF: Final = "the EventService of the BMC is switched off"
+OPENING: Final = "it is being opened"
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +116,16 @@ class Stream:
         self._window: tuple[float, int] = (0.0, 0)  # since when, how many
         self._failures, self._again_at = 0, 0.0
         self._is_told = False  # why there is none
+        self._last = Listening(why=OPENING)  # what was true when the last attempt ended
+        self._since = 0.0  # when it began to stand, in seconds since 1970
         self.stands = False
+
+    @property
+    def listening(self) -> Listening:
+        """Whether it stands, and why not."""
+        if self.stands:
+            return Listening(since=self._since)
+        return self._last if self._task is None or self._task.done() else Listening(why=OPENING)
 
     def keep(self, token: Mapping[str, str], service: str) -> None:
         """Have a stream with this session, unless there is one or it is too early for another.
@@ -147,13 +162,12 @@ class Stream:
         try:
             path = await self._find(token, service)
             if path is None:
-                self._again_at = loop.time() + _AGAIN_S[1]
                 return
             self._lane.spend(1)
             async with self._wire.listen(self._server, path, token) as chunks:
-                stood_since, self.stands = loop.time(), True
+                stood_since, self._since, self.stands = loop.time(), time(), True
                 await self._follow(chunks)
-            why = "ended it"
+            why = "ended its event stream"
         except Trouble as trouble:
             why = trouble.text
         except ValueError as exc:
@@ -167,16 +181,22 @@ class Stream:
         self._lost(why, stood_since, longest=longest)
 
     async def _find(self, token: Mapping[str, str], service: str) -> str | None:
-        """Where the events are; None: it offers none."""
+        """Where the events are; None: nowhere, and that is not asked again soon."""
         ends_at = asyncio.get_running_loop().time() + self._limits.request_s
         self._lane.spend(1)
         reply = await self._wire.ask(self._server, "GET", service, token, None, ends_at)
+        if reply.status == 200:
+            document = reply.document()
+            path = system.event_stream(document, self._server)
+            if path is None:
+                is_off = document.get("ServiceEnabled") is False
+                self._wait(SWITCHED_OFF if is_off else NO_STREAM, _AGAIN_S[1])
+            return path
         if reply.status in (404, 405, 501):
+            self._wait(NO_STREAM, _AGAIN_S[1])
             return None
-        if reply.status != 200:
-            text = f"told nothing of its events ({reply.status})"
-            raise Trouble(Reach.BUSY, Outcome.UNREACHABLE, text)
-        return system.event_stream(reply.document(), self._server)
+        text = f"told nothing of its events ({reply.status})"
+        raise Trouble(Reach.BUSY, Outcome.UNREACHABLE, text)
 
     async def _follow(self, chunks: Chunks) -> None:
         lines = EventLines()
@@ -209,8 +229,13 @@ class Stream:
         first, most_s = _AGAIN_S
         pause_s = most_s if longest else min(most_s, first * 2 ** min(self._failures, 16))
         self._failures += 1
-        self._again_at = now + pause_s
+        self._wait(f"the BMC {why}", pause_s)
         level = logging.DEBUG if self._is_told else logging.INFO
         self._is_told = True
         extra = {"bmc": str(self._server.place), "reason": why, "again_s": pause_s}
         log.log(level, "no events from a BMC, which is polled as before", extra=extra)
+
+    def _wait(self, why: str, pause_s: float) -> None:
+        """Open none for a while."""
+        self._again_at = asyncio.get_running_loop().time() + pause_s
+        self._last = Listening(why=why, again_at=time() + pause_s)

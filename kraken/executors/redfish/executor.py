@@ -94,8 +94,9 @@ class RedfishExecutor:
             target = targets[node]
             order = Order(node, target.login, verb, target.system, ends_at, timeout_s)
             bmc = self._bmc(target.server(place))
-            reading = await reader.read(bmc, order, topic)
-            if nodes[node].held:
+            held = nodes[node].held
+            reading = await reader.read(bmc, order, topic, held=held)
+            if held:
                 self._end(bmc.leave())
             report([reading])
 

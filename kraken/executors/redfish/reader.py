@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from kraken.executors.place import Answer, Reach
-from kraken.executors.reading import Reading, ReadingData, Topic
+from kraken.executors.reading import BmcInfo, Listening, Reading, ReadingData, Topic
 from kraken.executors.redfish.bmc import Bmc
 from kraken.executors.redfish.inventory import read_info
 from kraken.executors.redfish.logs import read_log
@@ -25,8 +26,12 @@ READERS: Final[Mapping[Topic, Callable[[Resources, str], Awaitable[ReadingData]]
 }
 
 
-async def read(bmc: Bmc, order: Order, topic: Topic) -> Reading:
-    """Ask for all of a topic and say what it came to, by `order.ends_at`; raises nothing."""
+async def read(bmc: Bmc, order: Order, topic: Topic, *, held: bool = False) -> Reading:
+    """Ask for all of a topic and say what it came to, by `order.ends_at`; raises nothing.
+
+    Args:
+        held: the session, and the stream of events with it, is given back when this is read.
+    """
 
     async def get(path: str) -> Reply:
         came_to = await bmc.look_up(order, path)
@@ -40,6 +45,9 @@ async def read(bmc: Bmc, order: Order, topic: Topic) -> Reading:
         if isinstance(at, Answer):
             raise UnansweredError(at)
         data = await READERS[topic](resources, at)
+        if isinstance(data, BmcInfo):
+            listening = Listening(why="the node is held") if held else bmc.listening
+            data = replace(data, events=listening)
     except UnansweredError as exc:
         answer = exc.answer
         return Reading(order.node, topic, answer.reach, answer.outcome, answer.message)

@@ -13,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kraken.executors.place import Place
+from kraken.executors.reading import BmcInfo, Reading, Topic
+from kraken.executors.reading import Listening as Told
 from kraken.executors.redfish import RedfishExecutor, RedfishLimits, events
 from kraken.executors.redfish.events import EVENT_BYTES_MAX, LINE_BYTES_MAX, EventLines
 from kraken.executors.redfish.system import event_stream
 from kraken.executors.redfish.words import Server
+from kraken.model.run import NodeFacts
 from kraken.testing.redfish import FakeBmc
 from kraken.testing.redfish.bmc import ROOT
 from kraken.testing.redfish.events import EVENTS, FLOOD, STREAM
@@ -194,6 +197,107 @@ async def test_a_bmc_that_is_bad_at_events_is_polled_as_before(
     assert asked >= 1
     assert site.executor.streams == 0
     assert bmc.count("GET", EVENTS) == asked, "it is not tried again at once"
+
+
+# What a person is told of it.
+
+
+async def listening(site: Listening, *, held: bool = False) -> Told | None:
+    """What is told of the events of n0."""
+    found: list[Reading] = []
+    facts = {"n0": NodeFacts("n0", site.attributes["n0"], held=held)}
+    await site.executor.read(Topic.INFO, facts, 5.0, found.extend)
+    assert isinstance(found[0].data, BmcInfo), found[0].message
+    return found[0].data.events
+
+
+async def test_who_asks_is_told_since_when_a_stream_stands(
+    site: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "time", lambda: 1_000_000.0)
+    await site.add_one()
+
+    assert await listening(site) == Told(why=events.OPENING), "the first answer opens it"
+
+    await until(lambda: site.executor.streams == 1)
+    monkeypatch.setattr(events, "time", lambda: 1_000_060.0)
+
+    assert await listening(site) == Told(since=1_000_000.0)
+
+
+async def test_who_asks_is_told_why_a_stream_ended_and_when_it_is_tried_again(
+    site: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "time", lambda: 1_000_000.0)
+    bmc = await site.add_one()
+    await site.one("power_status")
+    await until(lambda: bmc.events.listeners == 1)
+    bmc.events.drop()
+    await until(lambda: site.executor.streams == 0)
+
+    assert await listening(site) == Told(why="the BMC ended its event stream", again_at=1_000_030.0)
+
+
+def _none_linked(bmc: FakeBmc) -> None:
+    bmc.events.offered = False
+
+
+def _no_stream(bmc: FakeBmc) -> None:
+    bmc.resources[EVENTS] = {"ServerSentEventUri": ""}
+
+
+def _no_service(bmc: FakeBmc) -> None:
+    bmc.say("GET", EVENTS, 404, times=None)
+
+
+def _switched_off(bmc: FakeBmc) -> None:
+    bmc.resources[EVENTS] = {"ServiceEnabled": False}
+
+
+def _basic_only(bmc: FakeBmc) -> None:
+    bmc.offers_sessions = False
+
+
+@pytest.mark.parametrize(
+    ("of", "why"),
+    [
+        (_none_linked, events.NO_STREAM),
+        (_no_stream, events.NO_STREAM),
+        (_no_service, events.NO_STREAM),
+        (_switched_off, events.SWITCHED_OFF),
+        (_basic_only, "the BMC has no sessions, only basic authentication"),
+        (_garbage, "the BMC gave no event stream (200, 'text/html')"),
+        (_flood, "the BMC sent more than 100 events in 60 s"),
+        (_away, "the BMC told nothing of its events (503)"),
+    ],
+)
+async def test_who_asks_is_told_why_there_is_no_stream(
+    site: Listening, of: Callable[[FakeBmc], None], why: str
+) -> None:
+    bmc = await site.add_one()
+    of(bmc)
+    await site.one("power_status")
+    tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("events of")]
+    if tasks:
+        await asyncio.wait(tasks, timeout=10)
+    told = await listening(site)
+
+    assert told is not None
+    assert told.why == why
+
+
+async def test_the_bmc_of_a_held_node_is_not_listened_to_and_that_is_told(site: Listening) -> None:
+    await site.add_one()
+
+    assert await listening(site, held=True) == Told(why="the node is held")
+
+
+async def test_who_asks_is_told_that_the_configuration_wants_no_streams(site: Listening) -> None:
+    await site.add_one()
+    await site.executor.close()
+    site.executor = RedfishExecutor(site.credentials, RedfishLimits(events=False), site.news.append)
+
+    assert await listening(site) == Told(why="redfish.events is false in the configuration")
 
 
 # What a stream is made of.

@@ -16,6 +16,7 @@ from kraken.executors.reading import (
     BmcReader,
     Firmware,
     Health,
+    Listening,
     LogEntry,
     Part,
     Reading,
@@ -41,6 +42,7 @@ from kraken.testing.redfish.inventory import (
 )
 from tests.unit.executors.redfish_site import Site, until
 
+UNHEARD = Listening(why="redfish.events is false in the configuration")
 CPU = Sensor("CPU 0", "Temperature", 41.5, "Cel", (), Health.OK, (Threshold("UpperCritical", 95.0),))
 
 
@@ -105,6 +107,7 @@ async def test_who_the_bmc_and_its_node_are(site: Readings) -> None:
         power="POWER_ON",
         light=True,
         boot_device="pxe",
+        events=UNHEARD,
     )
 
 
@@ -112,7 +115,7 @@ async def test_what_a_bmc_does_not_say_is_empty(site: Readings) -> None:
     bmc = await site.add()
     bmc.shows = "PoweringOn"
 
-    assert await site.told(Topic.INFO) == BmcInfo(light=False, boot_device="default")
+    assert await site.told(Topic.INFO) == BmcInfo(light=False, boot_device="default", events=UNHEARD)
     assert await site.told(Topic.SENSORS) == ()
     assert await site.told(Topic.SEL) == ()
 
