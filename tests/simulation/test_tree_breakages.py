@@ -19,7 +19,7 @@ from kraken.sync.shelf import updates_of
 from kraken.testing.tree.chaos import Chaos
 from kraken.testing.tree.forest import BrokenPromiseError
 
-SEEDS = 40
+SEEDS = 100
 
 Breaks = Callable[[pytest.MonkeyPatch], None]
 
