@@ -95,8 +95,6 @@ def test_nothing_of_the_wires_session_is_a_name_pyghmi_does_not_know() -> None:
         "repeat_step",
         "command",
         "end",
-        "_request_privilege",
-        "_got_privilege",
         "_logged_on",
         "_begin_anew",
     }

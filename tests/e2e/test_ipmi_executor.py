@@ -405,7 +405,7 @@ async def test_a_reset_that_is_not_acknowledged_is_not_sent_again(farm: Farm) ->
     )
     (bmc,) = farm.add()
     bmc.power = "1"
-    await farm.status()
+    await farm.perform({"identify": "off"})  # the session may change things after it
     bmc.pause()
 
     result = (await farm.perform({"power": "reset"}))["n0"]

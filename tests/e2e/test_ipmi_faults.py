@@ -49,11 +49,15 @@ FAULTS = {
     "other-port": ("which is not where it was asked: correct bmc.port", "NO_ANSWER"),
     "refuses-on": ("refused power on: the command is disabled (0xd6): enable it", "OK"),
     "doubled-all": ("it took the password and lost the thread of the login: look for", "REFUSED"),
+    "only-looks": (
+        "refused power on: privilege level operator is not granted to the user (0x81): grant",
+        "OK",
+    ),
     "ignores": ("its BMC takes the command and does not do it; look at the node's power", "OK"),
     "drops-on": ("did not acknowledge power on within 2 s: it may have happened", "OK"),
 }
-COMMANDED = ("refuses-on", "drops-on", "ignores")
-STEADY = ("good1", "good2", "good3", "suite-3", "two-key", "operator", "late")
+COMMANDED = ("refuses-on", "drops-on", "only-looks", "ignores")
+STEADY = ("good1", "good2", "good3", "suite-3", "two-key", "operator", "operator-late", "starts-low", "late")
 GOOD = (*STEADY, "doubled", "lossy")
 
 
@@ -72,6 +76,8 @@ class Cluster:
             "suite-3": {"suites": (1, 2, 3)},
             "two-key": {"kg": "the-key"},
             "operator": {"users": {"admin": ("secret", 3)}},
+            "operator-late": {"users": {"admin": ("secret", 3)}},
+            "only-looks": {"users": {"admin": ("secret", 2)}},
         }
         self.bmcs = {
             name: FakeBmc(f"127.7.3.{number}", **special.get(name, {}))
@@ -118,6 +124,9 @@ class Cluster:
         bmcs["drops-on"].faults.drops_session_on = CHASSIS_CONTROL
         bmcs["ignores"].chassis.ignores = True
         bmcs["late"].chassis.delay_s = 6.0
+        bmcs["operator-late"].faults.grants_late = True
+        bmcs["only-looks"].faults.grants_late = True
+        bmcs["starts-low"].faults.first_level = 1
         bmcs["doubled"].faults.way = Way(doubled=0.5)
         bmcs["doubled-all"].faults.way = Way(doubled=1.0)
         bmcs["lossy"].faults.way = Way(loss=0.15, doubled=0.3, late_s=0.05)

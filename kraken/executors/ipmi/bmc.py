@@ -5,26 +5,26 @@ Runs in the thread of its loop; no I/O but through the wire: tests drive it with
 
 from __future__ import annotations
 
-import random
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from kraken.executors.clock import Clock, Timer
 from kraken.executors.former import Former
+from kraken.executors.ipmi.backlog import Backlog
+from kraken.executors.ipmi.course import Course
 from kraken.executors.ipmi.doubt import Doubt
 from kraken.executors.ipmi.gate import Gate, Ticket
+from kraken.executors.ipmi.levels import lower_level, meaning_of_level, must_rise, rise
 from kraken.executors.ipmi.ports import Opener, Session
 from kraken.executors.ipmi.refusals import answer_of
 from kraken.executors.ipmi.silence import meaning_of_no_turn, meaning_of_no_word, meaning_of_silence
-from kraken.executors.ipmi.verbs import KEEP_ALIVE, NODE_BUSY, PROBE, Step, meaning_of
+from kraken.executors.ipmi.verbs import KEEP_ALIVE, LOW_PRIVILEGE, NODE_BUSY, PROBE, meaning_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
 from kraken.executors.pace import Lane, Waiting
 from kraken.executors.place import Answer, LoginRefused, Place, Reach, refusal, unsendable
 from kraken.model.run import Outcome
 
-_LOGIN_PACKETS: Final = 6  # its five steps, and the end of the session
-_LOSSY_STALE: Final = 3.0  # times longer, where a login would be lost the more
+_LOGIN_PACKETS: Final = 5  # its four steps, and the end of the session
 _SILENT_LOGIN_S: Final = 1.0  # after which a login gives its place among those at once to another
 
 
@@ -53,8 +53,7 @@ class Bmc:
         self._limits = limits
         self._check = check
         self.node: str | None = None  # whose BMC it is
-        self._mutations: deque[Order] = deque()
-        self._polls: deque[Order] = deque()
+        self._backlog = Backlog()
         self._order: Order | None = None  # the one under way
         self._session: Session | None = None
         self._attempt = 0  # numbers logins and commands, so that a late callback knows itself late
@@ -64,14 +63,11 @@ class Bmc:
         self._used_at = clock.time()
         self._doubt = Doubt(place, clock, limits)
         self._former = Former[Login]()
-        # Of the command in flight:
-        self._steps: tuple[Step, ...] = ()
-        self._index = 0
-        self._fresh = False
-        self._silent_s = 0.0  # silence this order met before its login
-        self._started_at = 0.0
-        self._repeats = 0
-        self._repeat_at = 0.0
+        self._starts_low = False  # its sessions may not even look before they are raised
+        # Of the order under way:
+        self._course: Course | None = None  # None: it logs in
+        self._silent_s = 0.0  # silence it met before its login
+        self._login_at = 0.0
 
     @property
     def has_session(self) -> bool:
@@ -88,7 +84,7 @@ class Bmc:
                 return
             self.node = order.node
             self._used_at = self._clock.time()
-        (self._mutations if order.verb.is_mutation else self._polls).append(order)
+        self._backlog.append(order)
         self._next()
 
     def expire(self, order: Order, after_s: float) -> None:
@@ -106,7 +102,7 @@ class Bmc:
     def tick(self) -> bool:
         """Keep a session that is used alive and close one that is not; False: nothing left to know."""
         now = self._clock.time()
-        if self._order is not None or self._mutations or self._polls:
+        if self._order is not None or self._backlog:
             return True
         if self._session is not None:
             quiet_s = now - (self._session.heard_at or self._used_at)
@@ -140,9 +136,9 @@ class Bmc:
 
     def _next(self) -> None:
         """Serve the next order as soon as the subnet may have one more."""
-        if self._order is not None or not (self._mutations or self._polls):
+        if self._order is not None or not self._backlog:
             return
-        is_mutation = bool(self._mutations)
+        is_mutation = self._backlog.has_mutation
         if self._waiting is not None:
             if self._waiting.is_mutation or not is_mutation:
                 return
@@ -153,8 +149,8 @@ class Bmc:
 
     def _take(self) -> None:
         self._waiting = None
-        while self._order is None and self._waiting is None and (self._mutations or self._polls):
-            order = self._mutations.popleft() if self._mutations else self._polls.popleft()
+        while self._order is None and self._waiting is None and self._backlog:
+            order = self._backlog.take()
             if not order.wanted:
                 continue
             known = self._doubt.standing_refusal(order, self._session is not None)
@@ -175,7 +171,7 @@ class Bmc:
         if not self._order.wanted:
             self._done()
             return
-        self._steps, self._index = (), 0  # none is under way while it logs in
+        self._course = None
         refused = self._check(self.place)
         if refused is None:
             self._attempt += 1
@@ -190,14 +186,14 @@ class Bmc:
         if refused is not None:
             self._refused(refused)
             return
-        self._started_at = self._clock.time()
+        self._login_at = self._clock.time()
         self._arm(min(_SILENT_LOGIN_S, self._limits.login_s), self._login_silent)
 
     def _login_silent(self) -> None:
         """Others may log in now; this one has the rest of its time, which starts anew with each step."""
         self._leave_gate()
         assert self._session is not None
-        now, began_at = self._clock.time(), self._started_at - self._silent_s
+        now, began_at = self._clock.time(), self._login_at - self._silent_s
         ends_at = self._session.handshake.ends_at(began_at, self._limits.login_s)
         if now < ends_at - 1e-4:  # a timer may fire a hair early
             self._arm(ends_at - now, self._login_silent)
@@ -221,25 +217,26 @@ class Bmc:
         assert self._order is not None
         assert self._session is not None
         self._order.served_with = self._session.terms
-        now = self._clock.time()
-        quiet = now - (self._session.heard_at or 0.0) > self._limits.quiet_s
-        probe = (PROBE,) if quiet and self._order.verb.is_mutation and not fresh else ()
-        self._steps = probe + self._order.verb.steps
-        self._index = 0
-        self._fresh = fresh
+        verb, session = self._order.verb, self._session
+        quiet_s = self._clock.time() - (session.heard_at or 0.0)
+        steps = verb.steps
+        if must_rise(session, verb, self._starts_low):
+            steps = (rise(session.role), *steps)
+        elif verb.is_mutation and not fresh and quiet_s > self._limits.quiet_s:
+            steps = (PROBE, *steps)
+        self._course = Course(steps, self._limits, is_kept=not fresh)
         self._send_step()
 
     def _send_step(self) -> None:
         assert self._order is not None
         assert self._session is not None
-        step = self._steps[self._index]
+        assert self._course is not None
+        step = self._course.step
         if not self._order.wanted:  # expired or cancelled: nothing more is sent for it
             self._done()
             return
         self._attempt += 1
         attempt = self._attempt
-        self._started_at = self._clock.time()
-        self._repeats = 0
         try:
             self._session.send(
                 step.netfn, step.command, step.data, lambda reply: self._replied(attempt, reply)
@@ -252,37 +249,22 @@ class Bmc:
             return
         self._lane.spend(1)
         self._order.begun = self._order.begun or step.changes
-        self._repeat_at = self._started_at + self._pause()
-        self._arm_command()
-
-    def _pause(self) -> float:
-        assert self._session is not None
-        step = self._steps[self._index]
-        return step.pause_s(self._repeats, self._session.handshake.is_lossy) * random.uniform(0.8, 1.2)
-
-    def _moments(self) -> tuple[float, float]:
-        """When the session counts as stale, and when the command has failed."""
-        assert self._session is not None
-        kept = not self._fresh and self._index == 0 and not self._steps[0].changes
-        patience = _LOSSY_STALE if self._session.handshake.is_lossy else 1.0
-        stale_at = self._started_at + self._limits.stale_s * patience if kept else float("inf")
-        return stale_at, self._started_at + self._limits.command_s
-
-    def _arm_command(self) -> None:
-        self._arm(min(self._repeat_at, *self._moments()) - self._clock.time(), self._unanswered)
+        now = self._clock.time()
+        self._course.begin(now, self._session.handshake.is_lossy)
+        self._arm(self._course.due_at - now, self._unanswered)
 
     def _unanswered(self) -> None:
         assert self._order is not None
         assert self._session is not None
+        assert self._course is not None
         now = self._clock.time() + 1e-4  # a timer may fire a hair early
-        stale_at, failed_at = self._moments()
-        if now >= failed_at:
+        if now >= self._course.failed_at:
             order = self._order
             silent = self._silence(self._limits.command_s)
             self._fail(self._unacknowledged(order, self._limits.command_s) if order.begun else silent)
-        elif now >= stale_at:
+        elif now >= self._course.stale_at:
             self._hang_up()
-            self._silent_s = now - self._started_at
+            self._silent_s = now - self._course.began_at
             if self._order.verb is KEEP_ALIVE:
                 self._done()
             else:
@@ -290,28 +272,51 @@ class Bmc:
         else:
             self._lane.spend(1)
             self._session.repeat()
-            self._repeats += 1
-            self._repeat_at = now + self._pause()
-            self._arm_command()
+            self._course.said_again(now)
+            self._arm(self._course.due_at - now, self._unanswered)
 
     def _replied(self, attempt: int, reply: Reply) -> None:
         if attempt != self._attempt or self._order is None:
             return
+        assert self._session is not None
+        assert self._course is not None
         self._disarm()
         self._doubt.end()
-        step = self._steps[self._index]
-        if reply.code != 0 and reply.code not in step.tolerated:
+        step = self._course.step
+        if step.raises_to and reply.code != NODE_BUSY:
+            self._raised(step.raises_to, reply.code)
+        elif reply.code == LOW_PRIVILEGE and self._session.level < self._session.role:
+            self._starts_low = True
+            self._course.precede(rise(self._session.role))
+            self._send_step()
+        elif reply.code != 0 and reply.code not in step.tolerated:
             text = f"BMC {self.place} refused {self._order.verb.name}: {meaning_of(reply.code)}"
             reach = Reach.BUSY if reply.code == NODE_BUSY else Reach.OK
             self._done(Answer(reach, Outcome.FAILED, message=text))
-        elif self._index + 1 < len(self._steps):
-            self._index += 1
+        elif self._course.advance():
             self._send_step()
         else:
             self._order.reply = reply
             if self._order.verb.renews:
                 self._former.renewed(self._order.login)
             self._done(self._sense(reply))
+
+    def _raised(self, level: int, code: int) -> None:
+        """The session may do from now on what the level may, or was refused it."""
+        assert self._order is not None
+        assert self._session is not None
+        assert self._course is not None
+        if code == 0:
+            self._session.level = level
+            self._order.served_with = self._session.terms
+            self._course.advance()
+            self._send_step()
+        elif lower := lower_level(self._session, level, code):
+            self._course.replace(rise(lower))
+            self._send_step()
+        else:
+            text = f"BMC {self.place} refused {self._order.verb.name}: {meaning_of_level(level, code)}"
+            self._done(Answer(Reach.OK, Outcome.FAILED, message=text))
 
     def _sense(self, reply: Reply) -> Answer:
         assert self._order is not None
@@ -330,7 +335,7 @@ class Bmc:
         self._leave_gate()
         if order is not None and answer is not None:
             order.answer(answer)
-        if order is not None and order.gives_back and not self._mutations and not self._polls:
+        if order is not None and order.gives_back and not self._backlog:
             self._hang_up()
         self._next()
 
@@ -358,7 +363,7 @@ class Bmc:
         self._done(answer)
 
     def _silence(self, after_s: float) -> Answer:
-        in_command = self._ticket is None and self._index < len(self._steps)
+        in_command = self._ticket is None and self._course is not None
         text = meaning_of_silence(self._session, in_command, after_s)
         return Answer(Reach.NO_ANSWER, Outcome.UNREACHABLE, message=f"BMC {self.place} {text}")
 
@@ -373,8 +378,7 @@ class Bmc:
     def _all_orders(self) -> Iterator[Order]:
         if self._order is not None:
             yield self._order
-        yield from tuple(self._mutations)
-        yield from tuple(self._polls)
+        yield from self._backlog
 
     def _hang_up(self) -> None:
         self._attempt += 1

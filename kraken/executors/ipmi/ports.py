@@ -14,11 +14,14 @@ class Session(Protocol):
     """What a wire opens; see kraken.executors.ipmi.wire.Link."""
 
     login: Login
+    level: int
     heard_at: float | None
     handshake: Handshake
     error: str
     strange_port: int
 
+    @property
+    def role(self) -> int: ...
     @property
     def terms(self) -> Terms | None: ...
     def send(

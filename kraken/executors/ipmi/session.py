@@ -92,22 +92,13 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
             self.send_payload()
 
     def command(
-        self,
-        netfn: int,
-        command: int,
-        data: Sequence[int],
-        callback: Callable[[dict[str, Any]], None],
-        is_step: bool = False,
+        self, netfn: int, command: int, data: Sequence[int], callback: Callable[[dict[str, Any]], None]
     ) -> None:
-        """Send a command over the session that stands: raw_command without its waits and locks.
-
-        Args:
-            is_step: of the login, which is said again until it is answered; others are sent once.
-        """
+        """Send a command once over the session that stands: raw_command without its waits and locks."""
         if not self.logged:
             raise pyghmi_exceptions.IpmiException("Session no longer connected")
         self.ipmicallback = callback
-        self._send_ipmi_net_payload(netfn, command, data, retry=is_step)
+        self._send_ipmi_net_payload(netfn, command, data, retry=False)
 
     def end(self) -> None:
         """Give the BMC its slot back, if it holds one for us, and wait for nothing. Idempotent.
@@ -140,26 +131,10 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
         self.link.transmit(bytes(self.netpacket), repeat_it=retry)
 
     def _req_priv_level(self) -> None:
+        """The login has ended; whoever needs more than USER raises the session by a command of its own."""
         self.logged = 1
-        self._request_privilege()
-
-    def _request_privilege(self) -> None:
-        self.command(0x06, 0x3B, [self.privlevel], self._got_privilege, is_step=True)
-
-    def _got_privilege(self, response: dict[str, Any]) -> None:
-        code = response.get("code", 0xFFFF)
-        if not code:
-            self.logging = False
-            self.link.logged_in(None)
-        elif code in (0x80, 0x81) and self.privlevel == 4 and self.autopriv:
-            self.privlevel = 3
-            self.link.wire.later(self._request_privilege)
-        else:
-            text = (
-                f"privilege level {self.privlevel} is not granted to the user: "
-                "grant it in the BMC, or declare a lower bmc.privilege"
-            )
-            self.link.logged_in(LoginRefused(Reach.REFUSED, text))
+        self.logging = False
+        self.link.logged_in(None)
 
     def _got_rmcp_response(self, data: Sequence[int]) -> Any:
         if len(data) > 1 and data[0] == self.rmcptag:

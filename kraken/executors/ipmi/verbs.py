@@ -39,6 +39,7 @@ class Step:
         repeatable: a lost answer may be fetched by sending it again.
         changes: it does something to the node.
         tolerated: completion codes besides 0 with which the next step goes on all the same.
+        raises_to: the privilege level that the session has after it; 0: the one it had.
     """
 
     netfn: int
@@ -47,6 +48,7 @@ class Step:
     repeatable: bool = True
     changes: bool = False
     tolerated: frozenset[int] = frozenset()
+    raises_to: int = 0
 
     def pause_s(self, repeats: int, is_lossy: bool) -> float:
         """How long to wait for an answer before it is sent again; infinity: it is not.
@@ -71,12 +73,15 @@ class Verb:
         name: for messages, as in "BMC refused power cycle".
         decode: the data of the last step -> what was observed; ValueError for nonsense.
         renews: it gives the BMC the password that the order logs in with.
+        for_any_user: all of it may be asked for by a session that has not been raised above USER
+            (appendix G), as every session begins (section 22.18): a look costs no more than it must.
     """
 
     name: str
     steps: tuple[Step, ...]
     decode: Callable[[bytes], Mapping[str, str]]
     renews: bool = False
+    for_any_user: bool = False
 
     @property
     def is_mutation(self) -> bool:
@@ -128,8 +133,8 @@ def question(netfn: int, command: int, data: Sequence[int]) -> Verb:
 PROBE: Final = Step(0x06, 0x01)
 """Get Device ID: any user may ask, it changes nothing."""
 
-STATUS: Final = Verb("power status", (Step(0x00, 0x01),), _power_state)
-KEEP_ALIVE: Final = Verb("keep alive", (PROBE,), _nothing)
+STATUS: Final = Verb("power status", (Step(0x00, 0x01),), _power_state, for_any_user=True)
+KEEP_ALIVE: Final = Verb("keep alive", (PROBE,), _nothing, for_any_user=True)
 
 
 def verb_of(spec: Any) -> Verb:
@@ -177,6 +182,7 @@ def _boot_device(word: str, persistent: bool, uefi: bool) -> Verb:
 
 
 NODE_BUSY: Final = 0xC0
+LOW_PRIVILEGE: Final = 0xD4
 
 _COMPLETION: Final[Mapping[int, tuple[str, str]]] = {
     # Table 5-2: code -> (what it means, what to do).
@@ -189,7 +195,7 @@ _COMPLETION: Final[Mapping[int, tuple[str, str]]] = {
     0xCE: ("it could not answer", "ask again later; reset the BMC if that lasts"),
     0xD2: ("it is updating or starting", "ask again later"),
     0xD3: ("the part asked for is not there", "is the node seated and its BMC the right one?"),
-    0xD4: ("the user's privilege is too low", "grant it operator, or name another bmc.credential"),
+    LOW_PRIVILEGE: ("the user's privilege is too low", "grant it operator, or name another bmc.credential"),
     0xD5: ("not possible in the node's present state", "a node that is off cannot be cycled or reset"),
     0xD6: ("the command is disabled", "enable it in the BMC's firmware settings"),
     0xFF: ("unspecified error", "look into the BMC's event log"),

@@ -20,7 +20,7 @@ from kraken.executors.clock import Clock, Timer
 from kraken.executors.ipmi.handshake import Handshake
 from kraken.executors.ipmi.session import RmcpSession
 from kraken.executors.ipmi.suites import Suites
-from kraken.executors.ipmi.words import Login, Reply, Terms
+from kraken.executors.ipmi.words import USER, Login, Reply, Terms
 from kraken.executors.pace import Pace
 from kraken.executors.place import LoginRefused, Place
 
@@ -146,6 +146,8 @@ class Link:
     Attributes:
         heard_at: the clock's time of the last packet from the BMC, of any kind; None while it is silent.
         handshake: how the login fares, or fared.
+        level: what the session was raised to; 0: nothing was asked for, so that it has what a BMC gives
+            every session: USER (IPMI 2.0, section 22.18).
         error: what the kernel said of the last packet, "" when it took it.
         strange_port: another port of its address that spoke to us, 0 while none did. It is not heard: more
             than one BMC may be behind an address.
@@ -159,6 +161,7 @@ class Link:
         self.login = login
         self.heard_at: float | None = None
         self.handshake = Handshake()
+        self.level = 0
         self.error = ""
         self.strange_port = 0
         self.wire = wire
@@ -176,7 +179,12 @@ class Link:
         if session is None or not session.logged:
             return None
         suite = _SUITE_256 if session.attemptedhash == 256 else _SUITE_SHA1
-        return Terms(self.login, suite, session.privlevel)
+        return Terms(self.login, suite, self.level or USER)
+
+    @property
+    def role(self) -> int:
+        """The level that the session was asked for with, and may be raised to."""
+        return int(self._session.privlevel) if self._session is not None else USER
 
     def begin(self) -> None:
         """Send the first packet of the login."""

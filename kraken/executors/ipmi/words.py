@@ -9,7 +9,8 @@ from typing import Final
 from kraken.executors.ipmi.verbs import Verb
 from kraken.executors.place import Answer, Place
 
-PRIVILEGES: Final = {2: "user", 3: "operator", 4: "administrator"}
+USER, OPERATOR, ADMINISTRATOR = 2, 3, 4
+PRIVILEGES: Final = {USER: "user", OPERATOR: "operator", ADMINISTRATOR: "administrator"}
 """Privilege levels (IPMI 2.0, table 22-28) in the words of `bmc.privilege`."""
 
 
@@ -38,7 +39,7 @@ class Terms:
     Attributes:
         login: the one that was let in: of an order, or the previous one behind it.
         cipher_suite: 17 or 3 (IPMI 2.0, table 22-20).
-        privilege: the level that was granted (table 22-28).
+        privilege: the level that the session has (table 22-28): USER until more was asked for.
     """
 
     login: Login
@@ -66,7 +67,7 @@ class IpmiLimits:
         quiet_s: silence after which a kept session is tried with a probe before a mutation.
         logins_at_once: logins under way that may all still answer.
         packets_per_s: to the BMCs of one subnet (/24 of IPv4, /64 of IPv6), mutations first; a burst of one
-            second's worth may go at once. A full /24 asked anew, login and all, counts 254 x 7, and goes
+            second's worth may go at once. A full /24 asked anew, login and all, counts 254 x 6, and goes
             without a pause; 4,000 of 150 bytes are half a per cent of 1 Gbit/s.
         keepalive_s: silence after which a kept session is refreshed. BMCs drop an idle one after
             60 s (IPMI 2.0, section 6.12.15), ipmi_sim after 30 s.

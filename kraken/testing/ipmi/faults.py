@@ -19,6 +19,8 @@ class Faults:
         open_status: status of every answer to a login's first step (table 13-15): 0x01, no slot free.
         login_repeated: what RAKP 1 or 3 gets that was heard before: "answered" (once more), "ignored"
             or "refused" (as of no session it knows).
+        first_level: privilege level that a new session has (section 22.18: 2, USER).
+        grants_late: it lets a user in who asks for more than he may have, and refuses that afterwards.
         hides_users: for a user it does not know it answers as for a wrong password.
         codes: (netfn, command) -> completion code of its answer, without doing anything.
         drops_session_on: (netfn, command) at which it forgets the session, without an answer.
@@ -34,6 +36,8 @@ class Faults:
     only_15: bool = False
     open_status: int = 0
     login_repeated: Literal["answered", "ignored", "refused"] = "answered"
+    first_level: int = 2
+    grants_late: bool = False
     hides_users: bool = False
     codes: dict[tuple[int, int], int] = field(default_factory=dict)
     drops_session_on: tuple[int, int] | None = None

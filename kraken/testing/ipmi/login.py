@@ -40,7 +40,7 @@ class Session:
     user: bytes = b""
     password: bytes = b""
     privilege: int = 0
-    granted: int = 2
+    granted: int = 0
     next_keys: Keys | None = None
     keys: Keys | None = None
     sent: int = 0
@@ -142,7 +142,7 @@ class Desk:
         status = 0
         if password is None and not faults.hides_users:
             status = NO_USER
-        elif session.role & 0x0F > level:
+        elif session.role & 0x0F > level and not faults.grants_late:
             status = NO_PRIVILEGE
         if status:
             self.forget(session)
@@ -170,6 +170,7 @@ class Desk:
             return struct.pack("<BBxxI", tag, WRONG_CODE, session.theirs)
         if session.keys is None:
             session.keys = session.next_keys
+            session.granted = faults.first_level
             self.logins.append(suite.number)
         code = suite.hmac(
             session.next_keys.session, session.their_nonce + struct.pack("<I", number) + self.guid

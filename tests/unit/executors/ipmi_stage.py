@@ -11,7 +11,7 @@ from typing import Any
 from kraken.executors.ipmi.bmc import Bmc
 from kraken.executors.ipmi.gate import Gate
 from kraken.executors.ipmi.handshake import Handshake
-from kraken.executors.ipmi.verbs import STATUS, Verb, verb_of
+from kraken.executors.ipmi.verbs import STATUS, Verb, question, verb_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply, Terms
 from kraken.executors.pace import Lane, Pace
 from kraken.executors.place import Answer, LoginRefused, Place, Reach
@@ -28,7 +28,11 @@ ON, OFF, CYCLE, RESET = (verb_of({"power": word}) for word in ("on", "off", "cyc
 LIMITS = IpmiLimits()
 
 
-CHASSIS_STATUS, CHASSIS_CONTROL, DEVICE_ID = (0, 1), (0, 2), (6, 1)
+CHASSIS_STATUS, CHASSIS_CONTROL, DEVICE_ID, SET_PRIVILEGE = (0, 1), (0, 2), (6, 1), (6, 0x3B)
+
+
+READ = question(*DEVICE_ID, ())
+"""What is read by hand: the session has been raised after it, as before a change."""
 
 
 class Clock:
@@ -78,6 +82,8 @@ class PlayedBmc:
         self.mute_to_commands = False
         self.loses = False  # packets of each login
         self.codes: dict[tuple[int, int], int] = {}
+        self.highest = 4  # level of its user
+        self.first_level = 2  # what a session has before it asks for more
         self.status = b"\x01\x00\x00"
         self.logins: list[Login] = []
         self.sent: list[tuple[int, int, tuple[int, ...]]] = []
@@ -104,7 +110,7 @@ class PlayedBmc:
 class PlayedSession:
     def __init__(self, bmc: PlayedBmc, login: Login) -> None:
         self.login = login
-        self.terms = Terms(login, 17, 4)
+        self.level = 0
         self.heard_at: float | None = None
         self.handshake = Handshake()
         for _ in range(3):
@@ -117,9 +123,18 @@ class PlayedSession:
         self.error = ""
         self.strange_port = 0
         self.closed = False
+        self._granted = bmc.first_level
         self._bmc = bmc
         self._last: tuple[tuple[int, int, tuple[int, ...]], Callable[[Reply], None]] | None = None
         bmc.open_sessions += 1
+
+    @property
+    def role(self) -> int:
+        return self.login.privilege or 4
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.login, 17, self.level or 2)
 
     def send(self, netfn: int, command: int, data: Sequence[int], on_reply: Callable[[Reply], None]) -> None:
         assert not self.closed
@@ -132,8 +147,7 @@ class PlayedSession:
         self._bmc.sent.append(request)
         if self._bmc.mute_to_commands or self._bmc.lost_session:
             return
-        data = self._bmc.status if request[:2] == CHASSIS_STATUS else b""
-        reply = Reply(self._bmc.codes.get(request[:2], 0), data)
+        reply = self._reply(request)
 
         def arrive() -> None:
             if not self.closed:
@@ -141,6 +155,17 @@ class PlayedSession:
                 on_reply(reply)
 
         self._bmc.clock.call_later(0.01, arrive)
+
+    def _reply(self, request: tuple[int, int, tuple[int, ...]]) -> Reply:
+        code = self._bmc.codes.get(request[:2], 0)
+        if not code and request[:2] == SET_PRIVILEGE:
+            (wanted,) = request[2]
+            if wanted > self._bmc.highest:
+                return Reply(0x81)
+            self._granted = wanted
+        elif not code and self._granted < (3 if request[:2] == CHASSIS_CONTROL else 2):
+            return Reply(0xD4)
+        return Reply(code, self._bmc.status if request[:2] == CHASSIS_STATUS else b"")
 
     def close(self) -> None:
         if not self.closed:

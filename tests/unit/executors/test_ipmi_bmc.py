@@ -15,6 +15,7 @@ from tests.unit.executors.ipmi_stage import (
     LIMITS,
     OFF,
     ON,
+    READ,
     RESET,
     PlayedSession,
     Stage,
@@ -59,7 +60,7 @@ def test_one_command_is_in_flight_at_a_time(stage: Stage) -> None:
 
 @pytest.mark.parametrize("verb", [CYCLE, RESET, verb_of({"power": "soft"})])
 def test_what_may_not_happen_twice_is_sent_once_even_when_nobody_answers(stage: Stage, verb: Verb) -> None:
-    stage.ask(wait_s=1)
+    stage.ask(READ, wait_s=1)
     stage.played.mute_to_commands = True
 
     answer = stage.ask(verb)
@@ -71,7 +72,7 @@ def test_what_may_not_happen_twice_is_sent_once_even_when_nobody_answers(stage: 
 
 @pytest.mark.parametrize("verb", [ON, OFF])
 def test_on_and_off_may_be_sent_again_within_their_time(stage: Stage, verb: Verb) -> None:
-    stage.ask(wait_s=1)
+    stage.ask(READ, wait_s=1)
     stage.played.mute_to_commands = True
 
     assert stage.ask(verb).outcome is Outcome.TIMEOUT
@@ -168,7 +169,7 @@ def test_an_order_whose_time_is_over_is_answered_by_what_holds_it_up(stage: Stag
 
 
 def test_an_expired_mutation_that_was_sent_says_so(stage: Stage) -> None:
-    stage.ask(wait_s=1)
+    stage.ask(READ, wait_s=1)
     stage.played.mute_to_commands = True
     order = stage.order(RESET)
     stage.clock.advance(0.5)

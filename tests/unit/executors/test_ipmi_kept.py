@@ -6,7 +6,7 @@ from kraken.executors.ipmi.verbs import STATUS
 from kraken.executors.ipmi.words import Order
 from kraken.executors.place import Answer
 from kraken.model.run import Outcome
-from tests.unit.executors.ipmi_stage import CHASSIS_CONTROL, DEVICE_ID, LAB, ON, PLACE, RESET, Stage
+from tests.unit.executors.ipmi_stage import CHASSIS_CONTROL, DEVICE_ID, LAB, ON, PLACE, READ, RESET, Stage
 
 
 def test_a_session_that_died_is_found_out_and_replaced_within_the_poll(stage: Stage) -> None:
@@ -19,13 +19,13 @@ def test_a_session_that_died_is_found_out_and_replaced_within_the_poll(stage: St
 
 
 def test_a_session_that_was_quiet_is_tried_with_a_probe_before_a_mutation(stage: Stage) -> None:
-    stage.ask(wait_s=10)
+    stage.ask(READ, wait_s=10)
     stage.played.lost_session = True
 
     assert stage.ask(RESET, wait_s=5).outcome is Outcome.OK
     assert stage.played.sent[-1][:2] == CHASSIS_CONTROL
     assert stage.played.count(CHASSIS_CONTROL) == 1
-    assert stage.played.count(DEVICE_ID) >= 1
+    assert stage.played.count(DEVICE_ID) >= 2
 
 
 def test_a_kept_session_is_refreshed_while_used_and_given_back_when_not(stage: Stage) -> None:

@@ -22,6 +22,7 @@ from tests.unit.executors.ipmi_stage import (
     LIMITS,
     ON,
     PLACE,
+    SET_PRIVILEGE,
     Clock,
     PlayedBmc,
     PlayedSession,
@@ -82,12 +83,12 @@ def test_no_more_packets_than_the_bound_go_to_a_subnet_in_a_second() -> None:
     neighbours = [stage.neighbour(number, stage.lane) for number in range(1, 41)]
     for number, bmc in enumerate(neighbours):
         bmc.submit(Order(f"n{number}", bmc.place, LAB, STATUS, lambda order, answer: None))
-    stage.clock.advance(0.3)
+    stage.clock.advance(0.1)
 
-    assert len(stage.played.logins) == 2  # 12 of the 10 of one second's worth: the second overdraws
-    stage.clock.advance(9.7)
+    assert len(stage.played.logins) == 2  # 11 of the 10 of one second's worth: the second overdraws
+    stage.clock.advance(9.9)
 
-    assert len(stage.played.logins) == 16  # each 6 + 1 packets of 110
+    assert len(stage.played.logins) == 19  # each 5 + 1 packets of 110: the last overdraws
 
 
 def test_another_subnet_does_not_wait_for_the_first() -> None:
@@ -130,7 +131,7 @@ def test_a_mutation_goes_before_the_polls_that_wait_for_their_turn() -> None:
     stage.clock.advance(60.0)
 
     assert order == [ON.name, STATUS.name, STATUS.name]
-    assert stage.played.sent[0][:2] == CHASSIS_CONTROL
+    assert [sent[:2] for sent in stage.played.sent[:2]] == [SET_PRIVILEGE, CHASSIS_CONTROL]
 
 
 def test_an_order_that_gets_no_turn_in_its_subnet_is_told_by_which_bound() -> None:

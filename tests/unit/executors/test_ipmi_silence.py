@@ -14,6 +14,7 @@ from tests.unit.executors.ipmi_stage import (
     CYCLE,
     LIMITS,
     ON,
+    READ,
     PlayedSession,
     Stage,
 )
@@ -169,7 +170,7 @@ def test_where_packets_get_lost_a_poll_is_asked_often_over_the_session_that_stan
 
 def test_where_packets_get_lost_what_may_not_happen_twice_is_sent_once_all_the_same(stage: Stage) -> None:
     stage.played.loses = True
-    stage.ask(wait_s=1)
+    stage.ask(READ, wait_s=1)
     stage.played.mute_to_commands = True
     answer = stage.ask(CYCLE)
 
