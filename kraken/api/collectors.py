@@ -89,9 +89,13 @@ class Invited(TypedDict):
 
 
 class RevokedAnswer(TypedDict):
-    """`elsewhere`: nodes that can go to other collectors; `nowhere`: nodes for which no other is declared."""
+    """`had_joined`: its daemon may go on with what it heard last.
+
+    `elsewhere`: nodes that can go to other collectors; `nowhere`: nodes for which no other is declared.
+    """
 
     name: str
+    had_joined: bool
     elsewhere: str
     nowhere: str
 
@@ -164,7 +168,12 @@ async def revoke_collector(
 ) -> RevokedAnswer:
     """Refuse its key from now on, and end an invitation that is open for the name."""
     done = await revoke(operations.daemon, data.name, Asked(who(request), yes=data.yes))
-    return {"name": done.name, "elsewhere": fold(done.elsewhere), "nowhere": fold(done.nowhere)}
+    return {
+        "name": done.name,
+        "had_joined": done.had_joined,
+        "elsewhere": fold(done.elsewhere),
+        "nowhere": fold(done.nowhere),
+    }
 
 
 @post(

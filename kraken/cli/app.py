@@ -51,6 +51,11 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "credentials:credentials",
             "Credentials for BMCs: list, check, and change their passwords: new, rotate, finish.",
         ),
+        "collector": (
+            "collector:collector",
+            "Collectors below this one: invite, list, revoke, change their keys.",
+        ),
+        "join": ("join:join", "Join the tree of collectors, with a token of the parent."),
         "module": ("modules:module", "Kraken modules: list, show, check, find paths, draw."),
         "graph": ("graph:graph", "Picture of the mutations."),
         "daemon": ("daemon:daemon", "Run the daemon."),

@@ -112,6 +112,12 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def refusals(refused: Mapping[str, int]) -> str:
+    """Collectors that were not heard, as `unknown key (5 times), revoked key (1 time)`, the most first."""
+    most_first = sorted(refused.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{reason} ({count(number, 'time')})" for reason, number in most_first)
+
+
 def assignments(values: Mapping[str, Any]) -> str:
     """`var=value var=value`, in order; lists with commas."""
     return " ".join(f"{name}={value_text(value)}" for name, value in values.items())

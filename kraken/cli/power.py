@@ -9,11 +9,11 @@ import click
 
 from kraken.cli.arguments import Duration, all_option, output_option, select
 from kraken.cli.declare import show_change
-from kraken.cli.errors import CommandError, Exit, ProblemError, printable
+from kraken.cli.errors import Exit
 from kraken.cli.feed import Feed
 from kraken.cli.following import ASKED, ORDERED, Ending, Following, Row, power_of
 from kraken.cli.output import NO_NODES, Output, ago, count
-from kraken.cli.session import Session, ask_person, is_attended, pass_session
+from kraken.cli.session import Session, order, pass_session
 from kraken.cli.wait import wait_for
 
 STATUS = "status"
@@ -66,12 +66,12 @@ def power(
     if action == STATUS:
         return _status(session, selection, form, patience, look=not no_wait)
     if declare:
-        answer = _order(session, "/v1/power/declare", {**selection, "do": action}, yes)
+        answer = order(session, "/v1/power/declare", {**selection, "do": action}, yes=yes)
         show_change(session.output, form, answer, done="changed")
         return Exit.DONE if no_wait else wait_for(session, selection, patience)
     body = {**selection, "do": action, "hold": hold.strip() if hold else None}
     with Feed(session.client, nodeset) as feed:
-        ordered = _order(session, "/v1/power", body, yes)
+        ordered = order(session, "/v1/power", body, yes=yes)
         kept = f"Held until `kraken release {nodeset or '--all'}`: {body['hold']}" if body["hold"] else ""
         if no_wait:
             told = f"power {action} commanded on {count(ordered['count'], 'node')}: {ordered['nodeset']}"
@@ -109,21 +109,6 @@ def _check_options(action: str, hold: str | None, declare: bool) -> None:
         raise click.UsageError("status changes nothing; leave --hold and --declare out")
     if declare and action not in DECLARABLE:
         raise click.UsageError(f"{action} is no state that could be declared; --declare is for on and off")
-
-
-def _order(session: Session, path: str, body: Mapping[str, Any], yes: bool) -> Any:
-    """Give the command; where the daemon wants a yes, ask a person for it."""
-    try:
-        return session.client.send("POST", path, {**body, "yes": yes})
-    except ProblemError as problem:
-        if problem.kind != "needs-confirmation" or yes:
-            raise
-        what = problem.message.removesuffix("; nothing was done")
-    if not is_attended():
-        raise CommandError(f"{what}; nothing was done", code=Exit.REFUSED, hint="to go on, say --yes")
-    if not ask_person(f"{printable(what[0].upper() + what[1:])}. Go on?"):
-        raise CommandError("not confirmed; nothing was done", code=Exit.REFUSED)
-    return session.client.send("POST", path, {**body, "yes": True})
 
 
 def _status(session: Session, selection: dict[str, Any], form: str, patience: float, *, look: bool) -> int:

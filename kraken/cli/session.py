@@ -87,6 +87,25 @@ def confirm(problem: ProblemError, body: Mapping[str, Any], subject: str) -> Non
         raise CommandError("not confirmed; nothing was done", code=Exit.REFUSED)
 
 
+def order(session: Session, path: str, body: Mapping[str, Any], *, yes: bool) -> Answer:
+    """Send it; where the daemon wants a yes, ask a person in the words the daemon has for it.
+
+    Raises:
+        CommandError: it was not confirmed (Exit.REFUSED); nothing was done.
+    """
+    try:
+        return session.client.send("POST", path, {**body, "yes": yes})
+    except ProblemError as problem:
+        if problem.kind != "needs-confirmation" or yes:
+            raise
+        what = problem.message.removesuffix("; nothing was done")
+    if not is_attended():
+        raise CommandError(f"{what}; nothing was done", code=Exit.REFUSED, hint="to go on, say --yes")
+    if not ask_person(f"{printable(what[0].upper() + what[1:])}. Go on?"):
+        raise CommandError("not confirmed; nothing was done", code=Exit.REFUSED)
+    return session.client.send("POST", path, {**body, "yes": True})
+
+
 def is_attended() -> bool:
     """Whether a person sits there to be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()

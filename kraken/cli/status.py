@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from kraken.cli.arguments import output_option
 from kraken.cli.errors import printable
-from kraken.cli.output import NO_NODES, Output, clock, count, span
+from kraken.cli.output import NO_NODES, Output, clock, count, refusals, span
 from kraken.cli.rows import (
     FOLDED_SHORT,
     HOLDS,
@@ -31,9 +32,9 @@ from kraken.cli.session import Session, pass_session
 def status(session: Session, form: str) -> None:
     """The cluster on one screen.
 
-    Nodes by cause and reason, what runs now, limits that make nodes wait or count nothing, holds, and
-    Kraken modules that were refused. On a terminal only as many lines as fit; `kraken explain --all`
-    and `kraken runs --active` show all.
+    Parent and collectors, nodes by cause and reason, what runs now, limits that make nodes wait or count
+    nothing, holds, and Kraken modules that were refused. On a terminal only as many lines as fit;
+    `kraken explain --all` and `kraken runs --active` show all.
 
     \b
     CONVERGED       as declared, or nothing is declared
@@ -66,9 +67,13 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
     for freeze in answer["holds"]:
         if freeze.get("nodeset") == "*":
             output.line(output.paint(_frozen(freeze), "bad"))
+    neighbours = _neighbours(output, health.get("collectors", {}))
+    for line in neighbours:
+        output.line(line)
     if not health.get("nodes"):
         output.line(NO_NODES)
-    rooms = _rooms(output.height, len(folded), [len(runs), len(limits), len(holds), len(refused)])
+    height = None if output.height is None else output.height - len(neighbours)
+    rooms = _rooms(height, len(folded), [len(runs), len(limits), len(holds), len(refused)])
     output.line()
     output.table(FOLDED_SHORT, fold_rows(by_trouble(folded)[: rooms[0]]))
     _say_more(output, len(folded) - rooms[0], "kraken explain --all")
@@ -108,6 +113,22 @@ def _headline(output: Output, health: dict[str, Any]) -> str:
         f"kraken {health.get('version', '?')}, up {span(health.get('uptime_s', 0))}",
     ]
     return output.paint(parts[0], "strong") + "".join(f" · {part}" for part in parts[1:])
+
+
+def _neighbours(output: Output, counts: Mapping[str, Any]) -> list[str]:
+    """How it stands with the parent and the collectors below; nothing where there are none."""
+    lines = []
+    if counts.get("parent"):
+        style = "dim" if counts["parent_state"] == "CONNECTED" else "bad"
+        lines.append(output.paint(f"Parent {printable(counts['parent'])}: {counts['parent_reason']}", style))
+    if counts.get("children"):
+        style = "dim" if counts["connected"] == counts["children"] else "bad"
+        text = f"Collectors: {counts['connected']:,} of {counts['children']:,} connected"
+        lines.append(output.paint(text, style))
+    if counts.get("refused"):
+        text = f"Collectors not heard: {refusals(counts['refused'])} (the daemon's log names them)"
+        lines.append(output.paint(text, "warn"))
+    return lines
 
 
 def _rooms(height: int | None, causes: int, others: list[int]) -> list[int]:

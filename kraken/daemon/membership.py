@@ -61,11 +61,13 @@ class Revoked:
     """What becomes of the nodes that list the collector.
 
     Attributes:
+        had_joined: so its daemon may go on with what it heard last, as long as it runs.
         elsewhere: nodes that list another collector as well, which gets them when the lease is over.
         nowhere: nodes that list no other: nobody runs them until somebody else is declared.
     """
 
     name: str
+    had_joined: bool
     elsewhere: Sequence[str]
     nowhere: Sequence[str]
 
@@ -131,7 +133,7 @@ async def revoke(daemon: Daemon, name: str, request: Request) -> Revoked:
         raise UnconfirmedError(name, [*elsewhere, *nowhere], what)
     await daemon.journal.write([Note(daemon.clock(), name, "collector", "revoked", request.who)])
     neighbours.revoke(name)
-    return Revoked(name, elsewhere, nowhere)
+    return Revoked(name, bool(child.key), elsewhere, nowhere)
 
 
 async def rotate(daemon: Daemon, name: str | None, request: Request) -> str:
@@ -141,7 +143,8 @@ async def rotate(daemon: Daemon, name: str | None, request: Request) -> str:
 
     Raises:
         UnknownCollectorError: nobody has this name.
-        RefusedError: it is not connected, has not joined or was revoked; or there is no parent.
+        RefusedError: it is not connected, has not joined or was revoked; or there is no parent, or it is
+            not connected.
         StoreError, WireError: it could not be written; nothing changes.
     """
     neighbours = neighbours_of(daemon)
@@ -151,6 +154,8 @@ async def rotate(daemon: Daemon, name: str | None, request: Request) -> str:
                 "this collector has no parent, so no key to change; nothing was done",
                 hint="name a child: `kraken collector list` shows them",
             )
+        if not neighbours.is_connected(neighbours.parent):
+            raise _away(neighbours.parent)
         before = neighbours.keyring.client().public
     else:
         child = _child(neighbours, name)
@@ -204,5 +209,5 @@ def _away(name: str) -> RefusedError:
     return RefusedError(
         f"{name} is not connected; nothing was done",
         part=name,
-        hint="see that its daemon runs, then try again; if it is lost, revoke it",
+        hint="see that its daemon runs and what is between, then try again",
     )

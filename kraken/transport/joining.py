@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import zmq
@@ -33,12 +35,19 @@ async def join(text: str, keyring: Keyring, *, wait_s: float = JOIN_S) -> Parent
     pair = keyring.joining()
     each_s = wait_s / len(invitation.addresses)
     silent: list[str] = []
+    strange: set[str] = set()  # addresses where somebody answered who has not the key
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         for address in invitation.addresses:
             try:
                 async with asyncio.timeout(each_s):
-                    await _ask(context, Address.parse(address), invitation, pair)
+                    await _ask(
+                        context,
+                        Address.parse(address),
+                        invitation,
+                        pair,
+                        partial(strange.add, address),
+                    )
             except TimeoutError:
                 silent.append(address)
                 continue
@@ -54,6 +63,13 @@ async def join(text: str, keyring: Keyring, *, wait_s: float = JOIN_S) -> Parent
             return parent
     finally:
         context.term()
+    if strange:
+        raise JoinError(
+            f"who answers at {', '.join(sorted(strange))} does not have the key of {invitation.parent}",
+            part=invitation.name,
+            hint="its key was made anew since the invitation, or another machine has its address: "
+            f"invite {invitation.name} again on {invitation.parent} itself",
+        )
     raise JoinError(
         f"{invitation.parent} does not answer at {', '.join(silent)} (tried for {wait_s:g} s)",
         part=invitation.name,
@@ -66,7 +82,11 @@ class _DeniedError(Exception):
 
 
 async def _ask(
-    context: zmq.Context[zmq.Socket[bytes]], address: Address, invitation: token.Token, pair: KeyPair
+    context: zmq.Context[zmq.Socket[bytes]],
+    address: Address,
+    invitation: token.Token,
+    pair: KeyPair,
+    on_stranger: Callable[[], object],
 ) -> None:
     """Return when the parent has our key on its disk. Waits for ever: the caller has the clock."""
     answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -91,6 +111,8 @@ async def _ask(
             link.send(notes.encode(notes.Join(invitation.name, pair.public)))
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             fail("it does not know this invitation: a newer one was made for the name, or it was revoked")
+        elif event in (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL):
+            on_stranger()
 
     link = Link(context, address, invitation.key, KeyPair.of(invitation.secret), take, changed)
     try:

@@ -117,7 +117,7 @@ async def test_who_has_joined_is_revoked_only_with_a_yes_and_heard_no_more(
     assert child.is_connected("head1")
 
     done = await caller.post("/v1/collectors/revoke", {"name": "rack7", "yes": True}, headers=ADA)
-    assert done == {"name": "rack7", "elsewhere": "n2", "nowhere": "n1"}
+    assert done == {"name": "rack7", "had_joined": True, "elsewhere": "n2", "nowhere": "n1"}
     rows = await until(caller, lambda rows: rows["rack7"]["state"] == "REVOKED")
     assert rows["rack7"]["revoked_at"] == rows["rack7"]["since"]
     assert ("rack7", "revoked", "ada") in await journal(caller)

@@ -1,0 +1,138 @@
+"""`join`: make this machine's daemon a collector below another, with a token from there."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import pwd
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from kraken.cli.arguments import Duration
+from kraken.cli.errors import CommandError, Exit, complain
+from kraken.cli.session import Session, ask_person, is_attended, pass_session
+
+if TYPE_CHECKING:
+    from kraken.transport import Keyring
+    from kraken.transport.token import Token
+
+TIMEOUT_S: Final = 20.0
+_CHARACTERS_MAX: Final = 8192
+
+
+@click.command()
+@click.argument("token", required=False)
+@click.option("--file", metavar="FILE", help="Read the token from this file.")
+@click.option("--yes", "-y", "yes", is_flag=True, help="Do not ask before leaving another parent.")
+@click.option(
+    "--timeout", type=Duration(), default=TIMEOUT_S, help="Try the parent no longer.  [default: 20s]"
+)
+@click.option(
+    "--config", metavar="FILE", help="As the daemon's: instead of /etc/kraken/kraken.yaml and its conf.d."
+)
+@click.option("--state-dir", metavar="DIR", help="As the daemon's. [default: /var/lib/kraken]")
+@pass_session
+def join(
+    session: Session,
+    token: str | None,
+    file: str | None,
+    yes: bool,
+    timeout: float,
+    config: str | None,
+    state_dir: str | None,
+) -> int:
+    """Join the tree of collectors, with a token of the parent.
+
+    `kraken collector invite NAME` on the parent prints the token. Others on this machine can see what
+    stands on a command line: with - in its place it is read from stdin, or asked for and not shown. The
+    parent must prove to have the key the token names; the new keys are written to the state directory,
+    closed to others. Done on the collector's machine, as the user its daemon runs as; start the daemon
+    afterwards, or start it anew.
+
+    A join that fails changes nothing; where the network failed, run it again with the same token. A
+    collector that has a parent already asks before it leaves that one.
+
+    \b
+    kraken join -
+    kraken join --file /root/rack7.token
+    """
+    from kraken.daemon.config import load_config
+    from kraken.transport import Keyring
+    from kraken.transport import join as exchange
+    from kraken.transport.token import decode
+
+    text = _read(token, file)
+    invitation = decode(text)
+    directory = load_config(config, os.environ, {"state_dir": state_dir}).state_dir
+    _check_owner(directory)
+    keyring = Keyring(directory)
+    _check_parent(keyring, invitation, yes=yes)
+    parent = asyncio.run(exchange(text, keyring, wait_s=timeout))
+    session.output.line(f"Joined {parent.name} as {parent.me}; the keys are in {directory / 'tree'}.")
+    session.output.line("Next: start this machine's daemon, anew if it runs: systemctl restart kraken")
+    return Exit.DONE
+
+
+def _read(token: str | None, file: str | None) -> str:
+    """The token, wherever it is."""
+    if token is not None and file is not None:
+        raise click.UsageError("both a token and --file were given; give one of them")
+    if file is not None:
+        try:
+            with Path(file).open(encoding="ascii", errors="replace") as opened:
+                return opened.read(_CHARACTERS_MAX).strip()
+        except OSError as error:
+            raise CommandError(f"cannot read {file}: {error.strerror}") from error
+    if token is None:
+        raise click.UsageError("the token is missing; - reads it from stdin")
+    if token != "-":
+        return token
+    if sys.stdin.isatty():
+        return getpass.getpass("Token: ").strip()
+    return sys.stdin.read(_CHARACTERS_MAX).strip()
+
+
+def _check_owner(directory: Path) -> None:
+    """Keys written by somebody else are keys the daemon cannot read: refuse before anything is done."""
+    from kraken.store.file import prepare_directory
+
+    try:
+        owner = directory.stat().st_uid
+    except FileNotFoundError:
+        prepare_directory(directory)
+        complain(f"{directory} was not there and was made; the daemon must run as this user, or be given it")
+        return
+    except OSError as error:
+        raise CommandError(f"cannot look at {directory}: {error.strerror}") from error
+    if owner != os.geteuid():
+        name = _name_of(owner)
+        raise CommandError(
+            f"{directory} belongs to {name}; nothing was done",
+            hint=f"join as the user the daemon runs as: sudo -u {name} kraken join -",
+        )
+
+
+def _check_parent(keyring: Keyring, invitation: Token, *, yes: bool) -> None:
+    """Return when nothing is left behind, or a person agrees to leave it."""
+    present = keyring.parent
+    if present is None or yes:
+        return
+    what = f"this collector is {present.me} below {present.name} already"
+    then = f"it would be {invitation.name} below {invitation.parent}"
+    if (present.me, present.key) == (invitation.name, invitation.key):
+        then = "it would get a new key there"
+    if not is_attended():
+        raise CommandError(f"{what}; {then}; nothing was done", code=Exit.REFUSED, hint="to go on, say --yes")
+    if not ask_person(f"{what[0].upper()}{what[1:]}; {then}. Go on?"):
+        raise CommandError("not confirmed; nothing was done", code=Exit.REFUSED)
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"

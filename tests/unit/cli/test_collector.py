@@ -1,0 +1,131 @@
+"""`kraken collector`: a token goes to stdout alone, and keys may take a while; and `status` tells of both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kraken.cli.errors import Exit
+
+Call = Callable[..., Any]
+INVITED = {
+    "name": "rack7",
+    "parent": "head1",
+    "token": "KRK1-c2VjcmV0",
+    "expires_at": 2e9,
+    "addresses": ["head1:7411"],
+    "replaces": False,
+}
+FLOW = {"letters_in_s": 0.0, "bytes_in_s": 0.0, "letters_out_s": 0.0, "bytes_out_s": 0.0, "dropped": 0}
+
+
+def row(**more: Any) -> dict[str, Any]:
+    standing = {"name": "rack7", "state": "CONNECTED", "since": 1.0, "key": "old", "changing_key": False}
+    return {**standing, "parent": "head1", "expires_at": None, "flow": FLOW, **more}
+
+
+def listing(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
+    answer = {"at": 1.0, "name": "head1", "listen": "*:7411", "parent": None, "refused": {}}
+    return {"call": "GET /v1/collectors", "answer": {**answer, "collectors": list(rows), **more}}
+
+
+def above(**more: Any) -> dict[str, Any]:
+    parent = {
+        "name": "top",
+        "state": "CONNECTED",
+        "reason": "connected",
+        "since": 1.0,
+        "key": "K",
+        "flow": FLOW,
+    }
+    return {**parent, "own_key": "old", "changing_key": False, **more}
+
+
+def test_a_token_is_all_that_a_pipe_gets(daemon: Call, kraken: Call) -> None:
+    server = daemon({"call": "POST /v1/collectors/invite", "answer": INVITED})
+    done = kraken("collector", "invite", "rack7", "--expires", "10m", "--address", "head1:7411")
+
+    assert done == (Exit.DONE, "KRK1-c2VjcmV0\n", "")
+    sent = server.calls[0]["body"]
+    assert sent == {"name": "rack7", "expires_s": 600.0, "addresses": ["head1:7411"]}
+
+
+def test_a_token_can_be_had_as_json_with_all_that_belongs_to_it(daemon: Call, kraken: Call) -> None:
+    daemon({"call": "POST /v1/collectors/invite", "answer": INVITED})
+
+    assert json.loads(kraken("collector", "invite", "rack7", "-o", "json").out) == INVITED
+
+
+def test_the_list_is_a_line_of_json_for_each_when_asked_for(daemon: Call, kraken: Call) -> None:
+    daemon(listing(row(), row(name="rack8")))
+    lines = kraken("collector", "list", "-o", "ndjson").out.splitlines()
+
+    assert [json.loads(line)["name"] for line in lines] == ["rack7", "rack8"]
+
+
+def test_an_invitation_for_one_that_is_there_is_seen_beside_its_state(daemon: Call, kraken: Call) -> None:
+    daemon(listing(row(expires_at=2e9)))
+
+    assert "connected, invited again" in kraken("collector", "list").out
+
+
+def test_one_own_key_is_waited_for_until_the_parent_has_seen_the_new(daemon: Call, kraken: Call) -> None:
+    rules = [listing(parent=above(**one)) for one in ({}, {"changing_key": True}, {"own_key": "new"})]
+    daemon(
+        {"call": "POST /v1/collectors/rotate", "answer": {"name": "head1", "key": "old"}},
+        *({**rule, "once": True} for rule in rules),
+    )
+    done = kraken("collector", "rotate")
+
+    assert done.out == "head1: its key begins with new now; it was old.\n"
+
+
+@pytest.mark.parametrize("standing", [row(), row(changing_key=True), row(key="new", changing_key=True)])
+def test_a_key_that_takes_too_long_is_no_failure_but_not_done(
+    daemon: Call, kraken: Call, standing: dict[str, Any]
+) -> None:
+    daemon(
+        {"call": "POST /v1/collectors/rotate", "answer": {"name": "rack7", "key": "old"}}, listing(standing)
+    )
+    done = kraken("collector", "rotate", "rack7", "--timeout", "100ms")
+
+    assert done.code == Exit.TIMEOUT
+    assert "it goes on by itself" in done.err
+
+
+def test_somebody_who_was_revoked_meanwhile_never_gets_the_key_that_is_waited_for(
+    daemon: Call, kraken: Call
+) -> None:
+    daemon({"call": "POST /v1/collectors/rotate", "answer": {"name": "rack7", "key": "old"}}, listing())
+
+    assert kraken("collector", "rotate", "rack7", "--timeout", "100ms").code == Exit.TIMEOUT
+
+
+def status_of(daemon: Call, kraken: Call, **counts: Any) -> list[str]:
+    """What `kraken status` says of collectors."""
+    none = {"parent": None, "parent_state": None, "parent_reason": None, "children": 0, "connected": 0}
+    health = {"nodes": 1, "causes": {"CONVERGED": 1}, "collectors": {**none, "refused": {}, **counts}}
+    daemon(
+        {"call": "GET /v1/health", "answer": health},
+        *({"call": f"GET /v1/{what}", "answer": {}} for what in ("explain", "runs", "holds")),
+    )
+    lines = kraken("status").out.splitlines()
+    return [line for line in lines if "ollector" in line or line.startswith("Parent")]
+
+
+def test_status_tells_how_it_stands_with_the_parent_and_who_is_below(daemon: Call, kraken: Call) -> None:
+    counts = {"children": 4, "connected": 3, "refused": {"unknown key": 2}}
+    parent = {"parent": "top", "parent_state": "REFUSED", "parent_reason": "it must invite us anew"}
+
+    assert status_of(daemon, kraken, **counts, **parent) == [
+        "Parent top: it must invite us anew",
+        "Collectors: 3 of 4 connected",
+        "Collectors not heard: unknown key (2 times) (the daemon's log names them)",
+    ]
+
+
+def test_status_of_one_that_is_alone_says_nothing_of_collectors(daemon: Call, kraken: Call) -> None:
+    assert status_of(daemon, kraken) == []

@@ -1,0 +1,124 @@
+"""`kraken join`: what is refused before anything is said to anybody, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kraken.cli import join as module
+from kraken.cli.errors import Exit
+from kraken.transport import Keyring, Parent
+from kraken.transport.keys import KeyPair
+from kraken.transport.token import Token, encode
+
+Call = Callable[..., Any]
+PARENT = KeyPair.make()
+
+
+def token(port: int, name: str = "rack7") -> str:
+    return encode(Token(name, "head1", (f"127.0.0.1:{port}",), PARENT.public, KeyPair.make().secret, 1e12))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    path = tmp_path / "state"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def joined(state: Path) -> Keyring:
+    """The directory of a collector that is rack7 below head1."""
+    keyring = Keyring(state)
+    keyring.joining()
+    keyring.take_joining(Parent("head1", "rack7", PARENT.public, ("head1:7411",)))
+    return keyring
+
+
+def test_a_parent_that_is_away_is_named_and_nothing_is_joined(
+    kraken: Call, state: Path, unused_tcp_port: int
+) -> None:
+    done = kraken("join", token(unused_tcp_port), "--timeout", "1s", "--state-dir", str(state))
+
+    assert done.code == Exit.ERROR
+    assert f"head1 does not answer at 127.0.0.1:{unused_tcp_port} (tried for 1 s)" in done.err
+    assert "then use the token again" in done.err
+    assert Keyring(state).parent is None
+    assert not (state / "tree" / "client.key").exists()
+
+
+def test_who_has_a_parent_already_is_asked_and_stays(kraken: Call, state: Path) -> None:
+    """A slip here would move a rack to another tree."""
+    before = joined(state).client()
+    same = kraken("join", token(1), "--state-dir", str(state))
+    other = kraken("join", token(1, "rack8"), "--state-dir", str(state))
+
+    assert (same.code, other.code) == (Exit.REFUSED, Exit.REFUSED)
+    assert "rack7 below head1 already; it would get a new key there; nothing was done" in same.err
+    assert "it would be rack8 below head1" in other.err
+    assert "--yes" in other.err
+    assert Keyring(state).client() == before
+    assert not (state / "tree" / "joining.key").exists()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", Exit.REFUSED), ("y", Exit.ERROR)])
+def test_a_person_may_agree_to_leave_a_parent(
+    kraken: Call,
+    state: Path,
+    unused_tcp_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    code: Exit,
+) -> None:
+    joined(state)
+    monkeypatch.setattr(module, "is_attended", lambda: True)
+    monkeypatch.setattr(module, "ask_person", lambda question: answer == "y")
+    done = kraken("join", token(unused_tcp_port), "--timeout", "200ms", "--state-dir", str(state))
+
+    assert done.code == code
+    assert ("does not answer" in done.err) == (answer == "y")
+    parent = Keyring(state).parent
+    assert parent is not None
+    assert parent.me == "rack7"
+
+
+def test_keys_the_daemon_could_not_read_are_not_made(
+    kraken: Call, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: state.stat().st_uid + 1)
+    done = kraken("join", token(1), "--state-dir", str(state))
+
+    assert done.code == Exit.ERROR
+    assert "belongs to" in done.err
+    assert "nothing was done; join as the user the daemon runs as: sudo -u" in done.err
+    assert list(state.iterdir()) == []
+
+
+def test_a_state_directory_that_is_missing_is_made_closed_and_told(
+    kraken: Call, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    directory = tmp_path / "new"
+    done = kraken("join", token(unused_tcp_port), "--timeout", "200ms", "--state-dir", str(directory))
+
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert "was not there and was made" in done.err
+
+
+def test_a_token_comes_from_stdin_or_a_file_and_no_error_quotes_it(
+    program: Call, kraken: Call, tmp_path: Path
+) -> None:
+    text = token(1)
+    broken = text[:-4]
+    file = tmp_path / "token"
+    file.write_text(broken + "\n")
+    piped = program("join", "-", stdin=broken + "\n")
+    filed = kraken("join", "--file", str(file))
+
+    for done in (piped, filed):
+        assert done.code == Exit.ERROR
+        assert "cut short or altered" in done.err
+        assert broken not in done.out + done.err
