@@ -227,3 +227,13 @@ def test_the_decoders_want_no_more_of_a_command_than_the_stand_in_has() -> None:
     assert "del self.sensors[sid]" in inspect.getsource(pyghmi_sdr.SDR.get_sdr)
     key = r"\(self\.fw_major, self\.fw_minor, self\.mfg_id, self\.prod_id,\s+self\.device_id, modtime\)"
     assert len(re.findall(key, text)) == 3
+
+
+def test_each_attribute_of_a_session_has_its_place_and_none_takes_a_dictionary() -> None:
+    """What pyghmi sets besides, it sets as a server, or where it would wait and repeat by itself."""
+    set_by_pyghmi = set(re.findall(r"self\.(\w+)(?: = |, self\.)", inspect.getsource(Session)))
+    not_here = {"clientaddr", "clientcommand", "clientnetfn", "expiration", "hasretried"}
+    queues = {"evq", "pktqueue", "pendingpayloads"}
+    ours = {"link", "begun_anew"}
+
+    assert set_by_pyghmi - not_here - queues == set(our_session.RmcpSession.__slots__) - ours
