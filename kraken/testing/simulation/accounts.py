@@ -17,6 +17,7 @@ from kraken.model.run import NodeResult, Run
 from kraken.model.update import UNKNOWN, Side
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
+from kraken.testing.simulation.glance import Glance
 
 if TYPE_CHECKING:
     from kraken.testing.simulation.watch import Watch
@@ -74,11 +75,11 @@ class Accounts:
 
     def check(self, node: Node, told: Explanation, now: float) -> None:
         """Speak up when anything of it is not."""
-        known = self._watch.sightings.known(node)
+        glance = self._watch.sightings.glance(node)
         why = (
             self._since(node, told, now)
-            or self._fact(node, told, known, now)
-            or self._of_cause(node, told, known, now)
+            or self._fact(node, told, glance, now)
+            or self._of_cause(node, told, glance, now)
         )
         if why:
             self._watch.broken(node.name, f"{why}: {told}")
@@ -111,31 +112,32 @@ class Accounts:
             return f"it was {cause} at {checked_at:.3f}" if told.since < min(checked_at, now) else ""
         return "" if (told.cause, told.since) == (cause, since) else f"it is {cause} since {since:.3f}"
 
-    def _fact(self, node: Node, told: Explanation, known: Mapping[str, str], now: float) -> str:
+    def _fact(self, node: Node, told: Explanation, glance: Glance, now: float) -> str:
         fact = told.fact
         if fact is None:
             blocks = told.cause not in (Cause.CONVERGED, Cause.HELD)
-            return "no fact is told" if blocks and node.cfg_values() else ""
+            return "no fact is told" if blocks and glance.cfg else ""
         if fact.side is Side.ATTRIBUTE:
             return self._attribute(node, fact, now)
         record = node.dsc.get(fact.variable)
-        if fact.value != known.get(fact.variable, UNKNOWN):
-            return f"{fact.variable} is {known.get(fact.variable)}"
+        if fact.value != glance.known.get(fact.variable, UNKNOWN):
+            return f"{fact.variable} is {glance.known.get(fact.variable)}"
         if record is None:
             return "nobody saw it" if fact.source or fact.age_s is not None else ""
         if fact.source != record.source or fact.value != record.value:
             return f"{fact.variable} is known from {record}"
         if fact.age_s is None or abs(fact.age_s - max(0.0, now - record.seen_at)) > SKEW_S:
             return f"{fact.variable} was seen at {record.seen_at:.3f}"
-        wish = node.cfg_values().get(fact.variable)
-        targets = {
-            wish if change.target == CFG_VALUE else change.target
-            for mutation in self._watch.simulation.catalog.mutations.values()
-            for change in mutation.changes
-            if change.variable == fact.variable
-        }
-        if fact.wanted and fact.wanted != wish and fact.wanted not in targets and not self._is_out(node):
-            return f"nobody wants {fact.variable} to be {fact.wanted}"
+        wish = glance.cfg.get(fact.variable)
+        if fact.wanted and fact.wanted != wish:
+            targets = {
+                wish if change.target == CFG_VALUE else change.target
+                for mutation in self._watch.simulation.catalog.mutations.values()
+                for change in mutation.changes
+                if change.variable == fact.variable
+            }
+            if fact.wanted not in targets and not self._is_out(node):
+                return f"nobody wants {fact.variable} to be {fact.wanted}"
         blocked = (Cause.BACKOFF, Cause.NO_PATH, Cause.QUARANTINED)
         if told.cause in blocked and fact.value == fact.wanted:
             return f"{fact.variable} blocks nothing"
@@ -160,10 +162,10 @@ class Accounts:
         assert collector is not None
         return bool(collector.engine.progress(node.name).underway)
 
-    def _of_cause(self, node: Node, told: Explanation, known: Mapping[str, str], now: float) -> str:
+    def _of_cause(self, node: Node, told: Explanation, glance: Glance, now: float) -> str:
         match told.cause:
             case Cause.CONVERGED:
-                wishes = [f"{name}={value}" for name, value in node.cfg_values().items()]
+                wishes = [f"{name}={value}" for name, value in glance.cfg.items()]
                 untold = [wish for wish in wishes if wish not in told.reason]
                 return f"{untold} is not told" if untold or told.next_at is not None else ""
             case Cause.HELD:
@@ -179,7 +181,12 @@ class Accounts:
             case Cause.STALE | Cause.UNKNOWN:
                 return self._looking(node, told)
             case Cause.NO_PATH | Cause.REQUIRES_UNMET:
-                return self._stuck(node, told, known)
+                said = (told.cause, told.reason, told.reachable)
+                if glance.stuck == said:
+                    return ""
+                why = self._stuck(node, told, glance)
+                glance.stuck = None if why else said
+                return why
 
     def _held(self, node: Node, told: Explanation, now: float) -> str:
         holds = [
@@ -255,8 +262,8 @@ class Accounts:
                     return f"{key} said so before {name} became {node.dsc[name].value}"
         return ""
 
-    def _stuck(self, node: Node, told: Explanation, known: Mapping[str, str]) -> str:
-        catalog, cfg = self._watch.simulation.catalog, node.cfg_values()
+    def _stuck(self, node: Node, told: Explanation, glance: Glance) -> str:
+        catalog, cfg, known = self._watch.simulation.catalog, glance.cfg, glance.known
         missing = [name for name in cfg if name not in catalog.variables]
         if any(f"declares the variable {name}" not in told.reason for name in missing):
             return f"no module declares {missing}"
@@ -267,7 +274,7 @@ class Accounts:
             return f"a path is there: {[step.operator.name for step in answer.steps]}"
         if bool(answer.unmet) != (told.cause is Cause.REQUIRES_UNMET):
             return f"unmet is {answer.unmet}"
-        untold = [text for text in answer.on(node.attribute_values()).reasons if text not in told.reason]
+        untold = [text for text in answer.on(glance.attributes).reasons if text not in told.reason]
         if untold:
             return f"not told is {untold}"
         if "this node's" in told.reason:

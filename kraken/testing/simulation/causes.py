@@ -38,8 +38,8 @@ def _untrue(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now:
     assert collector is not None
     catalog = simulation.catalog
     progress = collector.engine.progress(node.name)
-    cfg = node.cfg_values()
-    known = watch.sightings.known(node)
+    glance = watch.sightings.glance(node)
+    cfg, known = glance.cfg, glance.known
     if watch.hand.is_open(node.name):
         return _commanded(watch, simulation, node, cause, now)
     held = any(
@@ -150,7 +150,7 @@ def _doubted(watch: Watch, simulation: Simulation, node: Node, cause: Cause, now
     """Why nothing keeps a node from being converged on which nothing differs and nothing runs."""
     collector, catalog = simulation.collector, simulation.catalog
     assert collector is not None
-    cfg = node.cfg_values()
+    cfg = watch.sightings.glance(node).cfg
     if any(name not in catalog.variables for name in cfg):
         return "" if cause is Cause.NO_PATH else "a variable is not declared"
     if cause not in (Cause.STALE, Cause.UNKNOWN):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kraken.model.byhand import restarts
 from kraken.model.module import Condition, Discovery, Mutation
 from kraken.model.node import Node, Record
 from kraken.model.run import Run
-from kraken.model.update import UNKNOWN, Stamp
+from kraken.model.update import UNKNOWN, Stamp, Value
+from kraken.testing.simulation.glance import Glance
 from kraken.testing.simulation.starting import writes
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Sightings:
         self._unknowable: dict[tuple[str, str], int] = {}  # when it was last forgotten
         self._vain: dict[tuple[str, str], int] = {}  # (node, variable): a look that saw no value of it
         self._run_numbers: dict[str, int] = {}
-        self._knowledge: dict[str, dict[str, str]] = {}  # node -> what is known, since the last arrival
+        self._glances: dict[str, Glance] = {}  # node -> the last one
+        self._valid: dict[str, Glance] = {}  # those of them that were taken since the last arrival
 
     # -- what happens -----------------------------------------------------------------------------
 
@@ -43,7 +45,7 @@ class Sightings:
         """What is known may become another."""
         self.number += 1
         self._arrived = self.number
-        self._knowledge.clear()
+        self._valid.clear()
 
     def starts(self, run: Run) -> None:
         """Something is looked at, or done."""
@@ -86,13 +88,20 @@ class Sightings:
 
     # -- what may be taken for known --------------------------------------------------------------
 
+    def glance(self, node: Node) -> Glance:
+        """What the node's document says since the collector last decided."""
+        found = self._valid.get(node.name)
+        if found is None:
+            catalog = self._watch.simulation.catalog
+            found = self._glances.get(node.name)
+            if found is None or not found.is_of(node, catalog):
+                found = self._glances[node.name] = Glance(node, catalog)
+            self._valid[node.name] = found
+        return found
+
     def known(self, node: Node) -> dict[str, str]:
         """What is known of the node since the collector last decided."""
-        known = self._knowledge.get(node.name)
-        if known is None:
-            known = self._watch.simulation.catalog.known(node.dsc_values(), node.attribute_values())
-            self._knowledge[node.name] = known
-        return known
+        return self.glance(node).known
 
     def doubt(self, node: Node, variable: str, now: float) -> str:
         """Why the value cannot be acted on; "" when it can."""
@@ -106,7 +115,7 @@ class Sightings:
         known = self.known(node)
         if variable not in known:
             for condition in declared.known_when:
-                if not catalog.meets(condition, known, node.attribute_values()):
+                if not catalog.meets(condition, known, self.glance(node).attributes):
                     return (
                         self.doubt(node, condition.name, now) if condition.name in catalog.variables else ""
                     )
@@ -128,8 +137,14 @@ class Sightings:
 
     def is_observable(self, node: Node, variable: str) -> bool:
         """Whether any discovery fits the node's attributes and sees the variable."""
+        glance = self.glance(node)
+        found = glance.observable.get(variable)
+        if found is None:
+            found = glance.observable[variable] = self._can_see(glance.attributes, variable)
+        return found
+
+    def _can_see(self, attributes: Mapping[str, Value], variable: str) -> bool:
         catalog = self._watch.simulation.catalog
-        attributes = node.attribute_values()
 
         def fits(conditions: Iterable[Condition], wanted: bool) -> bool:
             return all(
@@ -158,8 +173,12 @@ class Sightings:
 
     def check(self, node: Node) -> None:
         """What stands as seen was true, and what could have no value was seen since."""
-        self.check_dsc(node)
-        self._check_forgotten(node)
+        self._valid.pop(node.name, None)
+        glance = self.glance(node)
+        if not glance.was_checked:
+            self.check_dsc(node)
+            self._check_forgotten(node)
+            glance.was_checked = True
 
     def check_dsc(self, node: Node) -> None:
         """What stands as seen was true; and remember how new it is."""
@@ -171,30 +190,35 @@ class Sightings:
             if record.source in ("timeout", "forgotten"):
                 self._seen[place] = self.number
                 continue
-            runs = [
-                run
-                for run in simulation.recent
-                if run.operator.key == record.source and node.name in run.nodes
-            ]
-            # The next may have been sent in the same moment as the one came back that saw it.
-            runs = [run for run in runs if not self._watch.owes(run, node.name)] or runs
-            operator = runs[-1].operator if runs else None
-            if operator is None:
+            run = self._run_of(node.name, record)
+            if run is None:
                 self._watch.broken(
                     node.name, f"{variable}={record.value} comes from {record.source}, which never ran"
                 )
+            operator = run.operator
             own = isinstance(operator, Mutation)
-            self._seen[place] = self.number if own else self._run_numbers[runs[-1].id]
+            self._seen[place] = self.number if own else self._run_numbers[run.id]
             values = {
                 self._as_seen(operator, variable, value)
                 for value in simulation.world.was(
-                    node.name, variable, runs[-1].issued_at - SKEW_S, record.seen_at + SKEW_S
+                    node.name, variable, run.issued_at - SKEW_S, record.seen_at + SKEW_S
                 )
             }
             if record.value not in values and not (isinstance(operator, Mutation) and operator.asserts):
                 self._watch.broken(
                     node.name, f"{variable}={record.value} was seen by {record.source}; true was {values}"
                 )
+
+    def _run_of(self, node: str, record: Record) -> Run | None:
+        """The last run that can have seen it."""
+        latest: Run | None = None
+        for run in reversed(self._watch.simulation.recent):
+            if run.operator.key == record.source and node in run.nodes:
+                # The next may have been sent in the same moment as the one came back that saw it.
+                if not self._watch.owes(run, node):
+                    return run
+                latest = latest or run
+        return latest
 
     def _check_forgotten(self, node: Node) -> None:
         """What could have no value is known again only when it was seen since."""
