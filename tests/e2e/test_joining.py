@@ -1,0 +1,317 @@
+"""Collectors join, are seen, get new keys, are revoked and refused: daemons as processes, typed commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.e2e
+PATIENCE_S = 120.0  # only ever reached by a failure
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Machine:
+    """One machine with a daemon on it, and what is typed there."""
+
+    def __init__(self, directory: Path, **tree: str) -> None:
+        directory.mkdir()
+        self.directory = directory
+        self.log = directory / "log"
+        self.state = directory / "state"
+        self.config = directory / "kraken.yaml"
+        self.configure(**tree)
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._environ = {name: value for name, value in os.environ.items() if not name.startswith("KRAKEN_")}
+
+    def configure(self, **tree: str) -> None:
+        api = {"socket": str(self.directory / "k.sock")}
+        self.config.write_text(yaml.safe_dump({"state_dir": str(self.state), "api": api, "tree": tree}))
+
+    def start(self) -> Machine:
+        ready = self.told().count(" ready ")
+        with self.log.open("ab") as log:
+            self._daemon = subprocess.Popen(
+                [sys.executable, "-m", "kraken.cli", "daemon", "--config", str(self.config)],
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        until(lambda: self.told().count(" ready ") > ready or self._daemon.poll() is not None, self.told)
+        assert self._daemon.poll() is None, self.told()
+        return self
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self._daemon is not None:
+            self._daemon.send_signal(number)
+            self._daemon.wait(PATIENCE_S)
+            self._daemon = None
+
+    def restart(self, number: int = signal.SIGKILL) -> None:
+        self.stop(number)
+        self.start()
+
+    def told(self) -> str:
+        """What the daemons of this machine logged."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def type(self, *words: str, stdin: str = "", code: int = 0) -> Done:
+        """Type a command; any other exit code than the expected one fails the test."""
+        done = subprocess.run(
+            [sys.executable, "-m", "kraken.cli", *words],
+            input=stdin,
+            env={**self._environ, "KRAKEN_SOCKET": str(self.directory / "k.sock")},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == code, f"kraken {' '.join(words)}: {done.stdout}{done.stderr}"
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def join(self, token: str, *words: str, code: int = 0) -> Done:
+        return self.type("join", "-", "--config", str(self.config), *words, stdin=token, code=code)
+
+    def collectors(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.type("collector", "list", "-o", "json").out)
+        return found
+
+    def state_of(self, name: str) -> dict[str, Any]:
+        """Its row in the list."""
+        return next(row for row in self.collectors()["collectors"] if row["name"] == name)
+
+    def sees(self, name: str, state: str) -> None:
+        """Wait until the list has it in this state."""
+        until(lambda: self.state_of(name)["state"] == state, self.told)
+
+    def below(self, state: str) -> None:
+        """Wait until it stands so with the parent."""
+        until(lambda: (self.collectors()["parent"] or {}).get("state") == state, self.told)
+
+
+def until(holds: Callable[[], Any], told: Callable[[], str]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Callable[..., Machine]]:
+    made: list[Machine] = []
+
+    def make(directory: str, **tree: str) -> Machine:
+        made.append(Machine(tmp_path / directory, **tree))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def head1(machine: Callable[..., Machine], unused_tcp_port: int) -> Machine:
+    """A root that listens for collectors."""
+    return machine("head1", name="head1", listen=f"127.0.0.1:{unused_tcp_port}").start()
+
+
+@pytest.fixture
+def rack7(machine: Callable[..., Machine], head1: Machine) -> Machine:
+    """Has joined, and is connected."""
+    made = machine("rack7")
+    made.join(head1.type("collector", "invite", "rack7").out)
+    made.start()
+    head1.sees("rack7", "CONNECTED")
+    return made
+
+
+def test_a_collector_that_joined_is_seen_on_both_sides_and_stays_over_power_cuts(
+    head1: Machine, rack7: Machine
+) -> None:
+    listed = head1.type("collector", "list").out
+    above = rack7.type("collector", "list").out
+    assert "└─ rack7" in listed
+    assert "connected" in listed
+    assert "Parent: head1, connected" in above
+
+    head1.restart(signal.SIGKILL)
+    head1.sees("rack7", "CONNECTED")
+    rack7.restart(signal.SIGKILL)
+    rack7.below("CONNECTED")
+    head1.sees("rack7", "CONNECTED")
+    assert "Collectors: 1 of 1 connected" in head1.type("status").out
+    assert "Parent head1: connected" in rack7.type("status").out
+    journal = [(e["node"], e["text"]) for e in json.loads(head1.type("history", "-o", "json").out)["entries"]]
+    assert journal == [("rack7", "joined"), ("rack7", "invited")]
+
+
+def test_a_daemon_that_runs_goes_to_its_parent_when_it_is_started_anew(
+    head1: Machine, machine: Callable[..., Machine]
+) -> None:
+    child = machine("child").start()
+    done = child.join(head1.type("collector", "invite", "rack7").out)
+
+    assert "start this machine's daemon, anew if it runs" in done.out
+    assert child.collectors()["parent"] is None
+    child.restart(signal.SIGTERM)
+    child.below("CONNECTED")
+    assert child.collectors()["name"] == "rack7"
+
+
+def test_a_token_is_good_once_and_the_first_keeps_its_place(
+    head1: Machine, machine: Callable[..., Machine]
+) -> None:
+    token = head1.type("collector", "invite", "rack7").out
+    first, thief = machine("first"), machine("thief")
+    first.join(token)
+    first.start()
+    replayed = thief.join(token, code=1)
+
+    assert "the invitation was used already" in replayed.err
+    assert "kraken collector invite rack7" in replayed.err
+    assert not (thief.state / "tree" / "parent.json").exists()
+    assert not (thief.state / "tree" / "client.key").exists()
+    head1.sees("rack7", "CONNECTED")
+    assert head1.collectors()["refused"] == {"invitation not good": 1}
+
+
+def test_a_token_that_is_over_cut_short_superseded_or_forged_lets_nobody_in(
+    head1: Machine, machine: Callable[..., Machine]
+) -> None:
+    child = machine("child")
+    over = head1.type("collector", "invite", "rack1", "--expires", "10ms").out
+    superseded = head1.type("collector", "invite", "rack2").out
+    newest = head1.type("collector", "invite", "rack2").out
+    head1.type("collector", "invite", "rack3")
+    head1.type("collector", "revoke", "rack3")
+
+    assert "the invitation is over" in child.join(over, code=1).err
+    assert "does not know this invitation" in child.join(superseded, code=1).err
+    assert "cut short or altered" in child.join(newest[:40], code=1).err
+    assert not (child.state / "tree" / "parent.json").exists()
+    child.join(newest)
+    states = {row["name"]: row["state"] for row in head1.collectors()["collectors"]}
+    assert states == {"rack1": "OVER", "rack2": "AWAY", "rack3": "REVOKED"}
+
+
+def test_who_stands_in_for_the_parent_is_told_nothing(
+    head1: Machine, machine: Callable[..., Machine]
+) -> None:
+    """The parent's key was made anew: for the child that is somebody else."""
+    token = head1.type("collector", "invite", "rack7").out
+    child = machine("child")
+    child.join(head1.type("collector", "invite", "rack8").out)
+    child.start()
+    head1.sees("rack8", "CONNECTED")
+    head1.stop()
+    (head1.state / "tree" / "server.key").unlink()
+    head1.start()
+    other = machine("other")
+    failed = other.join(token, "--timeout", "3s", code=1)
+
+    assert "does not have the key of head1" in failed.err
+    assert not (other.state / "tree" / "parent.json").exists()
+    child.below("STRANGER")
+    assert "somebody answers who does not have the parent's key" in child.type("status").out
+    head1.stop()
+    away = other.join(token, "--timeout", "1s", code=1)
+    assert "head1 does not answer" in away.err
+
+
+def test_who_is_revoked_is_cut_off_at_once_refused_counted_logged_once_and_shown(
+    head1: Machine, rack7: Machine
+) -> None:
+    asked = head1.type("collector", "revoke", "rack7", code=3)
+    assert "to go on, say --yes" in asked.err
+    assert head1.state_of("rack7")["state"] == "CONNECTED"
+    done = head1.type("collector", "revoke", "rack7", "--yes")
+    assert "rack7 is heard no more." in done.out
+    assert "stop that" in done.err
+
+    rack7.below("REFUSED")
+    assert head1.state_of("rack7")["state"] == "REVOKED"
+    for _ in range(2):
+        rack7.restart(signal.SIGTERM)
+        rack7.below("REFUSED")
+    until(lambda: head1.collectors()["refused"] == {"revoked key": 2}, head1.told)
+    assert head1.told().count("collector refused") == 1
+    assert "Collectors not heard: revoked key (2 times)" in head1.type("status").out
+    assert "it must invite us anew" in rack7.type("status").out
+    head1.restart(signal.SIGTERM)
+    assert head1.state_of("rack7")["state"] == "REVOKED"
+
+    rack7.join(head1.type("collector", "invite", "rack7").out, code=3)  # it has a parent, and must be sure
+    rack7.join(head1.type("collector", "invite", "rack7").out, "--yes")
+    rack7.restart(signal.SIGTERM)
+    head1.sees("rack7", "CONNECTED")
+
+
+def test_keys_change_from_either_side_and_restarts_stand_on_the_new_ones(
+    head1: Machine, rack7: Machine
+) -> None:
+    keys = [head1.state_of("rack7")["key"]]
+    head1.type("collector", "rotate", "rack7")
+    keys.append(head1.state_of("rack7")["key"])
+    rack7.type("collector", "rotate")
+    keys.append(head1.state_of("rack7")["key"])
+
+    assert len(set(keys)) == 3
+    for one in (head1, rack7):
+        one.restart(signal.SIGKILL)
+    head1.sees("rack7", "CONNECTED")
+    assert head1.state_of("rack7")["key"] == keys[-1]
+    assert rack7.collectors()["parent"]["own_key"] == keys[-1]
+
+
+def test_a_key_of_who_is_away_is_not_changed(head1: Machine, rack7: Machine) -> None:
+    rack7.stop(signal.SIGKILL)
+    head1.restart(signal.SIGTERM)
+    refused = head1.type("collector", "rotate", "rack7", code=3)
+
+    assert "rack7 is not connected; nothing was done" in refused.err
+    assert head1.state_of("rack7")["changing_key"] is False
+
+
+def test_a_broken_machine_is_replaced_by_inviting_its_name_again(
+    head1: Machine, rack7: Machine, machine: Callable[..., Machine]
+) -> None:
+    invited = head1.type("collector", "invite", "rack7")
+    assert "takes its place" in invited.err
+    new = machine("new")
+    new.join(invited.out)
+    new.start()
+
+    new.below("CONNECTED")
+    rack7.below("REFUSED")
+    assert new.collectors()["parent"]["own_key"] == head1.state_of("rack7")["key"]
+
+
+def test_secrets_are_in_their_files_only_and_those_are_closed(head1: Machine, rack7: Machine) -> None:
+    token = head1.type("collector", "invite", "rack8").out.strip()
+    head1.stop()
+    rack7.stop()
+    files = [path for one in (head1, rack7) for path in one.directory.rglob("*") if path.is_file()]
+    keys = [path for path in files if path.suffix == ".key"]
+    assert {path.name for path in keys} == {"server.key", "client.key"}
+
+    secrets = [token.encode(), *(path.read_bytes().strip() for path in keys)]
+    for path in files:
+        if path not in keys:
+            assert not [secret for secret in secrets if secret in path.read_bytes()], path
+    closed = [path for path in files if "tree" in path.parts]
+    assert {path.stat().st_mode & 0o077 for path in closed} == {0}
