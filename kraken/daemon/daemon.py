@@ -159,7 +159,11 @@ class Daemon:
         self._set_alarm(now)
 
     def look(self, nodes: Sequence[str], variable: str | None = None) -> dict[str, list[str]]:
-        """Look at these nodes as soon as possible, as `Engine.look`; node -> the discoveries that will."""
+        """Look at these nodes as soon as possible, as `Engine.look`; node -> the discoveries that will.
+
+        A machine that is left alone since it did not answer is tried all the same: somebody waits.
+        """
+        self._performing.insist(nodes)
         asked = self.collector.engine.look(nodes, self.clock(), variable)
         self.accept(LookAt(()))
         return asked

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from kraken.errors import ExecutorError, KrakenError, StoreError
-from kraken.executors import Executor, KeepsSessions
+from kraken.executors import BacksOff, Executor, KeepsSessions
 from kraken.model.nodeset import fold
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.store.group import GroupCommit
@@ -53,9 +53,15 @@ class Performing:
 
     def leave(self, nodes: Collection[str]) -> None:
         """Have executors give back what they keep for these nodes between runs."""
-        for executor in {id(executor): executor for executor in self._executors.values()}.values():
+        for executor in self._each():
             if isinstance(executor, KeepsSessions):
                 executor.leave(nodes)
+
+    def insist(self, nodes: Collection[str]) -> None:
+        """Have executors try these nodes at once when they are asked of them next, after failures too."""
+        for executor in self._each():
+            if isinstance(executor, BacksOff):
+                executor.insist(nodes)
 
     async def close(self) -> None:
         """Stop what is under way; its nodes are reported CANCELLED. Then close the executors."""
@@ -69,6 +75,10 @@ class Performing:
                     await executor.close()
             except Exception:
                 log.exception("executor not closed", extra={"kind": kind})
+
+    def _each(self) -> Iterable[Executor]:
+        """Every executor once, whatever the number of kinds it does."""
+        return {id(executor): executor for executor in self._executors.values()}.values()
 
     async def _fly(self, run: Run, facts: Mapping[str, NodeFacts]) -> None:
         results: dict[str, NodeResult] = {}

@@ -46,6 +46,18 @@ class KeepsSessions(Protocol):
 
 
 @runtime_checkable
+class BacksOff(Protocol):
+    """What an executor offers, besides, that leaves machines alone for a while which did not answer."""
+
+    def insist(self, nodes: Collection[str]) -> None:
+        """Somebody waits for word of these nodes: whatever is asked of each next is tried, at once.
+
+        When that fails, too, it is left alone for longer than before. A password that was refused is
+        not tried sooner: accounts lock.
+        """
+
+
+@runtime_checkable
 class HearsEvents(Protocol):
     """What an executor offers, besides, that machines tell of events by themselves."""
 

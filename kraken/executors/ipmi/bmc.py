@@ -121,6 +121,10 @@ class Bmc:
         if not owed:
             self._hang_up()
 
+    def insist(self) -> None:
+        """Somebody waits for word: the next order is served, though the last ones failed."""
+        self._doubt.relent()
+
     def close(self) -> None:
         """Give the session back; what is queued is answered as stopped."""
         text = "stopped before an answer came: what it did is not known"

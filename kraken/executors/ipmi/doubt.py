@@ -62,6 +62,10 @@ class Doubt:
             answer = Answer(answer.reach, Outcome.UNREACHABLE, message=f"BMC {self._place} fell silent")
         self.answer = answer
 
+    def relent(self) -> None:
+        """Somebody waits for word: it is tried once more, whatever pause it is in. The next is longer yet."""
+        self._retry_at = 0.0
+
     def end(self) -> None:
         """It answered a command: the next pause is the shortest again."""
         self._failures = 0

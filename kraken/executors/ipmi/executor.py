@@ -71,6 +71,12 @@ class IpmiExecutor:
         if self._thread is not None:
             self._thread.call(lambda fleet: fleet.leave(nodes))
 
+    def insist(self, nodes: Collection[str]) -> None:
+        """Have the BMCs of these nodes asked when somebody asks next, though they did not answer lately."""
+        if self._thread is not None:
+            asked = frozenset(nodes)
+            self._thread.call(lambda fleet: fleet.insist(asked))
+
     async def read(
         self, topic: Topic, nodes: Mapping[str, NodeFacts], timeout_s: float, report: ReportReadings
     ) -> None:
@@ -85,6 +91,7 @@ class IpmiExecutor:
         if not places:
             return
         thread = self._started()
+        self.insist(places.keys())
         self._readers = self._readers or reading_threads()
         visits = [
             Visit(
@@ -110,6 +117,7 @@ class IpmiExecutor:
         if not places:
             return
         thread = self._started()
+        self.insist(places.keys())
 
         async def renew(node: str, place: Place) -> None:
             target = targets[node]

@@ -110,6 +110,12 @@ class Fleet:
             if bmc.node in nodes:
                 bmc.leave()
 
+    def insist(self, nodes: Collection[str]) -> None:
+        """Have the next order for the BMCs of these nodes served, though the last ones failed."""
+        for bmc in self._bmcs.values():
+            if bmc.node in nodes:
+                bmc.insist()
+
     def sessions(self) -> int:
         """How many BMCs hold a session for us, or are being asked for one."""
         return sum(bmc.has_session for bmc in self._bmcs.values())

@@ -142,6 +142,10 @@ class Bmc:
             return Listening(why="the BMC has no sessions, only basic authentication")
         return Listening(why=NO_STREAM) if self._talk.events is None else self._stream.listening
 
+    def insist(self) -> None:
+        """Somebody waits for word: the next order is served, though the last ones failed."""
+        self._retry_at = 0.0
+
     async def leave(self) -> None:
         """Give the session back when whoever is asking has an answer; the next one logs in anew."""
         async with self._turn:

@@ -94,6 +94,7 @@ class RedfishExecutor:
             target = targets[node]
             order = Order(node, target.login, verb, target.system, ends_at, timeout_s)
             bmc = self._bmc(target.server(place))
+            bmc.insist()
             held = nodes[node].held
             reading = await reader.read(bmc, order, topic, held=held)
             if held:
@@ -120,6 +121,7 @@ class RedfishExecutor:
             target = targets[node]
             order = Order(node, target.login, verb, target.system, ends_at, timeout_s)
             bmc = self._bmc(target.server(place))
+            bmc.insist()
             rotated = await accounts.renew(bmc, order, change=change)
             if nodes[node].held:
                 self._end(bmc.leave())
@@ -128,6 +130,13 @@ class RedfishExecutor:
         async with asyncio.TaskGroup() as group:
             for node, place in places.items():
                 group.create_task(visit(node, place))
+
+    def insist(self, nodes: Collection[str]) -> None:
+        """Have the BMCs of these nodes asked when somebody asks next, though they did not answer lately."""
+        asked = frozenset(nodes)
+        for bmc in self._bmcs.values():
+            if bmc.node in asked:
+                bmc.insist()
 
     @property
     def streams(self) -> int:

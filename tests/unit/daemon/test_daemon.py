@@ -71,9 +71,13 @@ class Hands(FakeExecutor):
         self.asked: list[Run] = []
         self.closed = False
         self.left: list[str] = []
+        self.insisted: list[str] = []
 
     def leave(self, nodes: Collection[str]) -> None:
         self.left += nodes
+
+    def insist(self, nodes: Collection[str]) -> None:
+        self.insisted += nodes
 
     async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
         self.asked.append(run)
@@ -304,6 +308,18 @@ async def test_hands_leave_a_node_once_when_it_is_held_and_none_when_all_are_fro
     await operations.freeze("power works", me)
 
     assert hands.left == ["n2"]
+
+
+async def test_hands_are_told_once_that_somebody_waits_for_a_look(
+    start: Start, me: Request, hands: Hands, executors: dict[str, Executor]
+) -> None:
+    daemon = await start(executors=executors)
+    await Operations(daemon).apply({"nodes": {"n1": {}, "n2": {}}}, me)
+    assert hands.insisted == [], "looks by itself are no reason"
+
+    daemon.look(["n2"])
+
+    assert hands.insisted == ["n2"]
 
 
 # -- hands that fail ----------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import pytest
 
 from kraken.errors import ExecutorError
 from kraken.executors import place as places
+from kraken.executors.accounts import Rotated
 from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor
 from kraken.executors.ipmi.gate import Gate, Ticket
 from kraken.executors.ipmi.verbs import BOOT_DEVICE, IDENTIFY, POWER, verb_of
+from kraken.executors.ipmi.words import IpmiLimits
 from kraken.executors.place import Place, Reach, Resolver, numeric_place, refusal
+from kraken.executors.reading import Reading, Topic
 from kraken.model.action import BMC_OBSERVATION, BMC_REQUESTS, BMC_VALUES, BMC_VARIABLE
 from kraken.model.module import Action, Discovery, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
@@ -26,14 +30,19 @@ GOOD = {"bmc.address": "127.9.9.9", "bmc.port": 9, "bmc.credential": "lab"}
 
 
 @pytest.fixture
-async def executor(tmp_path: Path) -> AsyncIterator[IpmiExecutor]:
+def credentials(tmp_path: Path) -> Credentials:
     file = tmp_path / "credentials.yaml"
     file.touch(mode=0o600)
     file.write_text(
         "lab: {username: admin, password: secret}\n"
         "long: {username: admin, password: this-password-is-longer-than-ipmi}\n"
     )
-    executor = IpmiExecutor(Credentials(file))
+    return Credentials(file)
+
+
+@pytest.fixture
+async def executor(credentials: Credentials) -> AsyncIterator[IpmiExecutor]:
+    executor = IpmiExecutor(credentials)
     yield executor
     await executor.close()
 
@@ -289,3 +298,64 @@ async def test_a_silent_bmc_does_not_keep_the_loop_busy(executor: IpmiExecutor) 
 
     assert turns > 100
     assert (await looking)["n1"].outcome is Outcome.UNREACHABLE
+
+
+# By hand.
+
+
+async def _show(executor: IpmiExecutor, facts: dict[str, NodeFacts]) -> str:
+    found: list[Reading] = []
+    await executor.read(Topic.INFO, facts, 5.0, found.extend)
+    return found[0].message
+
+
+async def _check(executor: IpmiExecutor, facts: dict[str, NodeFacts]) -> str:
+    found: list[Rotated] = []
+    await executor.rotate(facts, 5.0, found.extend, change=False)
+    return found[0].message
+
+
+async def _status(executor: IpmiExecutor, facts: dict[str, NodeFacts]) -> str:
+    executor.insist(list(facts))
+    return await _poll(executor, facts)
+
+
+async def _poll(executor: IpmiExecutor, facts: dict[str, NodeFacts]) -> str:
+    results = await perform(executor, {name: dict(one.attributes) for name, one in facts.items()})
+    return results["n1"].message
+
+
+@pytest.mark.parametrize(
+    ("ask", "is_tried"), [(_show, True), (_check, True), (_status, True), (_poll, False)]
+)
+async def test_a_silent_bmc_is_tried_at_once_for_a_person_and_left_alone_by_polls(
+    credentials: Credentials,
+    ask: Callable[[IpmiExecutor, dict[str, NodeFacts]], Awaitable[str]],
+    is_tried: bool,
+) -> None:
+    limits = IpmiLimits(login_s=0.1, back_off_s=(60.0, 60.0))
+    executor = IpmiExecutor(credentials, limits)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.9.9.9", 0))
+        silent.setblocking(False)
+        facts = {"n1": NodeFacts("n1", GOOD | {"bmc.port": silent.getsockname()[1]})}
+        try:
+            assert "does not answer" in await _poll(executor, facts)
+            _drain(silent)
+            message = await ask(executor, facts)
+            packets = _drain(silent)
+        finally:
+            await executor.close()
+
+    assert "does not answer" in message
+    assert ("not tried again" not in message) is is_tried
+    assert (packets > 0) is is_tried
+
+
+def _drain(silent: socket.socket) -> int:
+    """How many packets had come."""
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while silent.recv(1024):
+            count += 1
+    return count

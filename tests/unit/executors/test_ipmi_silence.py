@@ -49,6 +49,27 @@ def test_polls_of_a_silent_bmc_are_answered_without_trying_while_it_is_left_alon
     assert len(stage.played.logins) == 1
 
 
+def test_who_insists_is_tried_for_once_and_the_next_pause_is_longer_all_the_same(stage: Stage) -> None:
+    stage.played.mute_to_logins = True
+    stage.ask(wait_s=LIMITS.login_s + 0.1)
+    stage.bmc.insist()
+    first = stage.ask(wait_s=LIMITS.login_s + 0.1)
+    second = stage.ask(wait_s=0)
+
+    assert len(stage.played.logins) == 2
+    assert first.is_news, "it was asked"
+    assert second.message.endswith(("not tried again for 3 s", "not tried again for 4 s")), "not 2 s"
+
+
+def test_who_insists_gets_no_refused_password_tried_again(stage: Stage) -> None:
+    stage.played.takes = b"another"
+    stage.ask()
+    stage.bmc.insist()
+
+    assert stage.ask(wait_s=0).reach is Reach.BAD_CREDENTIALS
+    assert len(stage.played.logins) == 1
+
+
 def test_the_pauses_between_tries_grow_to_their_limit(stage: Stage) -> None:
     stage.played.mute_to_logins = True
     tried_at = []

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from kraken.executors.accounts import Rotated
+from kraken.executors.reading import Reading, Topic
 from kraken.executors.redfish import RedfishExecutor, RedfishLimits
-from kraken.model.run import Outcome
+from kraken.model.run import NodeFacts, Outcome
 from kraken.testing.redfish import FakeBmc
-from kraken.testing.redfish.bmc import SYSTEMS
+from kraken.testing.redfish.bmc import SESSIONS, SYSTEMS
 from tests.unit.executors.redfish_site import Site, seen, until
 
 
@@ -67,6 +70,53 @@ async def test_a_silent_bmc_is_left_alone_by_polls_but_not_by_mutations(site: Si
     assert "not tried again for" in poll.message
     assert poll.outcome is Outcome.UNREACHABLE
     assert change.outcome is Outcome.OK
+
+
+async def _read(site: Site) -> str:
+    found: list[Reading] = []
+    await site.executor.read(Topic.INFO, _facts(site), 5.0, found.extend)
+    return found[0].message
+
+
+async def _rotate(site: Site) -> str:
+    found: list[Rotated] = []
+    await site.executor.rotate(_facts(site), 5.0, found.extend, change=False)
+    return found[0].message
+
+
+async def _look(site: Site) -> str:
+    site.executor.insist(["n0"])
+    return (await site.one("power_status")).message
+
+
+def _facts(site: Site) -> dict[str, NodeFacts]:
+    return {"n0": NodeFacts("n0", site.attributes["n0"])}
+
+
+@pytest.mark.parametrize("ask", [_read, _rotate, _look])
+async def test_a_bmc_that_fell_silent_is_tried_at_once_for_a_person(
+    site: Site, ask: Callable[[Site], Awaitable[str]]
+) -> None:
+    bmc = await site.add()
+    site.executor = RedfishExecutor(site.credentials, RedfishLimits(request_s=0.2, back_off_s=(30.0, 60.0)))
+    bmc.mute = True
+    await site.one("power_status")
+    still_silent = await ask(site)
+    poll = await site.one("power_status")
+
+    assert "did not answer a request within 0.2 s" in still_silent
+    assert "not tried again" not in still_silent, "it was asked"
+    assert "not tried again for" in poll.message, "polls leave it alone again"
+
+
+async def test_a_refused_password_is_not_tried_again_for_who_insists(site: Site) -> None:
+    bmc = await site.add(credential="wrong")
+    await site.one("power_status")
+    site.executor.insist(["n0"])
+    again = await site.one("power_status")
+
+    assert "or when the credential changes" in again.message
+    assert bmc.count("POST", SESSIONS) == 1
 
 
 async def test_a_mutation_without_an_answer_may_have_happened_and_is_not_repeated(site: Site) -> None:
