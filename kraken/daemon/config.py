@@ -182,7 +182,10 @@ class Redfish(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1000
     events: Annotated[
         bool,
-        Meta(description="Whether a BMC that offers a stream of events is listened to"),
+        Meta(
+            description="Whether a BMC that offers a stream of events is listened to; "
+            "`kraken bmc show` tells whether one stands, and why not"
+        ),
     ] = True
 
 
