@@ -103,22 +103,30 @@ class Head:
 
     def declared(self) -> Any:
         """All that is declared, and what the journal has of declaring."""
-        nodes = json.loads(self.kraken("nodes", "-o", "json").out)["nodes"]
-        whole = [json.loads(self.kraken("show", node["name"], "-o", "json").out) for node in nodes]
-        entries = json.loads(self.kraken("history", "--limit", "10000", "-o", "json").out)["entries"]
+        nodes = self.asked("/v1/nodes?view=full")["nodes"]
+        entries = self.asked("/v1/history?limit=10000")["entries"]
         kinds = ("cfg", "attribute", "node", "hold")
+        assert nodes, "the cluster is declared"
+        assert entries, "that it was declared is in the journal"
         return (
-            [(node["name"], node["groups"], node["cfg"], node["attributes"]) for node in whole],
+            [(node["name"], node["groups"], node["cfg"], node["attributes"]) for node in nodes],
             [entry["id"] for entry in entries if entry["kind"] in kinds],
         )
 
-    def raw(self, content: bytes) -> tuple[int, Any]:
+    def asked(self, path: str) -> Any:
+        """What the daemon answers at this address."""
+        status, body = self.raw(request("GET", path), hang_up=False)
+        assert status == 200, body
+        return body
+
+    def raw(self, content: bytes, *, hang_up: bool = True) -> tuple[int, Any]:
         """Send these bytes and then nothing more; status and body of the answer, (0, None) for none."""
         with socket.socket(socket.AF_UNIX) as wire:
             wire.settimeout(PATIENCE_S)
             wire.connect(str(self.socket))
             wire.sendall(content)
-            wire.shutdown(socket.SHUT_WR)
+            if hang_up:
+                wire.shutdown(socket.SHUT_WR)
             response = http.client.HTTPResponse(wire)
             try:
                 response.begin()

@@ -63,7 +63,9 @@ class Head:
     socket: str
 
     def http(self) -> httpx.Client:
-        return httpx.Client(transport=httpx.HTTPTransport(uds=self.socket), base_url="http://kraken")
+        return httpx.Client(
+            transport=httpx.HTTPTransport(uds=self.socket, verify=False), base_url="http://kraken"
+        )
 
     def node(self, name: str) -> dict[str, Any]:
         with self.http() as http:
