@@ -119,7 +119,7 @@ class Health(TypedDict):
 
 
 class BriefNode(TypedDict):
-    """A node in a list; `dsc` holds what is known."""
+    """A node in a list; `dsc` holds what is known, `collector` who runs it ("": nobody, or the only one)."""
 
     name: str
     groups: list[str]
@@ -128,6 +128,7 @@ class BriefNode(TypedDict):
     cause: str
     reason: str
     since: float
+    collector: str
 
 
 class Record(TypedDict):

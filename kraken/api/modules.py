@@ -150,7 +150,7 @@ async def graph(
     else:
         known = catalog.known(found.dsc_values(), found.attribute_values())
         drawing = mutation_graph(catalog, attributes, cfg, known, only)
-        mark_path(drawing, known, operations.daemon.collector.engine.path(found.name))
+        mark_path(drawing, known, operations.daemon.collector.path(found.name))
     title = ", ".join(catalog.modules) if found is None else found.name
     content = await draw(drawing, picture, title)
     return Response(content, media_type=MEDIA_TYPES[picture])

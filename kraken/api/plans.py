@@ -51,7 +51,7 @@ def applied(daemon: Daemon, done: Applied) -> answers.AppliedPlan:
     alike: dict[tuple[Left, str], list[str]] = {}
     for name, left in done.left.items():
         if left.left and name in daemon.collector.table:
-            alike.setdefault((left, daemon.collector.engine.cause(name)), []).append(name)
+            alike.setdefault((left, daemon.collector.cause(name)), []).append(name)
     rows: list[answers.PlanLeft] = [
         {"nodeset": fold(names), "count": len(names), "done": left.done, "left": left.left, "cause": cause}
         for (left, cause), names in alike.items()

@@ -118,7 +118,7 @@ async def power(operations: Operations, nodeset: Nodeset = None, all: bool = Fal
 
 def _row(daemon: Daemon, name: str, now: float) -> NodePower:
     collector = daemon.collector
-    progress = collector.engine.progress(name)
+    progress = collector.progress(name)
     record = progress.node.dsc.get(BMC_VARIABLE)
     declared = collector.catalog.variables.get(BMC_VARIABLE)
     fresh_for_s = None if declared is None else declared.fresh_for_s

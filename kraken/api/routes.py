@@ -60,14 +60,14 @@ async def nodes(
     if view not in ("names", "brief", "full"):
         raise DocumentError(f"unknown view {view!r}", key="view", hint="names, brief or full")
     daemon = operations.daemon
-    table, engine = daemon.collector.table, daemon.collector.engine
+    table, collector = daemon.collector.table, daemon.collector
     names = operations.select(nodeset) if nodeset is not None else list(table)
     if cause is not None:
         if cause.upper() not in Cause.__members__:
             raise DocumentError(
                 f"unknown cause {cause!r}", key="cause", hint=nearest(cause.upper(), list(Cause.__members__))
             )
-        names = [name for name in names if engine.cause(name) == cause.upper()]
+        names = [name for name in names if collector.cause(name) == cause.upper()]
     if group is not None:
         known = table.groups()
         if group not in known:

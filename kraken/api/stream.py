@@ -106,7 +106,7 @@ class _State(MetricSource):
         collector = self._daemon.collector
         counts = dict.fromkeys(Cause, 0)
         for name in collector.table:
-            counts[collector.engine.cause(name)] += 1
+            counts[collector.cause(name)] += 1
         nodes = GaugeMetricFamily("kraken_nodes", "Declared nodes by cause.", labels=["cause"])
         for cause, count in counts.items():
             nodes.add_metric([cause.value], count)

@@ -27,7 +27,7 @@ def health(daemon: Daemon) -> answers.Health:
     collector, now = daemon.collector, daemon.clock()
     causes: dict[str, int] = {}
     for name in collector.table:
-        cause = collector.engine.cause(name)
+        cause = collector.cause(name)
         causes[cause] = causes.get(cause, 0) + 1
     cache = collector.planner.stats()
     return {
@@ -73,22 +73,22 @@ def frozen(daemon: Daemon) -> answers.Frozen:
 
 def brief(daemon: Daemon, name: str) -> answers.BriefNode:
     """A node in a list."""
-    engine = daemon.collector.engine
-    return _brief(engine.progress(name), engine.explain(name, daemon.clock()))
+    collector = daemon.collector
+    return _brief(collector.progress(name), collector.explain(name, daemon.clock()), collector.runner(name))
 
 
 def full(daemon: Daemon, name: str) -> answers.FullNode:
     """Everything about a node."""
     now = daemon.clock()
     collector = daemon.collector
-    progress = collector.engine.progress(name)
-    explanation = collector.engine.explain(name, now)
+    progress = collector.progress(name)
+    explanation = collector.explain(name, now)
     node = progress.node
-    answer = collector.engine.path(name)
+    answer = collector.path(name)
     if isinstance(answer, NoPath):
         answer = answer.on(progress.attributes)
     return {
-        **_brief(progress, explanation),
+        **_brief(progress, explanation, collector.runner(name)),
         "attributes": node.attribute_values(),
         "records": {
             "cfg": {variable: _record(record) for variable, record in node.cfg.items()},
@@ -104,7 +104,7 @@ def full(daemon: Daemon, name: str) -> answers.FullNode:
     }
 
 
-def _brief(progress: Progress, explanation: Explanation) -> answers.BriefNode:
+def _brief(progress: Progress, explanation: Explanation, runner: str) -> answers.BriefNode:
     return {
         "name": explanation.node,
         "groups": list(progress.node.groups),
@@ -113,6 +113,7 @@ def _brief(progress: Progress, explanation: Explanation) -> answers.BriefNode:
         "cause": explanation.cause,
         "reason": explanation.reason,
         "since": explanation.since,
+        "collector": runner,
     }
 
 

@@ -165,6 +165,12 @@ def _tell_end(kind: str, data: Mapping[str, Any]) -> Told:
     return f"{data.get('name')} ended, {outcomes}", ""
 
 
+def _tell_collector(kind: str, data: Mapping[str, Any]) -> Told:
+    if data.get("is_up"):
+        return f"collector {data.get('collector')} is heard", ""
+    return f"collector {data.get('collector')} is not heard any more: {data.get('nodes')} nodes", "bad"
+
+
 def _tell_other(kind: str, data: Mapping[str, Any]) -> Told:
     rest = {name: value for name, value in data.items() if name not in ("at", "node")}
     return f"{kind} {assignments(rest)}".strip(), "held"
@@ -182,5 +188,6 @@ _TELL: dict[str, Callable[[str, Mapping[str, Any]], Told]] = {
     "run-started": _tell_start,
     "run-result": _tell_result,
     "run-ended": _tell_end,
+    "collector": _tell_collector,
     "lost": _tell_nothing,
 }

@@ -2,106 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
-from kraken.engine.doubt import FORGOTTEN_SOURCE
-from kraken.engine.effects import Assert, Effect
+from kraken.daemon.arrivals import (
+    Arrival,
+    Commanded,
+    Consequence,
+    Declared,
+    HoldLifted,
+    HoldSet,
+    LookAt,
+    NodeHeld,
+    OfTree,
+    Results,
+    TreeNews,
+    ValueChanged,
+)
+from kraken.daemon.branch import Branch
+from kraken.daemon.elsewhere import CAUSE, cause_elsewhere, explain_elsewhere, runner_elsewhere, summary
+from kraken.daemon.recorder import Recorder
+from kraken.engine.cause import Cause, Explanation, Verdict
+from kraken.engine.effects import Assert, CauseChanged
 from kraken.engine.engine import Engine
 from kraken.engine.news import Changed, News, Reported
+from kraken.engine.progress import Progress
 from kraken.engine.settings import Settings
+from kraken.model.byhand import all_by_hand
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
-from kraken.model.module import Mutation
-from kraken.model.node import Node, NodeTable
-from kraken.model.run import NodeFacts, NodeResult
-from kraken.model.update import PRESENCE, UNKNOWN, Side, Stamp, StateUpdate, Value
+from kraken.model.node import NodeTable
+from kraken.model.run import NodeFacts, NodeResult, Run
+from kraken.model.update import OBSERVED, Stamp, StateUpdate
+from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
-from kraken.sync.spread import Neighbours, Send, spread
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """Cfg and attributes as the root stamped them; they are durable already."""
-
-    updates: Sequence[StateUpdate]
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """What executors report, node by node."""
-
-    results: Sequence[NodeResult]
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """Records from a neighbour."""
-
-    neighbour: str
-    updates: Sequence[StateUpdate]
-
-
-@dataclass(frozen=True, slots=True)
-class HoldSet:
-    """A hold was set (it is durable already)."""
-
-    hold: Hold
-
-
-@dataclass(frozen=True, slots=True)
-class HoldLifted:
-    """A hold was lifted (durably)."""
-
-    hold: Hold
-
-
-@dataclass(frozen=True, slots=True)
-class LookAt:
-    """Somebody wants these nodes looked at now."""
-
-    nodes: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """An operator ended quarantine and pauses of these nodes."""
-
-    nodes: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Commanded:
-    """Somebody commands these mutations, whatever is declared; node -> which. See `Engine.commands`.
-
-    Attributes:
-        id: of the request.
-    """
-
-    id: str
-    by: str
-    mutations: Mapping[str, Mutation]
-
-
-Arrival = Declared | Results | Heard | HoldSet | HoldLifted | LookAt | Released | Commanded
-
-
-@dataclass(frozen=True, slots=True)
-class ValueChanged:
-    """A value became another; `was` None: there was none."""
-
-    update: StateUpdate
-    was: Value
-
-
-@dataclass(frozen=True, slots=True)
-class NodeHeld:
-    """Somebody holds this node from now on, and may need what executors keep of it."""
-
-    node: str
-
-
-Consequence = Effect | ValueChanged | NodeHeld | Send
+from kraken.sync.tree import Tree
 
 
 class Collector:
@@ -113,8 +47,7 @@ class Collector:
         planner: one for this catalog that knows answers already; None: a new one.
 
     Attributes:
-        changed: nodes whose Dsc became another since the caller last emptied it.
-        unsaved: those, and nodes whose Dsc was merely seen again.
+        branch: our place in a tree; None: there is none.
     """
 
     def __init__(
@@ -124,22 +57,27 @@ class Collector:
         *,
         incarnation: int = 1,
         seed: int = 0,
-        neighbours: Neighbours | None = None,
         planner: Planner | None = None,
     ) -> None:
         assert planner is None or planner.catalog is catalog
         self.catalog = catalog
-        self.incarnation = incarnation
         self.table = NodeTable()
         self.holds = HoldTable()
-        self.neighbours = neighbours or Neighbours()
+        self.recorder = Recorder(self.table, incarnation, self.runs)
         self.planner = planner or Planner(catalog)
         self.engine = Engine(
-            self.table, catalog, self.planner, self.holds, settings, incarnation=incarnation, seed=seed
+            self.table,
+            catalog,
+            self.planner,
+            self.holds,
+            settings,
+            incarnation=incarnation,
+            seed=seed,
+            may_run=self._may_run,
         )
-        self.changed: set[str] = set()
-        self.unsaved: set[str] = set()
-        self._sequence = 0
+        self.branch: Branch | None = None
+        self._lacking: dict[str, float] = {}  # node -> until when a lease is wanted for what is to run on it
+        self._former: dict[str, float] = {}  # node -> when what the life before began there is over
         self._heard: set[tuple[str, str]] = set()  # (run, node) of the results taken in just now
 
     def accept(self, arrivals: Iterable[Arrival], now: float) -> list[Consequence]:
@@ -161,21 +99,107 @@ class Collector:
             news = []
             for effect in effects:
                 if isinstance(effect, Assert):
-                    self._observe(effect.node, effect.values, effect.source, now, news, follows)
-                else:
-                    follows.append(effect)
+                    self.recorder.observe(
+                        effect.node, effect.values, effect.source, self.catalog, now, news, follows
+                    )
+                    continue
+                follows.append(effect)
+                if isinstance(effect, CauseChanged) and self.branch is not None:
+                    told = summary(effect, self.stamp(), now, self.branch.tree.me)
+                    self.recorder.summarise(told)
+            self._reserve(now)
+            if not news and self.branch is not None:
+                self.branch.tick(now)
+                self._apply(self.branch.result(), now, news, follows)
             if not news:
                 return follows
 
+    def join(self, tree: Tree, now: float) -> None:
+        """Be a member of this tree from now on, which has our table and holds. Call `accept` afterwards."""
+        self.branch = Branch(tree, self.table, self.holds, self.recorder.outgrow)
+        self.recorder.tree = tree
+        for name in self.table:
+            if not tree.has(name):
+                self.engine.disown(name, now)
+
+    # -- of any node, whoever runs it -------------------------------------------------------------
+
+    def runs(self, node: str) -> bool:
+        """Whether it is we who run this node, and not another collector."""
+        return self.branch is None or self.branch.tree.has(node)
+
+    def runner(self, node: str) -> str:
+        """The collector that runs the node; "": nobody does, or it is this one and there is no other."""
+        if self.branch is None:
+            return ""
+        tree = self.branch.tree
+        return tree.me if tree.has(node) else runner_elsewhere(tree, self.table[node])
+
+    def cause(self, node: str) -> Cause:
+        """The node's one cause."""
+        if self.branch is None or self.runs(node):
+            return self.engine.cause(node)
+        return cause_elsewhere(self.branch.tree, self.table[node])
+
+    def explain(self, node: str, now: float) -> Explanation:
+        """The node's one cause, and what of it is known here."""
+        if self.branch is None or self.runs(node):
+            return self.engine.explain(node, now)
+        return explain_elsewhere(self.branch.tree, self.table[node], now)
+
+    def progress(self, node: str) -> Progress:
+        """What is known of the node; of one run elsewhere, what its records say. To be read only."""
+        if self.branch is None or self.runs(node):
+            return self.engine.progress(node)
+        said = self.table[node].summary.get(CAUSE)
+        since = self.branch.tree.started_at if said is None else said.since
+        return self.engine.bystander(node, Verdict(self.cause(node)), since)
+
+    def path(self, node: str, cfg: Mapping[str, str] | None = None) -> Path | NoPath:
+        """The path from what is known of the node to its Cfg (or to this one)."""
+        return self.engine.path(self.progress(node), cfg)
+
+    def may_begin(self, run: Run, node: str, now: float) -> bool:
+        """Whether a run that was decided on may still begin on this node, so long after."""
+        return self.engine.may_begin(run, node, now)
+
+    def busy_until(self, node: str) -> float:
+        """When what we began on the node, in this life or the one before, is over at the latest; -inf:
+        nothing is under way.
+        """
+        return max(self.engine.batches.busy_until(node), self._former.get(node, float("-inf")))
+
+    @property
+    def longest_s(self) -> float:
+        """The longest time for which a mutation may be under way, by hand or not; seconds."""
+        mutations = (*self.catalog.mutations.values(), *all_by_hand())
+        return max(mutation.timeout_s for mutation in mutations) + self.engine.settings.grace_s
+
+    def remember_run(self, node: str, until: float) -> None:
+        """The life before this one began something there that is over then at the latest."""
+        self._former[node] = max(until, self._former.get(node, until))
+
+    def next_deadline(self, now: float) -> float | None:
+        """When `accept` is due although nothing arrives; None: never."""
+        at = self.engine.next_deadline(now)
+        if self.branch is None:
+            return at
+        tree_at = self.branch.tree.next_at(now)
+        return tree_at if at is None else min(at, tree_at)
+
     def stamp(self) -> Stamp:
         """The next stamp of this writer."""
-        self._sequence += 1
-        return Stamp(self.incarnation, self._sequence)
+        return self.recorder.stamp()
 
     @property
     def generation(self) -> Stamp:
         """The last stamp given: whatever is declared from now on has a later one."""
-        return Stamp(self.incarnation, self._sequence)
+        return self.recorder.generation
+
+    @property
+    def incarnation(self) -> int:
+        """What leads our stamps now."""
+        return self.recorder.incarnation
 
     def adopt(self, catalog: Catalog) -> None:
         """Work with these modules from now on. Call `accept` afterwards."""
@@ -203,13 +227,14 @@ class Collector:
             held=any(hold.stands(now) for hold in self.holds.of(name)),
         )
 
-    def dsc_of(self, names: Iterable[str]) -> list[StateUpdate]:
-        """Every Dsc record of these nodes that are still declared."""
+    def observed_of(self, names: Iterable[str]) -> list[StateUpdate]:
+        """Every record of Dsc and summary of these nodes that are still declared."""
         return [
-            StateUpdate(name, Side.DSC, variable, r.value, r.stamp, r.seen_at, r.source)
+            StateUpdate(name, side, variable, r.value, r.stamp, r.seen_at, r.source)
             for name in names
             if name in self.table
-            for variable, r in self.table[name].dsc.items()
+            for side in OBSERVED
+            for variable, r in self.table[name].side(side).items()
         ]
 
     # -- arrivals -----------------------------------------------------------------------------
@@ -218,24 +243,67 @@ class Collector:
         if isinstance(arrival, Results):
             for result in arrival.results:
                 self._take_result(result, now, news, follows)
+        elif isinstance(arrival, OfTree):
+            assert self.branch is not None, "something of a tree came without a tree"
+            self.branch.take(arrival, now)
+            self._apply(self.branch.result(), now, news, follows)
         elif isinstance(arrival, Declared):
-            self._merge(arrival.updates, None, news, follows)
-        elif isinstance(arrival, Heard):
-            self._merge(arrival.updates, arrival.neighbour, news, follows)
+            self.recorder.merge(arrival.updates, news, follows)
+            self._declared(dict.fromkeys(u.node for u in arrival.updates), now)
         elif isinstance(arrival, HoldSet):
             self.holds.add(arrival.hold)
             news.extend(self._held(arrival.hold))
+            self._declared([arrival.hold.node], now)
             if arrival.hold.node != EVERY_NODE:
                 follows.append(NodeHeld(arrival.hold.node))
         elif isinstance(arrival, HoldLifted):
             self.holds.drop(arrival.hold)
             news.extend(self._held(arrival.hold))
+            self._declared([arrival.hold.node], now)
         elif isinstance(arrival, LookAt):
             self.engine.look(arrival.nodes, now)
         elif isinstance(arrival, Commanded):
             self.engine.commands.give(arrival.id, arrival.by, arrival.mutations, now)
         else:
             follows.extend(self.engine.release(arrival.nodes))
+
+    def _declared(self, nodes: Iterable[str], now: float) -> None:
+        if self.branch is not None:
+            self.branch.declared(nodes, now)
+
+    def _may_run(self, node: str, until: float) -> bool:
+        if self.branch is None or self.branch.tree.leases.may_run(node, until):
+            return True
+        self._lacking[node] = max(until, self._lacking.get(node, until))
+        return False
+
+    def _reserve(self, now: float) -> None:
+        """Ask for the leases that runs wait for, in one letter for each time they are to last to."""
+        lacking, self._lacking = self._lacking, {}
+        if self.branch is None:
+            return
+        asked: dict[float, list[str]] = {}
+        for node, until in lacking.items():
+            if self.branch.tree.has(node):
+                asked.setdefault(until, []).append(node)
+        for until, nodes in asked.items():
+            self.branch.tree.leases.reserve(nodes, until, now)
+
+    def _apply(self, result: TreeNews, now: float, news: list[News], follows: list[Consequence]) -> None:
+        """What the tree told: the engine decides for what is ours, and for nothing else."""
+        follows += [ValueChanged(turned.update, turned.was) for turned in result.turned]
+        for name in result.lost:
+            self.engine.disown(name, now)
+        news += [
+            Changed(name)
+            for name in dict.fromkeys((*result.touched, *result.gained))
+            if name not in self.table or self.runs(name)
+        ]
+        for turned in result.turned:
+            if turned.update.side in OBSERVED:
+                self.recorder.changed.add(turned.update.node)
+        if result or (self.branch is not None and self.branch.tree.placement.changed):
+            follows.append(result)
 
     def _take_result(
         self, result: NodeResult, now: float, news: list[News], follows: list[Consequence]
@@ -249,91 +317,10 @@ class Collector:
             observed = self.engine.admit(result)
             if observed:
                 source = active.run.operator.key
-                self._observe(result.node, observed, source, now, news, follows)
+                self.recorder.observe(result.node, observed, source, self.catalog, now, news, follows)
         news.append(Reported(result))
 
     def _held(self, hold: Hold) -> list[News]:
         if hold.node == EVERY_NODE:
-            return [Changed(name) for name in self.table]
-        return [Changed(hold.node)] if hold.node in self.table else []
-
-    def _observe(
-        self,
-        name: str,
-        values: Mapping[str, str],
-        source: str,
-        now: float,
-        news: list[News],
-        follows: list[Consequence],
-    ) -> None:
-        """Values of one node become Dsc, stamped by us who own it; what they make moot is forgotten."""
-        if name not in self.table:
-            return
-        node = self.table[name]
-        updates = [
-            StateUpdate(name, Side.DSC, v, value, self._stamp_of(node, v, value, source, now), now, source)
-            for v, value in values.items()
-        ]
-        changed = self._merge(updates, None, news, follows)
-        if changed & self.catalog.forgettable:
-            forgotten = self._forgotten(self.table[name], now)
-            if forgotten:
-                self._merge(forgotten, None, news, follows)
-
-    def _stamp_of(self, node: Node, variable: str, value: str, source: str, now: float) -> Stamp:
-        """A value that the same source sees again is no new version: only when it was seen moves on.
-
-        One from our future, where the clock was set back, is replaced like any other.
-        """
-        old = node.dsc.get(variable)
-        if old is not None and (old.value, old.source) == (value, source) and old.seen_at < now:
-            return old.stamp
-        return self.stamp()
-
-    def _forgotten(self, node: Node, now: float) -> list[StateUpdate]:
-        dsc = node.dsc_values()
-        known = self.catalog.known(dsc, node.attribute_values())
-        return [
-            StateUpdate(node.name, Side.DSC, variable, UNKNOWN, self.stamp(), now, FORGOTTEN_SOURCE)
-            for variable, value in dsc.items()
-            if value != UNKNOWN and variable not in known
-        ]
-
-    def _merge(
-        self,
-        updates: Sequence[StateUpdate],
-        heard_from: str | None,
-        news: list[News],
-        follows: list[Consequence],
-    ) -> set[str]:
-        """Merge records, tell the engine and the neighbours; gives back the variables that changed."""
-        before = [self._value(update) for update in updates]
-        standing: list[StateUpdate] = []
-        changed: set[str] = set()
-        touched: dict[tuple[str, Side | None], None] = {}  # a new node is one piece of news, not one a value
-        for update, was in zip(updates, before, strict=True):
-            if not self.table.merge((update,)):
-                continue
-            standing.append(update)
-            whole = update.side is Side.ATTRIBUTE and update.variable == PRESENCE
-            touched[update.node, None if whole else update.side] = None
-            if update.side is Side.DSC:
-                self.unsaved.add(update.node)
-            if was != update.value:
-                changed.add(update.variable)
-                if update.side is Side.DSC:
-                    self.changed.add(update.node)
-                follows.append(ValueChanged(update, was))
-        news.extend(
-            Changed(node, side) for node, side in touched if side is None or (node, None) not in touched
-        )
-        follows.extend(spread(standing, self.neighbours, heard_from))
-        return changed
-
-    def _value(self, update: StateUpdate) -> Value:
-        node = self.table.get(update.node)
-        if node is None:
-            return None
-        records = {Side.DSC: node.dsc, Side.CFG: node.cfg, Side.ATTRIBUTE: node.attributes}[update.side]
-        record = records.get(update.variable)
-        return None if record is None else record.value
+            return [Changed(name) for name in self.table if self.runs(name)]
+        return [Changed(hold.node)] if hold.node in self.table and self.runs(hold.node) else []

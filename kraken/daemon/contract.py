@@ -127,7 +127,7 @@ class Check:
         later = table.declared_since(name, self._contract.generation.declared)
         stale = self._stale(later)
         node = table[name]
-        answer = self._collector.engine.path(name, wished(node, self._contract.change))
+        answer = self._collector.path(name, wished(node, self._contract.change))
         now = None if isinstance(answer, NoPath) else tuple(step.operator.key for step in answer.steps)
         if stale:
             self._differs(position, name, stale, now)
@@ -182,7 +182,7 @@ class Check:
 
     def _why(self, name: str, promise: Promise, answer: Answer, later: Sequence[StateUpdate]) -> str:
         """What has changed, as far as it can be told."""
-        state = self._collector.engine.progress(name).state
+        state = self._collector.progress(name).state
         why = [
             f"{variable} is {state.get(variable, UNKNOWN)}, was {' or '.join(values)}"
             for variable, values in promise.start.items()

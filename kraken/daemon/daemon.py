@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from kraken.daemon.collector import (
+from kraken.daemon.arrivals import (
     Arrival,
-    Collector,
     Consequence,
     Declared,
     HoldLifted,
@@ -17,14 +16,19 @@ from kraken.daemon.collector import (
     NodeHeld,
     Released,
     Results,
+    TreeNews,
     ValueChanged,
 )
+from kraken.daemon.collector import Collector
+from kraken.daemon.elsewhere import CAUSE, REASON
 from kraken.daemon.events import EventLog
 from kraken.daemon.keeper import Keeper
 from kraken.daemon.neighbours import Neighbours
+from kraken.daemon.notebook import Notebook
 from kraken.daemon.pacing import idle
 from kraken.daemon.performing import Performing
 from kraken.daemon.remembering import journal_of, note_of_step, remembered, trouble_of
+from kraken.daemon.seat import Seat
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
 from kraken.engine.settings import Settings
 from kraken.errors import ModuleError, StoreError
@@ -55,6 +59,9 @@ class Daemon:
         journal: owned, too.
         load_modules: reads the modules again, for `reload`.
         keep_s, rows_max: how much of the journal is kept.
+
+    Attributes:
+        seat: its seat in the tree, once it has started; None: there is none.
     """
 
     def __init__(
@@ -79,8 +86,10 @@ class Daemon:
         self.credentials = credentials
         self.neighbours = neighbours
         self.journal = journal
+        self._notebook = Notebook(self.collector, journal)
         self.clock = clock
         self.events = EventLog(incarnation)
+        self.seat: Seat | None = None
         self.started_at = clock()
         self.declaring = asyncio.Lock()  # one declaration is checked, kept and merged at a time
         self._loading = asyncio.Lock()
@@ -88,11 +97,11 @@ class Daemon:
         self._keep_s = keep_s
         self._rows_max = rows_max
         self.executors = executors
-        self._performing = Performing(executors, journal, self._reported, self._run_ended, self._not_sent)
+        self._performing = Performing(
+            executors, journal, self._reported, self._run_ended, self._not_sent, self._may_begin
+        )
         self._unsent: dict[str, None] = {}  # nodes of runs that could not be journaled, so were not begun
-        self._unwritten: list[Change] = []
         self._alarm: asyncio.TimerHandle | None = None
-        self._background: set[asyncio.Task[None]] = set()
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -102,13 +111,23 @@ class Daemon:
         return bool(self._unsent)
 
     async def start(self, memory: Memory) -> None:
-        """Take back what a former life knew, and begin."""
+        """Take back what a former life knew, and begin.
+
+        Raises:
+            RefusedError: its nodes were declared here, and it is below another daemon now.
+            StoreError: it cannot be kept that it begins.
+        """
         now = self.clock()
         collector = self.collector
         self._tell_of_refused()
         collector.restore(memory.updates, memory.holds, now)
         consequences, changes = remembered(collector, memory, now)
+        if self.neighbours is not None and self.neighbours.any:
+            self.seat = Seat(self.neighbours, collector, self.journal, self.events, memory, now)
+            self.seat.accept, self.seat.write = self.accept, self._notebook.write
         await self.journal.write(changes)
+        if self.seat is not None:
+            await self.seat.begin(now)
         for consequence in consequences:
             self._perform(consequence, now)
         if self.neighbours is not None:
@@ -141,10 +160,12 @@ class Daemon:
             self.neighbours.close()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         await self._performing.close()
+        if self.seat is not None:
+            await self.seat.close()
         self.events.close()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._notebook.close()
         try:
-            await self._flush(everything=True)
+            await self._notebook.flush(everything=True)
         except StoreError as error:
             log.error("last seen state not kept", extra={"error": str(error)})
         finally:
@@ -223,15 +244,15 @@ class Daemon:
             case StepEnded():
                 self._step_ended(consequence)
             case TroubleChanged():
-                self._write(trouble_of(consequence, now))
+                self._notebook.write(trouble_of(consequence, now))
                 if consequence.quarantined is not None:
                     extra = {"node": consequence.node, "reason": consequence.quarantined}
                     log.warning("node quarantined", extra=extra)
             case CauseChanged(node, was, cause, detail):
                 data = {"node": node, "cause": cause, "was": was, "reason": detail, "at": now}
                 self.events.add("cause", data)
-            case _:
-                log.debug("no neighbour to tell", extra={"what": repr(consequence)})
+            case TreeNews() if self.seat is not None:
+                self.seat.perform(consequence, now)
 
     def _started(self, run: Run, now: float) -> None:
         if self._closing:  # the end of another run led here; nothing begins any more
@@ -246,6 +267,10 @@ class Daemon:
 
     def _value_changed(self, change: ValueChanged, now: float) -> None:
         update = change.update
+        if update.side is Side.SUMMARY:
+            if update.variable == CAUSE:
+                self._cause_told(change, now)
+            return
         data = {
             "node": update.node,
             "variable": update.variable,
@@ -255,8 +280,16 @@ class Daemon:
             "at": now,
         }
         self.events.add(update.side.value, data)
-        if update.side is Side.DSC:
-            self._write(journal_of(change, now))
+        if update.side is Side.DSC and self.collector.runs(update.node):
+            self._notebook.write(journal_of(change, now))
+
+    def _cause_told(self, change: ValueChanged, now: float) -> None:
+        """Another collector says how one of its nodes fares."""
+        node = self.collector.table.get(change.update.node)
+        reason = None if node is None else node.summary.get(REASON)
+        data = {"node": change.update.node, "cause": change.update.value, "was": change.was}
+        told = "" if reason is None else reason.value
+        self.events.add("cause", {**data, "reason": told, "at": now})
 
     def _step_ended(self, step: StepEnded) -> None:
         seconds = round(step.ended_at - step.started_at, 3)
@@ -274,7 +307,7 @@ class Daemon:
         if step.run_id is not None and step.outcome is not Outcome.CANCELLED:
             seen = self._seen_of(step)
             changes.append(EndRun(step.run_id, step.node, step.outcome, step.message, seen, step.ended_at))
-        self._write(changes)
+        self._notebook.write(changes)
 
     # -- runs ---------------------------------------------------------------------------------
 
@@ -295,7 +328,9 @@ class Daemon:
         self.events.add("run-ended", {**_about(run), "outcomes": folded, "at": now}, run.nodes)
         if run.is_mutation:
             gone = [result for result in results.values() if self._is_nobodys(run, result)]
-            self._write([EndRun(run.id, r.node, r.outcome, r.message, r.observed, now) for r in gone])
+            self._notebook.write(
+                [EndRun(run.id, r.node, r.outcome, r.message, r.observed, now) for r in gone]
+            )
 
     def _is_nobodys(self, run: Run, result: NodeResult) -> bool:
         """Whether the engine will never end this run for the node, so that its word is the last."""
@@ -303,16 +338,19 @@ class Daemon:
             return True
         if result.outcome is Outcome.CANCELLED:  # stays open: the next start looks for what it did
             return False
-        step = self.collector.engine.progress(result.node).underway.get(run.operator.key)
+        step = self.collector.progress(result.node).underway.get(run.operator.key)
         return step is None or step.run_id != run.id
 
     def _seen_of(self, step: StepEnded) -> dict[str, str]:
         """What is known, when a mutation is over, of the variables it changes."""
         if step.node not in self.collector.table:
             return {}
-        progress = self.collector.engine.progress(step.node)
+        progress = self.collector.progress(step.node)
         names = [c.variable for c in step.mutation.changes if c.variable not in progress.unsettled]
         return {name: progress.state[name] for name in names if name in progress.state}
+
+    def _may_begin(self, run: Run, node: str) -> bool:
+        return self.collector.may_begin(run, node, self.clock())
 
     def _not_sent(self, run: Run) -> None:
         self._unsent.update(dict.fromkeys(run.nodes))
@@ -329,7 +367,7 @@ class Daemon:
 
     def _collector_changed(self, name: str, what: str) -> None:
         log.info("collector changed", extra={"collector": name, "what": what})
-        self._write([Note(self.clock(), name, "collector", what, name)])
+        self._notebook.write([Note(self.clock(), name, "collector", what, name)])
 
     # -- time and memory ----------------------------------------------------------------------
 
@@ -337,7 +375,7 @@ class Daemon:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        deadline = self.collector.engine.next_deadline(now)
+        deadline = self.collector.next_deadline(now)
         if deadline is not None and not self._closing:
             pause = min(max(deadline - now, 0.0), 3600.0)
             self._alarm = asyncio.get_running_loop().call_later(pause, self._ring)
@@ -349,21 +387,6 @@ class Daemon:
             log.exception("deciding failed")
             self._alarm = asyncio.get_running_loop().call_later(RECOVER_S, self._ring)
 
-    def _write(self, changes: Sequence[Change]) -> None:
-        """Have it kept soon; a failure is logged, and repaired by what is seen next."""
-        if changes and not self._unwritten:
-            self._spawn(self._write_gathered())
-        self._unwritten.extend(changes)
-
-    async def _write_gathered(self) -> None:
-        changes, self._unwritten = self._unwritten, []
-        try:
-            await self.journal.write(changes)
-        except StoreError as error:
-            log.error("journal not written", extra={"error": str(error), "changes": len(changes)})
-        except Exception:
-            log.exception("journal not written", extra={"changes": len(changes)})
-
     async def _flush_now_and_then(self) -> None:
         last_refresh = self.clock()
         while True:
@@ -372,7 +395,7 @@ class Daemon:
             if everything:
                 last_refresh = self.clock()
             try:
-                await self._flush(everything=everything)
+                await self._notebook.flush(everything=everything)
                 if self._unsent:
                     await self._send_again()
             except StoreError as error:
@@ -395,29 +418,11 @@ class Daemon:
             await self.journal.write(DropHold(hold.id) for hold in expired)
             self.accept(*(HoldLifted(hold) for hold in expired))
 
-    async def _flush(self, *, everything: bool) -> None:
-        names = self.collector.unsaved if everything else self.collector.changed
-        self.collector.changed = set()
-        if everything:
-            self.collector.unsaved = set()
-        updates = self.collector.dsc_of(names)
-        try:
-            await self.journal.write([SaveUpdates(updates)] if updates else [])
-        except StoreError:
-            self.collector.unsaved |= names
-            raise
-
     def _tell_of_refused(self) -> None:
         for problem in self.problems:
             log.warning("Kraken module refused", extra={"error": str(problem)})
         for limit in idle(self.collector.engine.settings.limits, self.collector.catalog):
             log.warning("limit counts no mutation", extra={"limit": limit.name, "counts": limit.counts})
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        background = asyncio.ensure_future(work)
-        assert isinstance(background, asyncio.Task)
-        self._background.add(background)
-        background.add_done_callback(self._background.discard)
 
 
 def _about(run: Run) -> dict[str, Any]:

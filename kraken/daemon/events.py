@@ -14,7 +14,7 @@ from kraken.model.hold import EVERY_NODE
 KEPT = 10_000
 KINDS = (
     *("cfg", "attribute", "dsc", "cause", "run-started", "run-result", "run-ended"),
-    *("command", "hold", "freeze", "module", "lost"),
+    *("command", "hold", "freeze", "module", "collector", "lost"),
 )
 _NUMBER = re.compile(r"[0-9]{1,18}")
 

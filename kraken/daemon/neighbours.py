@@ -96,6 +96,11 @@ class Neighbours:
         """Put it on the wire, never waiting. What cannot be sent now is dropped and counted."""
         self._wire.send(neighbour, letter)
 
+    @property
+    def any(self) -> bool:
+        """Whether there is a tree at all: a parent, children, or a place where some may come."""
+        return self.config.listen is not None or self.parent is not None or bool(self.names())
+
     def names(self) -> list[str]:
         """The children who have joined and may speak, by name; connected or not."""
         return [child.name for child in self.keyring.children.all() if child.key and child.revoked_at is None]

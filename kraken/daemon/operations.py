@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kraken.daemon.collector import Collector, Declared, HoldLifted, HoldSet
+from kraken.daemon.arrivals import Declared, HoldLifted, HoldSet
+from kraken.daemon.collector import Collector
 from kraken.daemon.contract import Check, Left, PlanChangedError, stands, wishes_of
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item, check, confirm, plan_items, updates_of
@@ -21,7 +22,7 @@ from kraken.daemon.remembering import abandoned, notes_of_items
 from kraken.daemon.slices import in_slices
 from kraken.daemon.wishes import Wish, read_attributes, read_cfg, read_document
 from kraken.engine.cause import Explanation
-from kraken.errors import DocumentError, KrakenError, NodeSetError
+from kraken.errors import DocumentError, KrakenError, NodeSetError, RefusedError
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.node import Node
 from kraken.model.nodeset import expand, fold
@@ -150,6 +151,7 @@ class Operations:
 
     async def delete(self, names: Sequence[str], request: Request) -> list[Item]:
         """Forget nodes, with all that was declared and seen of them."""
+        self._insist_on_root()
         async with self._declared(names) as collector:
             items = [Item(name, message="forgotten") for name in names]
             if request.dry_run:
@@ -226,7 +228,7 @@ class Operations:
     async def retry(self, names: Sequence[str], request: Request) -> list[Item]:
         """End quarantine and pauses."""
         async with self._declared(names) as collector:
-            troubled = [name for name in names if collector.engine.progress(name).trouble]
+            troubled = [name for name in names if collector.progress(name).trouble]
             now = self.daemon.clock()
             await self.daemon.journal.write(
                 Note(now, name, "quarantine", "released", request.who) for name in troubled
@@ -239,7 +241,7 @@ class Operations:
     def explain(self, names: Sequence[str]) -> list[Explanation]:
         """The cause of each node, in order."""
         now = self.daemon.clock()
-        return [self.daemon.collector.engine.explain(name, now) for name in names]
+        return [self.daemon.collector.explain(name, now) for name in names]
 
     async def plan(self, names: Sequence[str], values: Mapping[str, Any], unset: Sequence[str]) -> Plan:
         """What would be done if these values were declared, nodes folded by equal paths.
@@ -263,7 +265,7 @@ class Operations:
         collector = self.daemon.collector
         if name not in collector.table:
             return []
-        return drift_of(collector.catalog, collector.engine.progress(name), self.daemon.clock())
+        return drift_of(collector.catalog, collector.progress(name), self.daemon.clock())
 
     def node(self, name: str) -> Node:
         """The declared node.
@@ -274,6 +276,21 @@ class Operations:
         return self.daemon.collector.table.require([name])[0]
 
     # -- helpers ------------------------------------------------------------------------------
+
+    def _insist_on_root(self) -> None:
+        """What is declared, holds among it, is the root's to say.
+
+        Raises:
+            RefusedError: this daemon is below another.
+        """
+        seat = self.daemon.seat
+        if seat is not None and seat.tree.parent is not None:
+            raise RefusedError(
+                f"this is collector {seat.tree.me} below {seat.tree.parent}; nodes, wishes and holds are "
+                "declared at the root of the tree; nothing was done",
+                part=seat.tree.me,
+                hint="ask the root's daemon for it",
+            )
 
     @contextlib.asynccontextmanager
     async def _declared(self, names: Sequence[str]) -> AsyncIterator[Collector]:
@@ -294,6 +311,7 @@ class Operations:
         Args:
             still: raises PlanChangedError when it must not be let in after all; see `Daemon.declare`.
         """
+        self._insist_on_root()
         collector = self.daemon.collector
         items = plan_items(wishes, collector.table)
         await asyncio.sleep(0)  # each step can take a while; others have their turn in between
@@ -333,6 +351,7 @@ class Operations:
     async def _set_holds(
         self, names: Sequence[str], reason: str, for_s: float | None, who: str
     ) -> list[Hold]:
+        self._insist_on_root()
         if not reason.strip():
             raise DocumentError("a hold needs a reason", key="reason", hint="say why, for whoever finds it")
         if for_s is not None and not 0 < for_s <= HOLD_S_MAX:
@@ -351,6 +370,7 @@ class Operations:
         return holds
 
     async def _lift(self, holds: Sequence[Hold], who: str, now: float) -> None:
+        self._insist_on_root()
         changes: list[Change] = []
         for hold in holds:
             changes += [DropHold(hold.id), _note_of_hold(hold, f"released: {hold.reason}", now, who)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from kraken.errors import ExecutorError, KrakenError, StoreError
 from kraken.executors import BacksOff, Executor, KeepsSessions
@@ -16,6 +17,7 @@ from kraken.store.records import StartRun
 log = logging.getLogger("kraken.runs")
 
 PATIENCE_S = 5.0  # beyond a run's own time-out, before its executor is given up
+LATE = "not begun: the lease of its collector was over before it could be"
 STOPPING_S = 10.0  # for an executor that was told to stop, before the daemon goes on without it
 
 
@@ -28,6 +30,8 @@ class Performing:
         ended: called when a run is over, with what each node came to.
         not_sent: called when a run was not begun because it could not be journaled; its nodes are
             reported FAILED all the same.
+        may_begin: asked of each node when the run is journaled and about to be given to its executor; on
+            those it denies nothing is done.
     """
 
     def __init__(
@@ -37,12 +41,14 @@ class Performing:
         report: Callable[[Run, Sequence[NodeResult]], None],
         ended: Callable[[Run, Mapping[str, NodeResult]], None],
         not_sent: Callable[[Run], None],
+        may_begin: Callable[[Run, str], bool] = lambda run, node: True,
     ) -> None:
         self._executors = executors
         self._journal = journal
         self._report = report
         self._ended = ended
         self._not_sent = not_sent
+        self._may_begin = may_begin
         self._flying: dict[str, asyncio.Task[None]] = {}
 
     def start(self, run: Run, facts: Mapping[str, NodeFacts]) -> None:
@@ -93,7 +99,9 @@ class Performing:
         try:
             if run.is_mutation:
                 await self._journal.write([_start(run)])
-            if not await self._perform(run, facts, report):
+                run, late = self._still(run)
+                report(late)
+            if run.nodes and not await self._perform(run, facts, report):
                 outcome, message = Outcome.TIMEOUT, f"its executor did not end within {run.timeout_s:g} s"
         except asyncio.CancelledError:
             outcome, message = Outcome.CANCELLED, "stopped by the daemon; what it did is not known"
@@ -115,6 +123,15 @@ class Performing:
             self._ended(run, results)
         except Exception:
             log.exception("results not taken in", extra={"run": run.id, "operator": run.operator.key})
+
+    def _still(self, run: Run) -> tuple[Run, list[NodeResult]]:
+        """The run for the nodes on which it may begin, and the results of the others."""
+        late = [node for node in run.nodes if not self._may_begin(run, node)]
+        if not late:
+            return run, []
+        denied = set(late)
+        left = replace(run, nodes=tuple(node for node in run.nodes if node not in denied))
+        return left, [NodeResult(run.id, n, Outcome.WITHDRAWN, message=LATE, asked=False) for n in late]
 
     async def _perform(
         self,

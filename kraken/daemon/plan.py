@@ -95,20 +95,20 @@ class Folding:
 
     def add(self, name: str) -> None:
         """Plan for this node; one that is not declared (any more) is left out."""
-        engine, table = self._collector.engine, self._collector.table
+        collector, table = self._collector, self._collector.table
         if name not in table:
             return
         if self.undeclared:
             self.undeclared.difference_update(table[name].cfg)
-        answer = engine.path(name, wished(table[name], self._change))
+        answer = collector.path(name, wished(table[name], self._change))
         if isinstance(answer, NoPath):
-            answer = answer.on(engine.progress(name).attributes)
+            answer = answer.on(collector.progress(name).attributes)
         found = self._same.get(id(answer))
         if found is None:
             found = self._same[id(answer)] = (answer, [])
             self._start[id(answer)] = {variable: {} for variable in _changed_by(answer)}
         found[1].append(name)
-        state = engine.progress(name).state
+        state = collector.progress(name).state
         for variable, values in self._start[id(answer)].items():
             values[state.get(variable, UNKNOWN)] = None
 

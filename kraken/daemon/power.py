@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kraken.daemon.collector import Commanded
+from kraken.daemon.arrivals import Commanded
 from kraken.daemon.declare import CONFIRM_ABOVE, Item, NeedsConfirmationError
 from kraken.daemon.operations import PART_NODES, Operations, Request
 from kraken.daemon.slices import in_slices
@@ -115,7 +115,9 @@ async def command_power(
         mutations = await _check(operations, names, word, hold, agreed)
         now = daemon.clock()
         engine = daemon.collector.engine
-        repeated = [n for n, m in mutations.items() if engine.commands.repeats(engine.progress(n), m)]
+        repeated = [
+            n for n, m in mutations.items() if engine.commands.repeats(daemon.collector.progress(n), m)
+        ]
         fresh = {name: mutation for name, mutation in mutations.items() if name not in set(repeated)}
         text = f"power {word} commanded by hand"
         await daemon.journal.write([Note(now, name, "run", text, request.who) for name in fresh])
@@ -148,7 +150,7 @@ async def declare_power(
         kept = collector.catalog.known({**wishes, BMC_VARIABLE: target}, attributes)
         withdrawn |= dict.fromkeys(variable for variable in wishes if variable not in kept)
     if word != "on" and not request.yes:
-        on = [n for n in names if collector.engine.progress(n).value(BMC_VARIABLE) != target]
+        on = [n for n in names if collector.progress(n).value(BMC_VARIABLE) != target]
         reasons = [f"it ends whatever runs on {fold(on)}"] if on else []
         reasons += [f"{' and '.join(withdrawn)} would be wished no more"] if withdrawn else []
         if reasons:
@@ -183,7 +185,7 @@ def _find(operations: Operations, name: str, word: str) -> _Finding:
     daemon = operations.daemon
     collector = daemon.collector
     engine = collector.engine
-    progress = engine.progress(name)
+    progress = collector.progress(name)
     attributes = progress.attributes
     mutation = power_by_hand(word, attributes)
     if mutation is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kraken.daemon.collector import Collector, Consequence, ValueChanged
+from kraken.daemon.arrivals import Consequence, ValueChanged
+from kraken.daemon.collector import Collector
 from kraken.daemon.declare import Item
 from kraken.engine.effects import StepEnded, TroubleChanged
 from kraken.model.byhand import by_hand
@@ -45,6 +46,9 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
                 # Kept with the end of the run: a crash between the two would let it be repeated blindly.
                 changes += trouble_of(effect, now)
     for run in memory.unfinished:
+        operator = collector.catalog.mutations.get(run.operator) or by_hand(run.operator)
+        timeout_s = collector.longest_s if operator is None else operator.timeout_s
+        collector.remember_run(run.node, run.issued_at + timeout_s + engine.settings.grace_s)
         message = "the daemon ended while it was under way; what it did is looked for now"
         changes.append(EndRun(run.run_id, run.node, Outcome.INTERRUPTED, message, {}, now))
         changes.append(Note(now, run.node, "run", f"{run.operator}: {message}", "daemon"))
@@ -95,7 +99,7 @@ def abandoned(collector: Collector, node: str, now: float) -> list[Change]:
     """The ends of a node's runs when it is forgotten: nobody will see what comes of them."""
     return [
         EndRun(step.run_id, node, Outcome.CANCELLED, "the node was forgotten while it was under way", {}, now)
-        for step in collector.engine.progress(node).underway.values()
+        for step in collector.progress(node).underway.values()
         if step.run_id is not None
     ]
 

@@ -143,6 +143,12 @@ class Batches:
         """Runs whose executors owe a word on this node."""
         return [active.run for active in self.active.values() if node in active.out]
 
+    def busy_until(self, node: str) -> float:
+        """When the mutations that are under way on the node are over at the latest; -inf: none is."""
+        return max(
+            (self._gives_up_at(run) for run in self.out_on(node) if run.is_mutation), default=float("-inf")
+        )
+
     def overdue(self, now: float) -> list[tuple[Run, list[str]]]:
         """Give up runs whose executor said nothing in time; gives back the nodes it owed a word on."""
         given_up: list[tuple[Run, list[str]]] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Verdict
 from kraken.engine.effects import Effect
+from kraken.engine.permit import Permit
 from kraken.engine.progress import Command, Phase, Progress
 from kraken.engine.steps import Steps
 from kraken.model.byhand import restarts
@@ -49,7 +50,9 @@ class Commands:
         steps: Steps,
         progress: Mapping[str, Progress],
         dirty: dict[str, None],
+        permit: Permit,
     ) -> None:
+        self._permit = permit
         self._catalog = catalog
         self._planner = planner
         self._batches = batches
@@ -93,6 +96,8 @@ class Commands:
         if self._steps.conflicts(progress, command.mutation):
             busy, step = next(iter(progress.underway.items()))
             return Verdict(Cause.RUNNING, busy, "", self._steps.ends_by(step))
+        if refused := self._permit.refused(progress.node.name, command.mutation, now):
+            return refused
         self._batches.add(command.mutation, progress.node.name, now, progress.attributes)
         progress.gathered[key] = self._steps.targets(progress, command.mutation)
         return Verdict(Cause.BUDGET, key)

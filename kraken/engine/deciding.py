@@ -8,6 +8,7 @@ from kraken.engine.doubt import Doubt, doubt
 from kraken.engine.effects import Effect
 from kraken.engine.effort import is_spent, reason
 from kraken.engine.looks import Looks
+from kraken.engine.permit import Permit
 from kraken.engine.progress import Look, Phase, Progress, Trouble
 from kraken.engine.retry import trouble_changed
 from kraken.engine.settings import Settings
@@ -42,7 +43,9 @@ class Decider:
         looks: Looks,
         steps: Steps,
         settings: Settings,
+        permit: Permit,
     ) -> None:
+        self._permit = permit
         self.catalog = catalog
         self.planner = planner
         self.batches = batches
@@ -151,6 +154,8 @@ class Decider:
         if operator.action is None:
             self._steps.wait(progress, operator, now, effects)
             return None
+        if refused := self._permit.refused(progress.node.name, operator, now):
+            return refused
         self.batches.add(operator, progress.node.name, now, progress.attributes)
         progress.gathered[operator.key] = self._steps.targets(progress, operator)
         return Verdict(Cause.BUDGET, operator.key)

@@ -14,7 +14,9 @@ from kraken.engine.effort import forgive, recover, rest, resume
 from kraken.engine.explain import explain, held_by
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
+from kraken.engine.permit import MayRun, Permit, always
 from kraken.engine.progress import Progress, Trouble
+from kraken.engine.reading import Reader
 from kraken.engine.reports import Reports
 from kraken.engine.retry import trouble_changed
 from kraken.engine.settings import Settings
@@ -25,7 +27,6 @@ from kraken.model.hold import HoldTable
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import NodeTable
 from kraken.model.run import NodeResult, Run
-from kraken.model.update import Side
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
 
@@ -39,6 +40,7 @@ class Engine:
     Args:
         incarnation: of the collector; leads the ids of runs.
         seed: of the jitter in pauses.
+        may_run: whether a mutation that ends by a time may start on a node.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Engine:
         *,
         incarnation: int = 1,
         seed: int = 0,
+        may_run: MayRun = always,
     ) -> None:
+        self._permit = Permit(may_run, settings.grace_s)
         self.table = table
         self.holds = holds
         self.settings = settings
@@ -70,16 +74,21 @@ class Engine:
         self.catalog = catalog
         self.planner = planner
         self._looks = Looks(catalog, self.settings, self._seed)
+        self._reader = Reader(catalog, planner, self._looks, self.batches)
         self._steps = Steps(catalog, self._looks, self.batches, self.settings, self._seed)
         self._reports = Reports(
             catalog, self._progress, self.batches, self._looks, self._steps, self._asserting
         )
-        self._decider = Decider(catalog, planner, self.batches, self._looks, self._steps, self.settings)
-        self.commands = Commands(catalog, planner, self.batches, self._steps, self._progress, self._dirty)
+        self._decider = Decider(
+            catalog, planner, self.batches, self._looks, self._steps, self.settings, self._permit
+        )
+        self.commands = Commands(
+            catalog, planner, self.batches, self._steps, self._progress, self._dirty, self._permit
+        )
         self.batches.adopt((*catalog.mutations.values(), *catalog.discoveries.values()))
         for progress in self._progress.values():
             self._looks.adopt(progress)
-            self._read(progress, None)
+            self._reader.read(progress, None)
             self._dirty[progress.node.name] = None
 
     def reconcile(self, news: Iterable[News], now: float) -> list[Effect]:
@@ -138,6 +147,11 @@ class Engine:
         """The node's one cause, with the fact that blocks and what happens next."""
         return explain(self.catalog, self.planner, self._progress[node], self.batches, now)
 
+    def may_begin(self, run: Run, node: str, now: float) -> bool:
+        """Whether a run that was decided on may still begin on this node."""
+        operator = run.operator
+        return not isinstance(operator, Mutation) or self._permit.refused(node, operator, now) is None
+
     def cause(self, node: str) -> Cause:
         """The node's one cause."""
         return self._progress[node].verdict.cause
@@ -146,9 +160,12 @@ class Engine:
         """What the engine knows of the node; to be read only."""
         return self._progress[node]
 
-    def path(self, node: str, cfg: Mapping[str, str] | None = None) -> Path | NoPath:
+    def bystander(self, node: str, verdict: Verdict, since: float) -> Progress:
+        """The same of a node that is disowned, as far as the table tells it."""
+        return self._reader.bystander(self.table[node], verdict, since)
+
+    def path(self, progress: Progress, cfg: Mapping[str, str] | None = None) -> Path | NoPath:
         """The path from what is known of the node to its Cfg (or to this one)."""
-        progress = self._progress[node]
         if cfg is None:
             return self._path(progress)
         return self.planner.find_path_in(progress.class_, progress.state, cfg)
@@ -191,6 +208,13 @@ class Engine:
     def know(self, node: str, now: float) -> None:
         """The node stands in the table; the next `reconcile` decides for it."""
         self._changed(Changed(node), now)
+
+    def disown(self, node: str, now: float) -> None:
+        """Somebody else runs the node from now on: nothing is decided for it any more. What is under way on
+        it is waited for, should it come back.
+        """
+        if self._progress.pop(node, None) is not None:
+            self.batches.forget(node, now)
 
     def restore_trouble(
         self,
@@ -236,10 +260,10 @@ class Engine:
             if progress is not None:
                 self.batches.forget(name, now)
             progress = self._progress[name] = Progress(node, now, self.batches.last_number)
-            self._read(progress, None)
+            self._reader.read(progress, None)
             self._inherit(progress)
         else:
-            self._read(progress, news.side)
+            self._reader.read(progress, news.side)
         self._dirty[name] = None
 
     def _inherit(self, progress: Progress) -> None:
@@ -250,40 +274,6 @@ class Engine:
                 look.run_id, look.asked_at = run.id, run.issued_at
             else:
                 self._steps.disown(progress, run, run.operator)
-
-    def _read(self, progress: Progress, side: Side | None) -> None:
-        node = progress.node
-        if side is Side.ATTRIBUTE or side is None:
-            attributes = node.attribute_values()
-            if attributes != progress.attributes:
-                progress.attributes = attributes
-                forgive(progress)
-                self._looks.reconsider(progress)
-            progress.class_ = self.planner.class_of(attributes)
-            progress.goal = None
-        if side is Side.CFG or side is None:
-            cfg = node.cfg_values()
-            if cfg != progress.cfg:
-                progress.cfg = cfg
-                progress.goal = None
-                forgive(progress)
-                progress.trouble.retry_at.clear()
-        if side is not Side.CFG:
-            state = self.catalog.known(node.dsc_values(), progress.attributes)
-            if state != progress.state:
-                self._forget(progress, state)
-                progress.state = state
-                progress.key = None
-                for look in progress.looks.values():
-                    look.blind = False
-                for variable in [v for v in progress.unsettled if not self._looks.knowable(progress, v)]:
-                    progress.unsettled.discard(variable)
-
-    def _forget(self, progress: Progress, state: Mapping[str, str]) -> None:
-        """What is UNKNOWN from now on may be seen again only by looks yet to come."""
-        for variable in progress.state:
-            if variable not in state:
-                progress.touched[variable] = self.batches.last_number
 
     # -- decisions ----------------------------------------------------------------------------
 

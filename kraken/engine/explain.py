@@ -47,6 +47,8 @@ def explain(
         case Cause.QUARANTINED:
             topic, _, particulars = verdict.detail.partition(": ")
             following = "`kraken retry` releases it"
+        case Cause.BUDGET if verdict.detail:
+            topic, following = f"{subject} {verdict.detail}", "starts when the lease comes"
         case Cause.BUDGET:
             turn = _turn(catalog, progress, batches, subject, now)
             if turn is None:

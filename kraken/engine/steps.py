@@ -134,6 +134,12 @@ class Steps:
         Returns:
             As `settle`.
         """
+        if result.outcome is Outcome.WITHDRAWN:  # as if it had not been decided
+            if step.disowned:
+                self._end_disowned(progress, step, now, effects)
+            else:
+                effects.append(self._ended(progress, step, result.outcome, now, result.message))
+            return False
         self.touch(progress, step.mutation, seen=result.observed)
         if result.outcome is not Outcome.FAILED:
             self.forget(progress, step.mutation, effects)

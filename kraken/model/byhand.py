@@ -51,6 +51,11 @@ def by_hand(key: str) -> Mutation | None:
     return _MUTATIONS.get(key)
 
 
+def all_by_hand() -> list[Mutation]:
+    """Every mutation that only a person commands."""
+    return list(_MUTATIONS.values())
+
+
 def restarts(mutation: Mutation) -> bool:
     """Whether it ends what runs on the node though its power is the same before and after."""
     return mutation.module.startswith(_LEAD) and mutation.name.removeprefix("power_") in RESTARTS

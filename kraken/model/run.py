@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     TIMEOUT = "TIMEOUT"  # it began and did not end in time
     CANCELLED = "CANCELLED"  # stopped by us; what it did is not known
     INTERRUPTED = "INTERRUPTED"  # the daemon ended while it was under way
+    WITHDRAWN = "WITHDRAWN"  # taken back before anything was sent: nothing was done
 
 
 @dataclass(frozen=True, slots=True)

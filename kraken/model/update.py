@@ -35,6 +35,10 @@ class Side(StrEnum):
     SUMMARY = "summary"
 
 
+OBSERVED: Final = (Side.DSC, Side.SUMMARY)
+"""The sides that are written by who runs the node."""
+
+
 class Stamp(NamedTuple):
     """Age of a record among those of its writer: greater is newer.
 

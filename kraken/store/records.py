@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from kraken.model.effort import Effort
 from kraken.model.hold import Hold
 from kraken.model.run import Outcome
-from kraken.model.update import Side, StateUpdate
+from kraken.model.update import OBSERVED, StateUpdate
 from kraken.sync.events import Memory as TreeMemory
 
 EntryKind = Literal["cfg", "attribute", "dsc", "run", "hold", "node", "quarantine", "collector"]
@@ -171,10 +171,6 @@ Change = (
     | ClearTrouble
     | Note
 )
-
-
-OBSERVED: Final = (Side.DSC, Side.SUMMARY)
-"""The sides that are written by who runs the node."""
 
 
 def is_soft(change: Change) -> bool:

@@ -13,10 +13,9 @@ from sqlalchemy import Table, bindparam, delete, exists, func, select, tuple_, u
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 
-from kraken.model.update import PRESENCE, Side, StateUpdate
+from kraken.model.update import OBSERVED, PRESENCE, Side, StateUpdate
 from kraken.store import schema
 from kraken.store.records import (
-    OBSERVED,
     AdoptNode,
     Change,
     ClearTrouble,

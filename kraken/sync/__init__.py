@@ -1,6 +1,5 @@
 """The tree of collectors, as pure decisions: who has which node, who lacks what, whom to tell.
 
 `Tree` takes letters and the time and gives `Event`s; docs/protocol.md describes what is said and why.
-`spread` is what the daemon still uses where there is no tree. Never here: a socket, a clock, the
-meaning of a variable. The daemon imports it; it imports the model.
+Never here: a socket, a clock, the meaning of a variable. The daemon imports it; it imports the model.
 """

@@ -1,4 +1,7 @@
-"""Requests from collector to collector, passed along the tree; at most once, and lost with a link."""
+"""Requests from a collector to those below it, passed down the tree; at most once, and lost with a link.
+
+Nobody takes them from below: who runs a rack has no say over another.
+"""
 
 from __future__ import annotations
 
@@ -32,19 +35,20 @@ class Calls:
         Args:
             source: the neighbour it came from; None: it is ours.
         """
+        if source is not None and source != self._links.parent:
+            text = f"{self._me} takes requests from its parent and its own people only"
+            self._links.write(source, Reply(call.id, 403, text.encode()))
+            return []
         if source is not None:
             if len(self._came_from) >= CALLS_MAX:
                 self._came_from.pop(next(iter(self._came_from)))
             self._came_from[call.id] = source
-        parent = self._links.parent
-        if call.to == self._me or (call.to == "" and parent is None):
+        if call.to == self._me:
             return [Called(call)]
-        toward = self._toward(call.to) if call.to else None
-        if not toward:
-            toward = parent
-        if toward is None or toward == source or not self._links[toward].is_up:
-            whom = f"collector {call.to}" if call.to else "the root"
-            return self.reply(Reply(call.id, 503, f"{whom} is not reached from {self._me}".encode()))
+        toward = self._toward(call.to)
+        if not toward or not self._links[toward].is_up:
+            text = f"collector {call.to} is not reached from {self._me}"
+            return self.reply(Reply(call.id, 503, text.encode()))
         self._links.write(toward, call)
         return []
 

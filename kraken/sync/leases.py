@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from kraken.model.node import NodeTable
+from kraken.model.update import OBSERVED
 from kraken.sync.events import Event, Granted, Memory
 from kraken.sync.lease import LEASE_S, Lease, Placement, Tenure
 from kraken.sync.letters import Check, Checked, Hello, Reserve, Reserved
 from kraken.sync.link import Link
 from kraken.sync.links import Links
-from kraken.sync.shelf import OBSERVED
 
 NO_LEASE: Final = Lease()
 GRANT_S: Final = 25.0

@@ -178,7 +178,7 @@ class Checked(msgspec.Struct, frozen=True, array_like=True, tag="checked"):
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
-    """A request for one collector further down (or for the root, up), to be passed on.
+    """A request for one collector further down, to be passed on.
 
     Attributes:
         to: the name of the collector.

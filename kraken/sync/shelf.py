@@ -7,7 +7,7 @@ from typing import Final
 
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
 from kraken.model.node import NodeTable, Record
-from kraken.model.update import PRESENCE, Side, Stamp, StateUpdate
+from kraken.model.update import OBSERVED, PRESENCE, Side, Stamp, StateUpdate
 from kraken.sync.feed import Field
 from kraken.sync.lease import Lease
 from kraken.sync.letters import Doc, Row
@@ -22,7 +22,6 @@ LETTER: Final[Mapping[Side, str]] = {
 SIDE: Final = {letter: side for side, letter in LETTER.items()}
 HOLD: Final = "h"
 DECLARED: Final = (Side.ATTRIBUTE, Side.CFG)
-OBSERVED: Final = (Side.DSC, Side.SUMMARY)
 COLLECTOR: Final = "@"
 """The first character of a collector's key, which no node's name can begin with."""
 

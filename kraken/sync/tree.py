@@ -11,7 +11,7 @@ from typing import Final
 
 from kraken.model.hold import EVERY_NODE, HoldTable
 from kraken.model.node import NodeTable
-from kraken.model.update import Side, Stamp, StateUpdate, Value
+from kraken.model.update import OBSERVED, Side, Stamp, StateUpdate, Value
 from kraken.sync.calls import Calls
 from kraken.sync.events import Adopt, Again, Event, Forget, Learn, LinkChanged, Memory, Outgrow, Refused
 from kraken.sync.feed import Field
@@ -28,7 +28,6 @@ from kraken.sync.shelf import (
     COLLECTOR,
     DECLARED,
     LETTER,
-    OBSERVED,
     Declared,
     Observed,
     holds_of,
@@ -53,6 +52,7 @@ class Tree:
         busy: when our own mutation on a node ends at the latest; -inf: none is under way.
 
     Attributes:
+        started_at: when this life began.
         fenced: documents that were not believed since their lease is over.
     """
 
@@ -86,7 +86,7 @@ class Tree:
         self.fenced = 0
         self._remembers = memory is not None
         self._was_whole = parent is None
-        self._started_at = self._ticked_at = now
+        self.started_at = self._ticked_at = now
         self._check_at: dict[str, float] = {}
         self._touched: dict[tuple[str, str], float] = {}
         self._sequence = 0
@@ -190,6 +190,13 @@ class Tree:
         elif isinstance(heard.body, Reply):
             events += self.calls.reply(heard.body)
         return events
+
+    def reached(self, neighbour: str, now: float) -> None:
+        """The transport has a (new) connection with it: greet it at once, what went before may be lost."""
+        link = self.links.get(neighbour)
+        if link is not None:
+            link.greet_now(now)
+            self.links.poke(neighbour)
 
     def tick(self, now: float) -> list[Event]:
         """Do what time has made due, and send what is to be sent. Right at any time."""
@@ -415,7 +422,7 @@ class Tree:
         """Whether what we hold may be offered: the root's always, another's when it heard its parent, or
         when its parent stays away and it remembers.
         """
-        return self._was_whole or (self._remembers and self._ticked_at - self._started_at > DEAD_S)
+        return self._was_whole or (self._remembers and self._ticked_at - self.started_at > DEAD_S)
 
     def _greeting(self, neighbour: str, now: float) -> Hello:
         if neighbour == self.parent:
@@ -429,7 +436,7 @@ class Tree:
         """Whether a child that remembers nodes might hear too soon that it has none: we lost our memory,
         and not everybody who is below it is here yet.
         """
-        return not self._remembers and link.they_have > 0 and now - self._started_at < DEAD_S
+        return not self._remembers and link.they_have > 0 and now - self.started_at < DEAD_S
 
     def _say(self, variable: str, value: Value, now: float) -> None:
         self._sequence += 1

@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from kraken.daemon.collector import Collector, Declared, Results
+from kraken.daemon.arrivals import Declared, Results
+from kraken.daemon.collector import Collector
 from kraken.engine.effects import Start
 from kraken.engine.settings import Settings
 from kraken.model.catalog import Catalog

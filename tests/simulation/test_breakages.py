@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kraken.daemon.collector import Collector
+from kraken.daemon.recorder import Recorder
 from kraken.engine import command as command_module
 from kraken.engine import deciding as deciding_module
 from kraken.engine import engine as engine_module
@@ -94,7 +95,7 @@ BREAKAGES: dict[str, Breaks] = {
     ),
     "a restart remembers no runs": replaces(simulation_module, "remembered", lambda *args: ([], [])),
     "executors are believed everything": replaces(Engine, "admit", admits_everything),
-    "nothing is forgotten": replaces(Collector, "_forgotten", lambda *args: []),
+    "nothing is forgotten": replaces(Recorder, "_forgotten", lambda *args: []),
     "silent executors are waited for": replaces(engine_module.Batches, "overdue", lambda *args: []),
     "nobody looks by himself": replaces(Looks, "due", forgets_what_is_due),
     "hopes for the better by forgetting": replaces(Plan, "hopes", lambda *args: False),

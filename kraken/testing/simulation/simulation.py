@@ -6,9 +6,8 @@ import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from kraken.daemon.collector import (
+from kraken.daemon.arrivals import (
     Arrival,
-    Collector,
     Commanded,
     Consequence,
     Declared,
@@ -19,6 +18,7 @@ from kraken.daemon.collector import (
     Results,
     ValueChanged,
 )
+from kraken.daemon.collector import Collector
 from kraken.daemon.remembering import remembered, trouble_of
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
 from kraken.engine.settings import Settings
@@ -397,12 +397,10 @@ class Simulation:
         collector = self.collector
         assert collector is not None
         everything = self.clock() - self._refreshed_at >= REFRESH_S
-        names = collector.unsaved if everything else collector.changed
-        collector.changed = set()
         if everything:
             self._refreshed_at = self.clock()
-            collector.unsaved = set()
-        self._journal([SaveUpdates(collector.dsc_of(sorted(names)))])
+        names = collector.recorder.take_unsaved(everything=everything)
+        self._journal([SaveUpdates(collector.observed_of(sorted(names)))])
         self.agenda.at(FLUSH_S, self._flush, mortal=True)
 
     def _declare(self, updates: Sequence[StateUpdate]) -> None:

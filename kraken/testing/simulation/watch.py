@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from kraken.daemon.collector import Arrival, Commanded, Consequence, Declared, Released, Results
+from kraken.daemon.arrivals import Arrival, Commanded, Consequence, Declared, Released, Results
 from kraken.engine.cause import Cause
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
 from kraken.model.byhand import by_hand

@@ -23,7 +23,7 @@ async def test_nodes_in_three_views(caller: Any, settled: Any) -> None:
     assert {**brief[0], "since": 0} == {
         "name": "n1", "groups": ["lab"], "cfg": {"power": "ON", "service": "RUNNING"},
         "dsc": {"power": "ON", "service": "RUNNING"}, "cause": "CONVERGED",
-        "reason": "power=ON, service=RUNNING", "since": 0,
+        "reason": "power=ON, service=RUNNING", "since": 0, "collector": "",
     }  # fmt: skip
     assert [node["name"] for node in brief] == ["n1", "n2", "n3"]
     alone = await caller.get("/v1/nodes/n1")
@@ -294,4 +294,4 @@ async def test_the_openapi_document_has_every_call_and_every_answer(caller: Any)
             if status != "200" and status != "304":
                 assert kind == "application/problem+json", (call["operationId"], status)
     brief = schema["components"]["schemas"]["BriefNode"]
-    assert set(brief["required"]) == {"name", "groups", "cfg", "dsc", "cause", "reason", "since"}
+    assert set(brief["required"]) == {"name", "groups", "cfg", "dsc", "cause", "reason", "since", "collector"}

@@ -195,7 +195,8 @@ class FakeKraken:
 
 def brief(node: dict[str, Any]) -> dict[str, Any]:
     """A node in the brief view."""
-    return {key: node[key] for key in ("name", "groups", "cfg", "dsc", "cause", "reason", "since")}
+    keys = ("name", "groups", "cfg", "dsc", "cause", "reason", "since")
+    return {**{key: node[key] for key in keys}, "collector": ""}
 
 
 def full(node: dict[str, Any]) -> dict[str, Any]:

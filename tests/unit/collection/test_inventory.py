@@ -72,6 +72,7 @@ def test_a_host_has_everything_kraken_knows_of_its_node(kraken: Any, read: Read)
         "kraken_cause": "RUNNING",
         "kraken_reason": "start_service",
         "kraken_since": 1_790_000_000.0,
+        "kraken_collector": "",
         "kraken_groups": ["compute"],
         "kraken_path": ["start_service"],
         "kraken_running": [],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from kraken.daemon.collector import Collector, Declared, Heard, HoldSet, Results, ValueChanged
+from kraken.daemon.arrivals import Declared, HoldSet, Results, ValueChanged
+from kraken.daemon.collector import Collector
 from kraken.engine.effects import Start
 from kraken.engine.settings import Settings
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Discovery
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
-from kraken.sync.spread import Neighbours, Send
 from kraken.testing.simulation.domains import services
 
 CATALOG = services().catalog
@@ -44,21 +44,21 @@ def test_what_a_look_saw_becomes_dsc_with_its_source_and_time() -> None:
 
     assert (record.value, record.source, record.seen_at) == ("UP", "side.see_os", 12.0)
     assert [(f.update.variable, f.was) for f in follows if isinstance(f, ValueChanged)] == [("os", None)]
-    assert one.changed == one.unsaved == {"n1"}
+    assert one.recorder.changed == one.recorder.unsaved == {"n1"}
 
 
 def test_what_is_seen_again_is_to_be_kept_some_time_and_is_no_change() -> None:
     one = collector()
     run = looks(one.accept([declared("n1")], 10.0))["see_os"]
     one.accept([seen(run, "n1", os="UP")], 12.0)
-    one.changed.clear()
-    one.unsaved.clear()
+    one.recorder.changed.clear()
+    one.recorder.unsaved.clear()
     run = looks(one.accept([], 40.0))["see_os"]
     follows = one.accept([seen(run, "n1", os="UP")], 42.0)
 
     assert one.table["n1"].dsc["os"].seen_at == 42.0
     assert not any(isinstance(f, ValueChanged) for f in follows)
-    assert (one.changed, one.unsaved) == (set(), {"n1"})
+    assert (one.recorder.changed, one.recorder.unsaved) == (set(), {"n1"})
 
 
 def test_a_value_that_is_seen_again_is_no_new_version_of_it() -> None:
@@ -128,17 +128,6 @@ def test_each_node_of_a_run_is_heard_once() -> None:
     one.accept([seen(run, "n1", os="UP"), seen(run, "n1", os="DOWN")], 12.0)
 
     assert one.table["n1"].dsc["os"].value == "UP"
-
-
-def test_dsc_climbs_and_cfg_descends_and_nothing_returns() -> None:
-    one = collector(neighbours=Neighbours("root", {"child": {"n1"}}))
-    one.accept([declared("n1")], 10.0)
-    cfg = StateUpdate("n1", Side.CFG, "os", "UP", Stamp(2, 1), 11.0, "ann")
-    dsc = StateUpdate("n1", Side.DSC, "os", "UP", Stamp(2, 1), 11.0, "see_os")
-
-    assert [s.neighbour for s in one.accept([Heard("root", [cfg])], 11.0) if isinstance(s, Send)] == ["child"]
-    assert [s.neighbour for s in one.accept([Heard("child", [dsc])], 11.0) if isinstance(s, Send)] == ["root"]
-    assert not any(isinstance(s, Send) for s in one.accept([Heard("child", [dsc])], 12.0))
 
 
 def test_what_was_restored_keeps_its_true_age() -> None:

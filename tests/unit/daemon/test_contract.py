@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kraken.api import plans
-from kraken.daemon.collector import Heard
+from kraken.daemon.arrivals import Declared
 from kraken.daemon.contract import Left, PlanChangedError, rest
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import NeedsConfirmationError
@@ -60,7 +60,7 @@ def see(operations: Operations, name: str, **values: str) -> None:
     daemon = operations.daemon
     stamp = Stamp(1 << 40, next(LATER))
     updates = [StateUpdate(name, Side.DSC, v, x, stamp, daemon.clock(), "ann") for v, x in values.items()]
-    daemon.accept(Heard("neighbour", updates))
+    daemon.accept(Declared(updates))
 
 
 async def refused(operations: Operations, plan: Any, me: Request) -> dict[tuple[str, ...], str]:

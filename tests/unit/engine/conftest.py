@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kraken.daemon.collector import Arrival, Collector, Consequence, Declared, Results
+from kraken.daemon.arrivals import Arrival, Consequence, Declared, Results
+from kraken.daemon.collector import Collector
 from kraken.engine.effects import Start
 from kraken.engine.settings import Settings
 from kraken.model.catalog import Catalog

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kraken.daemon.collector import Commanded, HoldSet
+from kraken.daemon.arrivals import Commanded, HoldSet
 from kraken.engine.effects import StepEnded
 from kraken.engine.limit import Limit
 from kraken.engine.progress import Command

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kraken.daemon.collector import Results
+from kraken.daemon.arrivals import Results
 from kraken.model.catalog import Catalog
 from kraken.model.loading import load_all
 from kraken.model.run import NodeResult, Outcome

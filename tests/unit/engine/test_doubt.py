@@ -27,7 +27,8 @@ def test_a_value_is_doubted(
 ) -> None:
     bench.declare("n1")
     seen_at = bench.now - age_s
-    bench.collector._observe("n1", {"power": value}, source, seen_at, news := [], [])
+    catalog = bench.collector.catalog
+    bench.collector.recorder.observe("n1", {"power": value}, source, catalog, seen_at, news := [], [])
     bench.engine.reconcile(news, bench.now)
     progress = bench.engine.progress("n1")
     found = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kraken.daemon.collector import Released
+from kraken.daemon.arrivals import Released
 from kraken.engine.cause import Cause, Verdict
 from kraken.engine.effects import TroubleChanged
 from kraken.engine.effort import begin, is_spent, recover, rest, resume, steps_max

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kraken.daemon.collector import HoldLifted, HoldSet, Released
+from kraken.daemon.arrivals import HoldLifted, HoldSet, Released
 from kraken.engine.settings import Settings
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Change, Condition, Discovery, Mutation, Observes, Variable

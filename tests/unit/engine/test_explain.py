@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kraken.daemon.collector import HoldSet, Results
+from kraken.daemon.arrivals import HoldSet, Results
 from kraken.engine.cause import Cause, Explanation, Fact, Verdict
 from kraken.engine.settings import Settings
 from kraken.model.hold import EVERY_NODE, Hold

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kraken.daemon.collector import Declared, LookAt, Results
+from kraken.daemon.arrivals import Declared, LookAt, Results
 from kraken.engine.settings import Settings
 from kraken.model.module import Action, Change, Discovery, Mutation, Observes, Variable
 from kraken.model.run import NodeResult, Outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from kraken.daemon.collector import LookAt, Released, Results
+from kraken.daemon.arrivals import LookAt, Released, Results
 from kraken.engine.effects import Start, StepEnded, TroubleChanged
 from kraken.model.module import Change, Mutation
 from kraken.model.run import NodeResult, Outcome

@@ -15,7 +15,8 @@ description:
   - Attributes whose name begins with C(ansible_) become host variables of that name (C(ansible_host), C(ansible_user)).
   - Every host has C(kraken_attributes), C(kraken_cfg) (desired), C(kraken_dsc) (discovered, a variable that is unknown now
     is absent), C(kraken_dsc_seen_at) (when each was last seen, seconds since the epoch), C(kraken_stale) (variables whose
-    observation is older than they allow), C(kraken_cause), C(kraken_reason), C(kraken_since), C(kraken_groups),
+    observation is older than they allow), C(kraken_cause), C(kraken_reason), C(kraken_since), C(kraken_collector),
+    C(kraken_groups),
     C(kraken_path) (names of the mutations that are to come), C(kraken_running), C(kraken_holds) and C(kraken_failures).
   - What Kraken says is data. Text in it that looks like a template is never rendered.
   - When Kraken is away the source fails whole; there is never half an inventory. Set
@@ -190,6 +191,7 @@ def host_vars(node):
         kraken_cause=node["cause"],
         kraken_reason=node.get("reason", ""),
         kraken_since=node.get("since"),
+        kraken_collector=node.get("collector", ""),
         kraken_groups=node["groups"],
         kraken_path=[step["name"] for step in node.get("path") or []],
         kraken_running=node.get("running") or [],

@@ -1,0 +1,184 @@
+"""What comes to a collector, and what follows from it: values, all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kraken.engine.effects import Effect
+from kraken.model.hold import Hold
+from kraken.model.module import Mutation
+from kraken.model.run import NodeResult
+from kraken.model.update import StateUpdate, Value
+from kraken.sync.events import Adopt, Answered, Called, LinkChanged, Refused, Send
+from kraken.sync.letters import Call, Letter, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Cfg and attributes as the root stamped them; they are durable already."""
+
+    updates: Sequence[StateUpdate]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What executors report, node by node."""
+
+    results: Sequence[NodeResult]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSet:
+    """A hold was set (it is durable already)."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLifted:
+    """A hold was lifted (durably)."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class LookAt:
+    """Somebody wants these nodes looked at now."""
+
+    nodes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """An operator ended quarantine and pauses of these nodes."""
+
+    nodes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """Somebody commands these mutations, whatever is declared; node -> which. See `Engine.commands`.
+
+    Attributes:
+        id: of the request.
+    """
+
+    id: str
+    by: str
+    mutations: Mapping[str, Mutation]
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """What a neighbour of the tree wrote; the wire vouches for the name."""
+
+    neighbour: str
+    letters: Sequence[Letter]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildAdded:
+    """This collector was let in below us.
+
+    Attributes:
+        known: it was heard in a former life of ours.
+    """
+
+    name: str
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRemoved:
+    """This collector is no child of ours any more.
+
+    Attributes:
+        fenced: a person vouches that it runs nothing any more.
+    """
+
+    name: str
+    fenced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The wire has a new connection with this neighbour."""
+
+    neighbour: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """Another collector of the tree is to be asked."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Replying:
+    """An answer to what another collector asked."""
+
+    reply: Reply
+
+
+OfTree = Letters | ChildAdded | ChildRemoved | Connected | Calling | Replying
+Arrival = OfTree | Declared | Results | HoldSet | HoldLifted | LookAt | Released | Commanded
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChanged:
+    """A value became another; `was` None: there was none."""
+
+    update: StateUpdate
+    was: Value
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHeld:
+    """Somebody holds this node from now on, and may need what executors keep of it."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A record of this node became another because of a neighbour's word; `was` None: there was none."""
+
+    update: StateUpdate
+    was: Value
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNews:
+    """What came of a neighbour's letters, or of time.
+
+    Attributes:
+        letters: to be carried; each may be lost.
+        turned: records that became another.
+        touched: nodes whose records, holds or place became another: the engine is to look at them.
+        gained, lost: nodes that we run from now on, or no longer.
+        adopted, forgotten: nodes whose declared side is to be kept anew, or not at all any more.
+        told: changed links and words that were not believed, for the journal.
+        calls: requests to this collector, and answers to its own.
+        outgrown: every later life must have a greater incarnation; None: as before.
+    """
+
+    letters: Sequence[Send]
+    turned: Sequence[Turned]
+    touched: Sequence[str]
+    gained: Sequence[str]
+    lost: Sequence[str]
+    adopted: Sequence[Adopt]
+    forgotten: Sequence[str]
+    told: Sequence[LinkChanged | Refused]
+    calls: Sequence[Called | Answered]
+    outgrown: int | None
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to be done about it outside the collector."""
+        said = self.letters or self.told or self.calls
+        return bool(said or self.adopted or self.forgotten) or self.outgrown is not None
+
+
+Consequence = Effect | ValueChanged | NodeHeld | TreeNews

@@ -1,0 +1,205 @@
+"""A collector's place in the tree: what neighbours tell is applied to its table, what becomes another
+here is told to them. Synchronous, like the collector; letters come and go as values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from kraken.daemon.arrivals import (
+    Calling,
+    ChildAdded,
+    ChildRemoved,
+    Connected,
+    Letters,
+    OfTree,
+    Replying,
+    TreeNews,
+    Turned,
+)
+from kraken.model.hold import EVERY_NODE, HoldTable
+from kraken.model.node import NodeTable
+from kraken.model.update import Side, Stamp, StateUpdate, Value
+from kraken.sync.events import (
+    Adopt,
+    Again,
+    Answered,
+    Called,
+    Event,
+    Forget,
+    Granted,
+    Learn,
+    LinkChanged,
+    Ours,
+    Outgrow,
+    Refused,
+    Send,
+)
+from kraken.sync.tree import Tree
+
+
+class Branch:
+    """Applies the events of a `Tree` to a table and its holds.
+
+    Args:
+        outgrow: called with the incarnation above which our stamps must be, before anything else is
+            stamped; whether they were not.
+    """
+
+    def __init__(
+        self, tree: Tree, table: NodeTable, holds: HoldTable, outgrow: Callable[[int], bool]
+    ) -> None:
+        self.tree = tree
+        self._table = table
+        self._holds = holds
+        self._outgrow = outgrow
+        self._begin()
+
+    def take(self, arrival: OfTree, now: float) -> None:
+        """Take in something of the tree; `result` tells what came of it."""
+        tree = self.tree
+        match arrival:
+            case Letters(neighbour, letters):
+                for letter in letters:
+                    self._apply(tree.hear(neighbour, letter, now), now)
+            case ChildAdded(name, known):
+                tree.add_child(name, now, known=known)
+            case Connected(name):
+                tree.reached(name, now)
+            case ChildRemoved(name, fenced):
+                self._apply(tree.remove_child(name, now, fenced=fenced), now)
+            case Calling(call):
+                self._apply(tree.calls.call(call, None), now)
+            case Replying(reply):
+                self._apply(tree.calls.reply(reply), now)
+
+    def tick(self, now: float) -> None:
+        """Do what time has made due, and write what is to be written."""
+        self._apply(self.tree.tick(now), now)
+
+    def declared(self, nodes: Iterable[str], now: float) -> None:
+        """What is declared of these nodes, or their holds, became another here (at the root)."""
+        self._apply(self.tree.declared(nodes, now), now)
+
+    def result(self) -> TreeNews:
+        """What came of all since the last call."""
+        found = TreeNews(
+            self._letters,
+            self._turned,
+            list(self._touched),
+            list(self._gained),
+            list(self._lost),
+            self._adopted,
+            self._forgotten,
+            self._told,
+            self._calls,
+            self._outgrown,
+        )
+        self._begin()
+        return found
+
+    def _begin(self) -> None:
+        self._letters: list[Send] = []
+        self._turned: list[Turned] = []
+        self._touched: dict[str, None] = {}
+        self._gained: dict[str, None] = {}
+        self._lost: dict[str, None] = {}
+        self._adopted: list[Adopt] = []
+        self._forgotten: list[str] = []
+        self._told: list[LinkChanged | Refused] = []
+        self._calls: list[Called | Answered] = []
+        self._outgrown: int | None = None
+
+    def _apply(self, events: Iterable[Event], now: float) -> None:
+        for event in events:
+            match event:
+                case Send():
+                    self._letters.append(event)
+                case Adopt():
+                    self._adopt(event, now)
+                case Forget(nodes):
+                    self._forget(nodes, now)
+                case Learn(_, updates):
+                    self._learn(updates)
+                case Again(_, seen):
+                    self._again(seen)
+                case Outgrow(incarnation):
+                    if self._outgrow(incarnation):
+                        self._outgrown = incarnation
+                case Ours(gained, lost):
+                    self._ours(gained, lost)
+                case LinkChanged() | Refused():
+                    self._told.append(event)
+                case Called() | Answered():
+                    self._calls.append(event)
+                case Granted(_, nodes):
+                    self._touched.update(dict.fromkeys(nodes))
+
+    def _adopt(self, event: Adopt, now: float) -> None:
+        for hold in self._holds.of(event.node):
+            self._holds.drop(hold)
+        for hold in event.holds:
+            self._holds.add(hold)
+        if event.node == EVERY_NODE:
+            self._touched.update(dict.fromkeys(self._table))
+        else:
+            old = self._values(event.node)
+            changed = self._table.replace(event.node, event.updates)
+            self._turned += [Turned(u, old.get((u.side, u.variable))) for u in changed]
+            self._touched[event.node] = None
+        self._adopted.append(event)
+        self._apply(self.tree.declared([event.node], now), now)
+
+    def _forget(self, nodes: Sequence[str], now: float) -> None:
+        for name in nodes:
+            self._table.remove(name)
+            for hold in self._holds.of(name):
+                self._holds.drop(hold)
+            self._touched[name] = None
+            self._forgotten.append(name)
+        self._apply(self.tree.declared(nodes, now), now)
+
+    def _learn(self, updates: Iterable[StateUpdate]) -> None:
+        standing = []
+        for update in updates:
+            if update.node not in self._table:
+                continue
+            old = self._table[update.node].side(update.side).get(update.variable)
+            if not self._table.merge((update,)):
+                continue
+            standing.append(update)
+            self._touched[update.node] = None
+            if old is None or old.value != update.value:
+                self._turned.append(Turned(update, None if old is None else old.value))
+        self.tree.observed(standing)
+
+    def _again(self, seen: Mapping[str, Mapping[str, tuple[float, Stamp]]]) -> None:
+        for name, variables in seen.items():
+            for variable, (seen_at, stamp) in variables.items():
+                node = self._table.get(name)
+                old = None if node is None else node.dsc.get(variable)
+                if old is None or old.stamp != stamp or seen_at <= old.seen_at:
+                    continue
+                self._table.merge(
+                    [StateUpdate(name, Side.DSC, variable, old.value, stamp, seen_at, old.source)]
+                )
+                self._touched[name] = None
+                self.tree.seen_again(name, variable, seen_at, stamp, ours=False)
+
+    def _ours(self, gained: Sequence[str], lost: Sequence[str]) -> None:
+        for name in lost:
+            self._gained.pop(name, None)
+            self._lost[name] = None
+        for name in gained:
+            self._lost.pop(name, None)
+            self._gained[name] = None
+
+    def _values(self, name: str) -> dict[tuple[Side, str], Value]:
+        node = self._table.get(name)
+        if node is None:
+            return {}
+        return {
+            (side, variable): record.value
+            for side in (Side.ATTRIBUTE, Side.CFG)
+            for variable, record in node.side(side).items()
+        }

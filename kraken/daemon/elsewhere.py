@@ -1,0 +1,79 @@
+"""Why a node is as it is that another collector runs: what that one says, or that it says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from kraken.engine.cause import Cause, Explanation
+from kraken.engine.effects import CauseChanged
+from kraken.model.node import Node
+from kraken.model.update import Side, Stamp, StateUpdate
+from kraken.sync.tree import Tree
+
+CAUSE: Final = "cause"
+REASON: Final = "reason"
+_CAUSES: Final = {cause.value: cause for cause in Cause}
+
+
+def summary(change: CauseChanged, stamp: Stamp, now: float, who: str) -> Iterator[StateUpdate]:
+    """How a node of ours fares, for those above."""
+    for variable, value in ((CAUSE, change.cause.value), (REASON, change.detail)):
+        yield StateUpdate(change.node, Side.SUMMARY, variable, value, stamp, now, who)
+
+
+def cause_elsewhere(tree: Tree, node: Node) -> Cause:
+    """The cause of a node that another collector runs, by what that one said last."""
+    if tree.silence(node.name) is not None:
+        return Cause.STALE
+    if node.name not in tree.placement.holder:
+        return Cause.UNKNOWN
+    said = node.summary.get(CAUSE)
+    return Cause.UNKNOWN if said is None else _CAUSES.get(str(said.value), Cause.UNKNOWN)
+
+
+def runner_elsewhere(tree: Tree, node: Node) -> str:
+    """Who runs a node that we do not run, as far as it is known here; "": nobody does."""
+    holder = tree.placement.holder.get(node.name)
+    if not holder:
+        return ""
+    said = node.summary.get(CAUSE)
+    if said is not None and tree.placing.toward(said.source) == holder:
+        return said.source
+    return next(
+        (name for name in tree.placing.listed(node.name) if tree.placing.toward(name) == holder), holder
+    )
+
+
+def explain_elsewhere(tree: Tree, node: Node, now: float) -> Explanation:
+    """The one cause of a node that another collector runs; that it is silent is told first."""
+    cause = cause_elsewhere(tree, node)
+    silent = tree.silence(node.name)
+    if silent is not None:
+        name, since = silent
+        reason = f"collector {name} not heard for {now - since:.0f} s"
+        return _told(node, cause, reason, f"collector {name} is not heard", since, "is told when it is")
+    if node.name not in tree.placement.holder:
+        reason, following = _unplaced(tree, node.name)
+        return _told(node, cause, reason, reason, now, following)
+    said, detail = node.summary.get(CAUSE), node.summary.get(REASON)
+    if said is None or str(said.value) not in _CAUSES:
+        reason = f"its collector {runner_elsewhere(tree, node)} has not said yet how it fares"
+        return _told(node, cause, reason, reason, now, "is told by its collector")
+    lead = f"{detail.value}: " if detail is not None and detail.value else ""
+    topic = f"{lead}as collector {said.source} says"
+    reason = f"{topic}, {max(0.0, now - said.seen_at):.0f} s ago"
+    return _told(node, cause, reason, topic, said.since, "is told by its collector")
+
+
+def _unplaced(tree: Tree, node: str) -> tuple[str, str]:
+    """Why nobody has the node, and what follows."""
+    listed = tree.placing.listed(node)
+    unknown = [name for name in listed if tree.placing.toward(name) is None]
+    if unknown and len(unknown) == len(listed):
+        return f"its collector {' and '.join(unknown)} has not joined", "is run when one of them has"
+    return "it goes to another collector when the lease of the one that had it is over", "is run then"
+
+
+def _told(node: Node, cause: Cause, reason: str, topic: str, since: float, following: str) -> Explanation:
+    return Explanation(node.name, cause, reason, topic, None, since, following, None)

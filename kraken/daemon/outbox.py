@@ -1,0 +1,132 @@
+"""Letters of the tree, each on its way only when what it says is durable here.
+
+A parent that gave a node away and forgot it would give it away again; a child that let one go and forgot
+that would take it for its own again. So what the tree changed is kept before anything is said of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from kraken.daemon.arrivals import TreeNews
+from kraken.errors import StoreError
+from kraken.store.group import GroupCommit
+from kraken.store.records import AdoptNode, Change, ForgetNode, Outgrow, SaveTree
+from kraken.sync.events import Send
+from kraken.sync.letters import Checked, Delta, encode
+from kraken.sync.tree import Tree
+
+log = logging.getLogger("kraken.tree")
+
+
+class Outbox:
+    """Keeps what the tree changed, and then sends what it wrote.
+
+    While the disk takes nothing, letters that speak of what is not kept are left out, as if they were
+    lost; greetings go on, so that nobody takes a full disk for a dead collector.
+
+    Args:
+        send: puts a letter on the wire, or loses it.
+
+    Attributes:
+        is_failing: the last try to keep something failed.
+    """
+
+    def __init__(self, tree: Tree, journal: GroupCommit, send: Callable[[str, bytes], object]) -> None:
+        self.is_failing = False
+        self._tree = tree
+        self._journal = journal
+        self._send = send
+        self._nodes: dict[str, AdoptNode | ForgetNode] = {}  # to be kept, the last word on each
+        self._placed: set[str] = set()
+        self._outgrown: int | None = None
+        self._letters: list[Send] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Keep what this life of the tree begins with.
+
+        Raises:
+            StoreError: it could not be kept.
+        """
+        memory = self._tree.memory()
+        names = [*memory.placed, *memory.leaving, *memory.told]
+        await self._journal.write([SaveTree(memory, list(dict.fromkeys(names)))])
+        self._tree.placement.changed.clear()
+
+    def put(self, result: TreeNews) -> None:
+        """Take in what came of letters, or of time."""
+        for adopted in result.adopted:
+            self._nodes[adopted.node] = AdoptNode(adopted.node, adopted.updates, adopted.holds)
+        for name in result.forgotten:
+            self._nodes[name] = ForgetNode(name)
+        if result.outgrown is not None:
+            self._outgrown = max(result.outgrown, self._outgrown or 0)
+        changed = self._tree.placement.changed
+        self._placed |= changed
+        changed.clear()
+        self._letters += result.letters
+        if self._writer is None:
+            if self._is_kept and not self.is_failing:
+                letters, self._letters = self._letters, []
+                self._post(letters)
+            else:
+                self._writer = asyncio.create_task(self._write(), name="outbox")
+
+    async def close(self) -> None:
+        """Return when what was put is kept and sent, or has failed."""
+        if self._writer is not None:
+            await asyncio.gather(self._writer, return_exceptions=True)
+
+    @property
+    def _is_kept(self) -> bool:
+        return not self._nodes and not self._placed and self._outgrown is None
+
+    async def _write(self) -> None:
+        try:
+            while self._letters or not self._is_kept:
+                nodes, placed, outgrown = self._nodes, self._placed, self._outgrown
+                self._nodes, self._placed, self._outgrown = {}, set(), None
+                letters, self._letters = self._letters, []
+                try:
+                    await self._journal.write(self._changes(nodes, placed, outgrown))
+                except StoreError as error:
+                    self._nodes = {**nodes, **self._nodes}
+                    self._placed |= placed
+                    self._outgrown = outgrown if self._outgrown is None else self._outgrown
+                    self._fails(error, len(nodes) + len(placed))
+                    left, self._letters = [*letters, *self._letters], []
+                    self._post([send for send in left if self._is_harmless(send)])
+                    return
+                self.is_failing = False
+                self._post(letters)  # later ones may speak of what changed later
+        finally:
+            self._writer = None
+
+    def _changes(
+        self, nodes: dict[str, AdoptNode | ForgetNode], placed: set[str], outgrown: int | None
+    ) -> list[Change]:
+        changes: list[Change] = list(nodes.values())
+        if placed:
+            changes.append(SaveTree(self._tree.memory(placed), sorted(placed)))
+        if outgrown is not None:
+            changes.append(Outgrow(outgrown))
+        return changes
+
+    def _fails(self, error: StoreError, count: int) -> None:
+        if not self.is_failing:
+            log.error("places of nodes not kept", extra={"error": str(error), "nodes": count})
+        self.is_failing = True
+
+    def _is_harmless(self, send: Send) -> bool:
+        """Whether it says nothing that must not be forgotten here."""
+        body = send.letter.body
+        return not isinstance(body, Checked) and (
+            not isinstance(body, Delta) or send.neighbour == self._tree.parent
+        )
+
+    def _post(self, letters: Iterable[Send]) -> None:
+        for send in letters:
+            self._send(send.neighbour, encode(send.letter))

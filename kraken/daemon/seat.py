@@ -1,0 +1,233 @@
+"""A daemon's seat in the tree: letters come in and go out, what is told of neighbours is noted, and
+requests go to other collectors and come from them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from kraken.daemon.arrivals import (
+    Arrival,
+    Calling,
+    ChildAdded,
+    ChildRemoved,
+    Connected,
+    Letters,
+    Replying,
+    TreeNews,
+)
+from kraken.daemon.collector import Collector
+from kraken.daemon.events import EventLog
+from kraken.daemon.neighbours import Neighbours
+from kraken.daemon.outbox import Outbox
+from kraken.errors import LetterError, RefusedError
+from kraken.model.nodeset import fold
+from kraken.store.group import GroupCommit
+from kraken.store.records import Change, Note
+from kraken.store.records import Memory as Remembered
+from kraken.sync.events import Answered, Called, LinkChanged, Memory
+from kraken.sync.letters import Call, Letter, Reply, decode
+from kraken.sync.tree import Tree
+
+log = logging.getLogger("kraken.tree")
+
+LIVES: Final = 24
+"""Bits for the numbers of the leases that one life gives; the incarnation leads them, so that no two lives
+give the same."""
+ASK_S: Final = 10.0
+"""Patience with another collector's answer: three levels, each with a letter lost and said again."""
+LATE_STATUS: Final = 504
+
+Answer = Callable[[Call], Awaitable[tuple[int, bytes]]]
+"""Answers another collector's request: status as in HTTP, and body."""
+
+
+class Seat:
+    """The tree's side of one daemon.
+
+    Args:
+        neighbours: the daemon's; it hands its letters over from now on.
+        remembered: what a former life kept; the collector has taken it back already.
+
+    Attributes:
+        accept: the daemon's door in. write: has something kept soon. To be set before `begin`.
+        refused: neighbour -> how many of its words were not believed.
+        answer: who answers other collectors; None: nobody does.
+
+    Raises:
+        RefusedError: the daemon has nodes that were declared here, and is below another now.
+    """
+
+    def __init__(
+        self,
+        neighbours: Neighbours,
+        collector: Collector,
+        journal: GroupCommit,
+        events: EventLog,
+        remembered: Remembered,
+        now: float,
+    ) -> None:
+        memory = remembered.tree
+        if memory is None and collector.table:
+            if neighbours.parent is not None:
+                raise _declared_here(neighbours.me, neighbours.parent, list(collector.table))
+            memory = Memory({}, {}, {}, {}, ())  # it was in no tree, so nobody has anything of its
+        self._parent = neighbours.parent
+        self.collector = collector
+        self.tree = Tree(
+            neighbours.me,
+            collector.incarnation << LIVES,
+            collector.table,
+            collector.holds,
+            now,
+            parent=neighbours.parent,
+            longest_s=collector.longest_s,
+            memory=memory,
+            busy=collector.busy_until,
+        )
+        for name in neighbours.names():
+            self.tree.add_child(name, now, known=True)
+        neighbours.on_letter, neighbours.on_link = self.hear, self.reach
+        neighbours.on_revoked = self.remove_child
+        self.outbox = Outbox(self.tree, journal, neighbours.send)
+        self.refused: Counter[str] = Counter()
+        self.answer: Answer | None = None
+        self._events = events
+        self.accept: Callable[[Arrival], None] = lambda arrival: None
+        self.write: Callable[[Sequence[Change]], None] = lambda changes: None
+        self._inbox: list[tuple[str, bytes]] = []
+        self._asked: dict[str, asyncio.Future[Reply]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+
+    async def begin(self, now: float) -> None:
+        """Take the seat.
+
+        Raises:
+            StoreError: it could not be kept who has which node.
+        """
+        self.collector.join(self.tree, now)
+        await self.outbox.begin()
+
+    async def close(self) -> None:
+        """Say what is to be said, and no more."""
+        for task in self._answering:
+            task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+        for future in self._asked.values():
+            future.cancel()
+        await self.outbox.close()
+
+    def hear(self, neighbour: str, letter: bytes) -> None:
+        """A letter came over the wire, which vouches for the name. Read with others that come just now."""
+        if not self._inbox:
+            asyncio.get_running_loop().call_soon(self._read)
+        self._inbox.append((neighbour, letter))
+
+    def _read(self) -> None:
+        letters, self._inbox = self._inbox, []
+        found: dict[str, list[Letter]] = {}
+        for neighbour, data in letters:
+            try:
+                found.setdefault(neighbour, []).append(decode(data))
+            except LetterError as error:
+                self._refuse(neighbour, str(error))
+        for neighbour, read in found.items():
+            self._meet(neighbour)
+            self.accept(Letters(neighbour, read))
+
+    def _meet(self, neighbour: str) -> None:
+        if neighbour != self._parent and neighbour not in self.tree.links:
+            self.accept(ChildAdded(neighbour))
+
+    def reach(self, neighbour: str, is_up: bool) -> None:
+        """The wire has a connection with this neighbour, or none any more."""
+        if is_up:
+            self._meet(neighbour)
+            self.accept(Connected(neighbour))
+
+    def remove_child(self, name: str, *, fenced: bool = False) -> None:
+        """It was revoked; see `Tree.remove_child`."""
+        self.accept(ChildRemoved(name, fenced))
+
+    def perform(self, news: TreeNews, now: float) -> None:
+        """Do what came of letters, or of time."""
+        self.outbox.put(news)
+        for told in news.told:
+            if isinstance(told, LinkChanged):
+                self._note_link(told, now)
+            else:
+                self._refuse(told.neighbour, told.what)
+        for call in news.calls:
+            if isinstance(call, Answered):
+                self._answered(call.reply)
+            else:
+                task = asyncio.create_task(self._reply(call), name=f"call {call.call.id}")
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+
+    async def ask(self, collector: str, verb: str, body: bytes, within_s: float = ASK_S) -> tuple[int, bytes]:
+        """What another collector answers: status as in HTTP, and body; 503 where it is not reached, 504
+        where it does not answer in time.
+        """
+        id = secrets.token_hex(8)
+        future = self._asked[id] = asyncio.get_running_loop().create_future()
+        self.accept(Calling(Call(id, collector, verb, body, int(within_s * 1000))))
+        try:
+            async with asyncio.timeout(within_s):
+                reply = await future
+        except TimeoutError:
+            return LATE_STATUS, f"collector {collector} did not answer within {within_s:g} s".encode()
+        finally:
+            del self._asked[id]
+        return reply.status, reply.body
+
+    # -- helpers ------------------------------------------------------------------------------
+
+    def _answered(self, reply: Reply) -> None:
+        future = self._asked.get(reply.id)
+        if future is not None and not future.done():
+            future.set_result(reply)
+
+    async def _reply(self, called: Called) -> None:
+        call = called.call
+        if self.answer is None:
+            status, body = 501, b"this collector answers nobody"
+        else:
+            try:
+                async with asyncio.timeout(call.left_ms / 1000):
+                    status, body = await self.answer(call)
+            except TimeoutError:
+                return  # nobody waits any more
+            except Exception:
+                log.exception("a request was not answered", extra={"verb": call.verb})
+                status, body = 500, b"a fault of this collector; its log has it"
+        self.accept(Replying(Reply(call.id, status, body)))
+
+    def _note_link(self, link: LinkChanged, now: float) -> None:
+        kind = "parent" if link.neighbour == self._parent else "collector"
+        nodes = len(self.tree.placement.of(link.neighbour))
+        text = f"{kind} {link.neighbour} is {'heard' if link.is_up else 'not heard any more'}"
+        level = logging.INFO if link.is_up else logging.WARNING
+        log.log(level, text, extra={"collector": link.neighbour, "nodes": nodes})
+        data = {"collector": link.neighbour, "is_up": link.is_up, "since": link.since, "nodes": nodes}
+        self._events.add("collector", {**data, "at": now})
+        self.write([Note(now, link.neighbour, "collector", text, self.tree.me, data)])
+
+    def _refuse(self, neighbour: str, what: str) -> None:
+        self.refused[neighbour] += 1
+        if self.refused[neighbour] == 1:
+            log.warning("a neighbour was not believed", extra={"collector": neighbour, "what": what})
+
+
+def _declared_here(me: str, parent: str, names: Sequence[str]) -> RefusedError:
+    return RefusedError(
+        f"{len(names)} nodes ({fold(names)}) were declared at this daemon, which is collector {me} "
+        f"below {parent} now; they would be lost",
+        part=me,
+        hint="start it with an empty state directory but for `tree/`, and declare them at the root",
+    )

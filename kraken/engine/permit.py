@@ -1,0 +1,39 @@
+"""Whether a mutation may start on a node as far as other collectors go: a lease says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from kraken.engine.cause import Cause, Verdict
+from kraken.model.module import Mutation
+
+NO_LEASE: Final = "waits for the parent's lease"
+ASK_AGAIN_S: Final = 2.0
+"""Until a lease that did not come is asked for again: a letter may be lost."""
+
+MayRun = Callable[[str, float], bool]
+"""Whether what ends by this time at the latest may start on this node."""
+
+
+def always(node: str, until: float) -> bool:
+    """Of a collector that shares its nodes with nobody."""
+    return True
+
+
+class Permit:
+    """Asks for a lease that lasts as long as a mutation may.
+
+    Args:
+        grace_s: how much later than its time-out a mutation may be over.
+    """
+
+    def __init__(self, may_run: MayRun, grace_s: float) -> None:
+        self._may_run = may_run
+        self._grace_s = grace_s
+
+    def refused(self, node: str, mutation: Mutation, now: float) -> Verdict | None:
+        """Why the mutation cannot start now; None: it can."""
+        if self._may_run(node, now + mutation.timeout_s + self._grace_s):
+            return None
+        return Verdict(Cause.BUDGET, mutation.key, NO_LEASE, now + ASK_AGAIN_S)

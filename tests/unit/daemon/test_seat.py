@@ -1,0 +1,272 @@
+"""Real daemons in a tree over loopback: what the root declares its collectors do, and it sees them do it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kraken.daemon.config import Tree
+from kraken.daemon.daemon import Daemon
+from kraken.daemon.operations import Operations, Request
+from kraken.errors import RefusedError, StoreError
+from kraken.executors.fake import FakeWorld
+from kraken.store.group import GroupCommit
+from kraken.store.records import SaveTree
+from kraken.sync.letters import Call
+from kraken.testing.daemons import living
+from kraken.transport import Keyring, join
+
+Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
+ME = Request("ann", yes=True)
+
+
+class Pair:
+    """A root and its child `c1`, each over its own disk and world, and each restarted at will."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self._directory = directory
+        self._trees = {"root": Tree(name="root", listen=f"127.0.0.1:{port}"), "c1": Tree()}
+        self._lives: dict[str, contextlib.AsyncExitStack] = {}
+        self.worlds = {
+            name: FakeWorld({"n1": {"power": "OFF"}, "n2": {"power": "OFF"}}) for name in self._trees
+        }
+        self.daemons: dict[str, Daemon] = {}
+
+    async def start(self, name: str) -> Daemon:
+        life = self._lives[name] = contextlib.AsyncExitStack()
+        directory = self._directory / name
+        (directory / "state").mkdir(parents=True, exist_ok=True)
+        tree, world = self._trees[name], self.worlds[name]
+        self.daemons[name] = await life.enter_async_context(living(directory, tree=tree, world=world))
+        return self.daemons[name]
+
+    async def stop(self, name: str) -> None:
+        if name in self._lives:
+            await self._lives.pop(name).aclose()
+
+    async def join(self) -> None:
+        neighbours = self.root.neighbours
+        assert neighbours is not None
+        state = self._directory / "c1" / "state"
+        state.mkdir(parents=True)
+        await join(neighbours.invite("c1", 60.0), Keyring(state))
+
+    @property
+    def root(self) -> Daemon:
+        return self.daemons["root"]
+
+    @property
+    def child(self) -> Daemon:
+        return self.daemons["c1"]
+
+    async def declare(self, node: str, **cfg: str) -> None:
+        document = {"nodes": {node: {"attributes": {"collectors": ["c1"]}, "cfg": cfg}}}
+        await Operations(self.root).apply(document, ME)
+
+    def cause(self, name: str, node: str) -> str:
+        collector = self.daemons[name].collector
+        return collector.cause(node) if node in collector.table else "nobody knows it"
+
+    def mutations(self, name: str) -> list[str]:
+        return [run.operator.name for run in self.worlds[name].runs if run.is_mutation]
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[Pair]:
+    """Both run, and c1 has joined."""
+    pair = Pair(tmp_path, unused_tcp_port)
+    try:
+        await pair.start("root")
+        await pair.join()
+        await pair.start("c1")
+        yield pair
+    finally:
+        await pair.stop("c1")
+        await pair.stop("root")
+
+
+async def test_the_child_does_what_the_root_declares_and_the_root_sees_it(
+    pair: Pair, eventually: Eventually
+) -> None:
+    await pair.declare("n1", power="ON")
+
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    assert pair.mutations("c1") == ["switch_on"]
+    assert pair.worlds["root"].runs == []
+    assert pair.root.collector.table["n1"].dsc_values() == {"power": "ON"}
+    assert pair.root.collector.runner("n1") == "c1"
+    assert "as collector c1 says" in pair.root.collector.explain("n1", pair.root.clock()).reason
+    assert pair.child.collector.cause("n1") == "CONVERGED"
+
+
+async def test_both_go_on_after_a_restart_and_nothing_is_done_twice(
+    pair: Pair, eventually: Eventually
+) -> None:
+    await pair.declare("n1", power="ON")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    await pair.stop("root")
+    await pair.start("root")
+
+    assert pair.root.collector.runner("n1") == "c1"
+
+    await pair.declare("n1", power="OFF")
+    await eventually(lambda: pair.worlds["c1"].truth["n1"]["power"] == "OFF")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    await pair.stop("c1")
+    await pair.start("c1")
+    await pair.declare("n1", power="ON")
+    await eventually(lambda: pair.root.collector.table["n1"].dsc_values() == {"power": "ON"})
+
+    assert pair.mutations("c1") == ["switch_on", "switch_off", "switch_on"]
+    assert pair.mutations("root") == []
+
+
+async def test_a_hold_set_at_the_root_holds_at_the_child(pair: Pair, eventually: Eventually) -> None:
+    operations = Operations(pair.root)
+    await pair.declare("n1", power="OFF")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    await operations.hold(["n1"], "I look at it", None, ME)
+    await eventually(lambda: pair.cause("c1", "n1") == "HELD")
+    await pair.declare("n1", power="ON")
+    await eventually(lambda: pair.child.collector.table["n1"].cfg_values() == {"power": "ON"})
+
+    assert pair.mutations("c1") == []
+
+    await operations.release(["n1"], ME)
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    assert pair.mutations("c1") == ["switch_on"]
+
+
+async def test_a_node_that_is_deleted_at_the_root_is_forgotten_below(
+    pair: Pair, eventually: Eventually
+) -> None:
+    await pair.declare("n1", power="OFF")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    await Operations(pair.root).delete(["n1"], ME)
+    await eventually(lambda: "n1" not in pair.child.collector.table)
+    await pair.stop("c1")
+
+    assert "n1" not in (await pair.start("c1")).collector.table
+
+
+async def test_declaring_at_a_child_is_refused_and_the_root_is_named(
+    pair: Pair, eventually: Eventually
+) -> None:
+    await pair.declare("n1", power="OFF")
+    await eventually(lambda: pair.cause("c1", "n1") == "CONVERGED")
+    operations = Operations(pair.child)
+    for asked in (
+        operations.change_cfg(["n1"], {"power": "ON"}, [], ME),
+        operations.delete(["n1"], ME),
+        operations.hold(["n1"], "no", None, ME),
+        operations.freeze("no", ME),
+    ):
+        with pytest.raises(RefusedError, match=r"collector c1 below root.*declared at the root"):
+            await asked
+
+    assert pair.child.collector.table["n1"].cfg_values() == {"power": "OFF"}
+    assert pair.mutations("c1") == []
+
+
+async def test_a_daemon_with_nodes_of_its_own_does_not_start_below_another(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    pair = Pair(tmp_path, unused_tcp_port)
+    try:
+        alone = await pair.start("c1")
+        await Operations(alone).apply({"nodes": {"n7": {}}}, ME)
+        await pair.stop("c1")
+        await pair.start("root")
+        neighbours = pair.root.neighbours
+        assert neighbours is not None
+        await join(neighbours.invite("c1", 60.0), Keyring(tmp_path / "c1" / "state"))
+        with pytest.raises(RefusedError, match=r"1 nodes .n7. were declared at this daemon"):
+            await pair.start("c1")
+    finally:
+        await pair.stop("root")
+
+
+async def test_a_root_that_had_nodes_before_it_had_children_goes_on_with_them_at_once(
+    tmp_path: Path, unused_tcp_port: int, eventually: Eventually
+) -> None:
+    pair = Pair(tmp_path, unused_tcp_port)
+    pair._trees["root"] = Tree()
+    try:
+        await Operations(await pair.start("root")).apply({"nodes": {"n1": {"cfg": {"power": "OFF"}}}}, ME)
+        await pair.stop("root")
+        pair._trees["root"] = Tree(name="root", listen=f"127.0.0.1:{unused_tcp_port}")
+        await Operations(await pair.start("root")).apply({"nodes": {"n1": {"cfg": {"power": "ON"}}}}, ME)
+        await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+
+        assert pair.mutations("root") == ["switch_on"]
+    finally:
+        await pair.stop("root")
+
+
+async def test_a_collector_is_asked_and_answers(pair: Pair, eventually: Eventually) -> None:
+    async def answer(call: Call) -> tuple[int, bytes]:
+        return 200, b"you said " + call.body
+
+    root, child = pair.root.seat, pair.child.seat
+    assert root is not None
+    assert child is not None
+    child.answer = answer
+    await eventually(
+        lambda: all(
+            seat.tree.links and link.is_up for seat in (root, child) for link in seat.tree.links.values()
+        )
+    )
+
+    assert await root.ask("c1", "echo", b"hello") == (200, b"you said hello")
+    assert await root.ask("c9", "echo", b"hello") == (503, b"collector c9 is not reached from root")
+    assert await child.ask("root", "echo", b"hello") == (503, b"collector root is not reached from c1")
+    child.answer = None
+    assert (await root.ask("c1", "echo", b"hello"))[0] == 501
+
+
+async def test_what_the_disk_does_not_take_is_not_told_below(
+    pair: Pair, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.declare("n1", power="OFF")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    write = GroupCommit.write
+    full = True
+
+    async def no_tree(self: GroupCommit, changes: Any) -> None:
+        batch = list(changes)
+        if full and self is pair.root.journal and any(isinstance(change, SaveTree) for change in batch):
+            raise StoreError("no space left on device")
+        await write(self, batch)
+
+    monkeypatch.setattr(GroupCommit, "write", no_tree)
+    await pair.declare("n2", power="ON")
+    seat = pair.root.seat
+    assert seat is not None
+    await eventually(lambda: seat.outbox.is_failing)
+
+    assert "n2" not in pair.child.collector.table
+
+    full = False
+    pair.root.accept()
+    await eventually(lambda: pair.cause("root", "n2") == "CONVERGED")
+    assert pair.mutations("c1") == ["switch_on"]
+
+
+async def test_a_revoked_child_is_heard_no_more_and_its_nodes_say_so(
+    pair: Pair, eventually: Eventually
+) -> None:
+    await pair.declare("n1", power="OFF")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    assert pair.root.neighbours is not None
+    pair.root.neighbours.revoke("c1")
+    await eventually(lambda: pair.root.collector.runner("n1") == "")
+
+    told = pair.root.collector.explain("n1", pair.root.clock())
+    assert told.cause == "UNKNOWN"
+    assert "c1" in told.reason
+    assert dataclasses.asdict(told)["node"] == "n1"

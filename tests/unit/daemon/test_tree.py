@@ -1,0 +1,189 @@
+"""Collectors in a tree: each node is run by one of them, and seen by those above it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from kraken.daemon.arrivals import Arrival, Commanded, Declared, Letters, Results, TreeNews
+from kraken.daemon.collector import Collector
+from kraken.engine.effects import Start
+from kraken.engine.settings import Settings
+from kraken.model.module import Discovery
+from kraken.model.run import NodeResult, Outcome
+from kraken.model.update import PRESENCE, PRESENT, Side, StateUpdate
+from kraken.sync.letters import decode, encode
+from kraken.sync.tree import Tree
+from kraken.testing.simulation.domains import services
+
+CATALOG = services().catalog
+
+
+class Grove:
+    """A root and its children, one virtual clock, and a world in which every mutation works."""
+
+    def __init__(self, *children: str) -> None:
+        self.now = 1000.0
+        self.world: dict[tuple[str, str], str] = {}
+        self.ran: list[tuple[str, str, str]] = []  # (collector, node, mutation)
+        self.cut: set[str] = set()
+        self.collectors: dict[str, Collector] = {}
+        self._posts: deque[tuple[str, str, bytes]] = deque()
+        self.start("root", None, *children)
+        for child in children:
+            self.start(child, "root")
+
+    def start(self, name: str, parent: str | None, *children: str) -> None:
+        one = Collector(CATALOG, Settings(linger_s={}), incarnation=int(self.now))
+        tree = Tree(name, int(self.now), one.table, one.holds, self.now, parent=parent)
+        for child in children:
+            tree.add_child(child, self.now)
+        one.join(tree, self.now)
+        self.collectors[name] = one
+
+    def declare(self, node: str, collectors: list[str] | None = None, **cfg: str) -> None:
+        root = self.collectors["root"]
+        said = [(Side.ATTRIBUTE, PRESENCE, PRESENT)] if node not in root.table else []
+        updates = [StateUpdate(node, s, k, v, root.stamp(), self.now, "ann") for s, k, v in said]
+        if collectors is not None:
+            updates.append(
+                StateUpdate(node, Side.ATTRIBUTE, "collectors", collectors, root.stamp(), self.now, "ann")
+            )
+        updates += [StateUpdate(node, Side.CFG, k, v, root.stamp(), self.now, "ann") for k, v in cfg.items()]
+        self.accept("root", Declared(updates))
+
+    def accept(self, name: str, *arrivals: Arrival) -> None:
+        waiting: deque[Arrival] = deque(arrivals)
+        while True:
+            given = [waiting.popleft()] if waiting else []
+            for effect in self.collectors[name].accept(given, self.now):
+                if isinstance(effect, Start):
+                    waiting.append(Results([self._do(name, effect, node) for node in effect.run.nodes]))
+                elif isinstance(effect, TreeNews) and name not in self.cut:
+                    self._posts.extend((name, s.neighbour, encode(s.letter)) for s in effect.letters)
+            if not waiting:
+                return
+
+    def _do(self, name: str, start: Start, node: str) -> NodeResult:
+        operator = start.run.operator
+        if isinstance(operator, Discovery):
+            seen = {o.variable: v for o in operator.observes if (v := self.world.get((node, o.variable)))}
+            return NodeResult(start.run.id, node, Outcome.OK, seen)
+        self.ran.append((name, node, operator.name))
+        seen = {c.variable: str(c.target) for c in operator.changes}
+        self.world.update({(node, variable): value for variable, value in seen.items()})
+        return NodeResult(start.run.id, node, Outcome.OK, seen)
+
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 0.5
+            for name in self.collectors:
+                self.accept(name)
+            for _ in range(len(self._posts) * 20):
+                if not self._posts:
+                    break
+                sender, receiver, data = self._posts.popleft()
+                if receiver not in self.cut:
+                    self.accept(receiver, Letters(sender, [decode(data)]))
+
+
+def test_what_is_declared_at_the_root_converges_at_the_child_and_is_seen_at_the_root() -> None:
+    grove = Grove("c1")
+    grove.world["n1", "os"] = "DOWN"
+    grove.declare("n1", ["c1"], os="UP")
+    grove.wait(60.0)
+
+    assert {name for name, _, _ in grove.ran} == {"c1"}
+    assert grove.collectors["c1"].engine.cause("n1") == "CONVERGED"
+    assert grove.collectors["root"].table["n1"].dsc_values()["os"] == "UP"
+
+    told = grove.collectors["root"].explain("n1", grove.now)
+
+    assert told.cause == "CONVERGED"
+    assert "as collector c1 says, " in told.reason
+
+
+def test_nobody_runs_anything_because_a_child_is_silent() -> None:
+    grove = Grove("c1")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c1"], os="UP")
+    grove.wait(30.0)
+    grove.ran.clear()
+    grove.cut.add("c1")
+    grove.world["n1", "os"] = "UP"
+    grove.wait(300.0)
+    told = grove.collectors["root"].explain("n1", grove.now)
+
+    assert grove.ran == []
+    assert told.cause == "STALE"
+    assert told.reason in (f"collector c1 not heard for {age} s" for age in range(299, 312))
+
+
+def test_the_next_candidate_takes_over_when_the_first_is_cut_off_and_never_do_both_run() -> None:
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "DOWN"
+    grove.declare("n1", ["c1", "c2"], os="UP")
+    grove.wait(60.0)
+
+    assert {name for name, _, _ in grove.ran} == {"c1"}
+
+    grove.ran.clear()
+    grove.cut.add("c1")
+    grove.wait(300.0)
+    grove.world["n1", "os"] = "DOWN"
+    grove.wait(200.0)
+
+    assert {name for name, _, _ in grove.ran} == {"c2"}
+    assert grove.collectors["c2"].engine.cause("n1") == "CONVERGED"
+
+
+def test_a_collector_without_its_lease_starts_nothing_and_says_what_it_waits_for() -> None:
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c1", "c2"], os="UP")
+    grove.wait(60.0)
+    grove.cut |= {"c1", "c2"}
+    grove.wait(120.0)
+    grove.world["n1", "os"] = "DOWN"
+    grove.ran.clear()
+    grove.wait(120.0)
+    told = grove.collectors["c1"].explain("n1", grove.now)
+
+    assert grove.ran == []
+    assert told.cause == "BUDGET"
+    assert "waits for the parent's lease" in told.reason + told.topic
+
+
+def test_nor_does_it_for_a_command_given_by_hand() -> None:
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c1", "c2"], os="UP")
+    grove.wait(60.0)
+    grove.cut |= {"c1", "c2"}
+    grove.wait(120.0)
+    grove.ran.clear()
+    mutation = next(m for m in CATALOG.mutations.values() if m.action is not None)
+    grove.accept("c1", Commanded("1", "ann", {"n1": mutation}))
+    grove.wait(30.0)
+
+    assert grove.ran == []
+    assert "waits for the parent's lease" in grove.collectors["c1"].explain("n1", grove.now).topic
+
+
+def test_a_node_of_a_collector_that_has_not_joined_says_so() -> None:
+    grove = Grove("c1")
+    grove.declare("n1", ["c9"], os="UP")
+    grove.wait(10.0)
+    told = grove.collectors["root"].explain("n1", grove.now)
+
+    assert (told.cause, told.reason) == ("UNKNOWN", "its collector c9 has not joined")
+
+
+def test_a_node_without_collectors_is_run_by_the_root() -> None:
+    grove = Grove("c1")
+    grove.world["n2", "os"] = "DOWN"
+    grove.declare("n2", os="UP")
+    grove.wait(30.0)
+
+    assert {name for name, _, _ in grove.ran} == {"root"}
+    assert "n2" not in grove.collectors["c1"].table
