@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 
 from kraken.sync.lease import LEASE_S
 from kraken.sync.link import DEAD_S
 from kraken.testing.tree.forest import Forest
+from tests.simulation.stories.stage import declare, known, owners, tree
 
 pytestmark = pytest.mark.simulation
-
-
-def tree(shape: dict[str, str | None], nodes: Iterable[str] = (), *collectors: str) -> Forest:
-    """A tree that has settled, with these nodes; they list these collectors."""
-    forest = Forest(shape)
-    forest.start()
-    forest.run_for(15.0)
-    for node in nodes:
-        declare(forest, node, *collectors)
-    forest.settle(30.0)
-    return forest
-
-
-def declare(forest: Forest, node: str, *collectors: str, wish: str = "ON") -> None:
-    forest.root.declare(node, node="PRESENT", collectors=list(collectors) or None, wish=wish)
-    forest._wake(forest.root)
-
-
-def owners(forest: Forest, node: str) -> list[str]:
-    return [name for name, m in forest.members.items() if node in m.table and m.tree.has(node)]
-
-
-def known(forest: Forest, name: str, node: str) -> object:
-    """What this member knows of the power of the node."""
-    record = forest.members[name].table[node].dsc.get("power")
-    return None if record is None else record.value
 
 
 def test_a_parent_that_restarts_without_dsc_gets_it_back_and_starts_nothing() -> None:
@@ -191,64 +164,3 @@ def test_a_parent_that_was_asleep_buries_none_of_its_children() -> None:
         forest.run_for(1.0)
 
     assert [name for _, name, is_up in forest.root.link_changes if not is_up] == []
-
-
-def test_what_a_child_that_lost_its_disk_had_started_is_waited_for_by_a_parent_that_lost_its_own() -> None:
-    forest = tree({"root": None, "m": "root", "a": "m", "b": "m"}, ["n1"], "a", "b")
-    forest.run_for(60.0)
-
-    assert forest.try_runs("n1", 20.0) == ["a"]
-
-    for name in ("a", "m"):
-        forest.members[name].crash(lose_disk=True)
-    declare(forest, "n1", "b", "a")
-    for name in ("m", "a"):
-        forest.restart(name)
-    for _ in range(120):  # a mutation of b beside the one of a would break a promise of the forest
-        forest.run_for(1.0)
-        forest.try_runs("n1", 0.5)
-
-    assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
-
-
-def cut_off_while_a_long_mutation_runs(shape: dict[str, str | None], *collectors: str) -> Forest:
-    """The first of these begins one while nobody beside them may have the node; then b may, and the network
-    between the root and a fails.
-    """
-    forest = tree(shape, ["n1"], *collectors)
-    forest.run_for(130.0)
-    starters = forest.try_runs("n1", 190.0)
-    if not starters:  # it asked for as long a lease
-        forest.run_for(0.1)
-        starters = forest.try_runs("n1", 189.0)
-
-    assert starters == [collectors[0]]
-
-    declare(forest, "n1", *collectors, "b")
-    forest.run_for(20.0)
-    forest.network.cut.add(frozenset(("root", "a")))
-    for _ in range(180):  # a mutation of b meanwhile would break a promise of the forest
-        forest.run_for(1.0)
-        forest.try_runs("n1", 0.5)
-    return forest
-
-
-def test_a_mutation_begun_without_a_lease_is_over_before_another_gets_the_node() -> None:
-    forest = cut_off_while_a_long_mutation_runs({"root": None, "a": "root", "b": "root"}, "a")
-    forest.network.cut.clear()
-    forest.settle(60.0)
-    forest.network.cut.add(frozenset(("root", "a")))
-    forest.run_for(2 * DEAD_S + LEASE_S)
-
-    assert forest.root.tree.placement.holder["n1"] == "b", "a knows by now that it is not alone"
-
-
-def test_what_a_child_was_promised_before_is_over_too() -> None:
-    shape = {"root": None, "a": "root", "b": "root", "c": "a", "d": "a"}
-    forest = cut_off_while_a_long_mutation_runs(shape, "c", "d")
-    forest.network.cut.clear()
-    forest.settle(60.0)
-    forest.network.cut.add(frozenset(("root", "a")))
-    forest.run_for(2 * DEAD_S + LEASE_S)
-
-    assert forest.root.tree.placement.holder["n1"] == "b"

@@ -100,7 +100,7 @@ class Forest:
         self.at(at - self.time, turn)
 
     def _post(self, sender: str, receiver: str, data: bytes) -> None:
-        for delay in self.network.carry(sender, receiver, len(data)):
+        for delay in self.network.carry(sender, receiver, data):
 
             def arrive() -> None:
                 member = self.members[receiver]
@@ -142,6 +142,8 @@ class Forest:
                 self._wake(member)
         for name in seers:
             record = self.members[name].table[node].dsc[variable]
+            if record.value != value:
+                self.broken(f"{name} saw {node}.{variable} to be {value}, and takes it for {record.value}")
             self._truly_seen[node, variable, record.stamp] = self.time
         return seers
 
@@ -169,9 +171,10 @@ class Forest:
         """What must hold at any moment."""
         if not member.is_running:
             return
-        bound = 2 * (len(member.table) + len(member.tree.registry)) + 2
+        own = 2 * (len(member.table) + len(member.tree.registry)) + 2
+        bound = max(own, len(self.root.table) + len(self.members) + 1)
         for link in member.tree.links.values():
-            if len(link.feed) > bound and len(link.feed) > len(self.root.table) + len(self.members) + 1:
+            if len(link.feed) > bound:
                 self.broken(f"the queue of {member.name} to {link.name} is above the size of the state")
 
     def check_reads(self) -> None:

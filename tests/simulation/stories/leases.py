@@ -1,0 +1,161 @@
+"""Stories of who may run mutations on a node, and when another may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kraken.sync.lease import LEASE_S
+from kraken.sync.letters import Check, Delta, Hello, Tell
+from kraken.sync.link import DEAD_S
+from tests.simulation.stories.stage import (
+    Shape,
+    declare,
+    known,
+    move,
+    of_kind,
+    owners,
+    run_everywhere,
+    the_last,
+    tree,
+)
+
+
+def the_last_hello_comes_late() -> None:
+    """Its lease is over when its parent thinks so, though it heard of it half a minute later."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
+    forest.network.rule = the_last("root", "a", lambda body: isinstance(body, Hello), 30.0)
+    run_everywhere(forest, "n1", 120)
+
+    assert forest.root.tree.placement.holder["n1"] == "b"
+
+
+def a_lease_comes_before_the_word_that_the_node_is_gone() -> None:
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
+    forest.network.cut.add(frozenset(("root", "a")))
+    forest.run_for(20.0)
+    declare(forest, "n1", "b", "a")
+    forest.run_for(2 * DEAD_S)
+
+    assert forest.root.tree.placement.holder["n1"] == "b"
+
+    forest.network.rule = of_kind(Delta, "root", "a", [])
+    forest.network.cut.clear()
+    run_everywhere(forest, "n1", 30)
+    forest.network.rule = None
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["b"]
+
+
+def a_parent_loses_its_disk_while_a_mutation_runs() -> None:
+    forest = tree({"root": None, "m": "root", "a": "m", "b": "m"}, ["n1"], "a", "b", settled_s=60.0)
+
+    assert forest.try_runs("n1", 30.0) == ["a"]
+
+    forest.members["m"].crash(lose_disk=True)
+    declare(forest, "n1", "b", "a")
+    forest.restart("m")
+    run_everywhere(forest, "n1", 120)
+
+    assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
+
+
+def a_parent_and_its_child_lose_their_disks_while_a_mutation_runs() -> None:
+    forest = tree({"root": None, "m": "root", "a": "m", "b": "m"}, ["n1"], "a", "b")
+    forest.run_for(60.0)
+
+    assert forest.try_runs("n1", 20.0) == ["a"]
+
+    for name in ("a", "m"):
+        forest.members[name].crash(lose_disk=True)
+    declare(forest, "n1", "b", "a")
+    for name in ("m", "a"):
+        forest.restart(name)
+    run_everywhere(forest, "n1", 120)
+
+    assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
+
+
+def a_parent_that_lost_its_disk_takes_nothing_from_who_remembers() -> None:
+    forest = tree({"root": None, "m": "root", "a": "m", "c": "a"}, ["n1"], "c")
+    forest.see("n1", "power", "POWER_ON")
+    forest.run_for(60.0)
+    forest.network.rule = of_kind(Tell, "a", "m", [])  # m does not come to know yet who is below a
+    forest.restart("m", lose_disk=True)
+    forest.at(20.0, lambda: setattr(forest.network, "rule", None))
+    for _ in range(240):
+        forest.run_for(0.5)
+
+        assert "n1" in forest.members["c"].table
+
+    assert owners(forest, "n1") == ["c"]
+    assert known(forest, "root", "n1") == "POWER_ON"
+
+
+def what_was_let_go_is_asked_for_and_the_question_is_lost() -> None:
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a")
+    forest.network.rule = of_kind(Check, "root", "a", [], once=True)
+    declare(forest, "n1", "b")
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["b"]
+
+
+def a_collector_moves_and_takes_its_nodes_with_it() -> None:
+    forest = tree({"root": None, "a": "root", "b": "root", "c": "a"}, ["n1"], "c")
+    move(forest, "c", "b")
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["c"]
+
+    declare(forest, "n1", "c", wish="OFF")
+    forest.run_for(1.0)
+
+    assert forest.members["c"].table["n1"].cfg["wish"].value == "OFF"
+
+
+def _cut_off_while_a_long_mutation_runs(shape: Shape, *collectors: str) -> None:
+    """The first of these begins one while nobody beside them may have the node; then b may, and the network
+    between the root and a fails. Later, all is known, and b gets it.
+    """
+    forest = tree(shape, ["n1"], *collectors)
+    forest.run_for(130.0)
+    starters = forest.try_runs("n1", 190.0)
+    if not starters:  # it asked for as long a lease
+        forest.run_for(0.1)
+        starters = forest.try_runs("n1", 189.0)
+
+    assert starters == [collectors[0]]
+
+    declare(forest, "n1", *collectors, "b")
+    forest.run_for(20.0)
+    forest.network.cut.add(frozenset(("root", "a")))
+    run_everywhere(forest, "n1", 180)
+    forest.network.cut.clear()
+    forest.settle(60.0)
+    forest.network.cut.add(frozenset(("root", "a")))
+    forest.run_for(2 * DEAD_S + LEASE_S)
+
+    assert forest.root.tree.placement.holder["n1"] == "b", "a knows by now that it is not alone"
+
+
+def a_mutation_begun_without_a_lease_is_over_before_another_gets_the_node() -> None:
+    _cut_off_while_a_long_mutation_runs({"root": None, "a": "root", "b": "root"}, "a")
+
+
+def what_a_child_was_promised_before_is_over_too() -> None:
+    shape: Shape = {"root": None, "a": "root", "b": "root", "c": "a", "d": "a"}
+    _cut_off_while_a_long_mutation_runs(shape, "c", "d")
+
+
+STORIES: list[Callable[[], None]] = [
+    the_last_hello_comes_late,
+    a_lease_comes_before_the_word_that_the_node_is_gone,
+    a_parent_loses_its_disk_while_a_mutation_runs,
+    a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,
+    a_parent_that_lost_its_disk_takes_nothing_from_who_remembers,
+    what_was_let_go_is_asked_for_and_the_question_is_lost,
+    a_collector_moves_and_takes_its_nodes_with_it,
+    a_mutation_begun_without_a_lease_is_over_before_another_gets_the_node,
+    what_a_child_was_promised_before_is_over_too,
+]
