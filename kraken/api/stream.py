@@ -16,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector as MetricSource
 
+from kraken.api.collectorcounts import collector_metrics
 from kraken.api.problems import fails
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.events import KINDS, Event, EventLog
@@ -123,6 +124,7 @@ class _State(MetricSource):
         yield GaugeMetricFamily("kraken_modules_refused", "Kraken modules refused.", value=refused)
         uptime = self._daemon.clock() - self._daemon.started_at
         yield GaugeMetricFamily("kraken_uptime_seconds", "Since the daemon started.", value=uptime)
+        yield from collector_metrics(self._daemon.neighbours)
 
 
 def _limits(uses: Iterable[Use]) -> list[GaugeMetricFamily]:

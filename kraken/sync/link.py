@@ -67,6 +67,8 @@ class Link:
     Attributes:
         their_life: 0 until it is heard.
         heard_at: when its last letter came; None: never.
+        lag_s: how long the last letter was under way at most, beside our clock's way to the neighbour
+            before; None: none told.
         they_have: of how many nodes it last said that it knows; -1: it has not spoken yet, or cannot say that
             nothing of its runs.
         is_up: it lives, and knows that we do.
@@ -89,6 +91,7 @@ class Link:
         self.life = life
         self.their_life = 0
         self.heard_at: float | None = None
+        self.lag_s: float | None = None
         self.is_up = False
         self.down_since = now
         self.speaks = 1
@@ -196,7 +199,10 @@ class Link:
         """How long the letter was under way at most: our clock now less what it had reached when it was
         written, at the least.
         """
-        return max(0.0, now - letter.yours_ms / 1000) if letter.yours_ms else DEAD_S
+        if not letter.yours_ms:
+            return DEAD_S
+        self.lag_s = max(0.0, now - letter.yours_ms / 1000)
+        return self.lag_s
 
     # -- out ----------------------------------------------------------------------------------
 

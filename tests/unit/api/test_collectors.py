@@ -101,6 +101,21 @@ async def test_a_collector_that_joined_is_told_with_its_key_and_what_goes_to_and
     assert (counts["children"], counts["connected"], counts["parent"]) == (1, 1, None)
 
 
+async def test_metrics_tell_of_each_neighbour(caller: Caller, child: Neighbours) -> None:
+    child.send("head1", b"\1hello")
+    await caller.post("/v1/collectors/invite", {"name": "rack8"})
+    async with asyncio.timeout(60):
+        while True:
+            text = (await caller.ask("GET", "/metrics")).text
+            if 'kraken_collector_letters_total{collector="rack7",way="in"} 1.0' in text:
+                break
+            await asyncio.sleep(0.02)
+
+    assert 'kraken_collector_connected{collector="rack7"} 1.0' in text
+    assert 'collector="rack8"' not in text
+    assert 'kraken_collector_letter_bytes_total{collector="rack7",way="in"} 6.0' in text
+
+
 async def test_who_has_joined_is_revoked_only_with_a_yes_and_heard_no_more(
     caller: Caller, child: Neighbours
 ) -> None:
@@ -226,3 +241,5 @@ async def test_who_is_refused_is_counted_in_health(caller: Caller, child: Neighb
 
     assert (await caller.get("/v1/health"))["collectors"]["refused"] == {"revoked key": 1}
     assert (await caller.get("/v1/collectors"))["refused"] == {"revoked key": 1}
+    metrics = (await caller.ask("GET", "/metrics")).text
+    assert 'kraken_collectors_refused_total{reason="revoked key"} 1.0' in metrics

@@ -1,0 +1,122 @@
+"""What a parent sees of the collectors below it, at any depth: trees that exchange letters, on one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from kraken.daemon.members import Member, members
+from kraken.model.hold import HoldTable
+from kraken.model.node import NodeTable
+from kraken.sync.events import Event, Learn, Send
+from kraken.sync.link import DEAD_S
+from kraken.sync.tree import Tree
+
+
+class Forest:
+    """Collectors by name, and a network between them that takes `way_s` for each letter."""
+
+    def __init__(self, *names: str) -> None:
+        self.now = 1000.0
+        self.way_s = 0.0
+        self.trees: dict[str, Tree] = {}
+        self.cut: set[str] = set()
+        self._under_way: list[tuple[float, str, str, Send]] = []
+        parent = None
+        for life, name in enumerate(names, 1):
+            self.trees[name] = Tree(name, life, NodeTable(), HoldTable(), self.now, parent=parent)
+            if parent is not None:
+                self.trees[parent].add_child(name, self.now)
+            parent = name
+
+    def run(self, seconds: float, step_s: float = 0.05) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += step_s
+            due = [one for one in self._under_way if one[0] <= self.now]
+            self._under_way = [one for one in self._under_way if one[0] > self.now]
+            for _, sender, to, event in due:
+                if not {sender, to} & self.cut:
+                    self._take(to, self.trees[to].hear(sender, event.letter, self.now))
+            for name, tree in self.trees.items():
+                self._take(name, tree.tick(self.now))
+
+    def seen(self, name: str) -> dict[str, Member]:
+        return {member.name: member for member in members(self.trees[name], self.now)}
+
+    def _take(self, name: str, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Send):
+                self._under_way.append((self.now + self.way_s, name, event.neighbour, event))
+            else:
+                assert not isinstance(event, Learn), "there are no nodes here"
+
+
+def test_collectors_at_any_depth_are_seen_below_the_one_they_hang_from() -> None:
+    forest = Forest("root", "row", "rack", "agent")
+    forest.run(5.0)
+    seen = forest.seen("root")
+
+    assert {name: (member.parent, member.is_up) for name, member in seen.items()} == {
+        "row": ("root", True),
+        "rack": ("row", True),
+        "agent": ("rack", True),
+    }
+    assert forest.seen("agent") == {}
+    assert list(forest.seen("rack")) == ["agent"]
+
+
+def test_of_children_it_is_told_when_they_were_heard_and_how_long_letters_take() -> None:
+    forest = Forest("root", "row", "rack")
+    forest.way_s = 0.5
+    forest.run(30.0)
+    seen = forest.seen("root")
+
+    assert seen["row"].heard_s is not None
+    assert 0.0 <= seen["row"].heard_s <= 11.0
+    assert seen["row"].lag_s == pytest.approx(1.0, abs=0.3)
+    assert (seen["rack"].heard_s, seen["rack"].lag_s) == (None, None)
+
+
+def test_who_was_never_heard_is_there_and_down() -> None:
+    forest = Forest("root", "row")
+    forest.cut = {"row"}
+    forest.run(1.0)
+
+    assert forest.seen("root") == {"row": Member("row", "root", False, pytest.approx(1000.0), None, None)}
+
+
+def test_who_falls_silent_is_down_with_all_below_it_since_it_was_last_heard() -> None:
+    forest = Forest("root", "row", "rack", "agent")
+    forest.run(30.0)
+    forest.cut = {"row"}
+    silent_at = forest.now
+    forest.run(DEAD_S + 15.0)
+    seen = forest.seen("root")
+
+    assert [member.is_up for member in seen.values()] == [False, False, False]
+    assert seen["row"].heard_s == pytest.approx(forest.now - silent_at, abs=11.0)
+    for name in ("rack", "agent"):
+        assert seen[name].since == pytest.approx(silent_at, abs=11.0)
+
+
+def test_one_that_its_own_parent_does_not_hear_is_down_and_those_beside_it_are_not() -> None:
+    forest = Forest("root", "row", "rack", "agent")
+    forest.run(30.0)
+    forest.cut = {"rack"}
+    forest.run(DEAD_S + 15.0)
+
+    assert {name: member.is_up for name, member in forest.seen("root").items()} == {
+        "row": True,
+        "rack": False,
+        "agent": False,
+    }
+
+
+def test_one_that_was_revoked_is_gone_with_all_below_it() -> None:
+    forest = Forest("root", "row", "rack")
+    forest.run(5.0)
+    forest.trees["root"].remove_child("row", forest.now)
+
+    assert forest.seen("root") == {}
