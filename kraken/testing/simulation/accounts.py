@@ -55,6 +55,11 @@ class Accounts:
         if before is None or before.issued_at <= run.issued_at:
             self._heard[place] = Heard(result.message, run.issued_at)
 
+    def stays(self, node: str, now: float) -> None:
+        """All that was said of it is so still."""
+        cause, since, _ = self._stands[node]
+        self._stands[node] = (cause, since, now)
+
     def turns(self, node: str) -> None:
         """Its cause is told to be another."""
         self._turned.add(node)

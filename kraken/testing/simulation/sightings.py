@@ -55,6 +55,7 @@ class Sightings:
     def touch(self, node: str, operator: Mutation | Discovery) -> None:
         """A mutation ended, or was lost: what it changes must be seen again."""
         self.number += 1
+        self._doubted(node)
         if isinstance(operator, Mutation):
             for change in operator.changes:
                 self._touched[node, change.variable] = self.number
@@ -63,9 +64,15 @@ class Sightings:
         """What ran on the node may run no more, if this restarts it: all of it must be seen again."""
         if isinstance(operator, Mutation) and restarts(operator):
             self.number += 1
+            self._doubted(node)
             ran = writes(self._watch.simulation.catalog, operator)
             for variable in ran - {change.variable for change in operator.changes}:
                 self._touched[node, variable] = self.number
+
+    def _doubted(self, node: str) -> None:
+        """What was found true of it may be so no more."""
+        self._glances.pop(node, None)
+        self._valid.pop(node, None)
 
     def looked(self, node: str, run: Run) -> None:
         """A look came to its end; of some variables it may have seen no value."""
@@ -98,6 +105,11 @@ class Sightings:
                 found = self._glances[node.name] = Glance(node, catalog)
             self._valid[node.name] = found
         return found
+
+    def look(self, node: Node) -> Glance:
+        """What the node's document says now."""
+        self._valid.pop(node.name, None)
+        return self.glance(node)
 
     def known(self, node: Node) -> dict[str, str]:
         """What is known of the node since the collector last decided."""
@@ -173,8 +185,7 @@ class Sightings:
 
     def check(self, node: Node) -> None:
         """What stands as seen was true, and what could have no value was seen since."""
-        self._valid.pop(node.name, None)
-        glance = self.glance(node)
+        glance = self.look(node)
         if not glance.was_checked:
             self.check_dsc(node)
             self._check_forgotten(node)

@@ -10,6 +10,7 @@ from kraken.daemon.arrivals import Arrival, Commanded, Consequence, Declared, Re
 from kraken.engine.cause import Cause
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
 from kraken.model.byhand import by_hand
+from kraken.model.hold import EVERY_NODE
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import Node
 from kraken.model.run import NodeResult, Outcome, Run
@@ -310,12 +311,36 @@ class Watch:
         assert collector is not None
         self.checks += 1
         now = simulation.clock()
+        held = {hold.node for hold in simulation.durable.holds.values()}
         for node in collector.table.values():
+            if not held & {node.name, EVERY_NODE} and self._stands(node, now):
+                continue
             self.sightings.check(node)
             self.tally.check(node.name)
             causes.check(self, simulation, node, now)
+            verdict = collector.engine.progress(node.name).verdict
+            quarantined = self.is_quarantined(node.name)
+            self.sightings.glance(node).found_true(verdict, quarantined=quarantined)
         if set(simulation.durable.table) != set(collector.table):
             self.broken("", "the collector's table and the declared nodes differ")
+
+    def _stands(self, node: Node, now: float) -> bool:
+        """Whether what was found true of the node can only be so still: nothing befell it, nobody decided
+        upon it, and nothing that was seen of it is too old.
+        """
+        collector, glance = self.simulation.collector, self.sightings.look(node)
+        assert collector is not None
+        progress = collector.engine.progress(node.name)
+        if (
+            glance.verdict is not progress.verdict
+            or now > glance.until
+            or progress.underway
+            or self.hand.is_open(node.name)
+            or self.is_quarantined(node.name) != glance.quarantined
+        ):
+            return False
+        self.accounts.stays(node.name, now)
+        return True
 
     # -- helpers ----------------------------------------------------------------------------------
 
