@@ -110,7 +110,11 @@ class Mirror:
         return msgspec.structs.replace(exchange.asked, given=self._given(exchange.asked.want))
 
     def tell(self, tell: Tell) -> list[str]:
-        """An answer; gives back the keys we hold and the writer does not have."""
+        """An answer; gives back the keys we hold and the writer does not have.
+
+        Written before a delta that we hold, it says nothing about what is gone: that delta may have brought
+        the key. What should be gone all the same is found when the copies are compared again.
+        """
         exchange = self._exchange
         if exchange is None or exchange.asked is None or tell.number != exchange.asked.number:
             return []
@@ -120,6 +124,8 @@ class Mirror:
         for key in asked.want:
             exchange.want.pop(key, None)
         extra = self._compare(tell, asked.parts)
+        if tell.upto < self.have:
+            extra = []
         if not exchange.parts and not exchange.want:
             self.have = max(self.have, exchange.upto)
             self._exchange = None
