@@ -44,7 +44,7 @@ pictures: $(STAMP) ## the pictures of the base modules in docs/ (needs Graphviz)
 	@$(BIN)/python -m kraken.cli.pictures
 
 .PHONY: packages
-packages: $(STAMP) ## the Debian packages the end-to-end tests run (as root; otherwise says which)
+packages: $(STAMP) ## the Debian packages that the end-to-end tests and the models need (as root; otherwise says which)
 	@$(BIN)/python -m kraken.testing.packages
 
 $(STAMP): setup.cfg pyproject.toml

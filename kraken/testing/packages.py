@@ -1,17 +1,17 @@
-"""`python -m kraken.testing.packages`: the programs the demo and the end-to-end tests run."""
+"""`python -m kraken.testing.packages`: the programs the demo, the end-to-end tests and the models need."""
 
 from __future__ import annotations
 
 import sys
 
 from kraken.errors import KrakenError
-from kraken.testing.cluster import install_missing
+from kraken.testing.cluster.packages import MODEL_CHECKER, PACKAGE_OF, install_missing
 
 
 def main() -> int:
     """Install what is missing, or say what to install; the exit code."""
     try:
-        installed = install_missing()
+        installed = install_missing({**PACKAGE_OF, **MODEL_CHECKER})
     except KrakenError as error:
         print(error, file=sys.stderr)
         return 1

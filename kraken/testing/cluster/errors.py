@@ -12,13 +12,13 @@ class ClusterError(KrakenError):
 
 
 class MissingProgramsError(ClusterError):
-    """Programs the cluster runs are not installed; `packages` are the Debian packages that bring them."""
+    """Programs are not installed; `packages` are the Debian packages that bring them."""
 
     def __init__(self, programs: Iterable[str], packages: Iterable[str]) -> None:
         self.programs = tuple(programs)
         self.packages = tuple(packages)
         super().__init__(
-            f"the virtual cluster needs programs that are not installed: {', '.join(self.programs)}",
+            f"programs are needed that are not installed: {', '.join(self.programs)}",
             part=self.programs[0],
             hint=f"as root: apt-get install -y --no-install-recommends {' '.join(self.packages)}",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from kraken.testing.cluster.errors import ClusterError, MissingProgramsError
@@ -20,6 +21,12 @@ PACKAGE_OF = {  # program -> Debian package
     "setpriv": "util-linux",
     "mount": "mount",
 }
+MODEL_CHECKER = {  # what checks the models of docs/models
+    "spin": "spin",
+    "cpp": "cpp",
+    "gcc": "gcc",
+    "gencat": "libc6-dev",  # stands for the headers beside it, which gcc only recommends
+}
 SEARCHED = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))  # absent from many users' PATH
 SYSTEM_SERVICES = ("ssh.service", "ssh.socket", "openipmi.service")
 
@@ -29,25 +36,29 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", os.defpath), SEARCHED)))
 
 
-def requirements() -> dict[str, str | None]:
-    """Every program the cluster runs -> where it is, None when it is missing."""
-    return {program: find(program) for program in PACKAGE_OF}
+def requirements(package_of: Mapping[str, str] = PACKAGE_OF) -> dict[str, str | None]:
+    """Every program the cluster runs, or these -> where it is, None when it is missing."""
+    return {program: find(program) for program in package_of}
 
 
-def missing_packages() -> tuple[str, ...]:
+def missing_packages(package_of: Mapping[str, str] = PACKAGE_OF) -> tuple[str, ...]:
     """The Debian packages to install, sorted; empty when nothing is missing."""
-    return tuple(sorted({PACKAGE_OF[program] for program, path in requirements().items() if path is None}))
+    missing = [program for program, path in requirements(package_of).items() if path is None]
+    return tuple(sorted({package_of[program] for program in missing}))
 
 
-def require_programs() -> None:
+def require_programs(package_of: Mapping[str, str] = PACKAGE_OF) -> None:
     """Raise MissingProgramsError unless everything is there."""
-    missing = [program for program, path in requirements().items() if path is None]
+    missing = [program for program, path in requirements(package_of).items() if path is None]
     if missing:
-        raise MissingProgramsError(missing, missing_packages())
+        raise MissingProgramsError(missing, missing_packages(package_of))
 
 
-def install_missing() -> tuple[str, ...]:
+def install_missing(package_of: Mapping[str, str] = PACKAGE_OF) -> tuple[str, ...]:
     """Install what is missing with apt-get; the packages' own services are neither started nor enabled.
+
+    Args:
+        package_of: program -> Debian package; those of the virtual cluster, unless others are given.
 
     Returns:
         the packages installed, empty when nothing was missing.
@@ -56,11 +67,11 @@ def install_missing() -> tuple[str, ...]:
         MissingProgramsError: not root, or no apt-get; it names what to install.
         ClusterError: apt-get failed; it carries the end of what apt-get said.
     """
-    packages = missing_packages()
+    packages = missing_packages(package_of)
     if not packages:
         return ()
     if os.geteuid() != 0 or find("apt-get") is None:
-        require_programs()
+        require_programs(package_of)
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     with _services_kept_down():
         if _run(install).returncode != 0:  # lists may be absent or old
@@ -74,7 +85,7 @@ def install_missing() -> tuple[str, ...]:
                 )
         if Path("/run/systemd/system").is_dir():
             _run(["systemctl", "disable", *(s for s in SYSTEM_SERVICES if _brings(s, packages))])
-    require_programs()
+    require_programs(package_of)
     return packages
 
 
