@@ -17,7 +17,7 @@ from kraken.executors.ipmi.gate import Gate, Ticket
 from kraken.executors.ipmi.levels import lower_level, meaning_of_level, must_rise, rise
 from kraken.executors.ipmi.ports import Opener, Session
 from kraken.executors.ipmi.refusals import answer_of
-from kraken.executors.ipmi.silence import meaning_of_no_turn, meaning_of_no_word, meaning_of_silence
+from kraken.executors.ipmi.silence import lost, not_asked, silent, unacknowledged
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, LOW_PRIVILEGE, NODE_BUSY, PROBE, meaning_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
 from kraken.executors.pace import Lane, Waiting
@@ -90,14 +90,12 @@ class Bmc:
     def expire(self, order: Order, after_s: float) -> None:
         """Answer an order whose time is over, by what stands between it and its answer."""
         if order.begun:
-            order.answer(self._unacknowledged(order, after_s))
+            order.answer(unacknowledged(self.place, order.verb.name, after_s))
         elif order is self._order and (self._ticket is None or self._session is not None):
             order.answer(self._silence(after_s))
         else:
             in_gate = order is self._order
-            text = meaning_of_no_turn(self._waiting is not None, in_gate, after_s)
-            message = f"BMC {self.place} was not asked: {text}"
-            order.answer(Answer(Reach.BUSY, Outcome.UNREACHABLE, message=message, is_news=False))
+            order.answer(not_asked(self.place, self._waiting is not None, in_gate, after_s))
 
     def tick(self) -> bool:
         """Keep a session that is used alive and close one that is not; False: nothing left to know."""
@@ -202,7 +200,7 @@ class Bmc:
         if now < ends_at - 1e-4:  # a timer may fire a hair early
             self._arm(ends_at - now, self._login_silent)
         else:
-            self._fail(self._silence(now - began_at))
+            self._fail(self._late(now - began_at))
 
     def _logged_in(self, attempt: int, refused: LoginRefused | None) -> None:
         if attempt != self._attempt or self._session is None or self._order is None:
@@ -226,9 +224,10 @@ class Bmc:
         steps = verb.steps
         if must_rise(session, verb, self._starts_low):
             steps = (rise(session.role), *steps)
-        elif verb.is_mutation and not fresh and quiet_s > self._limits.quiet_s:
+        elif not verb.may_be_said_anew and not fresh and quiet_s > self._limits.quiet_s:
             steps = (PROBE, *steps)
-        self._course = Course(steps, self._limits, is_kept=not fresh)
+        may_be_anew = verb.may_be_said_anew or steps is not verb.steps
+        self._course = Course(steps, self._limits, is_kept=not fresh and may_be_anew)
         self._send_step()
 
     def _send_step(self) -> None:
@@ -263,9 +262,7 @@ class Bmc:
         assert self._course is not None
         now = self._clock.time() + 1e-4  # a timer may fire a hair early
         if now >= self._course.failed_at:
-            order = self._order
-            silent = self._silence(self._limits.command_s)
-            self._fail(self._unacknowledged(order, self._limits.command_s) if order.begun else silent)
+            self._fail(self._late(self._limits.command_s))
         elif now >= self._course.stale_at:
             self._hang_up()
             self._silent_s = now - self._course.began_at
@@ -353,10 +350,14 @@ class Bmc:
         answer = answer_of(refused, self.place, login)
         if refused.reach is Reach.BAD_CREDENTIALS:
             self._doubt.lock(login, answer)
-        self._fail(answer)
+        self._fail(answer, lost(answer, self._order.verb.name) if self._order.begun else None)
 
-    def _fail(self, answer: Answer) -> None:
-        """End the session and every order that would only learn the same."""
+    def _fail(self, answer: Answer, own: Answer | None = None) -> None:
+        """End the session and every order that would only learn the same.
+
+        Args:
+            own: what the order under way is told instead.
+        """
         self._hang_up()
         order = self._order
         if answer.reach is not Reach.BAD_CREDENTIALS:
@@ -364,16 +365,19 @@ class Bmc:
             for waiting in self._all_orders():
                 if waiting is not order:
                     waiting.answer(self._doubt.answer)
-        self._done(answer)
+        self._done(own or answer)
+
+    def _late(self, after_s: float) -> Answer:
+        """What it is that the order under way was not answered in time."""
+        order = self._order
+        assert order is not None
+        if order.begun:
+            return unacknowledged(self.place, order.verb.name, after_s)
+        return self._silence(after_s)
 
     def _silence(self, after_s: float) -> Answer:
         in_command = self._ticket is None and self._course is not None
-        text = meaning_of_silence(self._session, in_command, after_s)
-        return Answer(Reach.NO_ANSWER, Outcome.UNREACHABLE, message=f"BMC {self.place} {text}")
-
-    def _unacknowledged(self, order: Order, after_s: float) -> Answer:
-        text = f"BMC {self.place} {meaning_of_no_word(order.verb.name, after_s)}"
-        return Answer(Reach.NO_ANSWER, Outcome.TIMEOUT, message=text)
+        return silent(self.place, self._session, in_command, after_s)
 
     def _keep_alive(self) -> None:
         assert self._session is not None

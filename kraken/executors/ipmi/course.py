@@ -10,13 +10,15 @@ from kraken.executors.ipmi.verbs import Step
 from kraken.executors.ipmi.words import IpmiLimits
 
 _LOSSY_STALE: Final = 3.0  # times longer, where a login would be lost the more
+_CHANGE_STALE: Final = 2.0  # times longer: a BMC may take a second to switch, and is asked twice before
 
 
 class Course:
     """The steps of one order, one after the other, over a session that stands.
 
     Args:
-        is_kept: the session was there before the order: the BMC may have forgotten it.
+        is_kept: the session was there before the order, so that the BMC may have forgotten it, and what is
+            said first may be said again over another.
 
     Attributes:
         step: the one that is out, or is to be said next.
@@ -81,9 +83,10 @@ class Course:
     @property
     def stale_at(self) -> float:
         """When the session counts as forgotten by the BMC; infinity: a login would help nothing."""
-        if not self._is_kept or self._index or self.step.changes:
+        if not self._is_kept or self._index or not self.step.repeatable:
             return float("inf")
-        return self.began_at + self._limits.stale_s * (_LOSSY_STALE if self._is_lossy else 1.0)
+        times = (_LOSSY_STALE if self._is_lossy else 1.0) * (_CHANGE_STALE if self.step.changes else 1.0)
+        return self.began_at + self._limits.stale_s * times
 
     @property
     def failed_at(self) -> float:

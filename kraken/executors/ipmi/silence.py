@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from kraken.executors.ipmi.ports import Session
+from kraken.executors.place import Answer, Place, Reach
+from kraken.model.run import Outcome
 
 _LOSSY: Final = "packets are lost: look for a bad cable, a full link or a busy switch on the way to it"
 
 
-def meaning_of_silence(session: Session | None, in_command: bool, after_s: float) -> str:
+def silent(place: Place, session: Session | None, in_command: bool, after_s: float) -> Answer:
+    """What whoever asked is told when nothing came.
+
+    Args:
+        session: what was opened with it; None: nothing could be.
+        in_command: the session stood, and a command was out.
+        after_s: how long it was silent.
+    """
+    text = f"BMC {place} {_meaning_of_silence(session, in_command, after_s)}"
+    return Answer(Reach.NO_ANSWER, Outcome.UNREACHABLE, message=text)
+
+
+def unacknowledged(place: Place, verb: str, after_s: float) -> Answer:
+    """The same of a change that was sent."""
+    text = (
+        f"BMC {place} did not acknowledge {verb} within {seconds(after_s)}: "
+        "it may have happened; look at the power before asking again"
+    )
+    return Answer(Reach.NO_ANSWER, Outcome.TIMEOUT, message=text)
+
+
+def lost(answer: Answer, verb: str) -> Answer:
+    """The same of a change that was sent over a session that died, where no other was to be had.
+
+    Args:
+        answer: why not.
+    """
+    text = f"{answer.message}; {verb} was sent before, and may have happened: look at the power"
+    return replace(answer, outcome=Outcome.TIMEOUT, message=text)
+
+
+def _meaning_of_silence(session: Session | None, in_command: bool, after_s: float) -> str:
     """Say it of a BMC; the sentence begins with the verb.
 
     Args:
@@ -46,26 +80,22 @@ def meaning_of_silence(session: Session | None, in_command: bool, after_s: float
     )
 
 
-def meaning_of_no_turn(in_lane: bool, in_gate: bool, after_s: float) -> str:
-    """Why a BMC was not asked in time, though nothing is wrong with it.
+def not_asked(place: Place, in_lane: bool, in_gate: bool, after_s: float) -> Answer:
+    """What whoever asked is told when a BMC was not asked in time, though nothing is wrong with it.
 
     Args:
         in_lane: its subnet had no packet to spare.
         in_gate: too many others were logging in; neither: it was busy with an order of ours.
     """
+    after = seconds(after_s)
     if in_lane:
-        return f"it had no turn within {seconds(after_s)}: raise ipmi.packets_per_s, or ask its subnet less"
-    if in_gate:
-        return f"no turn to log in came within {seconds(after_s)}: raise ipmi.logins_at_once, or ask fewer"
-    return f"it was not free within {seconds(after_s)}: an earlier request is still out"
-
-
-def meaning_of_no_word(verb: str, after_s: float) -> str:
-    """What it is when a change was sent and not acknowledged."""
-    return (
-        f"did not acknowledge {verb} within {seconds(after_s)}: "
-        "it may have happened; look at the power before asking again"
-    )
+        why = f"it had no turn within {after}: raise ipmi.packets_per_s, or ask its subnet less"
+    elif in_gate:
+        why = f"no turn to log in came within {after}: raise ipmi.logins_at_once, or ask fewer"
+    else:
+        why = f"it was not free within {after}: an earlier request is still out"
+    text = f"BMC {place} was not asked: {why}"
+    return Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False)
 
 
 def seconds(duration_s: float) -> str:

@@ -87,6 +87,11 @@ class Verb:
     def is_mutation(self) -> bool:
         return any(step.changes for step in self.steps)
 
+    @property
+    def may_be_said_anew(self) -> bool:
+        """Whether all of it may be said once more, over another session, when no answer came."""
+        return not self.renews and all(step.repeatable for step in self.steps)
+
 
 def _nothing(data: bytes) -> Mapping[str, str]:
     """A mutation was acknowledged; that is not an observation."""

@@ -76,7 +76,8 @@ def test_on_and_off_may_be_sent_again_within_their_time(stage: Stage, verb: Verb
     stage.played.mute_to_commands = True
 
     assert stage.ask(verb).outcome is Outcome.TIMEOUT
-    assert stage.played.count(CHASSIS_CONTROL) == 3
+    assert len(stage.played.logins) == 2
+    assert stage.played.count(CHASSIS_CONTROL) in (2, 3), "over the kept session; the new one was not raised"
 
 
 def test_no_free_slot_waits_longer_than_silence(stage: Stage) -> None:
