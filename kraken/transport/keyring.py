@@ -12,6 +12,7 @@ All are 0600 and refused when they are open to others.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,14 @@ from kraken.transport.children import Children
 from kraken.transport.keyfile import make_directory, move, read_closed, remove, write_closed
 from kraken.transport.keys import KeyPair, is_key
 
-_NEW: Final = "put a copy of it back, or remove it; then this collector must be invited and join anew"
+_BACK: Final = "put a copy of it back, or remove it; then "
+_NEW: Final = _BACK + "this collector must be invited and join anew"
+_LOST: Final[Mapping[str, str]] = {  # a key that is none -> what to do
+    "server.key": _BACK + "every child must be invited and join anew",
+    "client.key": _NEW,
+    "next.key": "remove it; then the key is changed to another",
+    "joining.key": "remove it, and use the token again",
+}
 
 
 class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -118,7 +126,7 @@ class Keyring:
             return None
         secret = data.decode("ascii", errors="replace").strip()
         if not is_key(secret):
-            raise WireError(f"{path} holds no key", part=str(path), hint=_NEW)
+            raise WireError(f"{path} holds no key", part=str(path), hint=_LOST[name])
         return KeyPair.of(secret)
 
     def _make(self, name: str) -> KeyPair:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +54,23 @@ def test_one_other_character_or_a_missing_end_is_noticed(made: token.Token, data
 @given(st.text() | st.text().map("KRK1-".__add__) | st.binary().map(lambda data: f"KRK1-{data.hex()}"))
 def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(JoinError):
+        token.decode(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": 7}, "the token is of another format .*the parent runs another Kraken"),
+        ({"addresses": ()}, "the token has no usable key or address"),
+        ({"key": "short"}, "the token has no usable key or address"),
+        ({"addresses": ("head1:7411",) * 400}, "characters are too many"),
+    ],
+)
+def test_a_whole_token_that_is_of_no_use_is_refused_with_why(changes: dict[str, Any], words: str) -> None:
+    made = token.Token("c1", "root", ("head1:7411",), PAIR.public, PAIR.secret, 1.0)
+    text = token.encode(msgspec.structs.replace(made, **changes))
+
+    with pytest.raises(JoinError, match=words):
         token.decode(text)
 
 
