@@ -19,12 +19,14 @@ class Registry(Mapping[str, Mapping[str, Record]]):
     """ "@name" -> variable -> record, of this collector and all below it.
 
     Attributes:
-        via: "@name" -> the child through which it is reached; our own key is in none.
+        moves: how often `via` has become another.
     """
 
     def __init__(self, me: str) -> None:
         self.me = COLLECTOR + me
-        self.via: dict[str, str] = {}
+        self.moves = 0
+        self._via: dict[str, str] = {}
+        self._below: dict[str, dict[str, None]] = {}  # child -> keys reached through it
         self._docs: dict[str, dict[str, Record]] = {self.me: {}}
 
     def __getitem__(self, key: str) -> Mapping[str, Record]:
@@ -36,9 +38,29 @@ class Registry(Mapping[str, Mapping[str, Record]]):
     def __len__(self) -> int:
         return len(self._docs)
 
+    @property
+    def via(self) -> Mapping[str, str]:
+        """ "@name" -> the child through which it is reached; our own key is in none."""
+        return self._via
+
     def below(self, child: str) -> list[str]:
         """The keys of the collectors reached through this child, itself among them."""
-        return [key for key, through in self.via.items() if through == child]
+        return list(self._below.get(child, ()))
+
+    def reach(self, key: str, through: str) -> None:
+        """The collector is reached through this child from now on."""
+        if self._via.get(key) != through:
+            self.lose(key)
+            self._via[key] = through
+            self._below.setdefault(through, {})[key] = None
+            self.moves += 1
+
+    def lose(self, key: str) -> None:
+        """No child is known through which it is reached."""
+        through = self._via.pop(key, None)
+        if through is not None:
+            del self._below[through][key]
+            self.moves += 1
 
     def may_tell(self, child: str, key: str, updates: Iterable[StateUpdate]) -> bool:
         """Whether this child may speak of that collector: it is it, has it below, or has it newly.
@@ -64,7 +86,7 @@ class Registry(Mapping[str, Mapping[str, Record]]):
         for update in updates:
             records = self._docs.setdefault(update.node, {})
             if through is not None:
-                self.via[update.node] = through
+                self.reach(update.node, through)
             old = records.get(update.variable)
             if old is not None:
                 former = StateUpdate(
@@ -84,7 +106,7 @@ class Registry(Mapping[str, Mapping[str, Record]]):
         """It is not below us any more."""
         if key != self.me:
             self._docs.pop(key, None)
-            self.via.pop(key, None)
+            self.lose(key)
 
     def chain(self, name: str) -> list[str]:
         """From the child of ours it is reached through down to this collector; empty: it is none of ours,
@@ -92,9 +114,9 @@ class Registry(Mapping[str, Mapping[str, Record]]):
         """
         found: list[str] = []
         key = COLLECTOR + name
-        while key in self.via and key not in found and len(found) < len(self.via):
+        while key in self._via and key not in found and len(found) < len(self._via):
             found.append(key)
-            through = COLLECTOR + self.via[key]
+            through = COLLECTOR + self._via[key]
             if key == through:
                 break
             parent = self._docs.get(key, {}).get(PARENT)

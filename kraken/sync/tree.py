@@ -105,7 +105,8 @@ class Tree:
                 )
             )
         if memory is not None:
-            self.registry.via.update(memory.via)
+            for key, through in memory.via.items():
+                self.registry.reach(key, through)
         for key in table:
             self.placing.index(key)
 
@@ -145,7 +146,8 @@ class Tree:
             greet=self._greeting,
         )
         self.links.add(link)
-        self.registry.via.setdefault(COLLECTOR + name, name)
+        if COLLECTOR + name not in self.registry.via:
+            self.registry.reach(COLLECTOR + name, name)
         self._say(LINK + name, DOWN, now)
         self.placing.reconsider(name)
 
@@ -393,7 +395,7 @@ class Tree:
         updates = updates_of(doc, now, lag_s, (Side.SUMMARY,))
         before = self.registry.via.get(doc.key)
         if before is not None and before not in self.links:
-            del self.registry.via[doc.key]  # it hung below a child that is ours no more
+            self.registry.lose(doc.key)  # it hung below a child that is ours no more
         if not self.registry.may_tell(child, doc.key, updates):
             return [Refused(child, f"it speaks of collector {doc.key[1:]}, which it does not have")]
         standing = self.registry.merge(updates, child)

@@ -164,3 +164,23 @@ def test_a_parent_that_was_asleep_buries_none_of_its_children() -> None:
         forest.run_for(1.0)
 
     assert [name for _, name, is_up in forest.root.link_changes if not is_up] == []
+
+
+def test_2500_children_of_a_parent_that_cannot_keep_up_are_not_buried_while_they_send() -> None:
+    """Each letter costs it 20 ms: what came in 10 s takes it 50 s, and it reads nothing meanwhile."""
+    children = [f"c{i}" for i in range(2_500)]
+    forest = Forest({"root": None} | dict.fromkeys(children, "root"))
+    forest.start()
+    root = forest.root
+    for turn in range(4):
+        forest.pause("root")
+        forest.run_for(50.0)
+
+        assert root.waiting_letters >= 2_500
+
+        forest.resume("root")
+        forest.run_for(0.001)
+
+        assert turn < 2 or all(root.tree.links[name].is_up for name in children)
+
+    assert [name for _, name, is_up in root.link_changes if not is_up] == []

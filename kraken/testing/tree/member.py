@@ -106,6 +106,7 @@ class Member:
         )
         self.holds = HoldTable(disk.holds)
         now = self.clock()
+        self._kept_moves = -1  # of the registry, when it was written
         self._flushed: dict[str, tuple[Node, dict[str, Record], dict[str, Record]]] = {}
         self.life = max(self.life + 1, int(self.true_now() * 1000) + 1)
         self.runs = dict(disk.runs)
@@ -175,6 +176,11 @@ class Member:
 
     # -- in and out ---------------------------------------------------------------------------
 
+    @property
+    def waiting_letters(self) -> int:
+        """How many came and are not read yet."""
+        return len(self._inbox)
+
     def receive(self, sender: str, data: bytes) -> None:
         """A letter came; while the process is paused it waits in the socket."""
         if self.is_running:
@@ -239,10 +245,11 @@ class Member:
         if (
             placement.changed
             or kept is None
-            or kept.via != self.tree.registry.via
+            or self._kept_moves != self.tree.registry.moves
             or set(kept.strange) != placement.strange
         ):
             self.disk.memory = self.tree.memory()
+            self._kept_moves = self.tree.registry.moves
             placement.changed.clear()
 
     def _send(self, neighbour: str, letter: Letter) -> None:
