@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+
+from kraken.sync import calls as calls_module
+from kraken.sync.calls import Calls
+from kraken.sync.events import Answered, Called
+from kraken.sync.letters import Body, Call, Reply
+from tests.unit.sync.conftest import Neighbourhood
+
+
+def call(to: str, number: str = "1") -> Call:
+    return Call(number, to, "explain", b"n1", 1000)
+
+
+@pytest.fixture
+def around() -> Neighbourhood:
+    """A collector with a parent and two children that are heard."""
+    found = Neighbourhood("m", parent="root")
+    for name in ("root", "a", "b"):
+        found.add(name, is_up=True)
+    return found
+
+
+def calls_of(around: Neighbourhood) -> Calls:
+    return Calls("m", around.links, lambda name: {"a": "a", "aa": "a", "b": "b"}.get(name))
+
+
+def sent(around: Neighbourhood) -> list[tuple[str, Body]]:
+    """Calls and replies only."""
+    return [(name, body) for name, body in around.sent() if isinstance(body, Call | Reply)]
+
+
+def test_a_call_to_us_is_taken(around: Neighbourhood) -> None:
+    assert calls_of(around).call(call("m"), "root") == [Called(call("m"))]
+    assert sent(around) == []
+
+
+@pytest.mark.parametrize("source", ["root", None])
+def test_a_call_goes_down_to_who_has_the_collector_below(around: Neighbourhood, source: str | None) -> None:
+    assert calls_of(around).call(call("aa"), source) == []
+    assert sent(around) == [("a", call("aa"))]
+
+
+def test_a_call_from_below_is_forbidden(around: Neighbourhood) -> None:
+    calls = calls_of(around)
+    for to in ("m", "b"):
+        assert calls.call(call(to), "a") == []
+
+    assert [(name, body.status) for name, body in sent(around) if isinstance(body, Reply)] == [("a", 403)] * 2
+
+
+def test_an_answer_finds_back_the_way_its_call_came(around: Neighbourhood) -> None:
+    calls = calls_of(around)
+    calls.call(call("aa"), "root")
+    calls.reply(Reply("1", 200, b"part", last=False))
+    calls.reply(Reply("1", 200, b"end"))
+
+    assert [(name, body.body) for name, body in sent(around) if isinstance(body, Reply)] == [
+        ("root", b"part"),
+        ("root", b"end"),
+    ]
+
+
+def test_an_answer_to_our_own_call_is_ours(around: Neighbourhood) -> None:
+    calls = calls_of(around)
+    calls.call(call("aa"), None)
+
+    assert calls.reply(Reply("1", 200, b"yes")) == [Answered(Reply("1", 200, b"yes"))]
+
+
+@pytest.mark.parametrize("to", ["aa", "elsewhere"])
+def test_who_is_not_reached_is_answered_for_with_503(around: Neighbourhood, to: str) -> None:
+    around.links["a"].is_up = False
+    events = calls_of(around).call(call(to), None)
+
+    assert events == [Answered(Reply("1", 503, f"collector {to} is not reached from m".encode()))]
+
+
+def test_a_parent_that_asks_for_who_is_not_reached_is_told_so(around: Neighbourhood) -> None:
+    assert calls_of(around).call(call("elsewhere"), "root") == []
+    assert sent(around) == [("root", Reply("1", 503, b"collector elsewhere is not reached from m"))]
+
+
+def test_answers_awaited_are_bounded_and_the_oldest_is_given_up(
+    around: Neighbourhood, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls_module, "CALLS_MAX", 3)
+    calls = calls_of(around)
+    for number in range(4):
+        calls.call(call("aa", str(number)), "root")
+    sent(around)
+    for number in ("0", "3"):
+        calls.reply(Reply(number, 200, b""))
+
+    assert sent(around) == [("root", Reply("3", 200, b""))]
+
+
+def test_an_answer_for_a_parent_that_is_gone_is_dropped(around: Neighbourhood) -> None:
+    calls = calls_of(around)
+    calls.call(call("aa"), "root")
+    around.links.remove("root")
+
+    assert calls.reply(Reply("1", 200, b"")) == []
+    assert not [name for name, body in sent(around) if isinstance(body, Reply)]
