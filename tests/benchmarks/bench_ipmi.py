@@ -3,12 +3,13 @@
     python tests/benchmarks/bench_ipmi.py [--bmcs 64 256 1024] [--rounds 5] [--faults] [--many] [--power]
 
 Both sides talk to the same simulated BMCs (ipmi_sim, 64 to a process) on loopback. CPU is that of the
-client alone, without the start of Python; rounds of both sides alternate, medians are printed. The
-ratios are of ours to ipmipower's in the same row. --faults adds a relay in front: 1 % of packets lost
-each way, a tenth of all BMCs mute, and a tenth that let us in and then say nothing more. --many polls
-4,096 in one process. --power switches nodes on until they are seen on, over fake BMCs in a process of
-their own: they speak Python, so that their time is most of the wall time on both sides, and more of that
-of who logs in; the CPU of the client is not theirs.
+client alone, without the start of Python; rounds of both sides alternate, medians are printed. A ratio
+is the median of those of each round to ipmipower's of that round. --faults adds a relay in front: 1 % of
+packets lost each way, a tenth of all BMCs mute, and a tenth that let us in and then say nothing more.
+--many polls 4,096 in one process, and has their sessions end and begin anew several times. --power
+switches nodes on until they are seen on, over fake BMCs in a process of their own: they speak Python, so
+that their time is most of the wall time on both sides, and more of that of who logs in; the CPU of the
+client is not theirs.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from kraken.testing.ipmi.relay import Relay, Weather, front
 
 PEER = f"ipmipower -D LAN_2_0 -I 3 -l ADMIN -W opensesspriv -u {USER} -p {PASSWORD}"
 POLL_S = 30.0
+ANEW = 5
 
 
 class Cost(NamedTuple):
@@ -99,11 +101,8 @@ async def compare(farm: Farm, file: Path, rounds: int) -> None:
             answered = await client.sweep()
         warm.append(cost(answered))
     await client.executor.close()
-    peer = _median(theirs) if theirs else None
-    rows = [("ipmipower", peer), ("Kraken, cold", _median(cold)), ("Kraken, warm", _median(warm))]
-    for label, found in rows:
-        if found is not None:
-            _row(label, found, peer, len(farm.addresses))
+    for label, found in (("ipmipower", theirs), ("Kraken, cold", cold), ("Kraken, warm", warm)):
+        _row(label, found, theirs, len(farm.addresses))
 
 
 async def faults(farm: Farm, file: Path) -> None:
@@ -167,10 +166,8 @@ async def power(switchboard: Switchboard, file: Path, rounds: int) -> None:
             theirs.append(ipmipower(switchboard.addresses, switchboard.port, "--on --wait-until-on", asks=""))
             assert switchboard.count_on() == size, "ipmipower left some off"
     await client.executor.close()
-    peer = _median(theirs) if theirs else None
-    for label, found in (("ipmipower", peer), ("Kraken, warm", _median(ours))):
-        if found is not None:
-            _row(label, found, peer, size)
+    for label, found in (("ipmipower", theirs), ("Kraken, warm", ours)):
+        _row(label, found, theirs, size)
 
 
 async def many(farm: Farm, file: Path) -> None:
@@ -195,6 +192,12 @@ async def many(farm: Farm, file: Path) -> None:
         f"polled every {POLL_S:g} s: {100 * share:.1f} % of a core ({1e6 * found.cpu_s / size:.0f} µs a poll)"
     )
     await client.executor.close()
+    for _ in range(ANEW):
+        answered = await client.sweep()
+        await client.sweep()
+        held = _memory_mib() - before
+        await client.executor.close()
+    print(f"after {ANEW} times anew: {answered} answered, {held:.0f} MiB")
 
 
 class Switchboard:
@@ -320,8 +323,15 @@ def _median(costs: Sequence[Cost]) -> Cost:
     )
 
 
-def _row(label: str, found: Cost, peer: Cost | None, size: int) -> None:
-    ratio = f"{found.wall_s / peer.wall_s:9.2f}{found.cpu_s / peer.cpu_s:9.2f}" if peer is not None else ""
+def _row(label: str, rounds: Sequence[Cost], peers: Sequence[Cost], size: int) -> None:
+    if not rounds:
+        return
+    found, ratio = _median(rounds), ""
+    if peers:
+        pairs = list(zip(rounds, peers, strict=True))
+        wall = statistics.median(one.wall_s / peer.wall_s for one, peer in pairs)
+        cpu = statistics.median(one.cpu_s / peer.cpu_s for one, peer in pairs)
+        ratio = f"{wall:9.2f}{cpu:9.2f}"
     print(f"{label:24}{found.wall_s:10.4f}{1e6 * found.cpu_s / size:12.0f}{found.answered:10d}{ratio}")
 
 
