@@ -6,12 +6,13 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 from kraken.model.catalog import Catalog
-from kraken.model.module import ANY, CFG_VALUE, Condition, Mutation
-from kraken.model.update import UNKNOWN, Value
+from kraken.model.module import Condition
+from kraken.model.update import Value
 from kraken.planning.factoring import components
+from kraken.planning.named import attribute_conditions, literals
 from kraken.planning.path import NoPath, Path
 from kraken.planning.plan import Move, Plan, canonical, path_of
-from kraken.planning.problem import Problem, operators_of, seen_in
+from kraken.planning.problem import Problem, seen_in
 from kraken.planning.reach import reachable
 from kraken.planning.reason import Posed, Question, explain
 from kraken.planning.search import Patience, Search, TooHardError
@@ -65,8 +66,8 @@ class Planner:
         self.catalog = catalog
         self.hopeful = hopeful
         self._cache_max = max(cache_max, 1)
-        self._conditions = _on_attributes(catalog)
-        self._literals = _literals(catalog)
+        self._conditions = attribute_conditions(catalog)
+        self._literals = literals(catalog)
         self._goals: dict[tuple[Hashable, frozenset[tuple[str, str]], frozenset[str]], Goal] = {}
         self._asked: dict[tuple[Hashable, ...], Goal] = {}  # the same, by a key that is cheap to make
         self._problems: dict[Hashable, _Solved] = {}
@@ -376,37 +377,3 @@ class _Solved:
                 return None
             moves += part
         return canonical(self.problem, state, moves)
-
-
-def _on_attributes(catalog: Catalog) -> tuple[Condition, ...]:
-    """Every distinct condition on an attribute, in order of declaration."""
-    found: dict[Condition, None] = {}
-    for operator in operators_of(catalog):
-        found.update(dict.fromkeys((*operator.requires, *operator.excludes)))
-    for variable in catalog.variables.values():
-        found.update(dict.fromkeys(variable.known_when))
-    return tuple(condition for condition in found if condition.name not in catalog.variables)
-
-
-def _literals(catalog: Catalog) -> dict[str, set[str]]:
-    """For each variable with an open domain the values some module names."""
-    found: dict[str, set[str]] = {
-        variable.name: {UNKNOWN} for variable in catalog.variables.values() if variable.values is None
-    }
-    conditions = [c for variable in catalog.variables.values() for c in variable.known_when]
-    for operator in operators_of(catalog):
-        conditions += (*operator.requires, *operator.excludes)
-        if isinstance(operator, Mutation):
-            for change in operator.changes:
-                if change.variable in found:
-                    found[change.variable].update(change.sources or ())
-                    if change.target != CFG_VALUE:
-                        found[change.variable].add(change.target)
-        else:
-            for observes in operator.observes:
-                if observes.variable in found:
-                    found[observes.variable].update(observes.values or ())
-    for condition in conditions:
-        if condition.name in found and condition.values != (ANY,):
-            found[condition.name].update(condition.values)
-    return found
