@@ -166,6 +166,7 @@ class Explanation(TypedDict):
     next: str
     next_at: float | None
     reachable: dict[str, list[str]]
+    collector: str
 
 
 class Step(TypedDict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, TypedDict, cast
 
 import msgspec
 from litestar import Request, get, post
@@ -12,10 +12,12 @@ from litestar.params import Parameter
 from litestar.response import Stream
 
 from kraken.api import bodies
+from kraken.api.across import Across
 from kraken.api.problems import fails
 from kraken.api.routes import Nodeset
 from kraken.api.security import who
 from kraken.daemon.bmc import read_bmcs
+from kraken.daemon.declare import Item, confirm
 from kraken.daemon.light import switch_lights
 from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
@@ -44,6 +46,7 @@ _TOPICS = [topic.value for topic in Topic]
     },
 )
 async def bmc(
+    request: Request[Any, Any, Any],
     operations: Operations,
     topic: Annotated[str, Parameter(description="info, sensors or sel")],
     nodeset: Nodeset = None,
@@ -59,21 +62,25 @@ async def bmc(
         raise DocumentError(text, key="timeout")
     names = operations.select(nodeset, all)
     return Stream(
-        _lines(operations, Topic(topic), names, timeout_s),
+        _lines(Across(operations, names, who(request)), operations, Topic(topic), timeout_s),
         media_type=NDJSON,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
 async def _lines(
-    operations: Operations, topic: Topic, names: list[str], timeout_s: float
+    across: Across, operations: Operations, topic: Topic, timeout_s: float
 ) -> AsyncIterator[bytes]:
     told = failed = 0
-    yield msgspec.json.encode({"asked": len(names)}) + b"\n"
-    async for readings in read_bmcs(operations.daemon, topic, names, timeout_s, STILL_HERE_S):
+    yield msgspec.json.encode({"asked": len(across.names)}) + b"\n"
+    async for readings in read_bmcs(operations.daemon, topic, across.here, timeout_s, STILL_HERE_S):
         yield b"".join(_line(operations, reading) for reading in readings) or b"\n"
         told += len(readings)
         failed += sum(reading.outcome is not Outcome.OK for reading in readings)
+    async for lines, count, in_vain in across.read(topic, timeout_s):
+        yield lines
+        told += count
+        failed += in_vain
     yield msgspec.json.encode({"count": told, "failed": failed}) + b"\n"
 
 
@@ -123,18 +130,20 @@ async def identify(
     """Have BMCs switch the light by which their nodes are found; answers when all have, or 30 s are over."""
     names = operations.select(data.nodeset, data.all)
     asked = Asked(who(request), yes=data.yes)
-    lit = await switch_lights(operations.daemon, names, data.do, asked, data.seconds)
-    return {
-        "nodes": [
-            {
-                "node": result.node,
-                "address": _attributes(operations, result.node)["address"],
-                "outcome": result.outcome,
-                "message": result.message,
-            }
-            for result in lit
-        ]
-    }
+    across = Across(operations, names, asked.who)
+    confirm([Item(name, message=f"light {data.do}") for name in names], yes=asked.yes)
+    lit = await switch_lights(operations.daemon, across.here, data.do, asked, data.seconds)
+    theirs = await across.light({"do": data.do, "seconds": data.seconds, "yes": True})
+    rows: list[Lit] = [
+        {
+            "node": result.node,
+            "address": _attributes(operations, result.node)["address"],
+            "outcome": result.outcome,
+            "message": result.message,
+        }
+        for result in lit
+    ]
+    return {"nodes": [*rows, *(cast(Lit, row) for row in theirs)]}
 
 
 HANDLERS = [bmc, identify]

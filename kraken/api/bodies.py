@@ -66,10 +66,17 @@ class Look(Selection, kw_only=True):
 
 
 class PowerOrder(Selection, kw_only=True):
-    """`do`: on, off, cycle, reset or soft. `hold`: why the nodes are held first; null: they are not."""
+    """`do`: on, off, cycle, reset or soft. `hold`: why the nodes are held first; null: they are not.
+
+    `dry_run`: only whether it would be done. From a collector above: `id`: of the whole request; `held`: the
+    holds that must have come down first.
+    """
 
     do: str
     hold: str | None = None
+    dry_run: bool = False
+    id: str | None = None
+    held: list[str] = []
 
 
 class PowerWish(Selection, kw_only=True):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from litestar import Request, get, post
 
 from kraken.api import answers, bodies, views
+from kraken.api.across import Across, await_holds
 from kraken.api.problems import fails
 from kraken.api.routes import Nodeset
 from kraken.api.security import who
@@ -81,7 +82,12 @@ async def command(
 ) -> Ordered:
     """Command power at once, whatever is declared; on all of the nodes, or on none."""
     names = operations.select(data.nodeset, data.all)
-    ordered = await command_power(operations, names, data.do, data.hold, Asked(who(request), yes=data.yes))
+    asked = Asked(who(request), data.dry_run, yes=data.yes)
+    if data.id is None and not data.dry_run:
+        ordered = await Across(operations, names, asked.who).command(data.do, data.hold, asked)
+    else:  # a part of what somebody above commands
+        await await_holds(operations, names, data.held)
+        ordered = await command_power(operations, names, data.do, data.hold, asked, data.id)
     return {
         "id": ordered.id,
         "at": ordered.at,
@@ -107,13 +113,18 @@ async def declare(
 
 
 @get("/v1/power", summary="The power of nodes, and what is commanded of it", responses=fails(404, 422))
-async def power(operations: Operations, nodeset: Nodeset = None, all: bool = False) -> Powers:
+async def power(
+    request: Request[Any, Any, Any], operations: Operations, nodeset: Nodeset = None, all: bool = False
+) -> Powers:
     """What is known of the power of nodes, how old that is, and how far commands are."""
     names = operations.select(nodeset, all)
     daemon = operations.daemon
+    theirs = {row["node"]: row for row in await Across(operations, names, who(request)).power()}
     table, now = daemon.collector.table, daemon.clock()
-    rows = await in_slices(names, lambda name: _row(daemon, name, now) if name in table else None)
-    return {"at": now, "nodes": [row for row in rows if row is not None]}
+    rows = await in_slices(
+        names, lambda name: theirs.get(name) or (_row(daemon, name, now) if name in table else None)
+    )
+    return {"at": now, "nodes": [cast(NodePower, row) for row in rows if row is not None]}
 
 
 def _row(daemon: Daemon, name: str, now: float) -> NodePower:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from litestar import Request, Response, get, patch, post
@@ -13,13 +13,14 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
 from kraken.api import answers, bodies, plans, views
+from kraken.api.across import Across
 from kraken.api.problems import fails
 from kraken.api.security import who
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
 from kraken.daemon.slices import in_slices
-from kraken.engine.cause import Cause
+from kraken.engine.cause import Cause, Explanation
 from kraken.errors import DocumentError, NodeSetError
 from kraken.model.document import nearest
 
@@ -76,11 +77,12 @@ async def nodes(
     return _tagged(request, await _listed(daemon, names, view))
 
 
-@get("/v1/nodes/{name:str}", sync_to_thread=False, summary="One node", responses=fails(404))
-def node(operations: Operations, name: str) -> answers.FullNode:
-    """Everything about one node."""
+@get("/v1/nodes/{name:str}", summary="One node", responses=fails(404))
+async def node(request: Http, operations: Operations, name: str) -> answers.FullNode:
+    """Everything about one node, by who runs it where that one answers."""
     operations.node(name)
-    return views.full(operations.daemon, name)
+    told = await Across(operations, [name], who(request)).node(name)
+    return cast(answers.FullNode, told) if told is not None else views.full(operations.daemon, name)
 
 
 @post("/v1/apply", status_code=200, summary="Declare a document", responses=_CHANGES)
@@ -144,6 +146,7 @@ async def drift(operations: Operations, nodeset: Nodeset = None) -> answers.Drif
     },
 )
 async def explain(
+    request: Http,
     operations: Operations,
     nodeset: Nodeset = None,
     all: Annotated[bool, Parameter(description="every node")] = False,
@@ -156,29 +159,35 @@ async def explain(
     table = operations.daemon.collector.table
     found = await in_slices(names, lambda name: operations.explain([name]) if name in table else [])
     explanations = [explanation for one in found for explanation in one]
-    told = explanations if view == "each" else []
-    each = await in_slices(told, lambda one: msgspec.json.encode(views.explained(one)))
-    folded = await asyncio.to_thread(views.folded, explanations)
+    theirs = await Across(operations, names, who(request)).explain()
+    runner = operations.daemon.collector.runner
+
+    def encoded(one: Explanation) -> bytes:
+        return msgspec.json.encode(theirs.get(one.node) or views.explained(one, runner(one.node)))
+
+    each = await in_slices(explanations if view == "each" else [], encoded)
+    known = [views.told_of(one, theirs.get(one.node)) for one in explanations]
+    folded = await asyncio.to_thread(views.folded, known)
     body = b'{"nodes":[%b],"folded":%b}' % (b",".join(each), msgspec.json.encode(folded))
     return Response(body, media_type="application/json")
 
 
 @post("/v1/discover", status_code=200, summary="Look now", responses=fails(404, 422))
-async def discover(operations: Operations, data: bodies.Look) -> answers.Asked:
+async def discover(request: Http, operations: Operations, data: bodies.Look) -> answers.Asked:
     """Look at these nodes now, or only at one variable of theirs."""
     names = operations.select(data.nodeset, data.all)
     known = operations.daemon.collector.catalog.variables
     if data.variable is not None and data.variable not in known:
         hint = nearest(data.variable, list(known))
         raise DocumentError(f"unknown variable {data.variable!r}", key="variable", hint=hint)
+    across = Across(operations, names, who(request))
     asked: dict[str, list[str]] = {}
-    for start in range(0, len(names), LOOK_NODES):
-        here = [
-            name for name in names[start : start + LOOK_NODES] if name in operations.daemon.collector.table
-        ]
+    for start in range(0, len(across.here), LOOK_NODES):
+        part = across.here[start : start + LOOK_NODES]
+        here = [name for name in part if name in operations.daemon.collector.table]
         asked |= operations.daemon.look(here, data.variable)
         await asyncio.sleep(0)
-    return views.asked(asked)
+    return views.asked(asked, await across.look(data.variable))
 
 
 @get("/v1/holds", sync_to_thread=False, summary="Every hold that stands")
@@ -226,8 +235,10 @@ async def thaw(request: Http, operations: Operations) -> answers.Thawed:
 )
 async def retry(request: Http, operations: Operations, data: bodies.Selection) -> answers.Changes:
     """End quarantine and pauses."""
-    names = operations.select(data.nodeset, data.all)
-    return views.changes(await operations.retry(names, Asked(who(request))))
+    across = Across(operations, operations.select(data.nodeset, data.all), who(request))
+    items = views.changes(await operations.retry(across.here, Asked(who(request))))
+    more = [views.changed_elsewhere(item) for item in await across.retry()]
+    return {"changed": items["changed"] + sum(i["changed"] for i in more), "items": [*items["items"], *more]}
 
 
 async def _change(request: Http, operations: Operations, data: bodies.Change, how: Any) -> answers.Changes:

@@ -19,7 +19,7 @@ from kraken.model.document import parse_document
 TOKEN_MIN = 16
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 CALLER = "kraken.caller"  # in the scope of a request over TCP: the name of its token
 
 
@@ -29,7 +29,7 @@ def who(request: Request[Any, Any, Any]) -> str:
     if isinstance(named, str):
         return named
     claimed = request.headers.get("kraken-user", "")
-    return claimed if _NAME.fullmatch(claimed) else "api"
+    return claimed if NAME.fullmatch(claimed) else "api"
 
 
 class Tokens:
@@ -98,7 +98,7 @@ def _read_tokens(file: Path) -> dict[str, str]:
 
 
 def _digest(file: Path, name: object, token: object) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         what = f"{file}: {name!r} cannot be the name of a token"
         raise ConfigError(what, key="api.tokens_file", hint="use letters, digits, dots, @ and dashes")
     if not isinstance(token, str):

@@ -19,6 +19,7 @@ from typing import Any
 import uvicorn
 
 from kraken.api.app import build_app, with_head
+from kraken.api.relay import answering_calls, passing_on
 from kraken.api.security import Tokens, bearer_only
 from kraken.daemon import logs, notify
 from kraken.daemon.assembly import start_daemon
@@ -86,7 +87,9 @@ async def answering(
     Args:
         tokens: who may ask over `remote`.
     """
-    app = with_head(build_app(daemon))
+    inner = build_app(daemon)
+    answering_calls(inner, daemon)
+    app = with_head(passing_on(inner, daemon))
     servers = [(_Server(_uvicorn_config(app)), local)]
     if remote is not None:
         assert tokens is not None, "nobody is served over TCP without a token"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import kraken
 from kraken.api import answers
 from kraken.api.collectorcounts import collector_counts
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item
-from kraken.engine.cause import Explanation
+from kraken.engine.cause import Cause, Explanation
 from kraken.engine.doubt import is_stale
 from kraken.engine.progress import Progress
 from kraken.engine.turns import Use
@@ -94,7 +95,7 @@ def full(daemon: Daemon, name: str) -> answers.FullNode:
             "cfg": {variable: _record(record) for variable, record in node.cfg.items()},
             "dsc": {variable: _seen(daemon, variable, record, now) for variable, record in node.dsc.items()},
         },
-        "explanation": explained(explanation),
+        "explanation": explained(explanation, collector.runner(name)),
         "path": [] if isinstance(answer, NoPath) else [step(s) for s in answer.steps],
         "no_path": no_path(answer) if isinstance(answer, NoPath) else None,
         "running": _running(progress),
@@ -117,8 +118,15 @@ def _brief(progress: Progress, explanation: Explanation, runner: str) -> answers
     }
 
 
-def explained(explanation: Explanation) -> answers.Explanation:
-    """One node's explanation."""
+def told_of(explanation: Explanation, theirs: answers.Explanation | None) -> Explanation:
+    """It, or what the node's own collector says in its place."""
+    if theirs is None:
+        return explanation
+    return replace(explanation, cause=Cause(theirs["cause"]), reason=theirs["reason"], topic=theirs["reason"])
+
+
+def explained(explanation: Explanation, runner: str) -> answers.Explanation:
+    """One node's explanation; `runner`: the collector that runs the node."""
     fact = explanation.fact
     return {
         "node": explanation.node,
@@ -138,6 +146,7 @@ def explained(explanation: Explanation) -> answers.Explanation:
         "next": explanation.next,
         "next_at": explanation.next_at,
         "reachable": _values(explanation.reachable),
+        "collector": runner,
     }
 
 
@@ -176,12 +185,27 @@ def changes(items: Sequence[Item]) -> answers.Changes:
     }
 
 
-def asked(discoveries: Mapping[str, list[str]]) -> answers.Asked:
-    """Which discoveries look at which node now."""
+def changed_elsewhere(item: answers.AskedNode) -> answers.ChangedNode:
+    """What another collector did to a node, as an item of a change."""
+    told: answers.ChangedNode = {
+        "node": item["node"],
+        "changed": item["changed"],
+        "created": False,
+        "diff": {},
+        "attributes": {},
+        "groups": None,
+        "message": item["message"],
+    }
+    return told
+
+
+def asked(discoveries: Mapping[str, list[str]], elsewhere: Sequence[answers.AskedNode]) -> answers.Asked:
+    """Which discoveries look at which node now; `elsewhere`: at those of other collectors."""
     items: list[answers.AskedNode] = [
         {"node": name, "changed": bool(keys), "diff": {}, "message": ", ".join(keys), "discoveries": keys}
         for name, keys in discoveries.items()
     ]
+    items += elsewhere
     return {"changed": sum(item["changed"] for item in items), "items": items}
 
 

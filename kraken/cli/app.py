@@ -146,6 +146,11 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
     help="Authorities to trust for https, instead of the system's.",
 )
 @click.option(
+    "--at",
+    metavar="COLLECTOR",
+    help="Have this collector below the daemon answer, as if it were asked itself.",
+)
+@click.option(
     "--version",
     is_flag=True,
     expose_value=False,
@@ -154,7 +159,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
     help="Show the version and exit.",
 )
 @click.pass_context
-def cli(ctx: click.Context, socket: str | None, url: str | None, cacert: str | None) -> None:
+def cli(ctx: click.Context, socket: str | None, url: str | None, cacert: str | None, at: str | None) -> None:
     """Kraken brings the machines of a cluster into the state you declare, and keeps them there.
 
     Say what you want with `kraken apply` or `kraken set`; see how far it is with `kraken status`,
@@ -169,7 +174,11 @@ def cli(ctx: click.Context, socket: str | None, url: str | None, cacert: str | N
     if typed == ["url"] or (url and not typed):
         socket = None
     ctx.obj = Session(
-        socket=socket, url=url, token_file=os.environ.get("KRAKEN_TOKEN_FILE") or None, cacert=cacert
+        socket=socket,
+        url=url,
+        token_file=os.environ.get("KRAKEN_TOKEN_FILE") or None,
+        cacert=cacert,
+        at=at,
     )
 
 

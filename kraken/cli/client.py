@@ -38,6 +38,7 @@ class Client:
         token: sent over TCP as a bearer token.
         cacert: file of the authorities an https daemon is trusted by; None: the system's.
         user: who asks, for the journal (over the socket only).
+        at: the collector below the daemon that is to answer; None: the daemon itself.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Client:
         token: str | None = None,
         cacert: str | None = None,
         user: str = "",
+        at: str | None = None,
     ) -> None:
         self._socket_path = socket_path
         self._url = url
         self._token = token
         self._cacert = cacert
         self._user = user
+        self._at = at
         self.place = url or socket_path
 
     def get(self, path: str, **query: object) -> Answer:
@@ -150,6 +153,8 @@ class Client:
             headers["Kraken-User"] = self._user
         if self._url is not None and self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
+        if self._at is not None:
+            headers["Kraken-At"] = self._at
         with suppress(BrokenPipeError):  # it may have refused a large body and answered already
             connection.request(method, path, body, headers)
         return connection.getresponse()

@@ -95,6 +95,7 @@ def _show_explanation(output: Output, explanation: dict[str, Any]) -> None:
         "fact": _fact(explanation.get("fact")),
         "instead": instead(explanation.get("reachable")),
         "next": next_text(explanation),
+        "by": f"collector {explanation['collector']}" if explanation.get("collector") else "",
     }
     for title, text in lines.items():
         if text or title == "because":

@@ -28,12 +28,14 @@ class Session:
     Attributes:
         socket, url: as given; at most one of them, None for neither.
         token_file: whose content is sent to `url`.
+        at: the collector below the daemon that is to answer; None: the daemon itself.
     """
 
     socket: str | None = None
     url: str | None = None
     token_file: str | None = None
     cacert: str | None = None
+    at: str | None = None
 
     @cached_property
     def client(self) -> Client:
@@ -42,9 +44,9 @@ class Session:
 
         url = None if self.socket else self.url
         if url is None:
-            return Client(socket_path=self.socket or DEFAULT_SOCKET, user=login_name())
+            return Client(socket_path=self.socket or DEFAULT_SOCKET, user=login_name(), at=self.at)
         token = read_token(self.token_file) if self.token_file else None
-        return Client(socket_path="", url=check_url(url), token=token, cacert=self.cacert)
+        return Client(socket_path="", url=check_url(url), token=token, cacert=self.cacert, at=self.at)
 
     @cached_property
     def output(self) -> Output:

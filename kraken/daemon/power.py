@@ -88,13 +88,20 @@ class _Finding:
 
 
 async def command_power(
-    operations: Operations, names: Sequence[str], word: str, hold: str | None, request: Request
+    operations: Operations,
+    names: Sequence[str],
+    word: str,
+    hold: str | None,
+    request: Request,
+    id: str | None = None,
 ) -> Ordered:
     """Have it done now, whatever is declared: on all of the nodes, or on none.
 
     Args:
         word: one of `WORDS`.
         hold: a reason; the nodes are held for it first, until they are released.
+        request: with `dry_run` it is only checked.
+        id: of the request this is a part of; None: a new one.
 
     Raises:
         DocumentError: no such word, or an empty reason.
@@ -105,6 +112,9 @@ async def command_power(
     if word not in WORDS:
         raise DocumentError(f"power cannot be {word!r}", key="do", hint=nearest(word, list(WORDS)))
     daemon = operations.daemon
+    if request.dry_run:
+        await _check(operations, names, word, hold, request)
+        return Ordered(id or "", daemon.clock(), tuple(names), ())
     if hold is not None:
         await _check(operations, names, word, hold, request)
         await operations.hold(names, hold, None, replace(request, yes=True))
@@ -121,12 +131,17 @@ async def command_power(
         fresh = {name: mutation for name, mutation in mutations.items() if name not in set(repeated)}
         text = f"power {word} commanded by hand"
         await daemon.journal.write([Note(now, name, "run", text, request.who) for name in fresh])
-        id = secrets.token_hex(4)
+        id = id or new_id()
         given = list(fresh.items())
         for start in range(0, len(given), PART_NODES):  # others have their turn between the parts
             daemon.accept(Commanded(id, request.who, dict(given[start : start + PART_NODES])))
             await asyncio.sleep(0)
         return Ordered(id, now, tuple(names), tuple(repeated))
+
+
+def new_id() -> str:
+    """Of a request."""
+    return secrets.token_hex(4)
 
 
 async def declare_power(

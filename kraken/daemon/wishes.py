@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kraken.errors import DocumentError, NodeSetError
+from kraken.errors import DocumentError, JoinError, NodeSetError
 from kraken.model.catalog import Catalog
 from kraken.model.document import nearest
 from kraken.model.node import NodeTable
 from kraken.model.nodeset import expand
 from kraken.model.update import GROUPS, PRESENCE, Value
+from kraken.sync.placing import COLLECTORS
+from kraken.transport.token import check_collector
 
 NAME_MAX = 253  # of a host name (RFC 1035)
 INTEGER_MAX = 2**63 - 1  # what JSON readers of other languages keep whole
@@ -105,8 +107,22 @@ def read_attributes(values: Mapping[str, Any], catalog: Catalog, key: str = "set
             raise DocumentError(f"expected a scalar or a list, found {kind_of(value)}", key=where)
         if isinstance(value, int) and abs(value) > INTEGER_MAX:
             raise DocumentError("the number has more than 64 bits", key=where, hint="quote it")
-        checked[name] = value
+        checked[name] = _read_collectors(value, where) if name == COLLECTORS and value is not None else value
     return checked
+
+
+def _read_collectors(value: Value, where: str) -> list[str]:
+    """Who may run a node, the preferred first: a list, or its words with commas between."""
+    words = value if isinstance(value, list) else [word.strip() for word in str(value).split(",")]
+    names = list(dict.fromkeys(words))
+    for name in names:
+        try:
+            check_collector(name)
+        except JoinError as error:
+            raise DocumentError(error.message, key=where, hint="rack7,rack8, the preferred first") from error
+    if not names:
+        raise DocumentError("an empty list of collectors", key=where, hint="unset it: the root runs the node")
+    return names
 
 
 @functools.lru_cache(maxsize=4096)  # a document names the same attributes for each of 10,000 nodes

@@ -17,7 +17,9 @@ from kraken.daemon.config import Api, Config
 from kraken.daemon.daemon import Daemon
 from kraken.executors.fake import FakeWorld
 from kraken.testing.daemons import living
+from kraken.testing.pair import Pair, running_pair
 
+BASE = Path(__file__).parents[3] / "ansible_collections/kraken/hpc/extensions/kraken"
 PROBLEM = "application/problem+json"
 
 CONVERGING = {
@@ -117,3 +119,10 @@ async def settled(caller: Any) -> Callable[..., Awaitable[dict[str, Any]]]:
                 await asyncio.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[Pair]:
+    """A root and its child."""
+    async with running_pair(tmp_path, unused_tcp_port) as pair:
+        yield pair

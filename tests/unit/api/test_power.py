@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from kraken.executors.fake import FakeWorld
-from tests.unit.api.conftest import Caller
-
-BASE = Path(__file__).parents[3] / "ansible_collections/kraken/hpc/extensions/kraken"
+from tests.unit.api.conftest import BASE, Caller
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ async def test_an_explanation_for_each_and_folded(caller: Any, settled: Any) -> 
         "n2": ("HELD", 1, "broken fan (ann)"),
     }
     assert set(answer["nodes"][0]) == {
-        "node", "cause", "reason", "fact", "since", "next", "next_at", "reachable",
+        "node", "cause", "reason", "fact", "since", "next", "next_at", "reachable", "collector",
     }  # fmt: skip
     folded = await caller.get("/v1/explain?all=true&view=folded")
     assert folded == {"nodes": [], "folded": answer["folded"]}

@@ -56,6 +56,13 @@ def test_who_asks_is_told_over_the_socket(daemon: Callable[..., Any], socket: Pa
     assert server.calls[0]["headers"]["Kraken-User"] == "ada"
 
 
+def test_another_collector_is_named_in_the_request(daemon: Callable[..., Any], socket: Path) -> None:
+    server = daemon(HEALTH)
+    Client(socket_path=str(socket), at="rack7").get("/v1/health")
+
+    assert server.calls[0]["headers"]["Kraken-At"] == "rack7"
+
+
 def test_a_missing_socket_says_how_to_start_a_daemon(socket: Path) -> None:
     with pytest.raises(DaemonAwayError, match="there is no socket") as caught:
         Client(socket_path=str(socket)).get("/v1/health")

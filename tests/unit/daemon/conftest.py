@@ -13,6 +13,7 @@ import pytest
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations, Request
 from kraken.testing.daemons import living
+from kraken.testing.pair import Pair, running_pair
 
 PATIENCE_S = 60.0  # only ever reached by a failure
 Start = Callable[..., Awaitable[Daemon]]
@@ -51,3 +52,10 @@ def eventually() -> Callable[[Callable[[], Any]], Awaitable[None]]:
                 await asyncio.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[Pair]:
+    """A root and its child."""
+    async with running_pair(tmp_path, unused_tcp_port) as pair:
+        yield pair

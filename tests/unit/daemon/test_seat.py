@@ -2,92 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kraken.daemon.config import Tree
-from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations, Request
 from kraken.errors import RefusedError, StoreError
-from kraken.executors.fake import FakeWorld
 from kraken.store.group import GroupCommit
 from kraken.store.records import SaveTree
 from kraken.sync.letters import Call
-from kraken.testing.daemons import living
+from kraken.testing.pair import Pair
 from kraken.transport import Keyring, join
 
 Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
 ME = Request("ann", yes=True)
-
-
-class Pair:
-    """A root and its child `c1`, each over its own disk and world, and each restarted at will."""
-
-    def __init__(self, directory: Path, port: int) -> None:
-        self._directory = directory
-        self._trees = {"root": Tree(name="root", listen=f"127.0.0.1:{port}"), "c1": Tree()}
-        self._lives: dict[str, contextlib.AsyncExitStack] = {}
-        self.worlds = {
-            name: FakeWorld({"n1": {"power": "OFF"}, "n2": {"power": "OFF"}}) for name in self._trees
-        }
-        self.daemons: dict[str, Daemon] = {}
-
-    async def start(self, name: str) -> Daemon:
-        life = self._lives[name] = contextlib.AsyncExitStack()
-        directory = self._directory / name
-        (directory / "state").mkdir(parents=True, exist_ok=True)
-        tree, world = self._trees[name], self.worlds[name]
-        self.daemons[name] = await life.enter_async_context(living(directory, tree=tree, world=world))
-        return self.daemons[name]
-
-    async def stop(self, name: str) -> None:
-        if name in self._lives:
-            await self._lives.pop(name).aclose()
-
-    async def join(self) -> None:
-        neighbours = self.root.neighbours
-        assert neighbours is not None
-        state = self._directory / "c1" / "state"
-        state.mkdir(parents=True)
-        await join(neighbours.invite("c1", 60.0), Keyring(state))
-
-    @property
-    def root(self) -> Daemon:
-        return self.daemons["root"]
-
-    @property
-    def child(self) -> Daemon:
-        return self.daemons["c1"]
-
-    async def declare(self, node: str, **cfg: str) -> None:
-        document = {"nodes": {node: {"attributes": {"collectors": ["c1"]}, "cfg": cfg}}}
-        await Operations(self.root).apply(document, ME)
-
-    def cause(self, name: str, node: str) -> str:
-        collector = self.daemons[name].collector
-        return collector.cause(node) if node in collector.table else "nobody knows it"
-
-    def mutations(self, name: str) -> list[str]:
-        return [run.operator.name for run in self.worlds[name].runs if run.is_mutation]
-
-
-@pytest.fixture
-async def pair(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[Pair]:
-    """Both run, and c1 has joined."""
-    pair = Pair(tmp_path, unused_tcp_port)
-    try:
-        await pair.start("root")
-        await pair.join()
-        await pair.start("c1")
-        yield pair
-    finally:
-        await pair.stop("c1")
-        await pair.stop("root")
 
 
 async def test_the_child_does_what_the_root_declares_and_the_root_sees_it(
@@ -195,11 +127,11 @@ async def test_a_root_that_had_nodes_before_it_had_children_goes_on_with_them_at
     tmp_path: Path, unused_tcp_port: int, eventually: Eventually
 ) -> None:
     pair = Pair(tmp_path, unused_tcp_port)
-    pair._trees["root"] = Tree()
+    pair.trees["root"] = Tree()
     try:
         await Operations(await pair.start("root")).apply({"nodes": {"n1": {"cfg": {"power": "OFF"}}}}, ME)
         await pair.stop("root")
-        pair._trees["root"] = Tree(name="root", listen=f"127.0.0.1:{unused_tcp_port}")
+        pair.trees["root"] = Tree(name="root", listen=f"127.0.0.1:{unused_tcp_port}")
         await Operations(await pair.start("root")).apply({"nodes": {"n1": {"cfg": {"power": "ON"}}}}, ME)
         await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
 

@@ -209,3 +209,18 @@ def test_numbers_of_open_domains_become_text(catalog: Catalog) -> None:
 @pytest.mark.parametrize("value", ["x", 1, 1.5, True, ["a", "b"], [], ""])
 def test_scalars_and_lists_of_texts_are_attributes(catalog: Catalog, value: Value) -> None:
     assert read_attributes({"site.rack-1": value}, catalog) == {"site.rack-1": value}
+
+
+@pytest.mark.parametrize("said", ["rack7,rack8", "rack7, rack8", ["rack7", "rack8", "rack7"]])
+def test_collectors_are_a_list_or_words_with_commas(catalog: Catalog, said: Value) -> None:
+    assert read_attributes({"collectors": said}, catalog) == {"collectors": ["rack7", "rack8"]}
+    assert read_attributes({"collectors": None}, catalog) == {"collectors": None}
+
+
+@pytest.mark.parametrize("said", ["", "rack7,,rack8", "rack 7", [], 'a"b'])
+def test_what_no_collector_is_called_is_refused(catalog: Catalog, said: Value) -> None:
+    with pytest.raises(DocumentError) as error:
+        read_attributes({"collectors": said}, catalog)
+
+    assert error.value.key == "set.collectors"
+    assert error.value.hint

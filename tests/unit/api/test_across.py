@@ -1,0 +1,193 @@
+"""Two daemons in a tree, asked at the root: what is said of nodes that the child runs is the child's word."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kraken.api.server import answering, unix_socket
+from kraken.daemon.config import Api, Config
+from kraken.testing.pair import Pair
+from tests.unit.api.conftest import BASE, Caller
+
+POWERED = {"bmc.protocol": "ipmi", "bmc.address": "10.1.0.1", "collectors": ["c1"]}
+
+
+@pytest.fixture
+async def callers(pair: Pair, tmp_path: Path) -> AsyncIterator[dict[str, Caller]]:
+    """Speak to the root and to the child."""
+    async with contextlib.AsyncExitStack() as stack:
+        found: dict[str, Caller] = {}
+        for name, daemon in pair.daemons.items():
+            socket = tmp_path / name / "kraken.sock"
+            config = Config(state_dir=tmp_path / name / "state", api=Api(socket=socket))
+            local = stack.enter_context(unix_socket(config))
+            await stack.enter_async_context(answering(daemon, local))
+            transport = httpx.AsyncHTTPTransport(uds=str(socket))
+            client = await stack.enter_async_context(
+                httpx.AsyncClient(transport=transport, base_url="http://kraken", timeout=60)
+            )
+            found[name] = Caller(client)
+        yield found
+
+
+@pytest.fixture
+def root(callers: dict[str, Caller]) -> Caller:
+    return callers["root"]
+
+
+async def until(holds: Callable[[], Any]) -> None:
+    async with asyncio.timeout(60.0):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_explain_tells_what_the_nodes_own_collector_says(pair: Pair, root: Caller) -> None:
+    await pair.declare("n1", power="ON")
+    await until(lambda: pair.cause("root", "n1") == "CONVERGED")
+    told = (await root.get("/v1/explain", params={"nodeset": "n1"}))["nodes"][0]
+
+    assert told["collector"] == "c1"
+    assert told["reason"] == "power=ON"
+    assert told["fact"] is None or told["fact"]["source"]
+
+
+async def test_where_the_collector_does_not_answer_what_it_said_last_is_told(
+    pair: Pair, root: Caller, callers: dict[str, Caller]
+) -> None:
+    await pair.declare("n1", power="ON")
+    await until(lambda: pair.cause("root", "n1") == "CONVERGED")
+    assert pair.child.seat is not None
+    pair.child.seat.answer = None
+    told = (await root.get("/v1/explain", params={"nodeset": "n1"}))["nodes"][0]
+
+    assert told["collector"] == "c1"
+    assert "as collector c1 says" in told["reason"]
+    assert (await root.get("/v1/nodes/n1"))["collector"] == "c1"
+
+
+async def test_a_node_is_told_whole_by_who_runs_it(pair: Pair, root: Caller) -> None:
+    await pair.declare("n1", power="ON")
+    await until(lambda: pair.cause("root", "n1") == "CONVERGED")
+    node = await root.get("/v1/nodes/n1")
+
+    assert (node["collector"], node["cause"], node["dsc"]) == ("c1", "CONVERGED", {"power": "ON"})
+    assert node["records"]["dsc"]["power"]["source"].startswith("lab.")
+
+
+async def test_nodes_are_looked_at_and_released_where_they_are_run(pair: Pair, root: Caller) -> None:
+    await pair.declare("n1", power="ON")
+    await root.apply({"nodes": {"n2": {"cfg": {"power": "OFF"}}}})
+    await until(lambda: pair.cause("root", "n1") == "CONVERGED")
+    before = len(pair.worlds["c1"].runs)
+    looked = await root.post("/v1/discover", {"nodeset": "n[1-2]", "variable": "power"})
+    released = await root.post("/v1/retry", {"nodeset": "n[1-2]"})
+
+    assert {item["node"]: item["discoveries"] for item in looked["items"]} == {
+        "n1": ["lab.look_power"],
+        "n2": ["lab.look_power"],
+    }
+    assert [item["node"] for item in released["items"]] == ["n2", "n1"]
+    await until(lambda: len(pair.worlds["c1"].runs) > before)
+
+
+async def test_another_collector_is_asked_whole_requests(pair: Pair, root: Caller) -> None:
+    await pair.declare("n1", power="ON")
+    await until(lambda: pair.cause("root", "n1") == "CONVERGED")
+    there = {"Kraken-At": "c1", "Kraken-User": "ann"}
+    history = await root.get("/v1/history", params={"nodeset": "n1"}, headers=there)
+    here = await root.get("/v1/history", params={"nodeset": "n1"})
+
+    assert any("switch_on" in entry["text"] for entry in history["entries"])
+    assert not any("switch_on" in entry["text"] for entry in here["entries"])
+    assert (await root.get("/v1/health", headers=there))["nodes"] == 1
+
+    problem = await root.problem("GET", "/v1/history", headers={"Kraken-At": "c9"})
+    assert (problem["status"], problem["detail"]) == (503, "collector c9 is not reached from root")
+    problem = await root.problem("GET", "/v1/nodes/n9", headers=there)
+    assert problem["type"] == "unknown-node"
+    problem = await root.problem("GET", "/v1/events", headers=there)
+    assert problem["status"] == 501
+    assert "ask collector c1 itself" in problem["detail"]
+
+
+async def test_a_daemon_without_a_tree_knows_no_other_collector(caller: Caller) -> None:
+    problem = await caller.problem("GET", "/v1/health", headers={"Kraken-At": "c1"})
+
+    assert problem["status"] == 404
+    assert "is in no tree" in problem["detail"]
+
+
+@pytest.fixture
+def power(tmp_path: Path) -> None:
+    """Both have the base module for power over IPMI."""
+    for name in ("root", "c1"):
+        (tmp_path / name / "modules").mkdir(parents=True)
+        shutil.copy(BASE / "power_ipmi.yml", tmp_path / name / "modules")
+
+
+@pytest.mark.usefixtures("power")
+class TestPower:
+    async def declare(self, pair: Pair, root: Caller, **cfg: str) -> None:
+        for world in pair.worlds.values():
+            world.truth["n1"] = {"phys_state": "POWER_ON"}
+        await root.apply({"nodes": {"n1": {"attributes": POWERED, "cfg": cfg}}}, user="bob")
+        await until(lambda: "phys_state" in pair.root.collector.table["n1"].dsc)
+
+    async def row(self, root: Caller, stage: str) -> dict[str, Any]:
+        while True:
+            found: dict[str, Any] = (await root.get("/v1/power?nodeset=n1"))["nodes"][0]
+            if (found["command"] or {}).get("stage") == stage:
+                return found
+            await asyncio.sleep(0.01)
+
+    async def test_power_is_commanded_and_followed_over_the_tree(self, pair: Pair, root: Caller) -> None:
+        await self.declare(pair, root)
+        body = {"nodeset": "n1", "do": "off", "yes": True}
+        ordered = await root.post("/v1/power", body, headers={"Kraken-User": "alice"})
+        row = await self.row(root, "OK")
+
+        assert row["command"]["id"] == ordered["id"]
+        assert row["command"]["by"] == "alice@root"
+        assert pair.mutations("c1") == ["power_off"]
+        assert pair.mutations("root") == []
+
+    async def test_what_opposes_what_is_declared_is_refused_by_the_collector(
+        self, pair: Pair, root: Caller
+    ) -> None:
+        await self.declare(pair, root, phys_state="POWER_ON")
+        problem = await root.problem("POST", "/v1/power", {"nodeset": "n1", "do": "off", "yes": True})
+
+        assert "phys_state=POWER_ON is declared" in problem["detail"]
+        assert "nothing was done" in problem["detail"]
+        assert pair.mutations("c1") == []
+
+    async def test_with_a_hold_it_is_done_when_the_hold_is_there(self, pair: Pair, root: Caller) -> None:
+        await self.declare(pair, root, phys_state="POWER_ON")
+        await root.post("/v1/power", {"nodeset": "n1", "do": "off", "yes": True, "hold": "new fan"})
+        await self.row(root, "OK")
+
+        assert [hold.reason for hold in pair.child.collector.holds.of("n1")] == ["new fan"]
+        assert pair.worlds["c1"].truth["n1"]["phys_state"] == "POWER_OFF"
+        assert pair.cause("c1", "n1") == "HELD"
+
+    async def test_it_is_refused_whole_where_a_collector_is_not_reached(
+        self, pair: Pair, root: Caller
+    ) -> None:
+        await self.declare(pair, root)
+        attributes = {"bmc.protocol": "ipmi", "bmc.address": "10.1.0.2"}
+        await root.apply({"nodes": {"n2": {"attributes": attributes}}})
+        assert pair.child.seat is not None
+        pair.child.seat.answer = None
+        problem = await root.problem("POST", "/v1/power", {"nodeset": "n[1-2]", "do": "on", "yes": True})
+
+        assert "c1" in problem["detail"]
+        assert problem["detail"].endswith("nothing was done")
+        assert pair.mutations("root") == pair.mutations("c1") == []
