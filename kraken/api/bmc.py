@@ -58,7 +58,7 @@ async def bmc(
         hint = nearest(topic, _TOPICS)
         raise DocumentError(f"BMCs are not asked for {topic!r}", key="topic", hint=hint)
     if not 0 < timeout_s <= TIMEOUT_S_MAX:  # nan is neither
-        text = f"a timeout of {timeout_s:g} s is not between 0 and {TIMEOUT_S_MAX:g}"
+        text = f"a timeout of {timeout_s:g} s is not between 0 and {TIMEOUT_S_MAX:g} s"
         raise DocumentError(text, key="timeout")
     names = operations.select(nodeset, all)
     return Stream(

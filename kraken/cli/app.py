@@ -12,6 +12,7 @@ import click
 
 from kraken import __version__
 from kraken.cli.errors import CommandError, Exit, complain, describe, exit_code
+from kraken.cli.group import CommandGroup
 from kraken.cli.session import DEFAULT_SOCKET, Session
 from kraken.errors import KrakenError
 
@@ -88,7 +89,7 @@ Environment:
 """
 
 
-class LazyGroup(click.Group):
+class LazyGroup(CommandGroup):
     """The list of commands, of which only the one that is called gets loaded."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -101,16 +102,6 @@ class LazyGroup(click.Group):
                 command: click.Command = getattr(import_module(f"kraken.cli.{module}"), attribute)
                 return command
         return None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if not name.startswith("-") and self.get_command(ctx, name) is None:
-            close = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            hint = f"; did you mean `kraken {close[0]}`?" if close else ""
-            raise click.UsageError(f"there is no command {name!r}{hint}")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, commands in COMMANDS.items():
@@ -247,18 +238,23 @@ def _usage(error: click.UsageError) -> str:
     elif isinstance(error, click.MissingParameter):
         text = f"{_label(error.param)} is missing"
     elif isinstance(error, click.BadParameter):
-        text = f"{_label(error.param)}: {_of_choices(error.message, error.param).rstrip('.')}"
+        text = f"{_label(error.param)}: {_of_kind(error.message, error.param).rstrip('.')}"
     else:
         text = error.message.rstrip(".")
     return text if text.endswith("?") else f"{text}; see `{path} --help`"
 
 
-def _of_choices(message: str, parameter: click.Parameter | None) -> str:
-    """The message, with choices as they are written: click folds the case of those that ignore it."""
+def _of_kind(message: str, parameter: click.Parameter | None) -> str:
+    """The message, with what may be given as a person writes it: choices unfolded, ranges in words."""
+    kind = parameter.type if parameter is not None else None
     what, sign, _ = message.partition(" is not one of ")
-    if not sign or parameter is None or not isinstance(parameter.type, click.Choice):
-        return message
-    return f"{what}{sign}{', '.join(map(str, parameter.type.choices))}"
+    if sign and isinstance(kind, click.Choice):
+        return f"{what}{sign}{', '.join(map(str, kind.choices))}"
+    what, sign, _ = message.partition(" is not in the range ")
+    if sign and isinstance(kind, click.IntRange):
+        ends = (("at least", kind.min), ("at most", kind.max))
+        return f"{what} is not {' and '.join(f'{word} {end}' for word, end in ends if end is not None)}"
+    return message
 
 
 def _label(parameter: click.Parameter | None) -> str:

@@ -9,6 +9,7 @@ import click
 
 from kraken.cli.arguments import Duration, all_option, output_option, select, yes_option
 from kraken.cli.errors import CommandError, Exit
+from kraken.cli.group import CommandGroup
 from kraken.cli.nodes import fold
 from kraken.cli.output import Output, count, span
 from kraken.cli.readings import (
@@ -30,7 +31,7 @@ Row = Mapping[str, Any]
 Entries = list[dict[str, Any]]
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.pass_context
 def bmc(ctx: click.Context) -> None:
     """BMCs asked: show, sel, sensors, identify.
@@ -147,7 +148,8 @@ def identify(
     given = list(words)
     do = given.pop() if given[-1] in ("on", "off") else "on"
     if len(given) > (0 if everything else 1):
-        raise click.UsageError(f"a nodeset, then on or off: {' '.join(words)!r} is more; quote the nodeset")
+        text = f"a nodeset, then on or off, is what identify takes, not {' '.join(words)!r}"
+        raise click.UsageError(f"{text}; a nodeset with blanks wants quotes")
     if lasting is not None and (do == "off" or not 1 <= lasting <= LIT_S_MAX):
         raise click.UsageError("--for is of a light that goes on, from 1s to 4m15s; a BMC counts no longer")
     body = {**select(given[0] if given else None, everything), "do": do}

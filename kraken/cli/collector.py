@@ -12,6 +12,7 @@ import click
 
 from kraken.cli.arguments import Duration, output_option
 from kraken.cli.errors import CommandError, Exit, complain, printable
+from kraken.cli.group import CommandGroup
 from kraken.cli.output import Output, clock, refusals, span
 from kraken.cli.session import Session, order, pass_session
 from kraken.cli.table import Cell, Column
@@ -38,7 +39,7 @@ _STATES: Final = {  # of the API -> in words, and how it looks
 }
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.pass_context
 def collector(ctx: click.Context) -> None:
     """Collectors below this one: invite, list, revoke, change their keys.

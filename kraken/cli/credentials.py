@@ -12,6 +12,7 @@ from kraken.cli.arguments import Duration, all_option, output_option, select
 from kraken.cli.errors import CommandError, Exit, complain, printable
 from kraken.cli.feed import Feed
 from kraken.cli.following import Ending, Following, Row, Said, power_of
+from kraken.cli.group import CommandGroup
 from kraken.cli.newpassword import finish, new
 from kraken.cli.output import NO_NODES, Output, ago
 from kraken.cli.rotate import rotate
@@ -24,12 +25,12 @@ CREDENTIALS = (
     Column("NODESET", wraps=True, lines_max=2),
     Column("STATE", wraps=True),
 )
-CHECKED = Said("let in", "were not let in to", "no word yet of")
+CHECKED = Said("let in", "did not let Kraken in", "no word yet of")
 TIMEOUT_S = 60.0
 UNNAMED = "(none)"
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.pass_context
 def credentials(ctx: click.Context) -> None:
     """Credentials for BMCs: list, check, and change their passwords: new, rotate, finish.
@@ -81,7 +82,7 @@ def check(session: Session, nodeset: str | None, everything: bool, timeout: floa
 
     Each BMC is asked once, with the credential its node names, as the file has it now: after a change
     of the file a new login is made. A BMC that refused the same password lately is not tried again, since
-    accounts lock; it is told with what it said. Exit code 4: some were not let in to.
+    accounts lock; it is told with what it said. Exit code 4: some did not let Kraken in.
 
     \b
     kraken credentials check @rack7

@@ -12,6 +12,7 @@ import click
 from kraken.cli.arguments import comma_pairs, output_option, with_option
 from kraken.cli.errors import CommandError, Exit, complain, describe
 from kraken.cli.graph import drawing_options, refuse_terminal, split, write
+from kraken.cli.group import CommandGroup
 from kraken.cli.modulecheck import check
 from kraken.cli.output import Output, as_yaml, assignments, span
 from kraken.cli.rows import REFUSED, refused_row
@@ -30,7 +31,7 @@ MODULES = (
 )
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.pass_context
 def module(ctx: click.Context) -> None:
     """Kraken modules: list, show, check, find paths, draw.

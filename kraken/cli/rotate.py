@@ -80,9 +80,15 @@ def rotate(
             code=Exit.PARTIAL if good else Exit.ERROR,
             hint="leave previous in the credentials file until they have",
         )
-    if everything and form == "table":
+    if everything and form == "table" and _has_previous(session, name):
         session.output.line(f"Next: kraken credentials finish {name}")
     return Exit.DONE
+
+
+def _has_previous(session: Session, name: str) -> bool:
+    """Whether the credentials file has a password of before to be forgotten."""
+    uses = session.client.get("/v1/credentials", all=True)["credentials"]
+    return any(use["name"] == name and use["rotating"] for use in uses)
 
 
 def told(session: Session, body: Mapping[str, Any], *, yes: bool, shown: bool) -> tuple[list[Row], bool]:

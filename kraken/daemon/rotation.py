@@ -64,7 +64,7 @@ def prepare(
     ]
     if not credential or not meant:
         text = f"none of these nodes names the credential {credential!r} in {CREDENTIAL}; nothing was done"
-        raise DocumentError(text, key="name", hint="kraken credentials list tells who names which")
+        raise DocumentError(text, key="name", hint="`kraken credentials list` tells who names which")
     if change:
         confirm([Item(name, message="new password") for name in meant], yes=request.yes)
     return Rotation(credential, tuple(meant), change, held)

@@ -100,9 +100,17 @@ class Answer:
             {**self.observed, BMC_REACH: _REACHED.get(self.reach, self.reach).value} if self.is_news else {}
         )
 
-    def again(self, wait_s: float, otherwise: str = "") -> Answer:
-        """The same once more, for whoever asks while it is not tried again."""
-        text = f"{self.message}; not tried again for {max(1, round(wait_s))} s{otherwise}"
+    def until_polled(self, wait_s: float) -> Answer:
+        """The same once more, for polls that come while it is left alone."""
+        return self._repeated(f"not polled again for {max(1, round(wait_s))} s")
+
+    def until_unlocked(self, wait_s: float) -> Answer:
+        """The same once more, for whoever asks while a refused password is not tried: accounts lock."""
+        wait = f"not tried again for {max(1, round(wait_s))} s"
+        return self._repeated(f"{wait} or when the credential changes")
+
+    def _repeated(self, how_long: str) -> Answer:
+        text = f"{self.message}; {how_long}"
         return Answer(self.reach, self.outcome, message=text, is_news=False)
 
 

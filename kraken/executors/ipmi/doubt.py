@@ -30,9 +30,9 @@ class Doubt:
         """The answer that is known without trying; None when it is worth trying."""
         now = self._clock.time()
         if self._locked is not None and now < self._locked[1] and self._locked[0] == order.login:
-            return self._locked[2].again(self._locked[1] - now, " or when the credential changes")
+            return self._locked[2].until_unlocked(self._locked[1] - now)
         if not has_session and now < self._retry_at and not order.verb.is_mutation:
-            return self.answer.again(self._retry_at - now)
+            return self.answer.until_polled(self._retry_at - now)
         return None
 
     def lasts(self) -> bool:

@@ -192,9 +192,9 @@ class Bmc:
         """The answer that is known without trying; None when it is worth trying."""
         now = self._now()
         if self._locked is not None and now < self._locked[1] and self._locked[0] == order.login:
-            return self._locked[2].again(self._locked[1] - now, " or when the credential changes")
+            return self._locked[2].until_unlocked(self._locked[1] - now)
         if now < self._retry_at and not order.verb.is_mutation:
-            return self._last_failure.again(self._retry_at - now)
+            return self._last_failure.until_polled(self._retry_at - now)
         return None
 
     async def _in_turn(self, order: Order, work: Callable[[Order], Awaitable[Answer | T]]) -> Answer | T:

@@ -348,7 +348,7 @@ async def test_a_silent_bmc_is_tried_at_once_for_a_person_and_left_alone_by_poll
             await executor.close()
 
     assert "does not answer" in message
-    assert ("not tried again" not in message) is is_tried
+    assert ("not polled again" not in message) is is_tried
     assert (packets > 0) is is_tried
 
 

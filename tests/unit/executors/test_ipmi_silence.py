@@ -45,7 +45,7 @@ def test_polls_of_a_silent_bmc_are_answered_without_trying_while_it_is_left_alon
     answer = stage.ask(wait_s=0)
 
     assert answer.outcome is Outcome.UNREACHABLE
-    assert "not tried again for" in answer.message
+    assert "not polled again for" in answer.message
     assert len(stage.played.logins) == 1
 
 
@@ -58,7 +58,7 @@ def test_who_insists_is_tried_for_once_and_the_next_pause_is_longer_all_the_same
 
     assert len(stage.played.logins) == 2
     assert first.is_news, "it was asked"
-    assert second.message.endswith(("not tried again for 3 s", "not tried again for 4 s")), "not 2 s"
+    assert second.message.endswith(("not polled again for 3 s", "not polled again for 4 s")), "not 2 s"
 
 
 def test_who_insists_gets_no_refused_password_tried_again(stage: Stage) -> None:

@@ -67,7 +67,7 @@ async def test_a_silent_bmc_is_left_alone_by_polls_but_not_by_mutations(site: Si
     poll = await site.one("power_status")
     change = await site.one({"power": "on"})
 
-    assert "not tried again for" in poll.message
+    assert "not polled again for" in poll.message
     assert poll.outcome is Outcome.UNREACHABLE
     assert change.outcome is Outcome.OK
 
@@ -105,8 +105,8 @@ async def test_a_bmc_that_fell_silent_is_tried_at_once_for_a_person(
     poll = await site.one("power_status")
 
     assert "did not answer a request within 0.2 s" in still_silent
-    assert "not tried again" not in still_silent, "it was asked"
-    assert "not tried again for" in poll.message, "polls leave it alone again"
+    assert "not polled again" not in still_silent, "it was asked"
+    assert "not polled again for" in poll.message, "polls leave it alone again"
 
 
 async def test_a_refused_password_is_not_tried_again_for_who_insists(site: Site) -> None:
@@ -168,7 +168,7 @@ async def test_asked_to_wait_too_long_it_says_so_and_keeps_away(site: Site) -> N
     assert first.outcome is Outcome.UNREACHABLE
     assert "asks to be left alone for 120 s (503)" in first.message
     assert first.observed == {"bmc.reach": "BUSY"}
-    assert "not tried again for" in second.message
+    assert "not polled again for" in second.message
     assert second.observed == {}, "nothing new was seen"
     assert len(bmc.asked) == asked
 
