@@ -21,7 +21,8 @@ class Memory:
         leaving: node -> from whom it was taken, that number, and whether that one may think so.
         told: node -> our own lease.
         via: "@name" -> the child through which a collector is reached.
-        strange: children who had nodes of us in a life that was forgotten; see `Placement`.
+        strange: children who had nodes of us in a life that was forgotten, and "" while something of that
+            life may still be under way; see `Placement`.
     """
 
     placed: Mapping[str, tuple[str, int, int, bool, bool]]

@@ -95,7 +95,9 @@ class Placement:
         epoch: numbers of leases begin above it; never the same in two lives.
         strange_until: until when what a former life of ours promised may still bind us.
         strange: children who had nodes of us in a life that is forgotten. A node of which nobody knows who
-            had it is given away when each of them has said that it has nothing to do with it.
+            had it is given away when each of them has said that it has nothing to do with it. OURS among
+            them: we may have run some ourselves.
+        quiet_until: when what we began in such a life is over at the latest.
 
     Attributes:
         holder: node -> who has it: a child, or `OURS`.
@@ -103,12 +105,16 @@ class Placement:
         shared: nodes of which that lease says that others could come to have them.
         alone: nodes whose holder may not know that others could come to have them: it goes on for as
             long as it likes, so nobody else gets them until it says that it let go.
-        changed: nodes of which something here became another, since the caller last emptied it.
+        strange: those of the children that have not said yet that they have nothing at all.
+        changed: nodes of which something here became another, since the caller last emptied it; OURS, when
+            `forgotten` did.
     """
 
     OURS: Final = ""
 
-    def __init__(self, epoch: int, strange_until: float, strange: Iterable[str]) -> None:
+    def __init__(
+        self, epoch: int, strange_until: float, strange: Iterable[str], quiet_until: float = float("-inf")
+    ) -> None:
         self.holder: dict[str, str] = {}
         self.epoch: dict[str, int] = {}
         self.taken: dict[str, int] = {}
@@ -117,7 +123,10 @@ class Placement:
         self.changed: set[str] = set()
         self._number = epoch
         self._strange_until = strange_until
-        self.strange = set(strange)
+        self.strange = set(strange) - {self.OURS}
+        self._quiet_until = quiet_until
+        self._is_quiet = quiet_until > float("-inf")
+        self._former = set(self.strange)  # children of the lives that are forgotten
         self._promises: dict[str, Promises] = {}
         self._of: dict[str, dict[str, None]] = {}  # holder -> nodes
         self._leaving: dict[str, tuple[str, int]] = {}  # node -> whom it was taken from, and that lease
@@ -157,6 +166,30 @@ class Placement:
         if key in self._leaving:
             return self._leaving[key][0] == to or now >= self._bound(key)
         return key in self._known or self.strange - {to} <= self._cleared.get(key, set())
+
+    def may_run(self, key: str, now: float) -> bool:
+        """Whether something that we began in a forgotten life may be under way on a node that may be ours.
+
+        Without children of that time there was none, as far as anybody can tell: a first start waits for
+        nothing.
+        """
+        return key not in self._known and bool(self._former) and now < self._quiet_until
+
+    def estrange(self, child: str) -> None:
+        """This child was heard in a life of ours that is forgotten."""
+        self.strange.add(child)
+        self._former.add(child)
+        self.changed.add(self.OURS)
+
+    def absolve(self, child: str) -> None:
+        """It has nothing of any life of ours."""
+        self.strange.discard(child)
+        self.changed.add(self.OURS)
+
+    @property
+    def forgotten(self) -> list[str]:
+        """`strange` of the next life: while we wait for what we may have begun ourselves, it will, too."""
+        return sorted(self.strange | self._former | {self.OURS} if self._is_quiet else self.strange)
 
     def clear(self, child: str, key: str) -> None:
         """The child says that it has nothing to do with a node of which nobody knows who had it."""
@@ -222,6 +255,9 @@ class Placement:
         for key in [k for k in self._leaving if now >= self._bound(k)]:
             self._leave(key)
             self._known.add(key)
+        if self._is_quiet and now >= self._quiet_until:
+            self._is_quiet = False
+            self.changed.add(self.OURS)
         for promises in self._promises.values():
             promises.tidy(now)
 
@@ -245,7 +281,7 @@ class Placement:
 
     def next_at(self, now: float) -> float | None:
         """When some node becomes free."""
-        times = map(self._bound, self._leaving)
+        times = (self._quiet_until, *map(self._bound, self._leaving))
         return min((t for t in times if now < t < float("inf")), default=None)
 
     def _bound(self, key: str) -> float:

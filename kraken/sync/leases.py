@@ -41,13 +41,14 @@ class Leases:
         busy: Callable[[str], float],
     ) -> None:
         self.tenure = Tenure()
-        strange = () if memory is None else memory.strange
-        self.placement = Placement(epoch, now + LEASE_S + longest_s, strange)
+        strange = (Placement.OURS,) if memory is None else memory.strange
+        # What a forgotten life of ours ran may be under way until then; a remembered one's, `busy` tells.
+        self._quiet_from = now + longest_s if Placement.OURS in strange else now
+        quiet_until = self._quiet_from if Placement.OURS in strange else float("-inf")
+        self.placement = Placement(epoch, now + LEASE_S + longest_s, strange, quiet_until)
         self._table = table
         self._links = links
         self._busy = busy
-        # What a forgotten life of ours ran may be under way until then; a remembered one's, `busy` tells.
-        self._quiet_from = now if memory is not None else now + longest_s
         self._told: dict[str, Lease] = {}
         self._coming: dict[str, Lease] = {}  # of nodes whose Adopt is on its way
         self._granted: tuple[int, float, float] | None = None  # with which serial, when, for how long
@@ -74,7 +75,7 @@ class Leases:
             {k: (*former, k in place.alone) for k in some if (former := place.former(k)) is not None},
             {k: self._told[k] for k in some if k in self._told},
             via,
-            sorted(place.strange),
+            place.forgotten,
         )
 
     # -- our own ------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ class Placing:
                 self._take_away(key, holder, lost)
                 holder = None
             if holder is None:
-                if wanted is not None and self._placement.is_free(key, wanted, now):
+                if wanted is not None and self._is_free(key, wanted, targets, now):
                     self._placement.take(key, wanted, shared=self._leases.is_shared(key, len(targets) > 1))
                     self._changed(key)
                     if wanted == Placement.OURS:
@@ -101,6 +101,12 @@ class Placing:
             return []
         floor = max((self._leases.given(key).floor for key in gained), default=0)
         return [Outgrow(floor), Ours(gained, lost)]
+
+    def _is_free(self, key: str, to: str, targets: Sequence[str], now: float) -> bool:
+        ours = to != Placement.OURS and Placement.OURS in targets
+        if ours and self._placement.may_run(key, now):
+            return False
+        return self._placement.is_free(key, to, now)
 
     def _take_away(self, key: str, holder: str, lost: list[str]) -> None:
         if holder == Placement.OURS:

@@ -130,7 +130,7 @@ class Tree:
         if name in self.links:
             return
         if known and not self._remembers:
-            self.placement.strange.add(name)
+            self.placement.estrange(name)
         link = Link(
             name,
             self.life,
@@ -167,7 +167,7 @@ class Tree:
             self.placement.release(key)
             self.placing.waiting[key] = None
         if fenced:
-            self.placement.strange.discard(name)
+            self.placement.absolve(name)
             self.placement.fence(name, now)
         return self.placing.place(now)
 
@@ -348,7 +348,7 @@ class Tree:
         child, body = link.name, heard.body
         match body:
             case Hello() if link.they_have == 0 and child in self.placement.strange:
-                self.placement.strange.discard(child)
+                self.placement.absolve(child)
                 self.placing.hurry()
             case Reserve():
                 self.leases.hear_reserve(child, body, now)

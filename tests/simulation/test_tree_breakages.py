@@ -288,6 +288,14 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Placement, "is_free", knows_no_strangers),
         leases.a_parent_loses_its_disk_while_a_mutation_runs,
     ),
+    "what a forgotten life ran itself is no matter": (
+        replaces(Placement, "may_run", lambda *args: False),
+        leases.a_collector_loses_its_disk_while_its_own_mutation_runs,
+    ),
+    "a life after one that forgot thinks that it knows": (
+        replaces(Placement, "forgotten", property(lambda placement: sorted(placement.strange))),
+        leases.a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs,
+    ),
     "a child that forgot has nothing": (
         replaces(Leases, "knows", forgets_that_it_forgot),
         leases.a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,

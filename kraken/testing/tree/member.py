@@ -246,7 +246,7 @@ class Member:
             placement.changed
             or kept is None
             or self._kept_moves != self.tree.registry.moves
-            or set(kept.strange) != placement.strange
+            or list(kept.strange) != placement.forgotten
         ):
             self.disk.memory = self.tree.memory()
             self._kept_moves = self.tree.registry.moves

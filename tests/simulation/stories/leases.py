@@ -76,6 +76,35 @@ def a_parent_and_its_child_lose_their_disks_while_a_mutation_runs() -> None:
     assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
 
 
+def a_collector_loses_its_disk_while_its_own_mutation_runs() -> None:
+    """It does not know of it any more, and still gives the node to nobody until it must be over."""
+    forest = tree({"root": None, "m": "root", "a": "m"}, ["n1"], "m", "a", settled_s=60.0)
+
+    assert forest.try_runs("n1", 50.0) == ["m"]
+
+    forest.members["m"].crash(lose_disk=True)
+    declare(forest, "n1", "a", "m")
+    forest.restart("m")
+    run_everywhere(forest, "n1", 120)
+
+    assert owners(forest, "n1") == ["a"], "what was waited for comes in the end"
+
+
+def a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs() -> None:
+    """What one life knew that it does not know, the next one knows."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
+
+    assert forest.try_runs("n1", 30.0) == ["a"]
+
+    forest.restart("a", lose_disk=True)
+    forest.run_for(3.0)
+    forest.restart("a")
+    declare(forest, "n1", "b", "a")
+    run_everywhere(forest, "n1", 120)
+
+    assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
+
+
 def a_parent_that_lost_its_disk_takes_nothing_from_who_remembers() -> None:
     forest = tree({"root": None, "m": "root", "a": "m", "c": "a"}, ["n1"], "c")
     forest.see("n1", "power", "POWER_ON")
@@ -153,6 +182,8 @@ STORIES: list[Callable[[], None]] = [
     a_lease_comes_before_the_word_that_the_node_is_gone,
     a_parent_loses_its_disk_while_a_mutation_runs,
     a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,
+    a_collector_loses_its_disk_while_its_own_mutation_runs,
+    a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs,
     a_parent_that_lost_its_disk_takes_nothing_from_who_remembers,
     what_was_let_go_is_asked_for_and_the_question_is_lost,
     a_collector_moves_and_takes_its_nodes_with_it,

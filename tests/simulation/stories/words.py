@@ -191,7 +191,7 @@ def a_node_comes_to_a_collector_that_restarted_less_often() -> None:
         forest.see("n1", "power", f"V{number}")
         forest.run_for(1.0)
     declare(forest, "n1", "b")
-    forest.settle(60.0)
+    forest.settle(90.0)
 
     assert forest.see("n1", "power", "POWER_OFF") == ["b"]
 

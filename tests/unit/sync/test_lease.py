@@ -158,3 +158,32 @@ def test_what_a_former_life_knew_goes_on() -> None:
     assert place.leaving("b") == {"n2": 300}
     assert not place.is_free("n2", "a", 1e9)
     assert place.epoch["n3"] == 301
+
+
+def test_what_a_life_may_have_begun_and_forgot_the_next_life_waits_for_too() -> None:
+    place = Placement(100, 50.0, [Placement.OURS], quiet_until=60.0)
+    place.estrange("a")
+    place.absolve("a")
+
+    assert place.forgotten == ["", "a"]
+    assert place.may_run("n1", 59.0)
+
+    place.tidy(60.0)
+
+    assert not place.may_run("n1", 60.0)
+    assert place.forgotten == []
+
+
+def test_a_first_start_waits_for_nothing_of_its_own() -> None:
+    assert not Placement(100, 50.0, [Placement.OURS], quiet_until=60.0).may_run("n1", 0.0)
+
+
+def test_what_may_be_under_way_of_ours_is_known_of_a_node_that_this_life_has_had() -> None:
+    place = Placement(100, 50.0, [Placement.OURS, "a"], quiet_until=60.0)
+    place.clear("a", "n1")
+    place.take("n1", Placement.OURS, shared=False)
+    place.release("n1", busy_until=60.0)
+
+    assert not place.may_run("n1", 10.0)
+    assert not place.is_free("n1", "a", 10.0)
+    assert place.is_free("n1", "a", 60.0)
