@@ -127,8 +127,6 @@ def answering_calls(app: ASGIApp, daemon: Daemon) -> None:
     """Let the app answer what other collectors ask this one."""
 
     async def answer(call: Call) -> tuple[int, bytes]:
-        if call.verb != VERB:
-            return 501, f"this collector does not know the verb {call.verb!r}".encode()
         asked = msgspec.msgpack.decode(call.body, type=Asked)
         status, told = await _ask_app(app, asked)
         if len(told.body) > BODY_BYTES_MAX:
@@ -137,7 +135,7 @@ def answering_calls(app: ASGIApp, daemon: Daemon) -> None:
         return status, msgspec.msgpack.encode(told)
 
     if daemon.seat is not None:
-        daemon.seat.answer = answer
+        daemon.seat.answers[VERB] = answer
 
 
 async def _ask_app(app: ASGIApp, asked: Asked) -> tuple[int, Told]:

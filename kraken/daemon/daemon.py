@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from kraken.daemon.agents import VERB as AGENT_VERB
+from kraken.daemon.agents import Agents, Errands
 from kraken.daemon.arrivals import (
     Arrival,
     Consequence,
@@ -26,7 +28,7 @@ from kraken.daemon.keeper import Keeper
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.notebook import Notebook
 from kraken.daemon.pacing import idle
-from kraken.daemon.performing import Performing
+from kraken.daemon.performing import NODE, Performing
 from kraken.daemon.remembering import journal_of, note_of_step, remembered, trouble_of
 from kraken.daemon.seat import Seat
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
@@ -96,7 +98,8 @@ class Daemon:
         self._load_modules = load_modules
         self._keep_s = keep_s
         self._rows_max = rows_max
-        self.executors = executors
+        local = executors.get("ansible")
+        self.executors = executors = {NODE: Agents(lambda: self.seat, local), **executors}
         self._performing = Performing(
             executors, journal, self._reported, self._run_ended, self._not_sent, self._may_begin
         )
@@ -125,6 +128,8 @@ class Daemon:
         if self.neighbours is not None and self.neighbours.any:
             self.seat = Seat(self.neighbours, collector, self.journal, self.events, memory, now)
             self.seat.accept, self.seat.write = self.accept, self._notebook.write
+            errands = Errands(self.seat.tree.me, lambda: collector.catalog, self.executors.get("ansible"))
+            self.seat.answers[AGENT_VERB] = errands.answer
         await self.journal.write(changes)
         if self.seat is not None:
             await self.seat.begin(now)

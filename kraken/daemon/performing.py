@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from kraken.errors import ExecutorError, KrakenError, StoreError
 from kraken.executors import BacksOff, Executor, KeepsSessions
@@ -17,6 +18,8 @@ from kraken.store.records import StartRun
 log = logging.getLogger("kraken.runs")
 
 PATIENCE_S = 5.0  # beyond a run's own time-out, before its executor is given up
+NODE: Final = "node"
+"""Whose executor does what has `runs_on: node`: the node's agent."""
 LATE = "not begun: the lease of its collector was over before it could be"
 STOPPING_S = 10.0  # for an executor that was told to stop, before the daemon goes on without it
 
@@ -142,7 +145,7 @@ class Performing:
         """Have it done; False when it had to be given up, long after its time was over."""
         action = run.operator.action
         assert action is not None, "a mutation that waits is not run"
-        executor = self._executors.get(action.kind)
+        executor = self._executors.get(NODE if run.operator.runs_on == NODE else action.kind)
         if executor is None:
             told = f"this collector has no hand for {action.kind!r} actions"
             report([NodeResult(run.id, node, Outcome.FAILED, message=told) for node in run.nodes])

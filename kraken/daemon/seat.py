@@ -57,7 +57,7 @@ class Seat:
     Attributes:
         accept: the daemon's door in. write: has something kept soon. To be set before `begin`.
         refused: neighbour -> how many of its words were not believed.
-        answer: who answers other collectors; None: nobody does.
+        answers: verb -> who answers it when another collector asks.
 
     Raises:
         RefusedError: the daemon has nodes that were declared here, and is below another now.
@@ -96,7 +96,7 @@ class Seat:
         neighbours.on_revoked = self.remove_child
         self.outbox = Outbox(self.tree, journal, neighbours.send)
         self.refused: Counter[str] = Counter()
-        self.answer: Answer | None = None
+        self.answers: dict[str, Answer] = {}
         self._events = events
         self.accept: Callable[[Arrival], None] = lambda arrival: None
         self.write: Callable[[Sequence[Change]], None] = lambda changes: None
@@ -195,12 +195,13 @@ class Seat:
 
     async def _reply(self, called: Called) -> None:
         call = called.call
-        if self.answer is None:
-            status, body = 501, b"this collector answers nobody"
+        answer = self.answers.get(call.verb)
+        if answer is None:
+            status, body = 501, f"collector {self.tree.me} does not know the verb {call.verb!r}".encode()
         else:
             try:
                 async with asyncio.timeout(call.left_ms / 1000):
-                    status, body = await self.answer(call)
+                    status, body = await answer(call)
             except TimeoutError:
                 return  # nobody waits any more
             except Exception:

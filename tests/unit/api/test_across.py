@@ -65,7 +65,7 @@ async def test_where_the_collector_does_not_answer_what_it_said_last_is_told(
     await pair.declare("n1", power="ON")
     await until(lambda: pair.cause("root", "n1") == "CONVERGED")
     assert pair.child.seat is not None
-    pair.child.seat.answer = None
+    pair.child.seat.answers.clear()
     told = (await root.get("/v1/explain", params={"nodeset": "n1"}))["nodes"][0]
 
     assert told["collector"] == "c1"
@@ -185,7 +185,7 @@ class TestPower:
         attributes = {"bmc.protocol": "ipmi", "bmc.address": "10.1.0.2"}
         await root.apply({"nodes": {"n2": {"attributes": attributes}}})
         assert pair.child.seat is not None
-        pair.child.seat.answer = None
+        pair.child.seat.answers.clear()
         problem = await root.problem("POST", "/v1/power", {"nodeset": "n[1-2]", "do": "on", "yes": True})
 
         assert "c1" in problem["detail"]

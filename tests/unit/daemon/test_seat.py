@@ -147,7 +147,7 @@ async def test_a_collector_is_asked_and_answers(pair: Pair, eventually: Eventual
     root, child = pair.root.seat, pair.child.seat
     assert root is not None
     assert child is not None
-    child.answer = answer
+    child.answers["echo"] = answer
     await eventually(
         lambda: all(
             seat.tree.links and link.is_up for seat in (root, child) for link in seat.tree.links.values()
@@ -157,7 +157,7 @@ async def test_a_collector_is_asked_and_answers(pair: Pair, eventually: Eventual
     assert await root.ask("c1", "echo", b"hello") == (200, b"you said hello")
     assert await root.ask("c9", "echo", b"hello") == (503, b"collector c9 is not reached from root")
     assert await child.ask("root", "echo", b"hello") == (503, b"collector root is not reached from c1")
-    child.answer = None
+    child.answers.clear()
     assert (await root.ask("c1", "echo", b"hello"))[0] == 501
 
 

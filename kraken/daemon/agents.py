@@ -1,0 +1,166 @@
+"""What runs on the nodes themselves: done by each node's agent, a collector on the node with no others below.
+
+The collector that runs the node decides, journals and keeps the lease, as for everything else; the agent only
+does it, with its own module of the same content, and says what came of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from kraken.daemon.plan import fingerprint
+from kraken.daemon.seat import LATE_STATUS, Seat
+from kraken.errors import RefusedError
+from kraken.executors import Executor, Report
+from kraken.model.catalog import Catalog
+from kraken.model.module import Discovery, Mutation, as_text
+from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+from kraken.model.update import Value
+from kraken.sync.letters import Call
+
+VERB: Final = "run"
+AGENT: Final = "agent"
+"""The attribute that names a node's agent; without it, it is called as the node."""
+_NOT_REACHED: Final = 503
+_LOCAL: Final[Mapping[str, Value]] = {"ansible_connection": "local"}
+
+
+class Errand(msgspec.Struct, frozen=True, array_like=True):
+    """One node's part of a run, on its way to the agent.
+
+    Attributes:
+        operator: key of the mutation or discovery. fingerprint: of how it is done here.
+    """
+
+    run: str
+    operator: str
+    fingerprint: str
+    timeout_s: float
+    node: NodeFacts
+
+
+class Agents:
+    """The executor of what has `runs_on: node`.
+
+    Args:
+        seat: gives the daemon's seat in the tree; None: it has none.
+        local: does what is to be done on this very machine; None: nothing can be.
+    """
+
+    def __init__(self, seat: Callable[[], Seat | None], local: Executor | None) -> None:
+        self._seat = seat
+        self._local = local
+
+    async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        """Perform a mutation on the nodes of the run."""
+        await self._do(run, nodes, report)
+
+    async def discover(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        """Observe the nodes of the run."""
+        await self._do(run, nodes, report)
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+    async def _do(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        seat = self._seat()
+        if seat is None:
+            told = "it runs on the node, and this daemon is in no tree, so it has no agents"
+            report(
+                [NodeResult(run.id, node, Outcome.FAILED, message=told, asked=False) for node in run.nodes]
+            )
+            return
+
+        async def one(node: str) -> None:
+            report([await self._send(seat, run, nodes[node])])
+
+        await asyncio.gather(*map(one, run.nodes))
+
+    async def _send(self, seat: Seat, run: Run, facts: NodeFacts) -> NodeResult:
+        agent = as_text(facts.attributes.get(AGENT)) or facts.name
+        if agent == seat.tree.me:
+            return await do_here(self._local, run, facts)
+        here = _without_ways(facts)  # among them may be passwords
+        errand = Errand(run.id, run.operator.key, fingerprint(run.operator), run.timeout_s, here)
+        status, body = await seat.ask(agent, VERB, msgspec.msgpack.encode(errand), run.timeout_s)
+        if status == 200:
+            return replace(msgspec.msgpack.decode(body, type=NodeResult), run_id=run.id, node=facts.name)
+        text = body.decode("utf-8", "replace")
+        outcome = {_NOT_REACHED: Outcome.UNREACHABLE, LATE_STATUS: Outcome.TIMEOUT}.get(
+            status, Outcome.FAILED
+        )
+        told = f"agent of {facts.name}: {text}"
+        return NodeResult(run.id, facts.name, outcome, message=told, asked=status != _NOT_REACHED)
+
+
+class Errands:
+    """Does on this machine what the collector of its node asks for.
+
+    Args:
+        me: this agent's name: of other nodes it does nothing.
+        catalog: gives the modules as they are now.
+    """
+
+    def __init__(self, me: str, catalog: Callable[[], Catalog], local: Executor | None) -> None:
+        self._me = me
+        self._catalog = catalog
+        self._local = local
+
+    async def answer(self, call: Call) -> tuple[int, bytes]:
+        """The result, as msgpack, or why nothing was done."""
+        try:
+            errand = msgspec.msgpack.decode(call.body, type=Errand)
+            operator = self._operator(errand)
+        except (msgspec.DecodeError, RefusedError) as error:
+            return 409, str(error).encode()
+        run = Run(errand.run, operator, (errand.node.name,), 0.0, errand.timeout_s)
+        result = await do_here(self._local, run, errand.node)
+        return 200, msgspec.msgpack.encode(result)
+
+    def _operator(self, errand: Errand) -> Mutation | Discovery:
+        facts, catalog = errand.node, self._catalog()
+        if (as_text(facts.attributes.get(AGENT)) or facts.name) != self._me:
+            raise RefusedError(f"agent {self._me} does nothing for {facts.name}", part=facts.name)
+        operator = catalog.mutations.get(errand.operator) or catalog.discoveries.get(errand.operator)
+        if operator is None:
+            raise RefusedError(
+                f"it has no {errand.operator}", part=errand.operator, hint="install the module there, too"
+            )
+        if fingerprint(operator) != errand.fingerprint:
+            raise RefusedError(
+                f"its {errand.operator} is done in another way than that of the collector",
+                part=errand.operator,
+                hint="install the same module on both",
+            )
+        return operator
+
+
+async def do_here(executor: Executor | None, run: Run, facts: NodeFacts) -> NodeResult:
+    """Have one node's part of a run done on this machine itself, without ssh."""
+    if executor is None:
+        return NodeResult(run.id, facts.name, Outcome.FAILED, message="nothing runs tasks here", asked=False)
+    here = replace(facts, attributes={**_without_ways(facts).attributes, **_LOCAL})
+    part = replace(run, nodes=(facts.name,))
+    found: list[NodeResult] = []
+
+    def report(results: Sequence[NodeResult]) -> None:
+        found.extend(results)
+
+    doing = executor.run if run.is_mutation else executor.discover
+    await doing(part, {facts.name: here}, report)
+    if not found:
+        return NodeResult(
+            run.id, facts.name, Outcome.FAILED, message="its executor ended without a word of it"
+        )
+    return found[0]
+
+
+def _without_ways(facts: NodeFacts) -> NodeFacts:
+    """The facts without how Ansible reaches the node from elsewhere."""
+    left = {name: value for name, value in facts.attributes.items() if not name.startswith("ansible_")}
+    return replace(facts, attributes=left)

@@ -1,0 +1,116 @@
+"""What has `runs_on: node` is done by the node's agent, and decided where the node is run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kraken.daemon.operations import Operations, Request
+from kraken.testing.pair import Pair
+
+Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
+ME = Request("ann", yes=True)
+MODULE = """\
+kraken_module: 1
+name: sshd
+summary: A service that its own node starts.
+variables:
+  sshd: {values: [STOPPED, RUNNING]}
+discoveries:
+  look: {observes: [sshd], every: 30s, timeout: 5s, runs_on: node, tasks: [{ansible.builtin.debug: {}}]}
+mutations:
+  start:
+    mutates: {sshd: [STOPPED, RUNNING]}
+    timeout: 20s
+    runs_on: node
+    tasks: [{ansible.builtin.debug: {msg: WORD}}]
+"""
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[Pair]:
+    """The child is the agent of n1, which the root runs."""
+    pair = Pair(tmp_path, unused_tcp_port)
+    for name in ("root", "c1"):
+        (tmp_path / name / "modules").mkdir(parents=True)
+        (tmp_path / name / "modules" / "sshd.yml").write_text(MODULE)
+        pair.worlds[name].truth["n1"] = {"sshd": "STOPPED"}
+    try:
+        await pair.start("root")
+        await pair.join()
+        yield pair
+    finally:
+        await pair.stop("c1")
+        await pair.stop("root")
+
+
+async def declare(pair: Pair, **attributes: str) -> None:
+    secret = {"ansible_host": "10.0.0.1"}
+    document = {"nodes": {"n1": {"attributes": {**secret, **attributes}, "cfg": {"sshd": "RUNNING"}}}}
+    await Operations(pair.root).apply(document, ME)
+
+
+def reason(pair: Pair) -> str:
+    return pair.root.collector.explain("n1", pair.root.clock()).reason
+
+
+async def test_the_agent_does_it_and_the_collector_sees_it(pair: Pair, eventually: Eventually) -> None:
+    await pair.start("c1")
+    await declare(pair, agent="c1")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+
+    assert pair.mutations("c1") == ["start"]
+    assert pair.worlds["root"].runs == []
+    assert pair.worlds["c1"]._attributes["n1"] == {"agent": "c1", "ansible_connection": "local"}
+    assert "n1" not in pair.child.collector.table
+    journal = await pair.root.journal.read(lambda store: store.history(limit=20))
+    assert any(entry.text.startswith("start: seen") for entry in journal)
+
+
+async def test_an_agent_that_is_not_there_is_told(pair: Pair, eventually: Eventually) -> None:
+    await declare(pair)
+    await eventually(lambda: "agent of n1: collector n1 is not reached from root" in str(looks(pair)))
+
+    assert pair.worlds["root"].runs == []
+
+
+def looks(pair: Pair) -> list[str]:
+    return [look.message for look in pair.root.collector.progress("n1").looks.values()]
+
+
+async def test_an_agent_does_nothing_for_another_node(pair: Pair, eventually: Eventually) -> None:
+    await pair.start("c1")
+    await declare(pair, agent="c1")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    root = pair.root
+    assert root.seat is not None
+    status, body = await root.seat.ask("c1", "run", b"nonsense")
+
+    assert (status, pair.mutations("c1")) == (409, ["start"])
+    assert body
+
+
+async def test_a_module_of_other_content_is_not_taken_for_the_same(
+    pair: Pair, tmp_path: Path, eventually: Eventually
+) -> None:
+    (tmp_path / "c1" / "modules" / "sshd.yml").write_text(MODULE.replace("WORD", "OTHER"))
+    await pair.start("c1")
+    await declare(pair, agent="c1")
+    await eventually(lambda: "another way" in str(pair.root.collector.progress("n1").trouble.messages))
+
+    assert pair.mutations("c1") == []
+
+
+async def test_a_daemon_without_a_tree_says_that_it_has_no_agents(
+    tmp_path: Path, start: Callable[..., Awaitable[Any]], eventually: Eventually
+) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "sshd.yml").write_text(MODULE)
+    daemon = await start()
+    await Operations(daemon).apply({"nodes": {"n1": {"cfg": {"sshd": "RUNNING"}}}}, ME)
+    await eventually(
+        lambda: "has no agents" in str([x.message for x in daemon.collector.progress("n1").looks.values()])
+    )
