@@ -109,9 +109,10 @@ class Invite(Body, kw_only=True):
 
 
 class Revoke(Body, kw_only=True):
-    """`name`: of the collector."""
+    """`name`: of the collector. `stopped`: it runs nothing any more, a person vouches for that."""
 
     name: str
+    stopped: bool = False
     yes: bool = False
 
 

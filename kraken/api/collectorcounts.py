@@ -7,13 +7,16 @@ from typing import TypedDict
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from kraken.daemon.daemon import Daemon
+from kraken.daemon.membership import refusals
 from kraken.daemon.neighbours import Neighbours
 
 
 class CollectorCounts(TypedDict):
     """`parent_state`: how it stands with its wire. `children`: who joined and may speak.
 
-    `refused`: reason -> how often somebody was not let in, or not heard, since the daemon started.
+    `away`: those of them who are not heard now. `refused`: reason -> how often somebody was not let in, not
+    heard or not believed since the daemon started.
     """
 
     parent: str | None
@@ -21,11 +24,13 @@ class CollectorCounts(TypedDict):
     parent_reason: str | None
     children: int
     connected: int
+    away: list[str]
     refused: dict[str, int]
 
 
-def collector_counts(neighbours: Neighbours | None) -> CollectorCounts:
-    """None: a daemon without a wire, so without any."""
+def collector_counts(daemon: Daemon) -> CollectorCounts:
+    """Nobody, of a daemon without a wire."""
+    neighbours = daemon.neighbours
     if neighbours is None:
         return {
             "parent": None,
@@ -33,17 +38,28 @@ def collector_counts(neighbours: Neighbours | None) -> CollectorCounts:
             "parent_reason": None,
             "children": 0,
             "connected": 0,
+            "away": [],
             "refused": {},
         }
     names, state = neighbours.names(), neighbours.parent_state
+    away = [name for name in names if not is_heard(daemon, neighbours, name)]
     return {
         "parent": neighbours.parent,
         "parent_state": None if state is None else state.name,
         "parent_reason": None if state is None else state.value,
         "children": len(names),
-        "connected": sum(map(neighbours.is_connected, names)),
-        "refused": dict(neighbours.refusals()),
+        "connected": len(names) - len(away),
+        "away": away,
+        "refused": refusals(daemon),
     }
+
+
+def is_heard(daemon: Daemon, neighbours: Neighbours, name: str) -> bool:
+    """Whether a neighbour is heard now: its wire stands, and within its dead time it said something."""
+    if not neighbours.is_connected(name):
+        return False
+    link = None if daemon.seat is None else daemon.seat.tree.links.get(name)
+    return link is None or link.is_up
 
 
 def collector_metrics(

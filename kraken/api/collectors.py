@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from litestar import Request, Response, get, post
@@ -9,7 +11,8 @@ from litestar import Request, Response, get, post
 from kraken.api import bodies
 from kraken.api.problems import fails
 from kraken.api.security import who
-from kraken.daemon.membership import invite, neighbours_of, revoke, rotate
+from kraken.daemon.members import Member, members
+from kraken.daemon.membership import invite, neighbours_of, refusals, revoke, rotate
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
@@ -43,33 +46,39 @@ class Above(TypedDict):
 
 
 class CollectorRow(TypedDict):
-    """A collector below. `state`: CONNECTED, AWAY, INVITED, OVER (its invitation) or REVOKED.
+    """A collector below. `state`: CONNECTED, SILENT (its wire stands), AWAY, INVITED, OVER (its invitation)
+    or REVOKED. `parent`: the collector it hangs below; of one that is not ours, its parent told all of this.
 
-    `since`: when that began, as far as is known. `key`: how its public key begins, "" until it has joined.
-    `expires_at`: of an invitation that is open; null: none is.
+    `since`: when that began, as far as is known. `heard_s`: since its last letter. `lag_s`: how long that was
+    under way at most. `nodes`: that it runs. `key`: how its public key begins, "" until it has joined, and of
+    those of others. `expires_at`: of an invitation that is open; null: none is.
     """
 
     name: str
     parent: str
     state: str
     since: float | None
+    heard_s: float | None
+    lag_s: float | None
+    nodes: int
     key: str
     changing_key: bool
-    invited_at: float
+    invited_at: float | None
     expires_at: float | None
     joined_at: float | None
     revoked_at: float | None
-    flow: Flow
+    flow: Flow | None
 
 
 class CollectorList(TypedDict):
-    """`name`: our own; "" for a daemon without a wire.
+    """`name`: our own; "" for a daemon without a wire. `nodes`: that this collector runs itself.
 
     `listen`: where children connect; null: this daemon takes none. `addresses`: how they reach it.
     """
 
     at: float
     name: str
+    nodes: int
     listen: str | None
     addresses: list[str]
     parent: Above | None
@@ -116,6 +125,7 @@ async def collectors(operations: Operations) -> CollectorList:
         nobody: CollectorList = {
             "at": now,
             "name": "",
+            "nodes": len(daemon.collector.table),
             "listen": None,
             "addresses": [],
             "parent": None,
@@ -123,14 +133,22 @@ async def collectors(operations: Operations) -> CollectorList:
             "refused": {},
         }
         return nobody
+    table = daemon.collector.table
+    runs = (
+        Counter(map(daemon.collector.runner, table)) if daemon.seat is not None else Counter({"": len(table)})
+    )
+    below = {} if daemon.seat is None else {m.name: m for m in members(daemon.seat.tree, now)}
+    ours = neighbours.children()
+    rows = [_row(neighbours, child, below.pop(child.name, None), runs, now) for child in ours]
     return {
         "at": now,
         "name": neighbours.me,
+        "nodes": runs[neighbours.me if daemon.seat is not None else ""],
         "listen": None if neighbours.listens_at is None else str(neighbours.listens_at),
         "addresses": neighbours.addresses(),
         "parent": _above(neighbours),
-        "collectors": [_row(neighbours, child, now) for child in neighbours.children()],
-        "refused": dict(neighbours.refusals()),
+        "collectors": [*rows, *(_deeper(member, runs) for member in below.values())],
+        "refused": refusals(daemon),
     }
 
 
@@ -167,7 +185,8 @@ async def revoke_collector(
     request: Request[Any, Any, Any], operations: Operations, data: bodies.Revoke
 ) -> RevokedAnswer:
     """Refuse its key from now on, and end an invitation that is open for the name."""
-    done = await revoke(operations.daemon, data.name, Asked(who(request), yes=data.yes))
+    asked = Asked(who(request), yes=data.yes)
+    done = await revoke(operations.daemon, data.name, asked, stopped=data.stopped)
     return {
         "name": done.name,
         "had_joined": done.had_joined,
@@ -206,14 +225,19 @@ def _above(neighbours: Neighbours) -> Above | None:
     }
 
 
-def _row(neighbours: Neighbours, child: Child, now: float) -> CollectorRow:
+def _row(
+    neighbours: Neighbours, child: Child, member: Member | None, runs: Mapping[str, int], now: float
+) -> CollectorRow:
     is_open = bool(child.invitation) and child.used_at is None and now <= child.expires_at
-    state, since = _standing(neighbours, child, is_open=is_open)
+    state, since = _standing(neighbours, child, member, is_open=is_open)
     return {
         "name": child.name,
         "parent": neighbours.me,
         "state": state,
         "since": since,
+        "heard_s": None if member is None else member.heard_s,
+        "lag_s": None if member is None else member.lag_s,
+        "nodes": runs.get(child.name, 0),
         "key": fingerprint(child.key),
         "changing_key": bool(child.next_key),
         "invited_at": child.invited_at,
@@ -224,14 +248,37 @@ def _row(neighbours: Neighbours, child: Child, now: float) -> CollectorRow:
     }
 
 
-def _standing(neighbours: Neighbours, child: Child, *, is_open: bool) -> tuple[str, float | None]:
+def _deeper(member: Member, runs: Mapping[str, int]) -> CollectorRow:
+    return {
+        "name": member.name,
+        "parent": member.parent,
+        "state": "CONNECTED" if member.is_up else "AWAY",
+        "since": member.since,
+        "heard_s": None,
+        "lag_s": None,
+        "nodes": runs.get(member.name, 0),
+        "key": "",
+        "changing_key": False,
+        "invited_at": None,
+        "expires_at": None,
+        "joined_at": None,
+        "revoked_at": None,
+        "flow": None,
+    }
+
+
+def _standing(
+    neighbours: Neighbours, child: Child, member: Member | None, *, is_open: bool
+) -> tuple[str, float | None]:
     if child.revoked_at is not None and not is_open:
         return "REVOKED", child.revoked_at
     if not child.key or child.revoked_at is not None:
         return ("INVITED", child.invited_at) if is_open else ("OVER", child.expires_at)
-    if neighbours.is_connected(child.name):
-        return "CONNECTED", neighbours.since(child.name)
-    return "AWAY", neighbours.since(child.name)
+    if not neighbours.is_connected(child.name):
+        return "AWAY", neighbours.since(child.name)
+    if member is not None and not member.is_up:
+        return "SILENT", member.since
+    return "CONNECTED", neighbours.since(child.name) if member is None else member.since
 
 
 def _flow(neighbours: Neighbours, name: str) -> Flow:

@@ -46,7 +46,7 @@ def health(daemon: Daemon) -> answers.Health:
         "runs": len(collector.engine.batches.active),
         "limits": [_limit(use, collector.catalog) for use in collector.engine.batches.turns.uses(now)],
         "planner": {"entries": cache.entries, "hits": cache.hits, "misses": cache.misses},
-        "collectors": collector_counts(daemon.neighbours),
+        "collectors": collector_counts(daemon),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -21,6 +21,9 @@ COLLECTORS = (
     Column("COLLECTOR"),
     Column("STATE", wraps=True),
     Column("SINCE"),
+    Column("HEARD", right=True),
+    Column("LAG", right=True),
+    Column("NODES", right=True),
     Column("LETTERS/S", right=True),
     Column("BYTES/S", right=True),
     Column("DROPPED", right=True),
@@ -32,6 +35,7 @@ POLL_S: Final = 0.2
 
 _STATES: Final = {  # of the API -> in words, and how it looks
     "CONNECTED": ("connected", "good"),
+    "SILENT": ("silent", "bad"),
     "AWAY": ("away", "bad"),
     "INVITED": ("invited", "busy"),
     "OVER": ("never joined, its invitation is over", "warn"),
@@ -100,17 +104,20 @@ def invite(session: Session, name: str, expires: float, addresses: tuple[str, ..
 @output_option("table", "json", "yaml", "ndjson")
 @pass_session
 def list_(session: Session, form: str) -> int:
-    """List the collectors below this one, and its parent.
+    """List the collectors below this one, as a tree, and its parent.
 
     \b
-    connected   its wire stands
+    connected   it is heard
+    silent      its connection stands, and it has said nothing for too long
     away        it has joined, and no connection was seen
     invited     nobody has used its token yet
     revoked     it is heard no more
 
+    HEARD is since when it said nothing, LAG how long that was under way at most, NODES how many it runs.
     LETTERS/S and BYTES/S are those of the last minute, from it and to it; DROPPED counts what could not
     be sent since the daemon started, and is said again. KEY is how its public key begins; with `*` it is
-    changing. -o ndjson prints a line of JSON for each collector.
+    changing. What is below its children this collector knows from them.
+    -o ndjson prints a line of JSON for each collector.
     """
     answer = session.client.get("/v1/collectors")
     if form == "ndjson":
@@ -123,26 +130,32 @@ def list_(session: Session, form: str) -> int:
 
 @collector.command()
 @click.argument("name")
+@click.option(
+    "--stopped", is_flag=True, help="You know that it runs nothing any more: its nodes need not wait."
+)
 @click.option("--yes", "-y", "yes", is_flag=True, help="Do not ask.")
 @pass_session
-def revoke(session: Session, name: str, yes: bool) -> int:
+def revoke(session: Session, name: str, stopped: bool, yes: bool) -> int:
     """Hear a collector no more, at once.
 
     Its key is good no more, and an invitation that is open for the name is over. Nodes that list another
-    collector as well go to that one when the lease of the revoked is over. To let it in again, invite it and
-    join again. Exit code 3: not confirmed.
+    collector as well go to that one when the lease of the revoked is over, or with --stopped at once: say so
+    only when its machine is off, or its daemon stopped, or two collectors may switch one node. To let it in
+    again, invite it and join again. Exit code 3: not confirmed.
 
     \b
     kraken collector revoke rack7
     """
-    answer = order(session, "/v1/collectors/revoke", {"name": name}, yes=yes)
+    body = {"name": name, "stopped": stopped}
+    answer = order(session, "/v1/collectors/revoke", body, yes=yes)
     output = session.output
     output.line(f"{name} is heard no more.")
     if answer["elsewhere"]:
-        output.line(f"Others get these nodes when its lease is over: {printable(answer['elsewhere'])}")
+        when = "now" if stopped else "when its lease is over"
+        output.line(f"Others get these nodes {when}: {printable(answer['elsewhere'])}")
     if answer["nowhere"]:
         output.line(f"No other collector is declared for these nodes: {printable(answer['nowhere'])}")
-    if answer["had_joined"]:
+    if answer["had_joined"] and not stopped:
         complain(f"{name} may go on with what it heard last as long as its daemon runs: stop that")
     return Exit.DONE
 
@@ -194,12 +207,10 @@ def _show(output: Output, answer: Mapping[str, Any]) -> None:
         changing = "*" if above["changing_key"] else ""
         output.line(f"{head}; its key begins with {above['key']}, ours with {above['own_key']}{changing}")
     if rows:
-        me = [answer["name"], "this collector", *[""] * (len(COLLECTORS) - 2)]
-        last = len(rows) - 1
-        output.table(
-            COLLECTORS,
-            [me, *(_row(row, "└─ " if i == last else "├─ ", at) for i, row in enumerate(rows))],
-        )
+        me = [answer["name"], "this collector", "", "", "", f"{answer['nodes']:,}"]
+        me += [""] * (len(COLLECTORS) - len(me))
+        drawn = _drawn(rows, answer["name"])
+        output.table(COLLECTORS, [me, *(_row(row, branch, at) for row, branch in drawn)])
     elif answer["listen"] is None:
         output.line(
             "No collector can join below this one: set tree.listen in its configuration, like '*:7411'."
@@ -207,23 +218,53 @@ def _show(output: Output, answer: Mapping[str, Any]) -> None:
     else:
         output.line("No collector was invited yet: `kraken collector invite NAME` makes a token.")
     if answer["refused"]:
-        output.line(output.paint(f"Not heard: {refusals(answer['refused'])}", "warn"))
+        output.line(output.paint(f"Refused: {refusals(answer['refused'])}", "warn"))
 
 
 def _row(row: Mapping[str, Any], branch: str, at: float) -> list[str | Cell]:
     word, style = _STATES.get(row["state"], (str(row["state"]).lower(), ""))
     if row["expires_at"] is not None:
         word += f" until {clock(row['expires_at'])}" if row["state"] == "INVITED" else ", invited again"
-    flow = row["flow"]
+    flow = row["flow"] if row["key"] else None
     return [
         branch + row["name"],
         Cell(word, style),
         "" if row["since"] is None else span(at - row["since"]),
-        _both(flow["letters_in_s"], flow["letters_out_s"], lambda n: f"{n:.1f}") if row["key"] else "",
-        _both(flow["bytes_in_s"], flow["bytes_out_s"], lambda n: f"{n:,.0f}") if row["key"] else "",
-        f"{flow['dropped']:,}" if flow["dropped"] else "",
+        "" if row["heard_s"] is None else f"{span(row['heard_s'])} ago",
+        "" if row["lag_s"] is None else _lag(row["lag_s"]),
+        f"{row['nodes']:,}",
+        "" if flow is None else _both(flow["letters_in_s"], flow["letters_out_s"], lambda n: f"{n:.1f}"),
+        "" if flow is None else _both(flow["bytes_in_s"], flow["bytes_out_s"], lambda n: f"{n:,.0f}"),
+        f"{flow['dropped']:,}" if flow is not None and flow["dropped"] else "",
         row["key"] + ("*" if row["changing_key"] else ""),
     ]
+
+
+def _drawn(rows: Sequence[Mapping[str, Any]], root: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Each collector after the one it hangs below, with the branch that leads to it. Who hangs below nobody
+    that is known, or below itself, is drawn below the root.
+    """
+    parent = {row["name"]: row["parent"] for row in rows}
+    below: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        above, seen = row["parent"], {row["name"]}
+        while above in parent and above not in seen:
+            seen.add(above)
+            above = parent[above]
+        below.setdefault(row["parent"] if above == root else root, []).append(row)
+
+    def under(name: str, lead: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+        children = below.get(name, [])
+        for number, row in enumerate(children, 1):
+            is_last = number == len(children)
+            yield row, lead + ("└─ " if is_last else "├─ ")
+            yield from under(row["name"], lead + ("   " if is_last else "│  "))
+
+    return under(root, "")
+
+
+def _lag(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1.0 else span(seconds)
 
 
 def _both(inward: float, outward: float, written: Callable[[float], str]) -> str:

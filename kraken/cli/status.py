@@ -25,6 +25,8 @@ from kraken.cli.rows import (
 )
 from kraken.cli.session import Session, pass_session
 
+AWAY_MAX = 8
+
 
 @click.command()
 @output_option("table", "json", "yaml")
@@ -124,9 +126,13 @@ def _neighbours(output: Output, counts: Mapping[str, Any]) -> list[str]:
     if counts.get("children"):
         style = "dim" if counts["connected"] == counts["children"] else "bad"
         text = f"Collectors: {counts['connected']:,} of {counts['children']:,} connected"
+        away = counts.get("away", [])
+        if away:
+            more = f" and {len(away) - AWAY_MAX} more" if len(away) > AWAY_MAX else ""
+            text += f"; not heard: {printable(', '.join(away[:AWAY_MAX]))}{more}"
         lines.append(output.paint(text, style))
     if counts.get("refused"):
-        text = f"Collectors not heard: {refusals(counts['refused'])} (the daemon's log names them)"
+        text = f"Collectors refused: {refusals(counts['refused'])} (the daemon's log names them)"
         lines.append(output.paint(text, "warn"))
     return lines
 

@@ -110,8 +110,12 @@ async def invite(
     return Invitation(name, token, now + valid_s, tuple(addresses) or neighbours.addresses(), replaces)
 
 
-async def revoke(daemon: Daemon, name: str, request: Request) -> Revoked:
+async def revoke(daemon: Daemon, name: str, request: Request, *, stopped: bool = False) -> Revoked:
     """Hear this collector no more, and let nobody join with an invitation of its name.
+
+    Args:
+        stopped: a person vouches that it runs nothing any more: its nodes go to others without waiting
+            for its lease to end.
 
     Raises:
         UnknownCollectorError: nobody has this name.
@@ -127,12 +131,16 @@ async def revoke(daemon: Daemon, name: str, request: Request) -> Revoked:
     if child.revoked_at is None and child.key and not request.yes:
         what = "it is heard no more from then on"
         if elsewhere:
-            what += f", {fold(elsewhere)} can go to others when its lease is over"
+            when = "at once, as it is said to run nothing" if stopped else "when its lease is over"
+            what += f", {fold(elsewhere)} can go to others {when}"
         if nowhere:
             what += f", nobody else is declared for {fold(nowhere)}"
         raise UnconfirmedError(name, [*elsewhere, *nowhere], what)
-    await daemon.journal.write([Note(daemon.clock(), name, "collector", "revoked", request.who)])
+    text = "revoked, and said to run nothing any more" if stopped else "revoked"
+    await daemon.journal.write([Note(daemon.clock(), name, "collector", text, request.who)])
     neighbours.revoke(name)
+    if daemon.seat is not None:
+        daemon.seat.remove_child(name, fenced=stopped)
     return Revoked(name, bool(child.key), elsewhere, nowhere)
 
 
@@ -174,6 +182,14 @@ async def rotate(daemon: Daemon, name: str | None, request: Request) -> str:
     if not neighbours.rotate(name):
         raise _away(name or neighbours.me)
     return fingerprint(before)
+
+
+def refusals(daemon: Daemon) -> dict[str, int]:
+    """Reason -> how often somebody was not let in, not heard or not believed since this daemon started."""
+    counts = {} if daemon.neighbours is None else dict(daemon.neighbours.refusals())
+    if daemon.seat is not None:
+        counts |= {f"{name} not believed": number for name, number in daemon.seat.refused.items()}
+    return counts
 
 
 def neighbours_of(daemon: Daemon) -> Neighbours:

@@ -22,13 +22,16 @@ INVITED = {
 FLOW = {"letters_in_s": 0.0, "bytes_in_s": 0.0, "letters_out_s": 0.0, "bytes_out_s": 0.0, "dropped": 0}
 
 
+NUMBERS = {"heard_s": 1.0, "lag_s": 0.02, "nodes": 64}
+
+
 def row(**more: Any) -> dict[str, Any]:
     standing = {"name": "rack7", "state": "CONNECTED", "since": 1.0, "key": "old", "changing_key": False}
-    return {**standing, "parent": "head1", "expires_at": None, "flow": FLOW, **more}
+    return {**standing, "parent": "head1", "expires_at": None, "flow": FLOW, **NUMBERS, **more}
 
 
 def listing(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
-    answer = {"at": 1.0, "name": "head1", "listen": "*:7411", "parent": None, "refused": {}}
+    answer = {"at": 1.0, "name": "head1", "nodes": 2, "listen": "*:7411", "parent": None, "refused": {}}
     return {"call": "GET /v1/collectors", "answer": {**answer, "collectors": list(rows), **more}}
 
 
@@ -70,6 +73,36 @@ def test_an_invitation_for_one_that_is_there_is_seen_beside_its_state(daemon: Ca
     daemon(listing(row(expires_at=2e9)))
 
     assert "connected, invited again" in kraken("collector", "list").out
+
+
+def test_collectors_are_drawn_below_those_they_hang_from_at_any_depth(daemon: Call, kraken: Call) -> None:
+    deeper = {"key": "", "flow": None, "heard_s": None, "lag_s": None}
+    rows = [
+        row(name="row1"),
+        row(name="row2"),
+        row(name="agent1", parent="rack1", **deeper),
+        row(name="rack1", parent="row1", **deeper),
+        row(name="rack2", parent="row1", state="AWAY", **deeper),
+        row(name="lost", parent="nobody", **deeper),
+        row(name="one", parent="other", **deeper),
+        row(name="other", parent="one", **deeper),
+    ]
+    daemon(listing(*rows))
+    lines = kraken("collector", "list").out.splitlines()
+
+    assert [
+        line.split("  connected")[0].split("  away")[0].split("  this")[0].rstrip() for line in lines[1:]
+    ] == [
+        "head1",
+        "├─ row1",
+        "│  ├─ rack1",
+        "│  │  └─ agent1",
+        "│  └─ rack2",
+        "├─ row2",
+        "├─ lost",
+        "├─ one",
+        "└─ other",
+    ]
 
 
 def test_one_own_key_is_waited_for_until_the_parent_has_seen_the_new(daemon: Call, kraken: Call) -> None:
@@ -117,13 +150,13 @@ def status_of(daemon: Call, kraken: Call, **counts: Any) -> list[str]:
 
 
 def test_status_tells_how_it_stands_with_the_parent_and_who_is_below(daemon: Call, kraken: Call) -> None:
-    counts = {"children": 4, "connected": 3, "refused": {"unknown key": 2}}
+    counts = {"children": 4, "connected": 3, "away": ["rack8"], "refused": {"unknown key": 2}}
     parent = {"parent": "top", "parent_state": "REFUSED", "parent_reason": "it must invite us anew"}
 
     assert status_of(daemon, kraken, **counts, **parent) == [
         "Parent top: it must invite us anew",
-        "Collectors: 3 of 4 connected",
-        "Collectors not heard: unknown key (2 times) (the daemon's log names them)",
+        "Collectors: 3 of 4 connected; not heard: rack8",
+        "Collectors refused: unknown key (2 times) (the daemon's log names them)",
     ]
 
 
