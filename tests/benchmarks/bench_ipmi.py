@@ -163,8 +163,8 @@ async def power(switchboard: Switchboard, file: Path, rounds: int) -> None:
         assert switchboard.count_on() == size, "what was seen is not so"
         if shutil.which("ipmipower"):
             switchboard.turn_off()
-            theirs.append(ipmipower(switchboard.addresses, switchboard.port, "--on --wait-until-on", asks=""))
-            assert switchboard.count_on() == size, "ipmipower left some off"
+            done = ipmipower(switchboard.addresses, switchboard.port, "--on --wait-until-on", asks="")
+            theirs.append(done._replace(answered=switchboard.count_on()))  # it leaves some off under load
     await client.executor.close()
     for label, found in (("ipmipower", theirs), ("Kraken, warm", ours)):
         _row(label, found, theirs, size)

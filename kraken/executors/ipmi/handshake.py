@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-REPEATS_MAX: Final = 8
-"""After so many repetitions of one step in vain the handshake begins anew: some BMCs answer a step once."""
-
+_REPEATS: Final = 3  # of one step in vain: some BMCs answer a step once, and the answer may be lost
+_REPEATS_LOSSY: Final = 8  # where packets get lost, a login begun anew loses what was reached
 _SILENT_PAUSE_S: Final = 0.5  # nobody was heard yet: how fast it is nobody knows
 _PAUSE_S: Final = (0.25, 2.0)  # the shortest and the longest
 _PATIENCE: Final = 3.0  # times the slowest answer: not every step costs a BMC the same
@@ -57,6 +56,11 @@ class Handshake:
         lost = self._of_answered - self.answers
         return lost > 1 and lost > self.answered * _LOSSY
 
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether the step under way was said so often that the handshake had better begin anew."""
+        return self.repeats >= (_REPEATS_LOSSY if self.is_lossy else _REPEATS)
+
     def said(self, now: float) -> None:
         """The next step leaves; the one before, if there was one, has been answered."""
         if self.packets:
@@ -84,7 +88,9 @@ class Handshake:
             self._times_longer *= _LONGER
 
     def begun_anew(self) -> None:
-        """From the first step again, for want of an answer."""
+        """From the first step again, for want of an answer, which may also have been too slow for us."""
+        if not self.is_lossy:
+            self._times_longer *= _LONGER
         self.repeats = 0
 
     def lost_thread(self) -> None:

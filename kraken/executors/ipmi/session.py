@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 import pyghmi.exceptions as pyghmi_exceptions
 import pyghmi.ipmi.private.session as pyghmi_session
 
-from kraken.executors.ipmi.handshake import REPEATS_MAX
 from kraken.executors.ipmi.refusals import refusal_of
 from kraken.executors.place import LoginRefused, Reach
 
@@ -29,7 +28,7 @@ _NO_SLOT: Final = (0x01, 0x0B)  # RMCP+ status codes: IPMI 2.0, table 13-15
 _NO_SUCH_SUITE: Final = (0x04, 0x05, 0x06, 0x07, 0x10, 0x11)  # of IPMI 2.0, table 13-15
 _TOO_HIGH: Final = 0x0A
 _NO_SUCH_SESSION: Final = 0x02
-_LOST_THREAD: Final = (_NO_SUCH_SESSION, 0x0F)
+_NOT_THE_THREAD: Final = frozenset(range(0x13)) - {_NO_SUCH_SESSION, 0x0F}  # what table 13-15 has besides
 _BEGUN_ANEW_MAX: Final = 3  # in one login, at once: BMCs count failures and lock
 
 
@@ -111,7 +110,7 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
         if not self.lastpayload:
             return
         in_rakp = self.sessioncontext in ("EXPECTINGRAKP2", "EXPECTINGRAKP4")
-        if in_rakp and self.link.handshake.repeats >= REPEATS_MAX:
+        if in_rakp and self.link.handshake.is_in_vain:
             self.link.handshake.begun_anew()
             self.login()
         else:
@@ -184,10 +183,11 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
         """Begin anew when the BMC lost the thread: RAKP 2 has shown that the password is right.
 
         A BMC that gets RAKP 1 twice may hold another number than the one we answered, and one that gets
-        RAKP 3 twice may have closed the handshake with the first, whose answer was lost.
+        RAKP 3 twice may have closed the handshake with the first, whose answer was lost: it says then that it
+        knows no such session, that the code is wrong, or something that is in no table.
         """
         ours = self.sessioncontext == "EXPECTINGRAKP4" and len(data) > 1 and data[0] == self.rmcptag
-        if ours and data[1] in _LOST_THREAD:
+        if ours and data[1] not in _NOT_THE_THREAD:
             self.logontries = 0  # or pyghmi would wait for a better answer, which never comes
             if self._begin_anew():
                 return None

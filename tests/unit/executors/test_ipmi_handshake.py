@@ -28,6 +28,32 @@ def test_each_step_counts_as_answered_when_the_next_one_leaves() -> None:
     assert (handshake.packets, handshake.answered) == (6, 3)
 
 
+@pytest.mark.parametrize(("before", "most"), [((0, 0), 3), ((1, 2), 8)])
+def test_a_step_is_said_the_more_often_before_the_login_begins_anew_where_packets_get_lost(
+    before: tuple[int, ...], most: int
+) -> None:
+    handshake = answered(*before)
+    handshake.said(200.0)
+    said = 0
+    while not handshake.is_in_vain:
+        handshake.said_again()
+        said += 1
+
+    assert said == most
+
+
+@pytest.mark.parametrize(("before", "times"), [((0, 0), 2), ((1, 2), 1)])
+def test_a_login_begun_anew_gives_each_step_more_time_where_nothing_seems_to_get_lost(
+    before: tuple[int, ...], times: int
+) -> None:
+    handshake = answered(*before)
+    pause_s = handshake.pause_s()
+    handshake.said(100.02)
+    handshake.begun_anew()
+
+    assert handshake.pause_s() == times * pause_s
+
+
 @pytest.mark.parametrize(
     ("repeats", "is_lossy"),
     [((0, 0, 0, 0, 0), False), ((0, 1, 0, 0, 0), False), ((1, 0, 1, 0, 0), True), ((3, 4, 2), True)],

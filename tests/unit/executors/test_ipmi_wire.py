@@ -241,6 +241,16 @@ class Late(Way):
         return [self.late_s / 2]
 
 
+class SlowToThink(Way):
+    """Answers the first two packets at once, and each later one after so long."""
+
+    packets = 0
+
+    def arrivals(self) -> list[float]:
+        self.packets += 1
+        return [0.0 if self.packets <= 4 else self.late_s / 2]
+
+
 class Loses:
     """Loses the first answer of a kind, and counts how often a session was opened."""
 
@@ -289,6 +299,19 @@ def test_a_slow_bmc_is_let_think_and_not_taken_for_a_lossy_network(takes_s: floa
         assert refused is None
         assert not link.handshake.is_lossy
         assert bmc.desk.logins == [17]
+
+    talk(what)
+
+
+def test_a_bmc_that_is_slow_with_keys_and_quick_otherwise_lets_us_in() -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add(suites=(17,))
+        bmc.faults.login_repeated = "ignored"
+        bmc.faults.way = SlowToThink(late_s=1.2)  # longer than a login waits that was answered at once
+        link, refused = await one.log_in(bmc, within_s=30.0)
+
+        assert refused is None
+        assert link.handshake.packets > 8, "it was asked anew, with more time"
 
     talk(what)
 
