@@ -1,6 +1,7 @@
 """BMCs over IPMI: sweeps of power status, with and without faults, beside ipmipower.
 
     python tests/benchmarks/bench_ipmi.py [--bmcs 64 256 1024] [--rounds 5] [--faults] [--many] [--power]
+                                          [--powerman]
 
 Both sides talk to the same simulated BMCs (ipmi_sim, 64 to a process) on loopback. CPU is that of the
 client alone, without the start of Python; rounds of both sides alternate, medians are printed. A ratio
@@ -9,7 +10,8 @@ packets lost each way, a tenth of all BMCs mute, and a tenth that let us in and 
 --many polls 4,096 in one process, and has their sessions end and begin anew several times. --power
 switches nodes on until they are seen on, over fake BMCs in a process of their own: they speak Python, so
 that their time is most of the wall time on both sides, and more of that of who logs in; the CPU of the
-client is not theirs.
+client is not theirs. --powerman asks powerman in each round, too, whose ipmipowers stay resident and log in
+for each command.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ import resource
 import shutil
 import socket
 import statistics
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+
+from ipmi_peers import Cost, Powerman, ipmipower, meter
 
 from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor
@@ -40,35 +42,33 @@ from kraken.testing.ipmi import FakeBmc
 from kraken.testing.ipmi.farm import PASSWORD, USER, Farm
 from kraken.testing.ipmi.relay import Relay, Weather, front
 
-PEER = f"ipmipower -D LAN_2_0 -I 3 -l ADMIN -W opensesspriv -u {USER} -p {PASSWORD}"
 POLL_S = 30.0
 ANEW = 5
-
-
-class Cost(NamedTuple):
-    wall_s: float
-    cpu_s: float
-    answered: int
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--bmcs", type=int, nargs="+", default=[64, 256, 1024])
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--powerman", action="store_true")
     options.add_argument("--faults", action="store_true")
     options.add_argument("--many", action="store_true")
     options.add_argument("--power", action="store_true")
     chosen = options.parse_args()
     if shutil.which("ipmi_sim") is None:
         raise SystemExit("ipmi_sim is not installed: apt-get install openipmi")
+    if chosen.powerman and (shutil.which("powermand") is None or os.geteuid() != 0):
+        raise SystemExit("--powerman wants root, and powerman: apt-get install powerman freeipmi-tools")
     _allow_files()
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "credentials.yaml"
         file.touch(mode=0o600)
         file.write_text(f"lab: {{username: {USER}, password: {PASSWORD}}}\n")
         for size in chosen.bmcs:
-            with Farm(size) as farm:
-                asyncio.run(compare(farm, file, chosen.rounds))
+            with ExitStack() as stack:
+                farm = stack.enter_context(Farm(size, port=623 if chosen.powerman else 0))
+                powerman = stack.enter_context(Powerman(farm.addresses)) if chosen.powerman else None
+                asyncio.run(compare(farm, file, chosen.rounds, powerman))
         if chosen.faults:
             with Farm(1024) as farm:
                 asyncio.run(faults(farm, file))
@@ -81,27 +81,34 @@ def main() -> None:
                 asyncio.run(many(farm, file))
 
 
-async def compare(farm: Farm, file: Path, rounds: int) -> None:
+async def compare(farm: Farm, file: Path, rounds: int, powerman: Powerman | None) -> None:
     """Cold: sessions opened, used and given back. Warm: sessions kept."""
     print(f"\n{len(farm.addresses)} BMCs, median of {rounds} rounds")
     print(f"{'':24}{'wall s':>10}{'CPU µs/BMC':>12}{'answered':>10}{'wall ×':>9}{'CPU ×':>9}")
     client = Client(farm.addresses, farm.port, file)
-    cold, theirs = [], []
+    cold, theirs, resident = [], [], []
     for _ in range(rounds):
-        with _meter(resource.RUSAGE_SELF) as cost:
+        with meter(resource.RUSAGE_SELF) as cost:
             answered = await client.sweep()
             await client.executor.close()
         cold.append(cost(answered))
         if shutil.which("ipmipower"):
             theirs.append(ipmipower(farm.addresses, farm.port))
+        if powerman is not None:
+            resident.append(powerman.sweep())
     await client.sweep()
     warm = []
     for _ in range(rounds):
-        with _meter(resource.RUSAGE_SELF) as cost:
+        with meter(resource.RUSAGE_SELF) as cost:
             answered = await client.sweep()
         warm.append(cost(answered))
     await client.executor.close()
-    for label, found in (("ipmipower", theirs), ("Kraken, cold", cold), ("Kraken, warm", warm)):
+    for label, found in (
+        ("ipmipower", theirs),
+        ("powerman", resident),
+        ("Kraken, cold", cold),
+        ("Kraken, warm", warm),
+    ):
         _row(label, found, theirs, len(farm.addresses))
 
 
@@ -118,7 +125,7 @@ async def faults(farm: Farm, file: Path) -> None:
         ):
             relay.weather(weather)
             client = Client(addresses, farm.port, file)
-            with _meter(resource.RUSAGE_SELF) as cost:
+            with meter(resource.RUSAGE_SELF) as cost:
                 answered = await client.sweep()
             found = cost(answered)
             await client.executor.close()
@@ -135,7 +142,7 @@ async def faults(farm: Farm, file: Path) -> None:
             ("10 % hung", Weather(silent=farm.addresses[::10])),
         ):
             relay.weather(weather)
-            with _meter(resource.RUSAGE_SELF) as cost:
+            with meter(resource.RUSAGE_SELF) as cost:
                 answered = await client.sweep()
             found = cost(answered)
             late = statistics.quantiles(client.times, n=100)[98]
@@ -153,7 +160,7 @@ async def power(switchboard: Switchboard, file: Path, rounds: int) -> None:
     ours, theirs = [], []
     for _ in range(rounds):
         switchboard.turn_off()
-        with _meter(resource.RUSAGE_SELF) as cost:
+        with meter(resource.RUSAGE_SELF) as cost:
             await client.switch_on()
             on = 0
             while on < size:
@@ -182,7 +189,7 @@ async def many(farm: Farm, file: Path) -> None:
     print(f"cold sweep: {answered} answered, {_memory_mib() - before:.0f} MiB more than before")
     warm = []
     for _ in range(5):
-        with _meter(resource.RUSAGE_SELF) as cost:
+        with meter(resource.RUSAGE_SELF) as cost:
             answered = await client.sweep()
         warm.append(cost(answered))
     found = _median(warm)
@@ -290,29 +297,6 @@ class Client:
         """Have all switched on; returns when each BMC has acknowledged."""
         run = Run("bench", self._change, tuple(self.nodes), time.time(), 60.0)
         await self.executor.run(run, self.nodes, lambda results: None)
-
-
-def ipmipower(addresses: Sequence[str], port: int, *more: str, asks: str = "-s") -> Cost:
-    """The peer, once; how many it says are on or off, or have become so."""
-    hosts = ",".join(f"{address}:{port}" for address in addresses)
-    with _meter(resource.RUSAGE_CHILDREN) as cost:
-        words = [*PEER.split(), *asks.split(), *" ".join(more).split(), "-h", hosts]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return cost(sum(line.endswith((": on", ": off", ": ok")) for line in done.stdout.splitlines()))
-
-
-@contextmanager
-def _meter(who: int) -> Iterator[Callable[[int], Cost]]:
-    used, began = resource.getrusage(who), time.perf_counter()
-
-    def cost(answered: int) -> Cost:
-        now = resource.getrusage(who)
-        cpu = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
-        return Cost(ended[0] - began, cpu, answered)
-
-    ended = [0.0]
-    yield cost
-    ended[0] = time.perf_counter()
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
