@@ -81,13 +81,21 @@ class Registry(Mapping[str, Mapping[str, Record]]):
         return any(u.stamp.incarnation > known for u in updates)
 
     def merge(self, updates: Iterable[StateUpdate], through: str | None) -> list[StateUpdate]:
-        """Take in what a collector says of itself; gives back what stands."""
+        """Take in what a collector says of itself; gives back what stands.
+
+        A later life says all anew, so what is of a former one is dropped: nobody would take it back.
+        """
         standing = []
         for update in updates:
             records = self._docs.setdefault(update.node, {})
             if through is not None:
                 self.reach(update.node, through)
             old = records.get(update.variable)
+            life = update.stamp.incarnation
+            if any(r.stamp.incarnation > life for r in records.values()):
+                continue
+            for variable in [v for v, r in records.items() if r.stamp.incarnation < life]:
+                del records[variable]
             if old is not None:
                 former = StateUpdate(
                     update.node, Side.SUMMARY, update.variable, old.value, old.stamp, old.seen_at, old.source

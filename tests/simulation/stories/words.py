@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kraken.sync.letters import Ask, Body, Delta
+from kraken.sync.letters import Ask, Body, Delta, decode
 from kraken.sync.link import DEAD_S
 from kraken.sync.tree import TOUCH_S
 from kraken.testing.tree.forest import Forest
@@ -200,6 +200,26 @@ def a_node_comes_to_a_collector_that_restarted_less_often() -> None:
     assert known(forest, "root", "n1") == "POWER_OFF"
 
 
+def a_collector_restarts_without_a_child_it_had() -> None:
+    forest = tree({"root": None, "m": "root", "a": "m", "b": "a"}, ["n1"], "a")
+    forest.members["a"].crash()
+    forest.members["b"].crash()
+    forest.members["a"].children.remove("b")
+    forest.restart("a")
+    forest.run_for(60.0)
+    asked: list[str] = []
+
+    def notes_questions(a: str, b: str, data: bytes) -> None:
+        if isinstance(decode(data).body, Ask):
+            asked.append(f"{a} asks {b}")
+
+    forest.network.rule = notes_questions
+    forest.run_for(60.0)
+
+    assert [list(forest.members[name].tree.registry["@a"]) for name in ("a", "m", "root")] == [["parent"]] * 3
+    assert asked == []
+
+
 def a_collector_moves_and_its_former_parent_speaks_of_it_late() -> None:
     forest = tree({"root": None, "a": "root", "b": "root", "c": "a"}, ["n1"], "c")
 
@@ -233,5 +253,6 @@ STORIES: list[Callable[[], None]] = [
     a_word_of_a_deleted_node_comes_after_its_namesake,
     a_node_is_deleted_and_declared_anew_while_its_holder_is_cut_off,
     a_node_comes_to_a_collector_that_restarted_less_often,
+    a_collector_restarts_without_a_child_it_had,
     a_collector_moves_and_its_former_parent_speaks_of_it_late,
 ]

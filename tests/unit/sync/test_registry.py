@@ -106,6 +106,16 @@ def test_an_older_word_changes_nothing_and_a_newer_one_of_the_same_value_keeps_s
     assert (registry["@a"]["state"].seen_at, registry["@a"]["state"].since) == (90.0, 10.0)
 
 
+def test_what_a_former_life_said_is_dropped_with_the_first_word_of_the_next() -> None:
+    registry = three_levels()
+    told = [word("@a", PARENT, "root", life=2)]
+
+    assert registry.merge(told, "a") == told
+    assert list(registry["@a"]) == [PARENT], "of a child that it had, the next life says nothing"
+    assert registry["@a"][PARENT].since == 10.0
+    assert registry.merge([word("@a", LINK + "aa", UP, life=1, sequence=9)], "a") == []
+
+
 WORDS = st.builds(
     word,
     st.sampled_from(["@a", "@b"]),
