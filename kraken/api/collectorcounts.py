@@ -8,21 +8,22 @@ from typing import TypedDict
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.members import members
 from kraken.daemon.membership import refusals
 from kraken.daemon.neighbours import Neighbours
 
 
 class CollectorCounts(TypedDict):
-    """`parent_state`: how it stands with its wire. `children`: who joined and may speak.
+    """`parent_state`: how it stands with its wire. `refused`: reason -> how often since the daemon started.
 
-    `away`: those of them who are not heard now. `refused`: reason -> how often somebody was not let in, not
-    heard or not believed since the daemon started.
+    `below`: collectors at any depth that joined and may speak; `connected`: those heard by the one they hang
+    below; `away`: the others.
     """
 
     parent: str | None
     parent_state: str | None
     parent_reason: str | None
-    children: int
+    below: int
     connected: int
     away: list[str]
     refused: dict[str, int]
@@ -36,18 +37,22 @@ def collector_counts(daemon: Daemon) -> CollectorCounts:
             "parent": None,
             "parent_state": None,
             "parent_reason": None,
-            "children": 0,
+            "below": 0,
             "connected": 0,
             "away": [],
             "refused": {},
         }
     names, state = neighbours.names(), neighbours.parent_state
     away = [name for name in names if not is_heard(daemon, neighbours, name)]
+    if daemon.seat is not None:
+        deeper = [m for m in members(daemon.seat.tree, daemon.clock()) if m.parent != neighbours.me]
+        away += [member.name for member in deeper if not member.is_up]
+        names = [*names, *(member.name for member in deeper)]
     return {
         "parent": neighbours.parent,
         "parent_state": None if state is None else state.name,
         "parent_reason": None if state is None else state.value,
-        "children": len(names),
+        "below": len(names),
         "connected": len(names) - len(away),
         "away": away,
         "refused": refusals(daemon),

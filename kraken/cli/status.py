@@ -123,9 +123,9 @@ def _neighbours(output: Output, counts: Mapping[str, Any]) -> list[str]:
     if counts.get("parent"):
         style = "dim" if counts["parent_state"] == "CONNECTED" else "bad"
         lines.append(output.paint(f"Parent {printable(counts['parent'])}: {counts['parent_reason']}", style))
-    if counts.get("children"):
-        style = "dim" if counts["connected"] == counts["children"] else "bad"
-        text = f"Collectors: {counts['connected']:,} of {counts['children']:,} connected"
+    if counts.get("below"):
+        style = "dim" if counts["connected"] == counts["below"] else "bad"
+        text = f"Collectors: {counts['connected']:,} of {counts['below']:,} connected"
         away = counts.get("away", [])
         if away:
             more = f" and {len(away) - AWAY_MAX} more" if len(away) > AWAY_MAX else ""

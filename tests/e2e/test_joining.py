@@ -62,6 +62,10 @@ class Machine:
             self._daemon.wait(PATIENCE_S)
             self._daemon = None
 
+    def signal(self, number: int) -> None:
+        assert self._daemon is not None
+        self._daemon.send_signal(number)
+
     def restart(self, number: int = signal.SIGKILL) -> None:
         self.stop(number)
         self.start()
@@ -301,6 +305,32 @@ def test_a_broken_machine_is_replaced_by_inviting_its_name_again(
     new.below("CONNECTED")
     rack7.below("REFUSED")
     assert new.collectors()["parent"]["own_key"] == head1.state_of("rack7")["key"]
+
+
+def test_a_tree_of_three_levels_is_seen_whole_and_who_hangs_in_it_with_all_below(
+    head1: Machine, machine: Callable[..., Machine], unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    row1 = machine("row1", listen=f"127.0.0.1:{unused_tcp_port_factory()}")
+    row1.join(head1.type("collector", "invite", "row1").out)
+    row1.start()
+    rack1 = machine("rack1")
+    rack1.join(row1.type("collector", "invite", "rack1").out)
+    rack1.start()
+
+    def states() -> dict[str, tuple[str, str]]:
+        return {row["name"]: (row["parent"], row["state"]) for row in head1.collectors()["collectors"]}
+
+    whole = {"row1": ("head1", "CONNECTED"), "rack1": ("row1", "CONNECTED")}
+    until(lambda: states() == whole, head1.told)
+    assert "   └─ rack1" in head1.type("collector", "list").out
+    assert "Collectors: 2 of 2 connected" in head1.type("status").out
+
+    row1.signal(signal.SIGSTOP)
+    until(lambda: states() == {"row1": ("head1", "SILENT"), "rack1": ("row1", "AWAY")}, head1.told)
+    assert "Collectors: 0 of 2 connected; not heard: row1, rack1" in head1.type("status").out
+    row1.signal(signal.SIGCONT)
+    until(lambda: states() == whole, head1.told)
+    assert "is not heard any more" in head1.type("history", "row1").out
 
 
 def test_secrets_are_in_their_files_only_and_those_are_closed(head1: Machine, rack7: Machine) -> None:

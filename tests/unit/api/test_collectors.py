@@ -98,7 +98,7 @@ async def test_a_collector_that_joined_is_told_with_its_key_and_what_goes_to_and
     assert answer["addresses"] == [answer["listen"]]
     assert (await journal(caller))[:2] == [("rack7", "invited", "ada"), ("rack7", "joined", "rack7")]
     counts = (await caller.get("/v1/health"))["collectors"]
-    assert (counts["children"], counts["connected"], counts["parent"]) == (1, 1, None)
+    assert (counts["below"], counts["connected"], counts["parent"]) == (1, 1, None)
 
 
 async def test_metrics_tell_of_each_neighbour(caller: Caller, child: Neighbours) -> None:
@@ -240,7 +240,7 @@ async def test_one_that_is_not_heard_though_its_connection_stands_is_silent(
     wire.close()
 
     assert rows["rack8"]["heard_s"] is None
-    assert (counts["children"], counts["connected"], counts["away"]) == (1, 0, ["rack8"])
+    assert (counts["below"], counts["connected"], counts["away"]) == (1, 0, ["rack8"])
 
 
 async def test_what_is_said_to_run_nothing_gives_its_nodes_away_at_once(

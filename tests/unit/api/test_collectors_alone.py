@@ -11,4 +11,4 @@ async def test_a_daemon_without_a_wire_has_no_collectors_and_says_so(caller: Cal
     assert problem["type"] == "refused"
     assert (await caller.get("/v1/collectors"))["collectors"] == []
     counts = (await caller.get("/v1/health"))["collectors"]
-    assert (counts["children"], counts["parent_state"], counts["refused"]) == (0, None, {})
+    assert (counts["below"], counts["parent_state"], counts["refused"]) == (0, None, {})

@@ -139,7 +139,7 @@ def test_somebody_who_was_revoked_meanwhile_never_gets_the_key_that_is_waited_fo
 
 def status_of(daemon: Call, kraken: Call, **counts: Any) -> list[str]:
     """What `kraken status` says of collectors."""
-    none = {"parent": None, "parent_state": None, "parent_reason": None, "children": 0, "connected": 0}
+    none = {"parent": None, "parent_state": None, "parent_reason": None, "below": 0, "connected": 0}
     health = {"nodes": 1, "causes": {"CONVERGED": 1}, "collectors": {**none, "refused": {}, **counts}}
     daemon(
         {"call": "GET /v1/health", "answer": health},
@@ -150,7 +150,7 @@ def status_of(daemon: Call, kraken: Call, **counts: Any) -> list[str]:
 
 
 def test_status_tells_how_it_stands_with_the_parent_and_who_is_below(daemon: Call, kraken: Call) -> None:
-    counts = {"children": 4, "connected": 3, "away": ["rack8"], "refused": {"unknown key": 2}}
+    counts = {"below": 4, "connected": 3, "away": ["rack8"], "refused": {"unknown key": 2}}
     parent = {"parent": "top", "parent_state": "REFUSED", "parent_reason": "it must invite us anew"}
 
     assert status_of(daemon, kraken, **counts, **parent) == [
