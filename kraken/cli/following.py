@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from kraken.cli.alike import folded_alike
 from kraken.cli.errors import CommandError, Exit, complain, describe, printable
 from kraken.cli.feed import Feed
 from kraken.cli.nodes import fold
@@ -33,7 +34,7 @@ class Said(NamedTuple):
 
 
 ORDERED = Said("done", "failed", "still under way")
-ASKED = Said("answered", "did not answer", "no word yet of")
+ASKED = Said("answered", "did not tell", "no word yet of")
 
 
 class Following:
@@ -83,19 +84,19 @@ class Following:
             time.sleep(min(max(CHUNK_S, 3.0 * took), max(0.0, rest)))
 
     def _tell(self, rows: Sequence[Row], ending: Callable[[Row], Ending | None], ticker: Ticker) -> None:
-        alike: dict[Ending, list[str]] = {}
+        fresh: dict[str, Ending] = {}
         for row in rows:
             end = ending(row)
             if end is not None and row["node"] not in self._ends:
-                self._ends[row["node"]] = end
-                alike.setdefault(end, []).append(row["node"])
-        if self._form != "table" or not alike:
+                fresh[row["node"]] = end
+        self._ends |= fresh
+        if self._form != "table" or not fresh:
             return
         ticker.clear()
         output = self._session.output
-        for (good, word, said), names in sorted(alike.items(), key=lambda item: (not item[0][0], item[0][1])):
+        for good, word, nodes, said in _folded(fresh):
             told = f"  {printable(said)}" if said else ""
-            output.line(output.paint(f"{word:<11} ", "good" if good else "bad") + f"{fold(names)}{told}")
+            output.line(output.paint(f"{word:<11} ", "good" if good else "bad") + f"{nodes}{told}")
         output.flush()
 
     def result(self, rows: Sequence[Row], what: str) -> int:
@@ -118,6 +119,26 @@ class Following:
                 code=Exit.ERROR if none else Exit.PARTIAL,
             )
         return Exit.DONE
+
+
+def _folded(ends: Mapping[str, Ending]) -> Iterator[tuple[bool, str, str, str]]:
+    """Whether it is as wanted, the word, the nodes and what is said: good ones first, equal ones once.
+
+    Of those that are not as wanted, alike is equal enough: a thousand BMCs may be silent.
+    """
+    alike: dict[tuple[bool, str], dict[str, str]] = {}
+    for node, (good, word, said) in ends.items():
+        alike.setdefault((good, word), {})[node] = said
+    for (good, word), said_of in sorted(alike.items(), key=lambda item: (not item[0][0], item[0][1])):
+        if not good:
+            for nodes, said in folded_alike(said_of):
+                yield good, word, nodes, said
+            continue
+        equal: dict[str, list[str]] = {}
+        for node, said in said_of.items():
+            equal.setdefault(said, []).append(node)
+        for said, names in equal.items():
+            yield good, word, fold(names), said
 
 
 def _counted(stages: Iterable[str]) -> str:

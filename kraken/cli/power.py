@@ -51,7 +51,7 @@ def power(
     Whatever is declared, but never behind Kraken's back: what Kraken would undo is refused, unless
     --hold keeps it from that or --declare changes what is declared. What ends somebody's work is asked
     for (or wants --yes, or a reason for --hold). Nodes are told of as their BMCs answer; a command is
-    done when its effect was seen, not when a BMC has said yes. Exit code 4: some nodes did not answer,
+    done when its effect was seen, not when a BMC has said yes. Exit code 4: some nodes did not tell,
     or failed.
 
     \b
@@ -142,10 +142,11 @@ def _known(row: Row) -> Ending:
 
 
 def _silent(row: Row) -> Ending:
+    """Why its power is not told: how far its BMC was reached, UNSEEN where that is not what hinders."""
     reach = "" if row["reach"] in ("UNKNOWN", "OK") else row["reach"]
     said = row["said"] or reach or "no discovery sees it; has it bmc.protocol and bmc.address?"
     last = f"; {row['value']} was seen {ago(row['seen_at'])} ago" if row["seen_at"] is not None else ""
-    return False, "NO_ANSWER", f"{said}{last}"
+    return False, reach or "UNSEEN", f"{said}{last}"
 
 
 def _ended(row: Row, ordered: Mapping[str, Any]) -> Ending | None:

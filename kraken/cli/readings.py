@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kraken.cli.alike import folded_alike
 from kraken.cli.errors import CommandError, Exit, printable
 from kraken.cli.nodes import fold
 from kraken.cli.output import Output, clock, count
@@ -26,8 +26,6 @@ SEL = (Column("ID"), Column("AT"), Column("SEVERITY"), Column("SENSOR"), Column(
 
 BAD = ("WARNING", "CRITICAL")
 """In how ill a health a sensor is told of by --bad."""
-
-_NUMBER = re.compile(r"(?<![\w.])\d+(\.\d+)?(?![\w.])")  # of seconds or attempts; no code like 0xcc
 
 _STYLES = {"OK": "good", "WARNING": "held", "CRITICAL": "bad"}
 _NOT_TOLD = "-"
@@ -258,21 +256,12 @@ def show_sel(output: Output, rows: Sequence[Row]) -> None:
 
 def show_failed(output: Output, rows: Sequence[Row]) -> None:
     """Who did not tell, or do it: once for each reason, whatever the addresses and numbers in it."""
-    failed: dict[tuple[str, str], dict[str, str]] = {}
+    failed: dict[str, dict[str, str]] = {}
     for row in rows:
-        said = row["message"].replace(row["address"], "ADDRESS") if row["address"] else row["message"]
-        kind = (_word(row), _NUMBER.sub("#", said))
-        failed.setdefault(kind, {})[row["node"]] = said
-    messages = {row["node"]: row["message"] for row in rows}
-    for (word, _), alike in sorted(failed.items()):
-        first = next(iter(alike))
-        if len(alike) == 1:
-            said = messages[first]
-        elif len(set(alike.values())) == 1:
-            said = alike[first]
-        else:
-            said = f"alike, as {first}: {messages[first]}"
-        output.line(output.paint(f"{word:<11} ", "bad") + f"{fold(alike)}  {printable(said)}")
+        failed.setdefault(_word(row), {})[row["node"]] = row["message"]
+    for word, said in sorted(failed.items()):
+        for nodes, told in folded_alike(said):
+            output.line(output.paint(f"{word:<11} ", "bad") + f"{nodes}  {printable(told)}")
 
 
 def _word(row: Row) -> str:

@@ -78,7 +78,7 @@ def test_a_mute_bmc_is_named_and_the_others_are_done(make_site: Make) -> None:
     assert f"failed: {mute.name}" in told
     assert "TIMEOUT" in told  # the session stood: whether it was done, only a look can tell
     assert ipmitool_says(good) == "Chassis Power is on"
-    assert f"did not answer: {mute.name}" in site.kraken("power", "--all", "status", code=4)
+    assert f"did not tell: {mute.name}" in site.kraken("power", "--all", "status", code=4)
 
 
 def test_declaring_power_switches_it_and_withdraws_what_cannot_be_had_with_it(make_site: Make) -> None:
