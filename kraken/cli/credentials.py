@@ -84,6 +84,8 @@ def check(session: Session, nodeset: str | None, everything: bool, timeout: floa
     of the file a new login is made. A BMC that refused the same password lately is not tried again, since
     accounts lock; it is told with what it said. Exit code 4: some did not let Kraken in.
 
+    Over IPMI, a BMC may let a user in who may only look: then the first change is refused, with the reason.
+
     \b
     kraken credentials check @rack7
     """
