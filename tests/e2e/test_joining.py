@@ -62,7 +62,7 @@ class Machine:
             self._daemon.wait(PATIENCE_S)
             self._daemon = None
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         assert self._daemon is not None
         self._daemon.send_signal(number)
 
@@ -325,10 +325,10 @@ def test_a_tree_of_three_levels_is_seen_whole_and_who_hangs_in_it_with_all_below
     assert "   └─ rack1" in head1.type("collector", "list").out
     assert "Collectors: 2 of 2 connected" in head1.type("status").out
 
-    row1.signal(signal.SIGSTOP)
+    row1.send(signal.SIGSTOP)
     until(lambda: states() == {"row1": ("head1", "SILENT"), "rack1": ("row1", "AWAY")}, head1.told)
     assert "Collectors: 0 of 2 connected; not heard: row1, rack1" in head1.type("status").out
-    row1.signal(signal.SIGCONT)
+    row1.send(signal.SIGCONT)
     until(lambda: states() == whole, head1.told)
     assert "is not heard any more" in head1.type("history", "row1").out
 
