@@ -295,7 +295,7 @@ def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
 
 
 async def test_at_the_end_streams_are_closed_and_nobody_waits(daemon: Daemon, config: Config) -> None:
-    transport = httpx.AsyncHTTPTransport(uds=str(config.api.socket))
+    transport = httpx.AsyncHTTPTransport(uds=str(config.api.socket), verify=False)
     serving = contextlib.AsyncExitStack()
     local = serving.enter_context(unix_socket(config))
     async with httpx.AsyncClient(transport=transport, base_url="http://kraken", timeout=60) as client:
