@@ -18,7 +18,7 @@ demo: $(STAMP) ## a cluster from cold to in service, live in this terminal (NODE
 test: $(STAMP) packages ## everything: lint, types, rooms, unit, property, simulation, end-to-end
 	@$(MAKE) --no-print-directory lint types imports
 	$(BIN)/pytest -n 2 --dist worksteal -m "not e2e"
-	$(BIN)/pytest -n 3 --dist worksteal -m e2e
+	$(BIN)/pytest -n 4 --dist loadgroup -m e2e  # they wait more than they reckon
 
 check: $(STAMP) ## what must be green before a commit: lint, types, rooms, the fast tests
 	@$(MAKE) --no-print-directory lint types imports

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,31 @@ import pytest
 from kraken.testing.cluster import Cluster, install_missing
 from kraken.testing.demo import WISHES, Demo
 
+LONGEST = (
+    "test_collection",
+    "test_converge",
+    "test_joining",
+    "test_cluster",
+    "test_playbooks",
+    "test_redfish",
+    "test_ipmi_faults",
+    "test_dead_system",
+    "test_power",
+    "test_ipmi_loss",
+    "test_password_change",
+    "test_secrets",
+    "test_limits",
+    "test_plan_contract",
+)
+"""Files whose tests wait longest, and those whose tests share something that takes long to make."""
+
 PATIENCE_S = 240.0  # a loaded machine with two cores; nothing here asserts how long things take
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that nobody waits for it alone at the end."""
+    place = {Path(__file__).with_name(f"{name}.py"): number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
 
 
 class Site:

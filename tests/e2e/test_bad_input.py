@@ -23,7 +23,7 @@ import yaml
 
 from kraken.cli.errors import Exit
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("bad_input")]
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_S = 120.0  # only ever reached by a failure

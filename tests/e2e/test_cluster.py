@@ -19,6 +19,7 @@ from kraken.testing.cluster.wrapping import light_is_possible
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.xdist_group("cluster"),
     pytest.mark.skipif(bool(missing_packages()), reason=f"not installed: {' '.join(missing_packages())}"),
 ]
 KINDS = [

@@ -28,7 +28,7 @@ SOURCE = ROOT / "ansible_collections" / "kraken" / "hpc"
 BIN = Path(sys.executable).parent
 UP = {"phys_state": "POWER_ON", "run_state": "SYNC", "service": "RUNNING"}
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("collection")]
 
 
 PAPER = {

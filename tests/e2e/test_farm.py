@@ -11,7 +11,7 @@ from kraken.testing.cluster import packages
 from kraken.testing.ipmi.farm import PASSWORD, PER_PROCESS, USER, Farm, is_bound
 from kraken.testing.ipmi.relay import Relay, Weather, front
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("farm")]
 
 SIZE = PER_PROCESS + 6
 

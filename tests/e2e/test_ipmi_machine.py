@@ -15,7 +15,7 @@ from kraken.testing.ipmi.farm import PASSWORD, USER, Farm
 from kraken.testing.ipmi.machine import AILING
 from tests.e2e.test_ipmi_reading import facts, ipmitool, read
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("ipmi_machine")]
 
 UNITS = {"°C": "degrees C", "V": "Volts"}
 WORDS = {"Presence detected": "Present", "Failure detected": "Failure"}

@@ -20,7 +20,7 @@ from kraken.testing.herd import Herd
 from kraken.testing.ipmi import FakeBmc
 from kraken.testing.ipmi.farm import PASSWORD, USER, Farm
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("ipmi_reading")]
 
 TEMPERATURE = "0 0 2 0x10 0x32 0x54 0x65 0x20 0 4 1 0x30 0x01 0x59 0xff 0xff"
 """A system event: temperature sensor 0x30 went high, critical (IPMI 2.0, table 32-1)."""
