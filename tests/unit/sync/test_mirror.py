@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from kraken.sync.letters import Delta, Doc, Hello, Tell
-from kraken.sync.mirror import DIFFERS_MAX, Mirror
-from kraken.sync.prints import Prints
+from kraken.sync.mirror import ASK_AGAIN_S, ASK_AGAIN_S_MAX, DIFFERS_MAX, KEYS_MAX, PARTS_MAX, Mirror
+from kraken.sync.prints import WIDTH, Prints
 
 
 class Copy:
@@ -77,3 +77,129 @@ def test_what_a_late_answer_could_not_say_is_gone_is_found_by_the_next_compariso
 
     assert copy.mirror.tell(late) == []
     assert copy.mirror.tell(copy.tell(copy.compare())) == ["n4"]
+
+
+def hello_of(keys: int, digest: int = 1) -> Hello:
+    return Hello("writer", 1, 0, 5, keys, digest, 0, whole=True)
+
+
+def empty_mirror(given: dict[str, Doc] | None = None) -> Mirror:
+    held = {} if given is None else given
+    return Mirror(Prints(lambda key: 1 if key in held else 0), lambda: list(held), held.get)
+
+
+def test_a_question_is_asked_again_ever_more_slowly_until_it_is_answered() -> None:
+    mirror = empty_mirror()
+    mirror.hello(hello_of(3))
+    first = mirror.ask(0.0)
+    pauses = []
+    for _ in range(6):
+        at = mirror.next_at()
+        assert at is not None
+        assert mirror.ask(at - 0.01) is None
+        assert mirror.ask(at) == first
+
+        again = mirror.next_at()
+        assert again is not None
+        pauses.append(again - at)
+
+    assert pauses == [4.0, 8.0, 16.0, ASK_AGAIN_S_MAX, ASK_AGAIN_S_MAX, ASK_AGAIN_S_MAX]
+
+
+def test_an_answer_to_another_question_is_no_answer() -> None:
+    mirror = empty_mirror()
+    mirror.hello(hello_of(3))
+    asked = mirror.ask(0.0)
+    assert asked is not None
+
+    assert mirror.tell(Tell(asked.number + 1, 5, {}, {"": {}})) == []
+    assert mirror.is_comparing
+    assert mirror.have == -1
+
+    mirror.tell(Tell(asked.number, 5, {}, {"": {}}))
+    mirror.tell(Tell(asked.number, 9, {}, {"": {}}))
+
+    assert mirror.have == 5, "the second time it is no answer any more"
+
+
+def test_what_differs_is_asked_for_in_letters_of_bounded_size() -> None:
+    mirror = empty_mirror()
+    mirror.hello(hello_of(1000))
+    asked = mirror.ask(0.0)
+    assert asked is not None
+    mirror.tell(Tell(asked.number, 5, {}, {"": {f"n{i}": 7 for i in range(1000)}}))
+    wanted = []
+    while mirror.is_comparing:
+        asked = mirror.ask(0.0)
+        assert asked is not None
+        wanted.append(len(asked.want))
+        mirror.tell(Tell(asked.number, 5, {}, {}))
+
+    assert wanted == [KEYS_MAX, KEYS_MAX, KEYS_MAX, 1000 - 3 * KEYS_MAX]
+    assert mirror.have == 5
+
+
+def test_parts_that_differ_are_asked_for_in_letters_of_bounded_size() -> None:
+    mirror = empty_mirror()
+    mirror.hello(hello_of(10_000))
+    parts, questions = [""], []
+    for _ in range(2):
+        asked = mirror.ask(0.0)
+        assert asked is not None
+        mirror.tell(Tell(asked.number, 5, {part: [1] * WIDTH for part in asked.parts}, {}))
+        parts = [f"{part}{digit:x}" for part in asked.parts for digit in range(WIDTH)]
+    while mirror.is_comparing:
+        asked = mirror.ask(0.0)
+        assert asked is not None
+        questions.append(asked.parts)
+        mirror.tell(Tell(asked.number, 5, {}, {part: {} for part in asked.parts}))
+
+    assert [part for asked_parts in questions for part in asked_parts] == parts
+    assert max(map(len, questions)) == PARTS_MAX
+
+
+def test_what_we_hold_of_a_wanted_key_is_given_back_as_it_is_when_the_question_leaves() -> None:
+    held = {"n1": Doc("n1", [])}
+    mirror = empty_mirror(held)
+    mirror.hello(hello_of(0))
+    asked = mirror.ask(0.0)
+    assert asked is not None
+
+    assert mirror.tell(Tell(asked.number, 5, {}, {"": {}})) == [], (
+        "the writer may have lost it: it is not gone"
+    )
+
+    asked = mirror.ask(0.0)
+    assert asked is not None
+    assert (asked.want, asked.given) == (["n1"], [Doc("n1", [])])
+
+    held["n1"] = Doc("n1", [], 7)
+    again = mirror.ask(ASK_AGAIN_S)
+    assert again is not None
+
+    assert again.given == [Doc("n1", [], 7)]
+
+
+def test_a_writer_that_is_not_whole_itself_is_not_believed_that_anything_is_gone() -> None:
+    mirror = empty_mirror({"n1": Doc("n1", [])})
+    for _ in range(5):
+        mirror.hello(Hello("writer", 1, 0, 5, 0, 0, 0, whole=False))
+
+    assert not mirror.is_comparing
+    assert mirror.ask(0.0) is None
+
+
+def test_a_change_before_the_copy_is_whole_or_after_a_gap_is_not_taken_in() -> None:
+    mirror = empty_mirror()
+
+    assert not mirror.delta(Delta(0, 3, []))
+
+    mirror.have = 3
+
+    assert [mirror.delta(Delta(*way, [])) for way in ((4, 9), (1, 3), (1, 4), (1, 4))] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert mirror.have == 4
