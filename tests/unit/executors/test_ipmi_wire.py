@@ -289,6 +289,30 @@ def test_a_lost_step_of_a_login_is_said_again_and_begun_anew_where_that_does_not
     talk(what)
 
 
+@pytest.mark.parametrize(("times", "let_in"), [(1, True), (9, False)])
+def test_a_status_of_the_last_step_that_is_in_no_table_is_a_lost_thread_and_not_believed_for_ever(
+    times: int, let_in: bool
+) -> None:
+    async def what(one: Talk) -> None:
+        bmc = await one.add()
+        said = 0
+
+        def odd(packet: bytes) -> list[bytes]:
+            nonlocal said
+            if packet[4] == 6 and packet[5] & 0x3F == Kind.RAKP4 and said < times:
+                said += 1
+                return [packet[:17] + b"\x8b" + packet[18:]]
+            return [packet]
+
+        bmc.faults.bend_packet = odd
+        _, refused = await one.log_in(bmc)
+
+        assert (refused is None, said) == (let_in, 1 if let_in else 4)
+        assert refused is None or "139" in refused.text
+
+    talk(what)
+
+
 @pytest.mark.parametrize("takes_s", [0.6, 0.9])
 def test_a_slow_bmc_is_let_think_and_not_taken_for_a_lossy_network(takes_s: float) -> None:
     async def what(one: Talk) -> None:
