@@ -14,7 +14,9 @@ import click
 
 from kraken.cli.arguments import Duration
 from kraken.cli.errors import CommandError, Exit, complain
-from kraken.cli.session import Session, ask_person, is_attended, pass_session
+from kraken.cli.output import count
+from kraken.cli.session import Session, ask_person, is_attended, login_name, pass_session
+from kraken.errors import KrakenError
 
 if TYPE_CHECKING:
     from kraken.transport import Keyring
@@ -67,8 +69,10 @@ def join(
 
     text = _read(token, file)
     invitation = decode(text)
-    directory = load_config(config, os.environ, {"state_dir": state_dir}).state_dir
+    loaded = load_config(config, os.environ, {"state_dir": state_dir})
+    directory = loaded.state_dir
     _check_owner(directory)
+    _check_nodes(loaded.api.socket)
     keyring = Keyring(directory)
     _check_parent(keyring, invitation, yes=yes)
     parent = asyncio.run(exchange(text, keyring, wait_s=timeout))
@@ -113,6 +117,27 @@ def _check_owner(directory: Path) -> None:
         raise CommandError(
             f"{directory} belongs to {name}; nothing was done",
             hint=f"join as the user the daemon runs as: sudo -u {name} kraken join -",
+        )
+
+
+def _check_nodes(socket: Path) -> None:
+    """A daemon with nodes of its own would not start below another. One that does not run is not asked: it
+    says so when it starts.
+    """
+    from kraken.cli.client import Client
+
+    try:
+        health = Client(socket_path=str(socket), user=login_name()).get("/v1/health")
+    except KrakenError:
+        return
+    if health["nodes"] and not health["collectors"]["parent"]:
+        nodes = count(health["nodes"], "node is", "nodes are")
+        raise CommandError(
+            f"{nodes} declared at this machine's daemon, which would not start below another; "
+            "nothing was done",
+            code=Exit.REFUSED,
+            hint="declare them at the root, with this collector in their attribute collectors, "
+            "and delete them here",
         )
 
 

@@ -86,6 +86,24 @@ def test_a_person_may_agree_to_leave_a_parent(
     assert parent.me == "rack7"
 
 
+def test_a_daemon_with_nodes_of_its_own_is_not_put_below_another(
+    kraken: Call, daemon: Call, state: Path, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """It would refuse to start, at the worst of times."""
+    config = tmp_path / "kraken.yaml"
+    config.write_text(f"state_dir: {state}\napi: {{socket: {tmp_path / 'k.sock'}}}\n")
+    words = ("join", token(unused_tcp_port), "--timeout", "200ms", "--config", str(config))
+    none = {"call": "GET /v1/health", "once": True, "answer": {"nodes": 0, "collectors": {"parent": None}}}
+    below = {"call": "GET /v1/health", "once": True, "answer": {"nodes": 9, "collectors": {"parent": "x"}}}
+    daemon(none, below, {"call": "GET /v1/health", "answer": {"nodes": 128, "collectors": {"parent": None}}})
+
+    assert "does not answer" in kraken(*words).err
+    assert "does not answer" in kraken(*words).err
+    done = kraken(*words)
+    assert done.code == Exit.REFUSED
+    assert "128 nodes are declared at this machine's daemon, which would not start below another" in done.err
+
+
 def test_keys_the_daemon_could_not_read_are_not_made(
     kraken: Call, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
