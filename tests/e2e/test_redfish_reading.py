@@ -105,3 +105,22 @@ def test_a_bmc_that_does_not_tell_is_named_and_the_others_are_told_of(cluster: C
     assert "answered nonsense to its log: it is no JSON" in told
     assert "sent us on to 'https://198.51.100.7', which is not this service: nothing was said there" in told
     assert "2 of 3 nodes did not tell: rf[1-2]" in told
+
+
+def test_of_each_bmc_is_shown_whether_its_events_are_heard_and_why_not(cluster: Cluster) -> None:
+    cluster.redfish["rf1"].events.offered = True
+    cluster.redfish["rf2"].events.offered, cluster.redfish["rf2"].offers_sessions = True, False
+    with Demo(cast(Any, cluster)) as demo:
+        site = Site(demo)
+        site.apply({})
+        site.until(
+            lambda: "a stream has stood since" in site.kraken("bmc", "show", "rf1"), "its stream stands"
+        )
+
+        assert "no stream: the BMC has no sessions" in site.kraken("bmc", "show", "rf2")
+        assert "no stream: the BMC offers none\n" in site.kraken("bmc", "show", "rf3")
+        assert "events" not in site.kraken("bmc", "show", "ip1"), "over IPMI there is no such thing"
+
+        site.kraken("hold", "rf1", "--reason", "a new fan")
+
+        assert "no stream: the node is held\n" in site.kraken("bmc", "show", "rf1")
