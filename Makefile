@@ -1,6 +1,7 @@
 # Everything a newcomer needs: `make demo` and `make test`. Both install what is missing.
 
 PYTHON ?= python3
+LEVELS ?= 1
 NODES ?= 8
 ARGS ?=
 VENV := .venv
@@ -12,8 +13,8 @@ STAMP := $(VENV)/.installed
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo: $(STAMP) ## a cluster from cold to in service, live in this terminal (NODES=64 ARGS=--exit)
-	@$(BIN)/python -m kraken.testing.demo --nodes $(NODES) $(ARGS)
+demo: $(STAMP) ## a cluster from cold to in service, live in this terminal (NODES=64 LEVELS=3 ARGS=--exit)
+	@$(BIN)/python -m kraken.testing.demo --nodes $(NODES) --levels $(LEVELS) $(ARGS)
 
 test: $(STAMP) packages ## everything: lint, types, rooms, unit, property, simulation, end-to-end
 	@$(MAKE) --no-print-directory lint types imports

@@ -177,6 +177,8 @@ async def _ask_app(app: ASGIApp, asked: Asked) -> tuple[int, Told]:
             kind = dict(message["headers"]).get(b"content-type", b"").decode("latin-1")
         else:
             parts.extend(message.get("body", b""))
+            if not message.get("more_body", False):
+                gone.set()  # a stream that is whole waits for the caller to hang up
 
     try:
         await app(cast(Scope, scope), cast(Receive, receive), cast(Send, send))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from kraken.daemon.arrivals import (
     Arrival,
@@ -36,6 +37,9 @@ from kraken.model.update import OBSERVED, Stamp, StateUpdate
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
 from kraken.sync.tree import Tree
+
+RESERVE_MORE_S: Final = 30.0
+"""By how much a lease that is asked for outlasts the run it is for: letters lost, a place waited for."""
 
 
 class Collector:
@@ -171,9 +175,12 @@ class Collector:
 
     @property
     def longest_s(self) -> float:
-        """The longest time for which a mutation may be under way, by hand or not; seconds."""
+        """The longest time for which a mutation may be under way, by hand or not, or a lease may have been
+        promised for one; seconds.
+        """
         mutations = (*self.catalog.mutations.values(), *all_by_hand())
-        return max(mutation.timeout_s for mutation in mutations) + self.engine.settings.grace_s
+        longest_s = max(mutation.timeout_s for mutation in mutations)
+        return longest_s + self.engine.settings.grace_s + RESERVE_MORE_S
 
     def remember_run(self, node: str, until: float) -> None:
         """The life before this one began something there that is over then at the latest."""
@@ -278,14 +285,18 @@ class Collector:
         return False
 
     def _reserve(self, now: float) -> None:
-        """Ask for the leases that runs wait for, in one letter for each time they are to last to."""
+        """Ask for the leases that runs wait for, in one letter for each time they are to last to.
+
+        They last longer than the run may: what is asked for comes later, and then the run gathers and is
+        journaled before it begins.
+        """
         lacking, self._lacking = self._lacking, {}
         if self.branch is None:
             return
         asked: dict[float, list[str]] = {}
         for node, until in lacking.items():
             if self.branch.tree.has(node):
-                asked.setdefault(until, []).append(node)
+                asked.setdefault(until + RESERVE_MORE_S, []).append(node)
         for until, nodes in asked.items():
             self.branch.tree.leases.reserve(nodes, until, now)
 

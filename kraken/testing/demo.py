@@ -8,35 +8,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
-import os
-import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 
 from kraken.errors import KrakenError
 from kraken.testing.cluster import Cluster, VirtualNode, install_missing, missing_packages
+from kraken.testing.grove import LEVELS_MAX, Grove
+from kraken.testing.process import DaemonProcess, DemoError, die_with_parent, kraken_command
 
 WISHES = {"phys_state": "POWER_ON", "run_state": "SYNC", "service": "RUNNING"}
-START_S = 60.0
-STOP_S = 30.0
-
-
-class DemoError(KrakenError):
-    """The demo could not begin, or did not get where it should."""
 
 
 class Demo:
@@ -44,33 +35,38 @@ class Demo:
 
     Args:
         collections: a collections path that has `kraken.hpc`; None: the checkout this file is in.
+        levels: of daemons: 1 is one alone.
 
     Attributes:
         directory: state, configuration and log of the daemon; removed at the end.
         socket: where the daemon answers.
+        grove: the collectors below it; None: there are none.
     """
 
-    def __init__(self, cluster: Cluster, *, collections: Path | None = None) -> None:
+    def __init__(self, cluster: Cluster, *, collections: Path | None = None, levels: int = 1) -> None:
         self.cluster = cluster
         self.directory = Path(tempfile.mkdtemp(prefix="kraken-demo-"))
-        self.socket = self.directory / "kraken.sock"
-        self.log = self.directory / "daemon.log"
-        self.config_file = self.directory / "kraken.yaml"
         self.document_file = self.directory / "cluster.yml"
-        self._collections = collections or Path(__file__).resolve().parents[2]
-        self._daemon: subprocess.Popen[bytes] | None = None
+        settings: dict[str, Any] = {
+            "collections_paths": [str(collections or Path(__file__).resolve().parents[2])],
+            "credentials_file": str(cluster.credentials_file),
+        }
+        self.grove = None if levels == 1 else Grove(self.directory, levels, settings)
+        tree = {} if self.grove is None else {"tree": self.grove.root_tree}
+        self.daemon = DaemonProcess(self.directory, "kraken", {**settings, **tree})
+        self.socket, self.log = self.daemon.socket, self.daemon.log
+        self.config_file = self.daemon.config_file
+        self.kraken, self.get = self.daemon.kraken, self.daemon.get
+        self.start_daemon, self.stop_daemon = self.daemon.start, self.daemon.stop
+        self.has_fallen = self.daemon.has_fallen
 
     def __enter__(self) -> Demo:
         try:
-            config = {
-                "state_dir": str(self.directory / "state"),
-                "api": {"socket": str(self.socket)},
-                "collections_paths": [str(self._collections)],
-                "credentials_file": str(self.cluster.credentials_file),
-            }
-            self.config_file.write_text(yaml.safe_dump(config, sort_keys=False))
+            self.daemon.configure()
             self.document_file.write_text(yaml.safe_dump(self.document(), sort_keys=False))
             self.start_daemon()
+            if self.grove is not None:
+                self.grove.start(self.daemon)
         except BaseException:
             self.close()
             raise
@@ -80,96 +76,31 @@ class Demo:
         self.close()
 
     def close(self) -> None:
-        """End the daemon and remove its files. Idempotent."""
+        """End the daemons and remove their files. Idempotent."""
+        if self.grove is not None:
+            self.grove.stop()
         self.stop_daemon()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
     def environ(self) -> dict[str, str]:
         """For programs that are to speak with this daemon."""
-        return {**os.environ, "KRAKEN_SOCKET": str(self.socket)}
+        return self.daemon.environ
+
+    def daemon_pid(self) -> int:
+        """The daemon's process; DemoError where there is none now."""
+        return self.daemon.pid
 
     def document(self) -> dict[str, Any]:
         """The nodes, a group of all of them, and what is wished of it."""
         nodes = {
             name: {"attributes": fields["attributes"]} for name, fields in self.cluster.inventory().items()
         }
+        if self.grove is not None:
+            for name, candidates in self.grove.candidates(list(nodes)):
+                nodes[name]["attributes"] = {**nodes[name]["attributes"], "collectors": candidates}
         names = ",".join(nodes)
         return {"groups": {"compute": {"nodes": names, "cfg": dict(WISHES)}}, "nodes": nodes}
-
-    def start_daemon(self) -> None:
-        """Start it and wait until it answers.
-
-        Raises:
-            DemoError: it ended, or did not answer in time; gives the end of its log.
-        """
-        with self.log.open("ab") as log:
-            self._daemon = subprocess.Popen(
-                [*kraken_command(), "daemon", "--config", str(self.config_file)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=_clean_environ(),
-                start_new_session=True,  # Ctrl-C in the terminal is the demo's, not the daemon's
-                preexec_fn=_die_with_parent,
-            )
-        deadline = time.monotonic() + START_S
-        while not self.answers():
-            if self._daemon.poll() is not None or time.monotonic() > deadline:
-                told = self.log.read_text(errors="replace")[-2000:]
-                raise DemoError(f"the daemon did not start: {told.strip() or 'it said nothing'}")
-            time.sleep(0.05)
-
-    def stop_daemon(self, number: int = signal.SIGTERM) -> None:
-        """End it (SIGKILL: as a power cut would) and wait until it is gone."""
-        daemon, self._daemon = self._daemon, None
-        if daemon is None:
-            return
-        daemon.send_signal(number)
-        try:
-            daemon.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
-
-    def has_fallen(self) -> bool:
-        """Whether the daemon has ended though nobody asked us to end it."""
-        return self._daemon is not None and self._daemon.poll() is not None
-
-    def daemon_pid(self) -> int:
-        """The daemon's process.
-
-        Raises:
-            DemoError: there is none now.
-        """
-        if self._daemon is None:
-            raise DemoError("the daemon does not run")
-        return self._daemon.pid
-
-    def answers(self) -> bool:
-        """Whether somebody listens at the socket."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            return probe.connect_ex(str(self.socket)) == 0
-
-    def kraken(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the command line against this daemon and wait for it."""
-        return subprocess.run(
-            [*kraken_command(), *words], env=self.environ, capture_output=True, text=True, check=False
-        )
-
-    def get(self, path: str, **query: str) -> Any:
-        """What the daemon answers at this address."""
-        # There is no TLS on a socket; to load certificates for it takes 20 ms each time.
-        transport = httpx.HTTPTransport(uds=str(self.socket), verify=False)
-        with httpx.Client(transport=transport, base_url="http://kraken", timeout=30.0) as client:
-            answer = client.get(path, params=query)
-            answer.raise_for_status()
-            return answer.json()
-
-
-def kraken_command() -> list[str]:
-    """The `kraken` of the Python that runs this."""
-    return [sys.executable, "-m", "kraken.cli"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -201,8 +132,9 @@ def _running(options: argparse.Namespace) -> Iterator[Demo]:
     _say(f"Starting {options.nodes} nodes: each a BMC simulator that powers a real sshd ...")
     root = False if options.plain else None
     with Cluster(size=options.nodes, root=root, boot_delay_s=options.boot_delay) as cluster:
-        _say("Starting Kraken ...")
-        with Demo(cluster) as demo:
+        many = "" if options.levels == 1 else f", {options.levels} levels of collectors"
+        _say(f"Starting Kraken{many} ...")
+        with Demo(cluster, levels=options.levels) as demo:
             yield demo
 
 
@@ -229,6 +161,8 @@ def _show(demo: Demo, options: argparse.Namespace, ended: threading.Event) -> in
             _say("\nKraken's daemon was ended. Starting it again ...")
             demo.start_daemon()
             _say("It is back, and goes on where it was.")
+        for told in demo.grove.told() if demo.grove is not None else ():
+            _say(told)
     print()
     return 0
 
@@ -240,7 +174,7 @@ def _watch(demo: Demo, options: argparse.Namespace, ended: threading.Event) -> i
         if sys.stdout.isatty()
         else ["wait", "--all", "--timeout", f"{options.timeout:g}s"]
     )
-    watching = subprocess.Popen([*kraken_command(), *how], env=demo.environ, preexec_fn=_die_with_parent)
+    watching = subprocess.Popen([*kraken_command(), *how], env=demo.environ, preexec_fn=die_with_parent)
     deadline = time.monotonic() + options.timeout
     try:
         while watching.poll() is None:
@@ -256,15 +190,10 @@ def _watch(demo: Demo, options: argparse.Namespace, ended: threading.Event) -> i
 def summary(demo: Demo, seconds: float) -> str:
     """How long it took, and each step, from the journal."""
     steps: dict[str, list[float]] = {}
-    before: dict[str, str] = {}
-    while True:
-        page = demo.get("/v1/history", limit="10000", **before)
-        for entry in page["entries"]:
+    for daemon in (demo.daemon, *(() if demo.grove is None else demo.grove.daemons.values())):
+        for entry in _journal(daemon):
             if entry["kind"] == "run" and entry["data"].get("outcome") == "OK":
                 steps.setdefault(entry["data"]["mutation"], []).append(entry["data"]["seconds"])
-        if page["next"] is None:
-            break
-        before = {"before": str(page["next"])}
     nodes = len(demo.cluster.nodes)
     lines = [f"\n{nodes} nodes from cold to in service in {seconds:.1f} s.", ""]
     lines.append(f"  {'step':<24}{'nodes':>7}{'median':>10}{'slowest':>10}")
@@ -275,6 +204,16 @@ def summary(demo: Demo, seconds: float) -> str:
     return "\n".join(lines)
 
 
+def _journal(daemon: DaemonProcess) -> Iterator[dict[str, Any]]:
+    before: dict[str, str] = {}
+    while True:
+        page = daemon.get("/v1/history", limit="10000", **before)
+        yield from page["entries"]
+        if page["next"] is None:
+            return
+        before = {"before": str(page["next"])}
+
+
 def _advice(demo: Demo) -> str:
     node: VirtualNode = demo.cluster.nodes[min(2, len(demo.cluster.nodes) - 1)]
     power_off = shlex.join(node.bmc.ipmitool("chassis", "power", "off"))
@@ -283,6 +222,7 @@ def _advice(demo: Demo) -> str:
     activate = Path(sys.executable).with_name("activate")
     setup = f". {activate}; " if activate.exists() else ""
     name = node.name
+    below = "" if demo.grove is None else _advice_below(demo.grove, name)
     return f"""
 The cluster stays up until Ctrl-C. In another terminal:
 
@@ -319,6 +259,23 @@ Leave a node alone, let it go again, and see what happened to it:
 Kill Kraken itself; it loses nothing, and the demo starts it again:
 
   kill -9 {demo.daemon_pid()}
+{below}"""
+
+
+def _advice_below(grove: Grove, node: str) -> str:
+    first = grove.leaves[0]
+    return f"""
+See the tree of collectors, and what one of them did:
+
+  kraken collector list
+  kraken --at {first} history
+
+End the collector that runs the first nodes: what is known of them is STALE; when
+its lease is over (some minutes, as its last mutations might have taken), the one
+beside it takes them:
+
+  kill -9 {grove.daemons[first].pid}
+  kraken explain --all
 """
 
 
@@ -340,19 +297,12 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _clean_environ() -> Mapping[str, str]:
-    """The environment without settings of a Kraken or an Ansible of the caller's."""
-    return {name: value for name, value in os.environ.items() if not re.match(r"(KRAKEN|ANSIBLE)_", name)}
-
-
-def _die_with_parent() -> None:
-    """Linux: be ended when the demo is killed (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m kraken.testing.demo", description=__doc__)
     parser.add_argument("--nodes", type=_count, default=8, help="how many (default 8)")
+    parser.add_argument(
+        "--levels", type=_levels, default=1, help="of daemons: 1 is one alone, 4 at most (default 1)"
+    )
     parser.add_argument("--exit", action="store_true", help="converge, print a summary, end")
     parser.add_argument("--plain", action="store_true", help="no namespaces, even as root")
     parser.add_argument(
@@ -366,6 +316,13 @@ def _count(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 250:
         raise argparse.ArgumentTypeError("from 1 to 250 nodes")
+    return number
+
+
+def _levels(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= LEVELS_MAX:
+        raise argparse.ArgumentTypeError(f"from 1 to {LEVELS_MAX} levels")
     return number
 
 

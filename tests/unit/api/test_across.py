@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -116,6 +117,35 @@ async def test_another_collector_is_asked_whole_requests(pair: Pair, root: Calle
     problem = await root.problem("GET", "/v1/events", headers=there)
     assert problem["status"] == 501
     assert "ask collector c1 itself" in problem["detail"]
+
+
+async def test_bmcs_are_read_by_the_collector_of_their_nodes(pair: Pair, root: Caller) -> None:
+    await pair.declare("n1", power="ON")
+    await root.apply({"nodes": {"n2": {}}})
+    await until(lambda: pair.cause("root", "n1") == "CONVERGED")
+    answer = await root.ask("GET", "/v1/bmc/sensors", params={"nodeset": "n[1-2]"})
+    lines = [json.loads(line) for line in answer.text.splitlines() if line]
+
+    assert lines[0] == {"asked": 2}
+    assert {line["node"] for line in lines[1:-1]} == {"n1", "n2"}
+    assert all("bmc.protocol" in line["message"] for line in lines[1:-1])
+    assert lines[-1] == {"count": 2, "failed": 2}
+
+    assert pair.child.seat is not None
+    pair.child.seat.answers.clear()
+    answer = await root.ask("GET", "/v1/bmc/sensors", params={"nodeset": "n1"})
+    line = json.loads(answer.text.splitlines()[1])
+    assert (line["node"], line["outcome"]) == ("n1", "UNREACHABLE")
+    assert "c1" in line["message"]
+
+
+async def test_lights_are_switched_by_the_collector_of_their_nodes(pair: Pair, root: Caller) -> None:
+    await pair.declare("n1", power="ON")
+    await until(lambda: pair.cause("root", "n1") == "CONVERGED")
+    lit = await root.post("/v1/bmc/identify", {"nodeset": "n1", "do": "on"})
+
+    assert [(row["node"], row["outcome"]) for row in lit["nodes"]] == [("n1", "FAILED")]
+    assert "bmc.protocol" in lit["nodes"][0]["message"]
 
 
 async def test_a_daemon_without_a_tree_knows_no_other_collector(caller: Caller) -> None:

@@ -14,6 +14,7 @@ from kraken.daemon.operations import Operations, Request
 from kraken.errors import RefusedError, StoreError
 from kraken.store.group import GroupCommit
 from kraken.store.records import SaveTree
+from kraken.sync.lease import LEASE_S
 from kraken.sync.letters import Call
 from kraken.testing.pair import Pair
 from kraken.transport import Keyring, join
@@ -55,6 +56,19 @@ async def test_both_go_on_after_a_restart_and_nothing_is_done_twice(
     await eventually(lambda: pair.root.collector.table["n1"].dsc_values() == {"power": "ON"})
 
     assert pair.mutations("c1") == ["switch_on", "switch_off", "switch_on"]
+    assert pair.mutations("root") == []
+
+
+async def test_what_may_outlast_the_common_lease_is_begun_under_a_longer_one(
+    pair: Pair, eventually: Eventually
+) -> None:
+    attributes = {"collectors": ["c1", "root"]}
+    document = {"nodes": {"n1": {"attributes": attributes, "cfg": {"power": "ON"}}}}
+    assert pair.root.collector.catalog.mutations["lab.switch_on"].timeout_s > LEASE_S
+    await Operations(pair.root).apply(document, ME)
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+
+    assert pair.mutations("c1") == ["switch_on"]
     assert pair.mutations("root") == []
 
 
