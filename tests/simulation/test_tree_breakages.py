@@ -138,6 +138,18 @@ def looks_at_no_number(tree: Tree, child: str, doc: Doc) -> bool:
     return tree.placement.holder.get(doc.key) == child
 
 
+MERGE = Registry.merge
+
+
+def keeps_what_former_lives_said(registry: Registry, updates: Any, through: str | None) -> Any:
+    told = list(updates)
+    before = {update.node: dict(registry._docs.get(update.node, {})) for update in told}
+    standing = MERGE(registry, told, through)
+    for key, records in before.items():
+        registry._docs[key] = records | registry._docs[key]
+    return standing
+
+
 def without(kind: type[Event], decide: Callable[..., list[Event]]) -> Callable[..., list[Event]]:
     return lambda *question: [event for event in decide(*question) if not isinstance(event, kind)]
 
@@ -247,6 +259,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "claims of a former parent are believed": (
         replaces(Registry, "may_tell", lambda *args: True),
         words.a_collector_moves_and_its_former_parent_speaks_of_it_late,
+    ),
+    "former lives of collectors are believed": (
+        replaces(Registry, "merge", keeps_what_former_lives_said),
+        words.a_collector_restarts_without_a_child_it_had,
     ),
     "former stamps are not outgrown": (
         both(
