@@ -2,7 +2,7 @@
  *
  * A parent, a child A in full, and a second candidate B who is told at once and starts at once, which is the worst
  * that a second candidate can do. Letters are lost, late by any time, and overtake each other (WAY 2); whoever
- * decides may wait for any time (a pause); the parent and A may each start anew once, with their disk and without.
+ * decides may wait for any time (a pause); the parent and A may each start anew, with their disk and without.
  * The parent gives the node, takes it and renews leases whenever the rules let it, without a reason: so no policy of
  * placing is left out. Times are what is left of them, in units that all clocks share: a story may last for ever.
  *
@@ -21,6 +21,9 @@
 #endif
 #ifndef A_FALLS
 #define A_FALLS 1
+#endif
+#ifndef SELF
+#define SELF 0       /* whether B is the parent itself */
 #endif
 #ifndef WAY
 #define WAY 1        /* letters on their way to A at once */
@@ -62,7 +65,8 @@ hidden byte l, yl, one, two, three, n;
 byte a_busy, b_busy;             /* how long a mutation of theirs is still under way */
 bit shared_wish;                 /* the node lists B, too */
 byte moves;
-bit p_fell, a_fell, over;
+bit p_fell, over;
+byte a_fell;
 
 /* The parent. */
 byte p_life = 1, p_a_life;       /* lives; 0: not known */
@@ -72,6 +76,7 @@ bit shared, alone, known;
 bit leaving, let_go;
 byte leaving_epoch, promise;     /* how long what was promised to A still binds */
 bit strange_a, strange_b;
+byte p_quiet;                    /* SELF: how long what a forgotten life started may still run */
 byte upto = 1, acked, dirty;     /* the feed to A: its last serial, what A holds (0: not whole), the change untold */
 
 /* A. */
@@ -80,6 +85,7 @@ bit a_has, a_shared;
 byte a_epoch, a_ends, a_quiet;   /* a_quiet: how long what a forgotten life started may still run */
 byte a_reserved, a_asked;        /* how long the node is A's beyond that; would be, by what it last asked for */
 byte a_number;                   /* of that asking */
+bit a_blind;                     /* the mutation under way is of a life that is forgotten */
 byte a_have;
 byte g_upto, g_left;             /* a lease that counts when the feed is held; 0: none */
 
@@ -87,7 +93,12 @@ bit b_has;
 
 #define A_RUNS (a_busy != 0)
 #define B_RUNS (b_busy != 0)
-#define A_IS_STILL (!A_RUNS && a_quiet == 0)
+#define A_IS_STILL ((!A_RUNS || a_blind) && a_quiet == 0)
+#if SELF
+#define B_IS_STILL (p_quiet == 0)
+#else
+#define B_IS_STILL (!B_RUNS)
+#endif
 #define OURS_FOR (a_ends > a_reserved -> a_ends : a_reserved)
 #define TOLD (epoch * (holder == A))
 
@@ -116,7 +127,7 @@ bit b_has;
 #ifdef BREAK_BOUND
 #define ENDS_IN_TIME 1
 #else
-#define ENDS_IN_TIME (a_busy <= OURS_FOR && a_quiet <= OURS_FOR)
+#define ENDS_IN_TIME ((a_blind || a_busy <= OURS_FOR) && a_quiet <= OURS_FOR)
 #endif
 
 #ifdef BREAK_FORGOT
@@ -185,8 +196,9 @@ inline less(left) {
 
 /* A unit passes, for letters on their way, too. */
 inline pass() {
-    less(a_busy); less(b_busy); less(promise);
+    less(a_busy); less(b_busy); less(promise); less(p_quiet);
     less(a_ends); less(a_quiet); less(a_reserved); less(a_asked); less(g_left);
+    a_blind = a_blind && a_busy != 0;
     if
     :: g_left == 0 -> g_upto = 0
     :: else

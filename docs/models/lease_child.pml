@@ -64,8 +64,16 @@ inline a_hears() {
 
 /* A new life, with its disk; its mutation goes on in the world. What was written to the former one does nothing. */
 inline a_falls() {
-    a_fell = 1; a_life = 2; a_p_life = 0; a_have = 0; a_ends = 0; g_upto = 0; g_left = 0;
+    a_fell++; a_life++; a_p_life = 0; a_have = 0; a_ends = 0; g_upto = 0; g_left = 0;
     a_reserved = 0; a_asked = 0;
+    if                                              /* what it did not know, it does not know now */
+#ifdef BREAK_TWICE
+    :: a_quiet != 0 -> a_quiet = 0
+#else
+    :: a_quiet != 0 -> a_quiet = RUN
+#endif
+    :: else
+    fi;
     do
     :: nempty(down) -> down?_,_,_,_,_,_
     :: empty(down) -> break
@@ -74,22 +82,22 @@ inline a_falls() {
 }
 
 inline a_loses_disk() {
-    a_has = 0; a_shared = 0; a_epoch = 0; a_quiet = RUN
+    a_has = 0; a_shared = 0; a_epoch = 0; a_quiet = RUN; a_blind = A_RUNS
 }
 
 #define HELLO_TELLS (a_life != p_a_life || a_p_life == p_life && (!p_heard || a_have > acked || strange_a && !HAS))
 
 proctype child() {
     do
-    :: d_step { !over && a_has && !A_RUNS && (!a_shared || FITS) ->
+    :: d_step { !over && a_has && (!A_RUNS || a_blind) && (!a_shared || FITS) ->
         assert(!B_RUNS);
-        a_busy = RUN }
+        a_busy = RUN; a_blind = 0 }
     :: d_step { !over && HELLO_TELLS && nfull(up) -> send_up(hello, HAS, 0) }
     :: d_step { !over && a_has && a_shared && a_number < ASKINGS && nfull(up) ->
         a_number++; a_asked = RUN;
         send_up(reserve, a_epoch, a_number) }
     :: d_step { !over && nempty(down) -> a_hears() }
-    :: d_step { !over && A_FALLS && !a_fell -> a_falls() }
-    :: d_step { !over && A_FALLS && !a_fell -> a_falls(); a_loses_disk() }
+    :: d_step { !over && a_fell < A_FALLS -> a_falls() }
+    :: d_step { !over && a_fell < A_FALLS -> a_falls(); a_loses_disk() }
     od
 }

@@ -147,7 +147,13 @@ inline parent_falls() {
 
 inline parent_loses_disk() {
     holder = NONE; leaving = 0; leaving_epoch = 0; epoch = 0; shared = 0; alone = 0; known = 0;
-    strange_a = 1; strange_b = 1;
+    strange_a = 1;
+#if SELF
+    b_has = 0; p_quiet = RUN;
+#endif
+#ifndef BREAK_SELF
+    strange_b = 1;
+#endif
     number++                                        /* numbers of another life: never the same */
 }
 
@@ -162,7 +168,7 @@ proctype parent() {
     :: d_step { !over && leaving && LEFT_OVER -> tidy() }
     :: d_step { !over && !shared_wish -> share() }  /* others may come to have it, or not */
     :: d_step { !over && UNSHARES && moves < MOVES && shared_wish && holder != B -> moves++; unshare() }
-    :: d_step { !over && strange_b && !B_RUNS && holder != B -> b_has = 0; strange_b = 0 }
+    :: d_step { !over && strange_b && B_IS_STILL && holder != B -> b_has = 0; strange_b = 0 }
 
     :: d_step { !over && (p_heard || a_p_life != p_life) && nfull(down) -> greet_a() }
     :: d_step { !over && p_heard && acked == 0 && a_have == 0 && nfull(down) -> describe() }

@@ -27,6 +27,8 @@ HOLDS = [
     ("lease", f"-DWAY=2 -DUNSHARES=0 {NOBODY_FALLS}"),
     ("lease", f"-DLEASE=1 -DRUN=2 -DASKINGS=2 {NOBODY_FALLS}"),
     ("lease", "-DLEASE=1 -DRUN=2 -DASKINGS=1 -DA_FALLS=0"),
+    ("lease", "-DA_FALLS=2 -DP_FALLS=0"),
+    ("lease", "-DSELF=1 -DA_FALLS=0"),
     ("lease", "-DRECOVERS -DMOVES=1"),
     ("exchange", NEITHER_FALLS),
     ("exchange", f"-DCHANGES=1 -DTROUBLES=2 {NEITHER_FALLS}"),
@@ -35,7 +37,7 @@ HOLDS = [
     ("exchange", "-DCHANGES=1 -DTROUBLES=0"),
     ("exchange", f"-DCHANGES=1 -DSPOILS=1 -DFIRST=0 {NEITHER_FALLS}"),
 ]
-"""Model and bounds; together some 75 s of CPU."""
+"""Model and bounds; together some 80 s of CPU."""
 
 BROKEN = [
     ("lease", "ARRIVAL", ""),
@@ -46,6 +48,8 @@ BROKEN = [
     ("lease", "STRANGE", ""),
     ("lease", "BOUND", ""),
     ("lease", "FORGOT", ""),
+    ("lease", "TWICE", "-DA_FALLS=2 -DP_FALLS=0"),
+    ("lease", "SELF", "-DSELF=1 -DA_FALLS=0"),
     ("lease", "NUMBER", f"-DLEASE=1 -DRUN=2 -DASKINGS=2 {NOBODY_FALLS}"),
     ("lease", "RESERVE", f"-DLEASE=1 -DRUN=2 -DASKINGS=1 {NOBODY_FALLS}"),
     ("lease", "LEFT", "-DRECOVERS"),
