@@ -129,4 +129,6 @@ class Outbox:
 
     def _post(self, letters: Iterable[Send]) -> None:
         for send in letters:
-            self._send(send.neighbour, encode(send.letter))
+            link = self._tree.links.get(send.neighbour)
+            if link is not None:  # else it was revoked since
+                self._send(send.neighbour, encode(send.letter, link.speaks))

@@ -225,7 +225,7 @@ _decoder = msgspec.msgpack.Decoder(Letter)
 
 
 def encode(letter: Letter, version: int = VERSION) -> bytes:
-    """The letter as bytes."""
+    """The letter as bytes, in a version that its reader reads (see `Link.speaks`)."""
     return bytes((version,)) + _encoder.encode(letter)
 
 

@@ -66,6 +66,7 @@ class Link:
 
     Attributes:
         their_life: 0 until it is heard.
+        speaks: the version to write to it: the newest that both read; the first of all until it was heard.
         heard_at: when its last letter came; None: never.
         lag_s: how long the last letter was under way at most, beside our clock's way to the neighbour
             before; None: none told.

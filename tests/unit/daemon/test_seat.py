@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kraken.daemon.config import Tree
+from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.operations import Operations, Request
 from kraken.errors import RefusedError, StoreError
 from kraken.store.group import GroupCommit
@@ -216,3 +217,43 @@ async def test_a_revoked_child_is_heard_no_more_and_its_nodes_say_so(
     assert told.cause == "UNKNOWN"
     assert "c1" in told.reason
     assert dataclasses.asdict(told)["node"] == "n1"
+
+
+async def test_letters_are_in_the_first_version_until_both_are_known_to_read_a_newer_one(
+    tmp_path: Path, unused_tcp_port: int, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions: list[int] = []
+    send = Neighbours.send
+
+    def note(self: Neighbours, neighbour: str, letter: bytes) -> None:
+        if neighbour == "c1":
+            versions.append(letter[0])
+        send(self, neighbour, letter)
+
+    monkeypatch.setattr(Neighbours, "send", note)
+    monkeypatch.setattr("kraken.sync.link.VERSION", 2)
+    monkeypatch.setattr("kraken.sync.letters.VERSION", 2)
+    pair = Pair(tmp_path, unused_tcp_port)
+    try:
+        await pair.start("root")
+        await pair.join()
+        await pair.start("c1")
+        await pair.declare("n1", power="ON")
+        await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+        assert versions[0] == 1
+        assert versions == sorted(versions)
+        assert versions[-1] == 2
+
+        monkeypatch.setattr("kraken.sync.letters.VERSION", 1)  # older code is put back, everywhere
+        monkeypatch.setattr("kraken.sync.link.VERSION", 1)
+        for name in ("c1", "root"):
+            await pair.stop(name)
+        versions.clear()
+        for name in ("root", "c1"):
+            await pair.start(name)
+        await pair.declare("n1", power="OFF")
+        await eventually(lambda: pair.worlds["c1"].truth["n1"]["power"] == "OFF")
+        assert set(versions) == {1}
+    finally:
+        await pair.stop("c1")
+        await pair.stop("root")
