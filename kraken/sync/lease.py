@@ -126,7 +126,10 @@ class Placement:
         self.strange = set(strange) - {self.OURS}
         self._quiet_until = quiet_until
         self._is_quiet = quiet_until > float("-inf")
-        self._former = set(self.strange)  # children of the lives that are forgotten
+        self._former = set(
+            self.strange
+        )  # children of the lives that are forgotten, but those that are ours no more
+        self._had_children = bool(self._former)  # in those lives
         self._promises: dict[str, Promises] = {}
         self._of: dict[str, dict[str, None]] = {}  # holder -> nodes
         self._leaving: dict[str, tuple[str, int]] = {}  # node -> whom it was taken from, and that lease
@@ -173,18 +176,26 @@ class Placement:
         Without children of that time there was none, as far as anybody can tell: a first start waits for
         nothing.
         """
-        return key not in self._known and bool(self._former) and now < self._quiet_until
+        return key not in self._known and self._had_children and now < self._quiet_until
 
     def estrange(self, child: str) -> None:
         """This child was heard in a life of ours that is forgotten."""
         self.strange.add(child)
         self._former.add(child)
+        self._had_children = True
         self.changed.add(self.OURS)
 
     def absolve(self, child: str) -> None:
         """It has nothing of any life of ours."""
         self.strange.discard(child)
         self.changed.add(self.OURS)
+
+    def part_with(self, child: str) -> None:
+        """A person vouches that it has nothing of any life of ours, and it is ours no more: no later life
+        of ours would hear so from itself.
+        """
+        self._former.discard(child)
+        self.absolve(child)
 
     @property
     def forgotten(self) -> list[str]:

@@ -167,7 +167,7 @@ class Tree:
             self.placement.release(key)
             self.placing.waiting[key] = None
         if fenced:
-            self.placement.absolve(name)
+            self.placement.part_with(name)
             self.placement.fence(name, now)
         return self.placing.place(now)
 

@@ -127,6 +127,17 @@ def test_a_forgotten_life_binds_until_each_of_its_children_has_spoken() -> None:
     assert place.is_free("n1", "c", 0.0)
 
 
+def test_who_was_parted_with_is_waited_for_by_no_later_life() -> None:
+    place = Placement(100, 50.0, [Placement.OURS], quiet_until=60.0)
+    for child in ("a", "b"):
+        place.estrange(child)
+    place.part_with("a")
+    place.absolve("b")
+
+    assert place.forgotten == [Placement.OURS, "b"], "b will say so again"
+    assert place.may_run("n1", 59.0), "what we began ourselves is waited for all the same"
+
+
 def test_every_lease_has_a_number_of_its_own() -> None:
     place = placement()
     numbers = []
