@@ -286,6 +286,8 @@ class Placement:
 
     def fence(self, child: str, now: float) -> None:
         """A person vouches that this child runs nothing any more."""
+        self._former.discard(child)
+        self.changed.add(self.OURS)
         for key, (former, _) in self._leaving.items():
             if former == child:
                 self._let_go[key] = now

@@ -198,3 +198,12 @@ def test_what_may_be_under_way_of_ours_is_known_of_a_node_that_this_life_has_had
     assert not place.may_run("n1", 10.0)
     assert not place.is_free("n1", "a", 10.0)
     assert place.is_free("n1", "a", 60.0)
+
+
+def test_the_next_life_asks_nobody_who_was_fenced() -> None:
+    place = Placement(100, 50.0, [Placement.OURS], quiet_until=60.0)
+    place.estrange("a")
+    place.absolve("a")
+    place.fence("a", 1.0)
+
+    assert place.forgotten == [""]
