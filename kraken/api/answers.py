@@ -398,7 +398,10 @@ class Entry(TypedDict):
 
 
 class History(TypedDict):
-    """`next` is what to give as `before` for older entries."""
+    """`next` is what to give as `before` for older entries. `elsewhere`: collector -> the chosen nodes it runs:
+    what it saw and did is in its own journal.
+    """
 
     entries: list[Entry]
     next: int | None
+    elsewhere: dict[str, str]

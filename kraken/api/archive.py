@@ -10,9 +10,11 @@ from litestar.params import Parameter
 
 from kraken.api import answers, views
 from kraken.api.problems import NotFoundError, fails
+from kraken.api.relay import Relay
 from kraken.daemon.operations import Operations
 from kraken.errors import DocumentError
 from kraken.model.hold import EVERY_NODE
+from kraken.model.nodeset import fold
 
 LIMIT_MAX = 10_000
 ID_MAX = 2**63 - 1
@@ -63,7 +65,12 @@ async def history(
             name for name in names if not told or (name not in told and len(found) < count)
         )
     following = found[-1].id if len(found) == count else None
-    return {"entries": [views.journal_entry(entry) for entry in found], "next": following}
+    elsewhere = Relay(operations.daemon).elsewhere(names or ())
+    return {
+        "entries": [views.journal_entry(entry) for entry in found],
+        "next": following,
+        "elsewhere": {collector: fold(part) for collector, part in elsewhere.items()},
+    }
 
 
 def _limit(limit: int) -> int:

@@ -145,12 +145,20 @@ def history(
     def table() -> None:
         if not entries:
             output.line("Nothing has happened yet." if before is None else "Nothing older.")
+            tell_elsewhere()
             return
         output.table(ENTRIES, [_entry_row(*row) for row in _alike(entries, 0.0 if each else TOGETHER_S)])
         if answer.get("next") is not None:
             of = f" {nodeset}" if nodeset else ""
             more = printable(f"Older: kraken history{of} --before {answer['next']}")
             output.line(output.paint(more, "dim"))
+        tell_elsewhere()
+
+    def tell_elsewhere() -> None:
+        """Where the rest of the story is."""
+        for collector, nodes in (answer.get("elsewhere") or {}).items():
+            more = f"What was seen and done: kraken --at {collector} history {nodes}"
+            output.line(output.paint(printable(more), "dim"))
 
     output.show(form, answer, table=table)
 

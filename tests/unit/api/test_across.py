@@ -108,6 +108,7 @@ async def test_another_collector_is_asked_whole_requests(pair: Pair, root: Calle
 
     assert any("switch_on" in entry["text"] for entry in history["entries"])
     assert not any("switch_on" in entry["text"] for entry in here["entries"])
+    assert (here["elsewhere"], history["elsewhere"]) == ({"c1": "n1"}, {})
     assert (await root.get("/v1/health", headers=there))["nodes"] == 1
 
     problem = await root.problem("GET", "/v1/history", headers={"Kraken-At": "c9"})
