@@ -398,7 +398,7 @@ class Entry(TypedDict):
 
 
 class History(TypedDict):
-    """`next` is what to give as `before` for older entries. `elsewhere`: collector -> the chosen nodes it runs:
+    """`next`: to be given as `before` for older entries. `elsewhere`: collector -> the chosen nodes it runs;
     what it saw and did is in its own journal.
     """
 

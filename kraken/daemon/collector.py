@@ -213,6 +213,8 @@ class Collector:
         self.catalog = catalog
         self.planner = Planner(catalog)
         self.engine.adopt(catalog, self.planner)
+        if self.branch is not None:
+            self.branch.tree.leases.longest_s = self.longest_s
 
     def restore(self, updates: Iterable[StateUpdate], holds: Iterable[Hold], now: float) -> None:
         """Take back what a former life knew, with its true age. Call `accept` afterwards."""

@@ -7,13 +7,15 @@ from typing import Final
 
 from kraken.model.node import NodeTable
 from kraken.model.update import OBSERVED
-from kraken.sync.events import Event, Granted, Memory
+from kraken.sync.events import Event, Granted, Memory, Refused
 from kraken.sync.lease import LEASE_S, Lease, Placement, Tenure
 from kraken.sync.letters import Check, Checked, Hello, Reserve, Reserved
 from kraken.sync.link import Link
 from kraken.sync.links import Links
 
 NO_LEASE: Final = Lease()
+ROUNDING_S: Final = 1.0
+"""Milliseconds are rounded up, and letters take their time."""
 GRANT_S: Final = 25.0
 """Silence of a child after which its lease is renewed no more: two hellos and a half, so that one lost
 in each direction costs nothing."""
@@ -25,7 +27,7 @@ class Leases:
     Args:
         epoch: numbers of leases begin above it.
         longest_s: how long a mutation may be under way; for so long what a forgotten life of ours did, or
-            promised, is respected.
+            promised, is respected. 0: not known.
         memory: what a former life knew; None: there was none, or it is lost.
         busy: when our own mutation on a node ends at the latest; -inf: none is under way.
     """
@@ -43,6 +45,7 @@ class Leases:
         self.tenure = Tenure()
         strange = (Placement.OURS,) if memory is None else memory.strange
         # What a forgotten life of ours ran may be under way until then; a remembered one's, `busy` tells.
+        self.longest_s = longest_s
         self._quiet_from = now + longest_s if Placement.OURS in strange else now
         quiet_until = self._quiet_from if Placement.OURS in strange else float("-inf")
         self.placement = Placement(epoch, now + LEASE_S + longest_s, strange, quiet_until)
@@ -166,8 +169,14 @@ class Leases:
             return None
         return self._ask_above(keys, until, now, None, 0)
 
-    def hear_reserve(self, child: str, body: Reserve, now: float) -> None:
-        """A child is about to do something: promise it, asking above first where that is not ours to give."""
+    def hear_reserve(self, child: str, body: Reserve, now: float) -> list[Event]:
+        """A child is about to do something: promise it, asking above first where that is not ours to give.
+
+        Not for longer than a life of ours that forgets it would respect it.
+        """
+        if body.for_ms / 1000 > self.longest_s + ROUNDING_S and self.longest_s > 0.0:
+            what = f"it asks for a lease of {body.for_ms / 1000:.0f} s, longer than any mutation here"
+            return [Refused(child, f"{what} ({self.longest_s:.0f} s): install its Kraken modules here, too")]
         until = now + body.for_ms / 1000
         keys = [
             key
@@ -180,6 +189,7 @@ class Leases:
             self._ask_above(keys, until, now, child, body.number)
         else:
             self._links.write(child, Reserved(body.number, keys))
+        return []
 
     def _ask_above(
         self, keys: Sequence[str], until: float, now: float, child: str | None, number: int

@@ -346,12 +346,13 @@ class Tree:
 
     def _hear_child(self, link: Link, heard: Heard, now: float) -> list[Event]:
         child, body = link.name, heard.body
+        events: list[Event] = []
         match body:
             case Hello() if link.they_have == 0 and child in self.placement.strange:
                 self.placement.absolve(child)
                 self.placing.hurry()
             case Reserve():
-                self.leases.hear_reserve(child, body, now)
+                events += self.leases.hear_reserve(child, body, now)
             case Checked():
                 self.leases.hear_checked(child, body, now)
                 self.placing.hurry()
@@ -359,7 +360,6 @@ class Tree:
                 return []  # it drives its own copy; there is nothing it could give back
         if heard.became_whole:
             self.placing.hurry()
-        events: list[Event] = []
         updates: list[StateUpdate] = []
         for doc in heard.docs:
             if doc.key.startswith(COLLECTOR):
