@@ -318,7 +318,11 @@ class Tree:
         if isinstance(body, Ask):
             back = [u for doc in heard.docs for u in updates_of(doc, now, heard.lag_s, OBSERVED)]
             back = [u for u in back if u.node in self.table]
-            return [*events, Learn(link.name, back, back=True)] if back else events
+            if not back:
+                return events
+            # Who had the node meanwhile may have stamped them; what we see from now on is newer.
+            greatest = max(update.stamp.incarnation for update in back)
+            return [*events, Outgrow(greatest), Learn(link.name, back, back=True)]
         for doc in heard.docs:
             events += self._adopt(link.name, doc, heard, now)
         gone = [key for key in heard.gone if key != EVERY_NODE]

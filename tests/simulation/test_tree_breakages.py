@@ -131,7 +131,8 @@ def touches_whatever_it_has(
 
 # -- of who may say what --------------------------------------------------------------------------
 
-ADOPT, PLACE = Tree._adopt, Placing.place
+ADOPT, HEAR_PARENT = Tree._adopt, Tree._hear_parent
+PLACE = Placing.place
 
 
 def looks_at_no_number(tree: Tree, child: str, doc: Doc) -> bool:
@@ -268,6 +269,7 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         both(
             replaces(Tree, "_adopt", without(Outgrow, ADOPT)),
             replaces(Placing, "place", without(Outgrow, PLACE)),
+            replaces(Tree, "_hear_parent", without(Outgrow, HEAR_PARENT)),
         ),
         words.a_node_comes_to_a_collector_that_restarted_less_often,
     ),

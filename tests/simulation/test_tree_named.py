@@ -6,6 +6,7 @@ import pytest
 
 from kraken.sync.lease import LEASE_S
 from kraken.sync.link import DEAD_S
+from kraken.testing.tree.chaos import Chaos
 from kraken.testing.tree.forest import Forest
 from tests.simulation.stories.stage import declare, known, owners, tree
 
@@ -184,3 +185,8 @@ def test_2500_children_of_a_parent_that_cannot_keep_up_are_not_buried_while_they
         assert turn < 2 or all(root.tree.links[name].is_up for name in children)
 
     assert [name for _, name, is_up in root.link_changes if not is_up] == []
+
+
+def test_what_a_collector_sees_is_newer_than_what_it_is_given_back() -> None:
+    """While ba was cut off, a ran its node; a's values came back to ba before the new lease did."""
+    Chaos(1920).run()

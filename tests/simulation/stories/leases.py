@@ -148,6 +148,8 @@ def _cut_off_while_a_long_mutation_runs(shape: Shape, *collectors: str) -> None:
     between the root and a fails. Later, all is known, and b gets it.
     """
     forest = tree(shape, ["n1"], *collectors)
+    for member in forest.members.values():
+        member.tree.leases.longest_s = 200.0
     forest.run_for(130.0)
     starters = forest.try_runs("n1", 190.0)
     if not starters:  # it asked for as long a lease
