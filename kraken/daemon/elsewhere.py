@@ -29,7 +29,9 @@ def cause_elsewhere(tree: Tree, node: Node) -> Cause:
     if node.name not in tree.placement.holder:
         return Cause.UNKNOWN
     said = node.summary.get(CAUSE)
-    return Cause.UNKNOWN if said is None else _CAUSES.get(str(said.value), Cause.UNKNOWN)
+    if said is None or _is_outdated(node):
+        return Cause.UNKNOWN
+    return _CAUSES.get(str(said.value), Cause.UNKNOWN)
 
 
 def runner_elsewhere(tree: Tree, node: Node) -> str:
@@ -57,13 +59,23 @@ def explain_elsewhere(tree: Tree, node: Node, now: float) -> Explanation:
         reason, following = _unplaced(tree, node.name)
         return _told(node, cause, reason, reason, now, following)
     said, detail = node.summary.get(CAUSE), node.summary.get(REASON)
-    if said is None or str(said.value) not in _CAUSES:
+    if said is None or str(said.value) not in _CAUSES or _is_outdated(node):
         reason = f"its collector {runner_elsewhere(tree, node)} has not said yet how it fares"
         return _told(node, cause, reason, reason, now, "is told by its collector")
     lead = f"{detail.value}: " if detail is not None and detail.value else ""
     topic = f"{lead}as collector {said.source} says"
     reason = f"{topic}, {max(0.0, now - said.seen_at):.0f} s ago"
     return _told(node, cause, reason, topic, said.since, "is told by its collector")
+
+
+def _is_outdated(node: Node) -> bool:
+    """Whether it was said to have converged, to another Cfg than it has now."""
+    said, seen = node.summary.get(CAUSE), node.dsc_values()
+    return (
+        said is not None
+        and said.value == Cause.CONVERGED
+        and any(seen.get(variable) != wish for variable, wish in node.cfg_values().items())
+    )
 
 
 def _unplaced(tree: Tree, node: str) -> tuple[str, str]:

@@ -38,6 +38,20 @@ async def test_the_child_does_what_the_root_declares_and_the_root_sees_it(
     assert pair.child.collector.cause("n1") == "CONVERGED"
 
 
+async def test_a_collector_that_called_a_node_converged_did_not_speak_of_what_is_wished_since(
+    pair: Pair, eventually: Eventually
+) -> None:
+    """Whoever types `kraken set` and then `kraken wait` at the root must not be told that all is done."""
+    await pair.declare("n1", power="ON")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    await pair.declare("n1", power="OFF")
+
+    assert pair.cause("root", "n1") == "UNKNOWN"
+    assert "has not said yet" in pair.root.collector.explain("n1", pair.root.clock()).reason
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    assert pair.worlds["c1"].truth["n1"]["power"] == "OFF"
+
+
 async def test_both_go_on_after_a_restart_and_nothing_is_done_twice(
     pair: Pair, eventually: Eventually
 ) -> None:
