@@ -80,6 +80,9 @@ async def test_what_may_outlast_the_common_lease_is_begun_under_a_longer_one(
     attributes = {"collectors": ["c1", "root"]}
     document = {"nodes": {"n1": {"attributes": attributes, "cfg": {"power": "ON"}}}}
     assert pair.root.collector.catalog.mutations["lab.switch_on"].timeout_s > LEASE_S
+    seat = pair.root.seat
+    assert seat is not None
+    await eventually(lambda: "c1" in seat.tree.links and seat.tree.links["c1"].is_up)  # or root begins it
     await Operations(pair.root).apply(document, ME)
     await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
 
