@@ -7,6 +7,7 @@ does it, with its own module of the same content, and says what came of it.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -27,7 +28,13 @@ VERB: Final = "run"
 AGENT: Final = "agent"
 """The attribute that names a node's agent; without it, it is called as the node."""
 _NOT_REACHED: Final = 503
-_LOCAL: Final[Mapping[str, Value]] = {"ansible_connection": "local"}
+_LOCAL: Final[Mapping[str, Value]] = {
+    "ansible_connection": "local",
+    "ansible_python_interpreter": sys.executable,
+}
+"""How this machine is reached from itself. Its Python is ours, as for Ansible's own localhost: the first that
+is found need not work (one of pyenv's does not without its environment).
+"""
 
 
 class Errand(msgspec.Struct, frozen=True, array_like=True):

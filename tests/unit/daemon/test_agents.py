@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,11 @@ async def test_the_agent_does_it_and_the_collector_sees_it(pair: Pair, eventuall
 
     assert pair.mutations("c1") == ["start"]
     assert pair.worlds["root"].runs == []
-    assert pair.worlds["c1"]._attributes["n1"] == {"agent": "c1", "ansible_connection": "local"}
+    assert pair.worlds["c1"]._attributes["n1"] == {
+        "agent": "c1",
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+    }
     assert "n1" not in pair.child.collector.table
     journal = await pair.root.journal.read(lambda store: store.history(limit=20))
     assert any(entry.text.startswith("start: seen") for entry in journal)
