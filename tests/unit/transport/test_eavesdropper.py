@@ -185,7 +185,8 @@ async def test_who_answers_without_the_key_learns_nothing(members: Members, root
     text = root.wire.invite("root", "c1", [other.address])
     child = members.make("c1")
 
-    with pytest.raises(JoinError, match="root does not answer"):
+    # Which is told depends on whether libzmq says that the other refused us before the time is over.
+    with pytest.raises(JoinError, match=r"root does not answer|does not have the key of root"):
         await join(text, child.keyring, wait_s=0.5)
     assert other.heard == []
     assert other.wire.refusals == {}
