@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from kraken.daemon.arrivals import TreeNews
 from kraken.errors import StoreError
+from kraken.model.hold import EVERY_NODE
 from kraken.store.group import GroupCommit
 from kraken.store.records import AdoptNode, Change, ForgetNode, Outgrow, SaveTree
 from kraken.sync.events import Send
@@ -19,6 +20,9 @@ from kraken.sync.letters import Checked, Delta, encode
 from kraken.sync.tree import Tree
 
 log = logging.getLogger("kraken.tree")
+
+
+Kept = tuple[AdoptNode | ForgetNode, ...]
 
 
 class Outbox:
@@ -39,7 +43,7 @@ class Outbox:
         self._tree = tree
         self._journal = journal
         self._send = send
-        self._nodes: dict[str, AdoptNode | ForgetNode] = {}  # to be kept, the last word on each
+        self._nodes: dict[str, Kept] = {}  # to be kept of each, in order
         self._placed: set[str] = set()
         self._outgrown: int | None = None
         self._letters: list[Send] = []
@@ -58,10 +62,13 @@ class Outbox:
 
     def put(self, result: TreeNews) -> None:
         """Take in what came of letters, or of time."""
-        for adopted in result.adopted:
-            self._nodes[adopted.node] = AdoptNode(adopted.node, adopted.updates, adopted.holds)
         for name in result.forgotten:
-            self._nodes[name] = ForgetNode(name)
+            self._nodes[name] = (ForgetNode(name),)
+        for adopted in result.adopted:
+            node = adopted.node
+            if node in self._tree.table or node == EVERY_NODE:  # else it was forgotten after that
+                adoption = (AdoptNode(node, adopted.updates, adopted.holds),)
+                self._nodes[node] = _after(self._nodes.get(node, ()), adoption)
         if result.outgrown is not None:
             self._outgrown = max(result.outgrown, self._outgrown or 0)
         changed = self._tree.placement.changed
@@ -92,8 +99,9 @@ class Outbox:
                 letters, self._letters = self._letters, []
                 try:
                     await self._journal.write(self._changes(nodes, placed, outgrown))
-                except StoreError as error:
-                    self._nodes = {**nodes, **self._nodes}
+                except Exception as error:  # whatever it is: what is not kept must not be said
+                    later = {name: _after(nodes.get(name, ()), kept) for name, kept in self._nodes.items()}
+                    self._nodes = {**nodes, **later}
                     self._placed |= placed
                     self._outgrown = outgrown if self._outgrown is None else self._outgrown
                     self._fails(error, len(nodes) + len(placed))
@@ -106,18 +114,23 @@ class Outbox:
             self._writer = None
 
     def _changes(
-        self, nodes: dict[str, AdoptNode | ForgetNode], placed: set[str], outgrown: int | None
+        self,
+        nodes: dict[str, Kept],
+        placed: set[str],
+        outgrown: int | None,
     ) -> list[Change]:
-        changes: list[Change] = list(nodes.values())
+        changes: list[Change] = [change for kept in nodes.values() for change in kept]
         if placed:
             changes.append(SaveTree(self._tree.memory(placed), sorted(placed)))
         if outgrown is not None:
             changes.append(Outgrow(outgrown))
         return changes
 
-    def _fails(self, error: StoreError, count: int) -> None:
+    def _fails(self, error: Exception, count: int) -> None:
         if not self.is_failing:
-            log.error("places of nodes not kept", extra={"error": str(error), "nodes": count})
+            known = isinstance(error, StoreError)
+            extra = {"error": str(error), "nodes": count}
+            log.error("places of nodes not kept", extra=extra, exc_info=None if known else error)
         self.is_failing = True
 
     def _is_harmless(self, send: Send) -> bool:
@@ -132,3 +145,8 @@ class Outbox:
             link = self._tree.links.get(send.neighbour)
             if link is not None:  # else it was revoked since
                 self._send(send.neighbour, encode(send.letter, link.speaks))
+
+
+def _after(former: Kept, later: Kept) -> Kept:
+    """What is to be kept of a node: the last word, and that it was forgotten before, which ends what was seen."""
+    return (*(change for change in former if isinstance(change, ForgetNode)), *later)

@@ -1,0 +1,91 @@
+"""What the tree changed is on the disk, in order, before anything is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kraken.daemon.arrivals import TreeNews
+from kraken.daemon.outbox import Outbox
+from kraken.model.hold import HoldTable
+from kraken.model.node import NodeTable
+from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
+from kraken.store.group import GroupCommit
+from kraken.store.records import SaveUpdates
+from kraken.store.store import Store
+from kraken.sync.events import Adopt
+from kraken.sync.tree import Tree
+
+HERE = StateUpdate("n1", Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 1.0, "ann")
+WISH = StateUpdate("n1", Side.CFG, "os", "UP", Stamp(1, 2), 1.0, "ann")
+SEEN = StateUpdate("n1", Side.DSC, "os", "DOWN", Stamp(1, 3), 1.0, "look")
+ADOPTED = Adopt("n1", [HERE, WISH], ())
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[GroupCommit]:
+    journal = GroupCommit(Store.open(tmp_path / "kraken.db"))
+    yield journal
+    await journal.close()
+
+
+def outbox(journal: GroupCommit, table: NodeTable) -> Outbox:
+    tree = Tree("c1", 1, table, HoldTable(), 0.0, parent="root")
+    return Outbox(tree, journal, lambda neighbour, letter: None)
+
+
+def news(adopted: Sequence[Adopt] = (), forgotten: Sequence[str] = ()) -> TreeNews:
+    return TreeNews((), (), (), (), (), adopted, forgotten, (), (), None)
+
+
+async def kept(journal: GroupCommit) -> set[tuple[str, Any]]:
+    memory = await journal.read(lambda store: store.load())
+    return {(update.variable, update.value) for update in memory.updates}
+
+
+async def test_a_node_that_was_forgotten_and_taken_again_at_once_is_kept_without_what_was_seen(
+    journal: GroupCommit,
+) -> None:
+    await journal.write([SaveUpdates([HERE, WISH, SEEN])])
+    table = NodeTable()
+    table.merge([HERE, WISH])
+    box = outbox(journal, table)
+    box.put(news([ADOPTED], ["n1"]))
+    await box.close()
+
+    assert await kept(journal) == {(PRESENCE, PRESENT), ("os", "UP")}
+
+
+async def test_a_node_that_was_taken_and_forgotten_at_once_is_not_kept(journal: GroupCommit) -> None:
+    await journal.write([SaveUpdates([HERE, WISH, SEEN])])
+    box = outbox(journal, NodeTable())
+    box.put(news([ADOPTED], ["n1"]))
+    await box.close()
+
+    assert await kept(journal) == set()
+
+
+async def test_what_fails_in_whatever_way_is_kept_with_the_next(
+    journal: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: GroupCommit, changes: Any) -> None:
+        raise ValueError("a fault of ours")
+
+    table = NodeTable()
+    table.merge([HERE, WISH])
+    box = outbox(journal, table)
+    with monkeypatch.context() as patch:
+        patch.setattr(GroupCommit, "write", broken)
+        box.put(news([ADOPTED]))
+        await box.close()
+
+        assert box.is_failing
+
+    box.put(news())
+    await box.close()
+
+    assert not box.is_failing
+    assert await kept(journal) == {(PRESENCE, PRESENT), ("os", "UP")}
