@@ -25,8 +25,6 @@ VERB: Final = "http"
 BODY_BYTES_MAX: Final = LETTER_BYTES_MAX - 65_536
 """Of a body that crosses the tree; the rest of a letter is for what leads it."""
 STREAMS: Final = ("/v1/events",)
-AWAY: Final = (503, 504)
-"""Statuses of a collector that was not reached, or did not answer in time."""
 
 
 _TITLES: Final = {
@@ -194,7 +192,7 @@ async def _read(receive: Receive) -> bytes:
         if message["type"] != "http.request":
             return bytes(parts)
         parts += message["body"]
-        if not message["more_body"]:
+        if not message["more_body"] or len(parts) > BODY_BYTES_MAX:  # too much is refused by who asks
             return bytes(parts)
 
 
