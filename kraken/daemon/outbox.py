@@ -148,5 +148,5 @@ class Outbox:
 
 
 def _after(former: Kept, later: Kept) -> Kept:
-    """What is to be kept of a node: the last word, and that it was forgotten before, which ends what was seen."""
+    """The last word on a node, and that it was forgotten before, which ends what was seen of it."""
     return (*(change for change in former if isinstance(change, ForgetNode)), *later)
