@@ -3,15 +3,16 @@
     python tests/benchmarks/bench_ipmi.py [--bmcs 64 256 1024] [--rounds 5] [--faults] [--many] [--power]
                                           [--powerman]
 
-Both sides talk to the same simulated BMCs (ipmi_sim, 64 to a process) on loopback. CPU is that of the
-client alone, without the start of Python; rounds of both sides alternate, medians are printed. A ratio
-is the median of those of each round to ipmipower's of that round. --faults adds a relay in front: 1 % of
-packets lost each way, a tenth of all BMCs mute, and a tenth that let us in and then say nothing more.
---many polls 4,096 in one process, and has their sessions end and begin anew several times. --power
-switches nodes on until they are seen on, over fake BMCs in a process of their own: they speak Python, so
-that their time is most of the wall time on both sides, and more of that of who logs in; the CPU of the
-client is not theirs. --powerman asks powerman in each round, too, whose ipmipowers stay resident and log in
-for each command.
+Both sides talk to the same simulated BMCs (ipmi_sim, 64 to a process) on loopback. These speak cipher
+suite 3, which ipmipower is told; Kraken finds it out with one packet more, unless `bmc.cipher_suite` tells
+it, too. CPU is that of the client alone, without the start of Python; rounds of both sides alternate,
+medians are printed. A ratio is the median of those of each round to ipmipower's of that round. --faults
+adds a relay in front: 1 % of packets lost each way, a tenth of all BMCs mute, and a tenth that let us in
+and then say nothing more. --many polls 4,096 in one process, and has their sessions end and begin anew
+several times. --power switches nodes on until they are seen on, over fake BMCs in a process of their own:
+they speak Python, so that their time is most of the wall time on both sides, and more of that of who logs
+in; the CPU of the client is not theirs. --powerman asks powerman in each round, too, whose ipmipowers stay
+resident and log in for each command.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ from pathlib import Path
 
 from ipmi_peers import Cost, Powerman, ipmipower, meter
 
+from kraken.daemon.garbage import collect_seldom
 from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor
 from kraken.model.module import Action, Discovery, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+from kraken.model.update import Value
 from kraken.testing.herd import Herd
 from kraken.testing.ipmi import FakeBmc
 from kraken.testing.ipmi.farm import PASSWORD, USER, Farm
@@ -60,6 +63,7 @@ def main() -> None:
     if chosen.powerman and (shutil.which("powermand") is None or os.geteuid() != 0):
         raise SystemExit("--powerman wants root, and powerman: apt-get install powerman freeipmi-tools")
     _allow_files()
+    collect_seldom()  # as the daemon does
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "credentials.yaml"
         file.touch(mode=0o600)
@@ -84,14 +88,18 @@ def main() -> None:
 async def compare(farm: Farm, file: Path, rounds: int, powerman: Powerman | None) -> None:
     """Cold: sessions opened, used and given back. Warm: sessions kept."""
     print(f"\n{len(farm.addresses)} BMCs, median of {rounds} rounds")
-    print(f"{'':24}{'wall s':>10}{'CPU µs/BMC':>12}{'answered':>10}{'wall ×':>9}{'CPU ×':>9}")
+    print(f"{'':26}{'wall s':>10}{'CPU µs/BMC':>12}{'answered':>10}{'wall ×':>9}{'CPU ×':>9}")
     client = Client(farm.addresses, farm.port, file)
-    cold, theirs, resident = [], [], []
+    told = Client(farm.addresses, farm.port, file, **{"bmc.cipher_suite": 3})
+    cold: list[Cost] = []
+    cold_told: list[Cost] = []
+    theirs, resident = [], []
     for _ in range(rounds):
-        with meter(resource.RUSAGE_SELF) as cost:
-            answered = await client.sweep()
-            await client.executor.close()
-        cold.append(cost(answered))
+        for one, costs in ((client, cold), (told, cold_told)):
+            with meter(resource.RUSAGE_SELF) as cost:
+                answered = await one.sweep()
+                await one.executor.close()
+            costs.append(cost(answered))
         if shutil.which("ipmipower"):
             theirs.append(ipmipower(farm.addresses, farm.port))
         if powerman is not None:
@@ -107,6 +115,7 @@ async def compare(farm: Farm, file: Path, rounds: int, powerman: Powerman | None
         ("ipmipower", theirs),
         ("powerman", resident),
         ("Kraken, cold", cold),
+        ("Kraken, cold, suite told", cold_told),
         ("Kraken, warm", warm),
     ):
         _row(label, found, theirs, len(farm.addresses))
@@ -154,7 +163,7 @@ async def power(switchboard: Switchboard, file: Path, rounds: int) -> None:
     """From off to seen on: ours over sessions that are kept, ipmipower with its logins."""
     size = len(switchboard.addresses)
     print(f"\n{size} nodes from off to seen on, median of {rounds} rounds")
-    print(f"{'':24}{'wall s':>10}{'CPU µs/BMC':>12}{'seen on':>10}{'wall ×':>9}{'CPU ×':>9}")
+    print(f"{'':26}{'wall s':>10}{'CPU µs/BMC':>12}{'seen on':>10}{'wall ×':>9}{'CPU ×':>9}")
     client = Client(switchboard.addresses, switchboard.port, file)
     await client.sweep()
     ours, theirs = [], []
@@ -265,10 +274,11 @@ class Client:
         on: how many of them said that their node is on.
     """
 
-    def __init__(self, addresses: Sequence[str], port: int, file: Path) -> None:
+    def __init__(self, addresses: Sequence[str], port: int, file: Path, **more: Value) -> None:
+        common = {"bmc.port": port, "bmc.credential": "lab", **more}
         self.nodes = {
-            f"n{i}": NodeFacts(f"n{i}", {"bmc.address": a, "bmc.port": port, "bmc.credential": "lab"})
-            for i, a in enumerate(addresses)
+            f"n{i}": NodeFacts(f"n{i}", {"bmc.address": address, **common})
+            for i, address in enumerate(addresses)
         }
         self.executor = IpmiExecutor(Credentials(file))
         self.times: list[float] = []
@@ -316,7 +326,7 @@ def _row(label: str, rounds: Sequence[Cost], peers: Sequence[Cost], size: int) -
         wall = statistics.median(one.wall_s / peer.wall_s for one, peer in pairs)
         cpu = statistics.median(one.cpu_s / peer.cpu_s for one, peer in pairs)
         ratio = f"{wall:9.2f}{cpu:9.2f}"
-    print(f"{label:24}{found.wall_s:10.4f}{1e6 * found.cpu_s / size:12.0f}{found.answered:10d}{ratio}")
+    print(f"{label:26}{found.wall_s:10.4f}{1e6 * found.cpu_s / size:12.0f}{found.answered:10d}{ratio}")
 
 
 def _fault_row(label: str, found: Cost, size: int, late_s: float | None) -> None:

@@ -31,7 +31,9 @@ from kraken.model.update import Value
 
 CREDENTIAL = "bmc.credential"
 PRIVILEGE = "bmc.privilege"
+CIPHER_SUITE = "bmc.cipher_suite"
 
+_SUITES = {"": None, "17": 17, "3": 3}
 _PRIVILEGES = {**{word: level for level, word in PRIVILEGES.items()}, "admin": 4}
 _MAX_USER_BYTES = 16  # IPMI 2.0, section 13.24
 _MAX_PASSWORD_BYTES = 20
@@ -189,14 +191,14 @@ class IpmiExecutor:
         known: list[_Target] = []
         named: list[_Target] = []
         refused: dict[str, tuple[Outcome, str]] = {}
-        logins: dict[tuple[str, str], Login | str] = {}
+        logins: dict[tuple[str, ...], Login | str] = {}
         for name in names:
             attributes = nodes[name].attributes if name in nodes else {}
             problem = _address_problem(attributes)
             if problem is not None:
                 refused[name] = (Outcome.FAILED, problem)
                 continue
-            key = (str(attributes.get(CREDENTIAL) or ""), str(attributes.get(PRIVILEGE) or ""))
+            key = tuple(str(attributes.get(what) or "") for what in (CREDENTIAL, PRIVILEGE, CIPHER_SUITE))
             if key not in logins:
                 logins[key] = self._login(*key)
             login = logins[key]
@@ -210,12 +212,14 @@ class IpmiExecutor:
             )
         return known, named, refused
 
-    def _login(self, credential: str, privilege: str) -> Login | str:
+    def _login(self, credential: str, privilege: str, suite: str) -> Login | str:
         """With what to log in; a string says why there is nothing."""
         if not credential:
             return f"the node has no attribute {CREDENTIAL}: name one of those in the credentials file"
         if privilege and privilege.lower() not in _PRIVILEGES:
             return f"{PRIVILEGE} {privilege!r} is none of user, operator, administrator"
+        if suite not in _SUITES:
+            return f"{CIPHER_SUITE} {suite[:20]!r} is neither 17 nor 3, which are those spoken"
         try:
             found = self._credentials.get(credential)
         except CredentialError as exc:
@@ -226,6 +230,7 @@ class IpmiExecutor:
             password=found.password.encode(),
             kg=None if found.kg is None else found.kg.encode(),
             privilege=_PRIVILEGES[privilege.lower()] if privilege else None,
+            suite=_SUITES[suite],
         )
         if found.previous is not None:
             login = replace(login, previous=replace(login, password=found.previous.encode()))

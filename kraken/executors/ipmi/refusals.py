@@ -11,15 +11,19 @@ from kraken.executors.place import Answer, LoginRefused, Place, Reach
 from kraken.model.run import Outcome
 
 
-def refusal_of(error: str, has_kg: bool = True) -> LoginRefused:
+def refusal_of(error: str, has_kg: bool = True, suite: int | None = None) -> LoginRefused:
     """Sort pyghmi's sentence about a failed login; it gives no code.
 
     Args:
         has_kg: the credential has a K_G key.
+        suite: the only cipher suite that was offered, if one was declared.
     """
     if error.startswith(_WRONG_KG):  # the user's password was found right one step before
         text = "wrong K_G key" if has_kg else "it has a K_G key, and we have none"
         return LoginRefused(Reach.BAD_CREDENTIALS, text, mend="correct its kg, or the key in the BMC")
+    if suite is not None and error.startswith(_NO_SUITE):
+        text = f"it does not take bmc.cipher_suite {suite}: enable that suite in the BMC, or declare another"
+        return LoginRefused(Reach.REFUSED, text)
     for reach, text, marks in _LOGIN_ERRORS:
         if any(error.startswith(mark) for mark in marks):
             return LoginRefused(reach, text)
@@ -31,6 +35,7 @@ def _rmcp(*codes: int) -> tuple[str, ...]:
 
 
 _WRONG_KG: Final = "Invalid RAKP4 integrity code"
+_NO_SUITE: Final = _rmcp(0x04, 0x05, 0x06, 0x07, 0x10, 0x11)
 _LOGIN_ERRORS: Final = (
     # RMCP+ status codes: IPMI 2.0, table 13-15.
     (
@@ -50,7 +55,7 @@ _LOGIN_ERRORS: Final = (
     (
         Reach.REFUSED,
         "no cipher suite in common (17 and 3 are offered): enable one of them in the BMC",
-        _rmcp(0x04, 0x05, 0x06, 0x07, 0x10, 0x11),
+        _NO_SUITE,
     ),
     (
         Reach.REFUSED,

@@ -147,7 +147,8 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
         self.rmcptag = random.randrange(1, 200)
         self.sockaddr = self.link.place.sockaddr
         self.allsockaddrs = ()
-        if self.link.wire.suites.lacks_17(self.link.place):
+        only = self.link.login.suite
+        if only == 3 or (only is None and self.link.wire.suites.lacks_17(self.link.place)):
             self.attemptedhash = 1
 
     def _xmit_packet(self, retry: bool = True, delay_xmit: Any = None, timeout: Any = None) -> None:
@@ -163,10 +164,11 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
 
     def _got_rmcp_response(self, data: Sequence[int]) -> Any:
         if len(data) > 1 and data[0] == self.rmcptag:
-            if data[1] in _NO_SLOT:
-                self.attemptedhash = 1  # or it would ask a BMC without room once more, with the other suite
-            elif data[1] in _NO_SUCH_SUITE and self.attemptedhash == 256:
+            only_17 = self.link.login.suite == 17
+            if data[1] in _NO_SUCH_SUITE and self.attemptedhash == 256 and not only_17:
                 self.link.wire.suites.refused_17(self.link.place)
+            elif data[1] != 0 and (only_17 or data[1] in _NO_SLOT):
+                self.attemptedhash = 1  # or it would be asked once more, with the other suite
         return super()._got_rmcp_response(data)
 
     def _got_rakp2(self, data: Sequence[int]) -> Any:
@@ -220,4 +222,5 @@ class RmcpSession(pyghmi_session.Session):  # type: ignore[misc]
 
     def _logged_on(self, response: dict[str, Any]) -> None:
         if "error" in response:
-            self.link.logged_in(refusal_of(str(response["error"]), has_kg=self.kgo is not None))
+            error, login = str(response["error"]), self.link.login
+            self.link.logged_in(refusal_of(error, login.kg is not None, login.suite))

@@ -21,6 +21,7 @@ class Login:
     Attributes:
         credential: the name of the credential, for messages.
         privilege: IPMI privilege level; None: administrator, else operator, whichever is granted.
+        suite: the only cipher suite to be spoken (table 22-20); None: 17 where it is taken, else 3.
         previous: the same with the password before, for a BMC that has that one yet.
     """
 
@@ -29,6 +30,7 @@ class Login:
     password: bytes = field(repr=False)
     kg: bytes | None = field(default=None, repr=False)
     privilege: int | None = None
+    suite: int | None = None
     previous: Login | None = None
 
 

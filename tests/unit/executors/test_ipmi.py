@@ -79,6 +79,7 @@ async def perform(
         (GOOD | {"bmc.credential": "lob"}, "did you mean 'lab'"),
         (GOOD | {"bmc.credential": "long"}, "longer than the 20 bytes"),
         (GOOD | {"bmc.privilege": "root"}, "none of user, operator, administrator"),
+        (GOOD | {"bmc.cipher_suite": 2}, "bmc.cipher_suite '2' is neither 17 nor 3"),
         (GOOD | {"bmc.port": 70000}, "bmc.port"),
     ],
 )

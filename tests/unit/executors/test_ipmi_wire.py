@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -134,6 +135,30 @@ def test_a_refused_suite_17_is_not_offered_again_until_a_login_with_3_fails() ->
         assert refused is None
         assert last.terms is not None
         assert last.terms.cipher_suite == 17
+
+    talk(what)
+
+
+def test_a_declared_suite_is_the_only_one_offered() -> None:
+    async def what(one: Talk) -> None:
+        both, only_3 = await one.add(suites=(3, 17)), await one.add(suites=(3,))
+        _, refused = await one.log_in(both, replace(LAB, suite=3))
+
+        assert (refused, both.desk.logins) == (None, [3])
+
+        undeclared, _ = await one.log_in(only_3, LAB)
+        undeclared.close()
+        one.wire.suites.forget(undeclared.place)
+        declared, _ = await one.log_in(only_3, replace(LAB, suite=3))
+
+        assert declared.handshake.packets == undeclared.handshake.packets - 1
+
+        _, refused = await one.log_in(only_3, replace(LAB, suite=17))
+
+        assert refused is not None
+        assert refused.reach is Reach.REFUSED
+        assert "does not take bmc.cipher_suite 17" in refused.text
+        assert only_3.desk.logins == [3, 3], "a declared suite 17 gave way to 3"
 
     talk(what)
 
