@@ -26,6 +26,7 @@ from kraken.daemon.assembly import start_daemon
 from kraken.daemon.closed import close_memory
 from kraken.daemon.config import Config
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.garbage import collect_seldom
 from kraken.errors import ConfigError
 
 log = logging.getLogger("kraken.daemon")
@@ -46,6 +47,7 @@ def serve(config: Config) -> int:
     """
     logs.configure(config.log.level, config.log.format)
     close_memory()
+    collect_seldom()
     return asyncio.run(_serve(config))
 
 
