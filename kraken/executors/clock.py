@@ -15,3 +15,24 @@ class Clock(Protocol):
 
 class Timer(Protocol):
     def cancel(self) -> None: ...
+
+
+class Alarm:
+    """At most one call to come: setting it again forgets the one before."""
+
+    __slots__ = ("_clock", "_timer")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._timer: Timer | None = None
+
+    def set(self, delay_s: float, callback: Callable[[], object]) -> None:
+        """Call it after so many seconds; at once if they are over."""
+        self.clear()
+        self._timer = self._clock.call_later(max(0.0, delay_s), callback)
+
+    def clear(self) -> None:
+        """Call nothing. Idempotent, also after the call."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

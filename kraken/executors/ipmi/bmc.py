@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from kraken.executors.clock import Clock, Timer
+from kraken.executors.clock import Alarm, Clock
 from kraken.executors.former import Former
 from kraken.executors.ipmi.backlog import Backlog
 from kraken.executors.ipmi.course import Course
@@ -59,7 +59,7 @@ class Bmc:
         self._attempt = 0  # numbers logins and commands, so that a late callback knows itself late
         self._ticket: Ticket | None = None
         self._waiting: Waiting | None = None  # for its turn in the lane
-        self._timer: Timer | None = None
+        self._alarm = Alarm(clock)
         self._used_at = clock.time()
         self._doubt = Doubt(place, clock, limits)
         self._former = Former[Login]()
@@ -189,7 +189,7 @@ class Bmc:
             self._refused(refused)
             return
         self._login_at = self._clock.time()
-        self._arm(min(_SILENT_LOGIN_S, self._limits.login_s), self._login_silent)
+        self._alarm.set(min(_SILENT_LOGIN_S, self._limits.login_s), self._login_silent)
 
     def _login_silent(self) -> None:
         """Others may log in now; this one has the rest of its time, which starts anew with each step."""
@@ -198,7 +198,7 @@ class Bmc:
         now, began_at = self._clock.time(), self._login_at - self._silent_s
         ends_at = self._session.handshake.ends_at(began_at, self._limits.login_s)
         if now < ends_at - 1e-4:  # a timer may fire a hair early
-            self._arm(ends_at - now, self._login_silent)
+            self._alarm.set(ends_at - now, self._login_silent)
         else:
             self._fail(self._late(now - began_at))
 
@@ -254,7 +254,7 @@ class Bmc:
         self._order.begun = self._order.begun or step.changes
         now = self._clock.time()
         self._course.begin(now, self._session.handshake.is_lossy)
-        self._arm(self._course.due_at - now, self._unanswered)
+        self._alarm.set(self._course.due_at - now, self._unanswered)
 
     def _unanswered(self) -> None:
         assert self._order is not None
@@ -274,14 +274,14 @@ class Bmc:
             self._lane.spend(1)
             self._session.repeat()
             self._course.said_again(now)
-            self._arm(self._course.due_at - now, self._unanswered)
+            self._alarm.set(self._course.due_at - now, self._unanswered)
 
     def _replied(self, attempt: int, reply: Reply) -> None:
         if attempt != self._attempt or self._order is None:
             return
         assert self._session is not None
         assert self._course is not None
-        self._disarm()
+        self._alarm.clear()
         self._doubt.end()
         step = self._course.step
         if step.raises_to and reply.code != NODE_BUSY:
@@ -332,7 +332,7 @@ class Bmc:
     def _done(self, answer: Answer | None = None) -> None:
         order, self._order = self._order, None
         self._attempt += 1
-        self._disarm()
+        self._alarm.clear()
         self._leave_gate()
         if order is not None and answer is not None:
             order.answer(answer)
@@ -390,7 +390,7 @@ class Bmc:
 
     def _hang_up(self) -> None:
         self._attempt += 1
-        self._disarm()
+        self._alarm.clear()
         session, self._session = self._session, None
         if session is not None:
             session.close()
@@ -403,12 +403,3 @@ class Bmc:
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             ticket.leave()
-
-    def _arm(self, delay_s: float, callback: Callable[[], object]) -> None:
-        self._disarm()
-        self._timer = self._clock.call_later(max(0.0, delay_s), callback)
-
-    def _disarm(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()

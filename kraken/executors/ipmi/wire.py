@@ -16,7 +16,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from kraken.executors.clock import Clock, Timer
+from kraken.executors.clock import Alarm, Clock
 from kraken.executors.ipmi.handshake import Handshake
 from kraken.executors.ipmi.session import RmcpSession
 from kraken.executors.ipmi.suites import Suites
@@ -167,7 +167,7 @@ class Link:
         self.wire = wire
         self._on_login: OnLogin | None = on_login
         self._session: Any = None
-        self._timer: Timer | None = None
+        self._alarm = Alarm(wire.clock)
         self._is_repeating = False
         self._on_reply: OnReply | None = None
         self._request: tuple[int, int, Sequence[int]] | None = None
@@ -205,7 +205,7 @@ class Link:
     def close(self) -> None:
         """End it, giving the BMC its slot back if there is one. Nothing is called back. Idempotent."""
         self._on_login = self._on_reply = self._request = None
-        self._disarm()
+        self._alarm.clear()
         session, self._session = self._session, None
         self.wire.forget(self)
         if session is not None:
@@ -224,14 +224,14 @@ class Link:
             self.error = ""
         except OSError as exc:  # lost, as any datagram may be; the deadline is kept elsewhere
             self.error = exc.strerror or str(exc)
-        self._disarm()
+        self._alarm.clear()
         if repeat_it:
             if self._is_repeating:
                 self.handshake.said_again()
             else:
                 self.handshake.said(self.wire.clock.time())
             pause = self.handshake.pause_s() * random.uniform(0.9, 1.2)
-            self._timer = self.wire.clock.call_later(pause, self._repeat_step)
+            self._alarm.set(pause, self._repeat_step)
 
     def received(self, packet: bytes) -> None:
         """Let pyghmi judge a packet from this BMC; one that makes no sense is dropped."""
@@ -250,7 +250,7 @@ class Link:
             self.handshake.heard(moved=self.handshake.answered != answered)
 
     def logged_in(self, refused: LoginRefused | None) -> None:
-        self._disarm()
+        self._alarm.clear()
         on_login, self._on_login = self._on_login, None
         if refused is not None:
             self.wire.suites.forget(self.place)
@@ -273,7 +273,6 @@ class Link:
             self.wire.later(lambda: on_reply(reply))
 
     def _repeat_step(self) -> None:
-        self._timer = None
         if self._session is None:
             return
         self.wire.pace.lane(self.place).spend(1)
@@ -282,8 +281,3 @@ class Link:
             self._session.repeat_step()
         finally:
             self._is_repeating = False
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

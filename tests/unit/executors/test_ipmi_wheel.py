@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kraken.executors.clock import Alarm
 from kraken.executors.ipmi.suites import Suites
 from kraken.executors.ipmi.wheel import Wheel
 from kraken.executors.place import numeric_place
@@ -98,6 +99,23 @@ def test_what_is_cancelled_does_not_come(loop: Loop, wheel: Wheel) -> None:
     loop.advance(1.0)
 
     assert came == ["kept"]
+
+
+def test_an_alarm_is_one_call_and_the_last_that_was_set(loop: Loop, wheel: Wheel) -> None:
+    came: list[str] = []
+    alarm = Alarm(wheel)
+    alarm.set(1.0, lambda: came.append("first"))
+    alarm.set(2.0, lambda: came.append("second"))
+    loop.advance(5.0)
+    alarm.clear()
+    alarm.set(-1.0, lambda: came.append("late"))
+    loop.advance(1.0)
+    alarm.set(1.0, lambda: came.append("never"))
+    alarm.clear()
+    alarm.clear()
+    loop.advance(5.0)
+
+    assert came == ["second", "late"]
 
 
 def test_a_turn_may_set_the_next(loop: Loop, wheel: Wheel) -> None:
