@@ -7,7 +7,6 @@ import dataclasses
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -21,6 +20,7 @@ from kraken.executors.credentials import Credentials
 from kraken.executors.ipmi import IpmiExecutor, IpmiLimits
 from kraken.model.module import Action, Discovery, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+from kraken.testing.ipmi.farm import free_port, is_bound
 
 pytestmark = [
     pytest.mark.e2e,
@@ -144,11 +144,8 @@ class Simulator:
 
     def _wait_until_it_listens(self) -> None:
         for _ in range(400):
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                try:
-                    probe.bind((self.address, self.port))
-                except OSError:
-                    return
+            if is_bound(self.address, self.port):
+                return
             time.sleep(0.025)
         raise AssertionError(f"ipmi_sim did not open {self.address}:{self.port}")
 
@@ -158,7 +155,7 @@ class Farm:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._port = _free_udp_port()
+        self._port = free_port(["127.2.77.1"])
         self.bmcs: list[Simulator] = []
         self.file = directory / "credentials.yaml"
         self.file.touch(mode=0o600)
@@ -214,12 +211,6 @@ def operator(spec: Any) -> Discovery | Mutation:
     if spec == "power_status":
         return Discovery("power_ipmi", "power_status", (), action)
     return Mutation("power_ipmi", "change", (), action=action)
-
-
-def _free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
