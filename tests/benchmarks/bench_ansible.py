@@ -1,123 +1,280 @@
-"""What the Ansible executor costs over a plain ansible-playbook doing the same.
+"""What mutations by Ansible cost under Kraken, beside the playbook a person would write for the same tasks.
 
-    python tests/benchmarks/bench_ansible.py [--hosts 64] [--rounds 3] [--tasks 1] [--debug]
+    python tests/benchmarks/bench_ansible.py [--nodes 64] [--rounds 1] [--hang 60] [--row a|b|c ...]
 
-Both run the same tasks on local connections with equal forks; ansible-runner and the daemon's side
-are in ours. CPU is that of the processes and all their children, so it is comparable on a busy
-machine; the ratio is what counts. Prints one JSON object.
+    a   a path of three mutations on all nodes at once; peer: one playbook of the three tasks, free
+    b   the same, and on a tenth of the nodes the first task hangs; peer: the same playbook, linear.
+        Compared is when the last of the others is done with when the playbook is
+    c   one node, one mutation, connections warm; peer: ansible-playbook with that task
+
+The nodes are virtual ones on this machine, each with a real sshd; in rows a and b both sides have to
+connect first. Kraken is a daemon as it comes, with a TCP probe to see where a node is at first; it finds the
+path itself. CPU is that of the controller (the daemon and all it started; ansible-playbook and all it
+started), not that of the nodes, which run here too. Ratios count: other work on this machine hits both.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
-from kraken.executors.ansible import AnsibleExecutor
-from kraken.model.module import Action, Change, Mutation
-from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+from kraken.executors.ansible.keeper import descendants
+from kraken.testing.cluster import Cluster, install_missing
+from kraken.testing.process import DaemonProcess
 
-LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+FORKS = 32
+PATIENCE_S = 600.0
+HANGS = "/run/bench-hangs"  # of a node: what hangs there, for how many seconds
+
+STAGES = ("FRESH", "ONE", "TWO", "THREE")
+TIMES_ALONE = 7
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--hosts", type=int, default=64)
-    parser.add_argument("--forks", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tasks", type=int, default=1)
-    parser.add_argument("--debug", action="store_true", help="tasks that run on the controller only")
+    parser.add_argument("--nodes", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--hang", type=float, default=60.0, help="seconds, in row b")
+    parser.add_argument("--row", choices="abc", action="append", help="only this; may be given again")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of ansible:")
     chosen = parser.parse_args()
-    work = {"ansible.builtin.debug": {"msg": "x"}} if chosen.debug else {"ansible.builtin.command": "true"}
-    tasks = [{"name": f"Task {i}", **work} for i in range(chosen.tasks)]
-    names = [f"n{i:04}" for i in range(chosen.hosts)]
-    plain: list[tuple[float, float]] = []
-    ours: list[tuple[float, float]] = []
-    firsts: list[float] = []
-    for _ in range(chosen.rounds):  # in turn, so that a busy spell of the machine hits both
-        plain.append(measured(lambda: run_plain(names, tasks, chosen.forks)))
-        ours.append(measured(lambda: firsts.append(asyncio.run(run_ours(names, tasks, chosen.forks)))))
-    cpu = [statistics.median(cpu for cpu, _ in rounds) for rounds in (plain, ours)]
-    wall = [statistics.median(wall for _, wall in rounds) for rounds in (plain, ours)]
+    settings = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in chosen.set)}
+    install_missing()
+    for row in chosen.row or "abc":
+        for _ in range(chosen.rounds):
+            if row == "c":
+                alone(settings)
+            else:
+                together(chosen.nodes, chosen.hang if row == "b" else 0.0, settings)
+
+
+def together(nodes: int, hang_s: float, settings: dict[str, Any]) -> None:
+    """Rows a and b."""
+    with Cluster(size=nodes, boot_delay_s=0.1) as cluster:
+        boot(cluster)
+        hanging = [node.name for node in cluster.nodes[::10]][: nodes // 10] if hang_s else []
+        for node in cluster.nodes:
+            if node.name in hanging:
+                subprocess.run(node.ssh(f"echo {hang_s:g} >{HANGS}"), check=True, capture_output=True)
+        peer = Playbook(cluster, "linear" if hang_s else "free")
+        peer_s, peer_cpu_s = measured(peer.run, peer.cpu_s)
+        with tempfile.TemporaryDirectory() as place, Site(cluster, Path(place), settings) as site:
+            before, began = site.cpu_s(), time.monotonic()
+            site.declare(list(cluster.inventory()), "THREE")
+            site.wait([name for name in cluster.inventory() if name not in hanging], "THREE")
+            ours_s = time.monotonic() - began
+            if hanging:
+                site.wait(hanging, "THREE")
+            ours_cpu_s, runs = site.cpu_s() - before, site.runs()
+    what = f"{nodes} nodes, three mutations"
+    if hanging:
+        what += f", {len(hanging)} hang {hang_s:g} s: the others are done"
+    tell(what, ours_s, peer_s, ours_cpu_s, peer_cpu_s, f"{runs} runs of Ansible")
+
+
+def alone(settings: dict[str, Any]) -> None:
+    """Row c: there and back again."""
+    with Cluster(size=1, boot_delay_s=0.1) as cluster:
+        boot(cluster)
+        (name,) = cluster.inventory()
+        peer = Playbook(cluster, "linear", tasks=TASKS[1:2])
+        peer.run()  # opens its connection
+        theirs, ours = [], []
+        with tempfile.TemporaryDirectory() as place, Site(cluster, Path(place), settings) as site:
+            site.declare([name], "TWO")
+            site.wait([name], "TWO")
+            for number in range(TIMES_ALONE):  # in turn, so that other work on this machine hits both
+                theirs.append(measured(peer.run, peer.cpu_s))
+                stage = "TWO" if number % 2 else "ONE"
+
+                def change(stage: str = stage) -> None:
+                    site.declare([name], stage)
+                    site.wait([name], stage)
+
+                ours.append(measured(change, site.cpu_s))
+    peer_s, peer_cpu_s = (statistics.median(column) for column in zip(*theirs, strict=True))
+    ours_s, ours_cpu_s = (statistics.median(column) for column in zip(*ours, strict=True))
+    tell("one node, one mutation, warm", ours_s, peer_s, ours_cpu_s, peer_cpu_s, f"{TIMES_ALONE} times")
+
+
+def tell(what: str, ours_s: float, peer_s: float, ours_cpu_s: float, peer_cpu_s: float, more: str) -> None:
     print(
-        json.dumps(
-            {
-                "hosts": chosen.hosts,
-                "tasks": chosen.tasks,
-                "plain_cpu_s": round(cpu[0], 2),
-                "ours_cpu_s": round(cpu[1], 2),
-                "cpu_ratio": round(cpu[1] / cpu[0], 3),
-                "plain_wall_s": round(wall[0], 2),
-                "ours_wall_s": round(wall[1], 2),
-                "wall_ratio": round(wall[1] / wall[0], 3),
-                "first_result_after_s": round(statistics.median(firsts), 2),
-                "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-            }
-        )
+        f"{what}: Kraken {ours_s:.2f} s, {ours_cpu_s:.2f} CPU s; playbook {peer_s:.2f} s,"
+        f" {peer_cpu_s:.2f} CPU s; ratio {ours_s / peer_s:.2f} wall,"
+        f" {ours_cpu_s / peer_cpu_s:.2f} CPU ({more}, load {os.getloadavg()[0]:.1f})",
+        flush=True,
     )
 
 
-def measured(work: Callable[[], Any]) -> tuple[float, float]:
-    """CPU seconds (ours and our children's) and wall seconds of the work."""
+def measured(work: Callable[[], Any], cpu_s: Callable[[], float]) -> tuple[float, float]:
+    """Wall and CPU seconds of the work."""
     cpu, wall = cpu_s(), time.monotonic()
     work()
-    return cpu_s() - cpu, time.monotonic() - wall
+    wall = time.monotonic() - wall
+    return wall, cpu_s() - cpu
 
 
-def cpu_s() -> float:
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
+def boot(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        node.set_power(True)
+    for node in cluster.nodes:
+        node.wait_for_ssh(PATIENCE_S)
 
 
-def run_plain(names: Sequence[str], tasks: list[Any], forks: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="bench-ansible-") as directory:
-        play = {"hosts": "all", "gather_facts": False, "strategy": "host_pinned", "tasks": tasks}
-        Path(directory, "play.yml").write_text(yaml.safe_dump([play]))
-        hosts = {"all": {"hosts": dict.fromkeys(names, LOCAL)}}
-        Path(directory, "hosts.json").write_text(json.dumps(hosts))
-        Path(directory, "ansible.cfg").write_text("[defaults]\npipelining = true\n")
-        program = AnsibleExecutor().find_playbook_command()
-        ours = {"ANSIBLE_CONFIG": "ansible.cfg", "ANSIBLE_PIPELINING": "True", "LC_ALL": "C.UTF-8"}
-        subprocess.run(
-            [program, "-i", "hosts.json", "--forks", str(forks), "play.yml"],
-            cwd=directory,
-            env=os.environ | ours | {"ANSIBLE_DISPLAY_OK_HOSTS": "False"},
-            stdout=subprocess.DEVNULL,
-            check=True,
+def task(stage: str, *, may_hang: bool = False) -> dict[str, Any]:
+    """What a mutation does: a command on the node, which hangs where the benchmark says so."""
+    hang = f"if [ -e {HANGS} ]; then sleep $(cat {HANGS}); fi; " if may_hang else ""
+    command = f"{hang}echo {stage} >/run/bench-stage"
+    return {"name": f"Reach {stage}", "ansible.builtin.shell": command, "changed_when": True}
+
+
+TASKS = [task(stage, may_hang=stage == "ONE") for stage in STAGES[1:]]
+
+
+def module() -> dict[str, Any]:
+    """A path of three mutations, each one task, and a way back to do one of them again."""
+    mutations = {
+        f"reach_{stage.lower()}": {
+            "mutates": {"stage": [before, stage]},
+            "timeout": "180s",
+            "asserts": True,
+            "tasks": [task],
+        }
+        for before, stage, task in zip(STAGES, STAGES[1:], TASKS, strict=False)
+    }
+    back = {"mutates": {"stage": ["TWO", "ONE"]}, "timeout": "180s", "asserts": True, "tasks": [task("ONE")]}
+    return {
+        "kraken_module": 1,
+        "name": "bench",
+        "variables": {"stage": {"values": list(STAGES)}},
+        "discoveries": {
+            "see_sshd": {
+                "observes": {"stage": ["FRESH"]},
+                "requires": {"stage": "UNKNOWN"},
+                "timeout": "10s",
+                "tcp": {
+                    "port": 22,
+                    "attribute": "ansible_port",
+                    "expect": "SSH-",
+                    "sees": {"stage": "FRESH"},
+                },
+            }
+        },
+        "mutations": {**mutations, "back": back},
+    }
+
+
+class Site:
+    """A daemon over the nodes of a cluster, with the module of this benchmark and no other."""
+
+    def __init__(self, cluster: Cluster, place: Path, settings: dict[str, Any]) -> None:
+        modules = place / "modules"
+        modules.mkdir()
+        (modules / "bench.yml").write_text(yaml.safe_dump(module(), sort_keys=False))
+        self._inventory = cluster.inventory()
+        self._daemon = DaemonProcess(
+            place, "bench", {"module_dirs": [str(modules)], "ansible": {"forks": FORKS, **settings}}
+        )
+        self._http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self._daemon.socket), verify=False),
+            base_url="http://kraken",
+            timeout=60.0,
         )
 
+    def __enter__(self) -> Site:
+        self._daemon.configure()
+        self._daemon.start()
+        self._call("POST", "/v1/apply", {"document": {"nodes": self._inventory}, "yes": True})
+        return self
 
-async def run_ours(names: Sequence[str], tasks: list[Any], forks: int) -> float:
-    """Seconds until the first result; every host must have come through."""
-    executor = AnsibleExecutor(forks=forks)
-    action = Action("ansible", tasks, Path("/nowhere"))
-    mutation = Mutation("bench", "run", (Change("v", None, "DONE"),), action=action)
-    told: list[NodeResult] = []
-    first: list[float] = []
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+        self._daemon.stop()
 
-    def report(results: Sequence[NodeResult]) -> None:
-        first.append(time.monotonic())
-        told.extend(results)
+    def declare(self, nodes: list[str], stage: str) -> None:
+        body = {"nodeset": ",".join(nodes), "set": {"stage": stage}, "yes": True}
+        self._call("PATCH", "/v1/cfg", body)
 
-    begin = time.monotonic()
-    facts = {name: NodeFacts(name, LOCAL) for name in names}
-    await executor.run(Run("bench", mutation, tuple(names), time.time(), 600.0), facts, report)
-    await executor.close()
-    assert [result for result in told if result.outcome is not Outcome.OK] == [], "every host came through"
-    assert len(told) == len(names)
-    return first[0] - begin
+    def wait(self, nodes: list[str], stage: str) -> None:
+        """Until each of them is seen there."""
+        deadline, wanted = time.monotonic() + PATIENCE_S, set(nodes)
+        pause_s = 0.02 if len(nodes) == 1 else 0.2
+        while True:
+            found = self._call("GET", "/v1/nodes")["nodes"]
+            there = {node["name"] for node in found if node["dsc"].get("stage") == stage}
+            if wanted <= there:
+                return
+            assert time.monotonic() < deadline, f"not at {stage}: {sorted(wanted - there)}"
+            time.sleep(pause_s)
+
+    def runs(self) -> int:
+        return len(
+            [run for run in self._call("GET", "/v1/runs?limit=10000")["runs"] if run["kind"] == "mutation"]
+        )
+
+    def cpu_s(self) -> float:
+        """Of the daemon, what it started, and what of it ended."""
+        ticks = 0
+        for pid in (self._daemon.pid, *descendants(self._daemon.pid)):
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            ticks += sum(int(field) for field in fields[11:15])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self._http.request(method, path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+class Playbook:
+    """The playbook a person writes, run as a person with experience runs it."""
+
+    def __init__(self, cluster: Cluster, strategy: str, tasks: list[dict[str, Any]] | None = None) -> None:
+        self._place = tempfile.TemporaryDirectory(prefix="bench-peer-")
+        self._path = Path(self._place.name)
+        hosts = {name: fields["attributes"] for name, fields in cluster.inventory().items()}
+        (self._path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+        (self._path / "ansible.cfg").write_text("")
+        play = {"hosts": "all", "gather_facts": False, "strategy": strategy, "tasks": tasks or TASKS}
+        (self._path / "play.yml").write_text(yaml.safe_dump([play]))
+
+    def run(self) -> None:
+        settings = {
+            "ANSIBLE_CONFIG": str(self._path / "ansible.cfg"),
+            "ANSIBLE_FORKS": str(FORKS),
+            "ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PIPELINING": "1",
+        }
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        done = subprocess.run(
+            [program, "-i", "hosts.json", "play.yml"],
+            cwd=self._path,
+            env={**os.environ, **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+    def cpu_s(self) -> float:
+        used = os.times()
+        return used.children_user + used.children_system
 
 
 if __name__ == "__main__":

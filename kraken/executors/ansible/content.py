@@ -78,7 +78,7 @@ def playbook(tasks: Sequence[Any], title: str, vault: VaultSettings | None) -> s
     The tasks stand in a block; its rescue runs at once on a host where one failed for good, which
     a failed task alone does not tell (the module may rescue it). The last task carries DONE_MARK;
     one is added only where the last may end without a result, as an added task costs the
-    controller 15-20 ms per host (tests/benchmarks/bench_ansible.py).
+    controller 15-20 ms per host (tests/benchmarks/bench_ansible_local.py).
     """
     marked = list(tasks)
     if marked and _ends_with_a_result(marked[-1]):
