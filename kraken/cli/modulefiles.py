@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kraken.errors import DocumentError, ModuleError
 from kraken.model.catalog import Catalog
 from kraken.model.document import read_document
-from kraken.model.loading import find_modules, link, load_directory, load_file
+from kraken.model.loading import link, read_paths
 from kraken.model.module import Condition, KrakenModule
 from kraken.model.update import UNKNOWN
 
@@ -109,8 +109,8 @@ def check_files(paths: Iterable[Path], beside: Iterable[Path] = (), ignores: Seq
     Args:
         ignores: `CODE` or `CODE:NAME` of what is accepted; NAME may hold `*`.
     """
-    modules, problems = read_modules(paths)
-    others, _ = read_modules(beside)
+    modules, problems = read_paths(paths)
+    others, _ = read_paths(beside)
     files = {module.file for module in modules}
     catalog, misfits = link([*(other for other in others if other.file not in files), *modules])
     asked = {str(file) for file in files}
@@ -167,38 +167,6 @@ def _analysed(catalog: Catalog, files: set[Path]) -> tuple[list[Located], Covera
             )
             found.append(Located(finding.code, finding.severity.value, finding.name, error, finding.classes))
     return found, report.coverage
-
-
-def load_paths(paths: Iterable[Path]) -> tuple[Catalog, list[ModuleError]]:
-    """What the modules below these paths declare together, and an error for each one refused."""
-    modules, problems = read_modules(paths)
-    catalog, misfits = link(modules)
-    return catalog, [*problems, *misfits]
-
-
-def read_modules(paths: Iterable[Path]) -> tuple[list[KrakenModule], list[ModuleError]]:
-    """The modules in files, directories of module files, collections and collections paths."""
-    modules: list[KrakenModule] = []
-    problems: list[ModuleError] = []
-    for path in paths:
-        if path.name == "ansible_collections" or (path / "ansible_collections").is_dir():
-            folders = dict.fromkeys(file.parent for file, _ in find_modules([path]))
-            parts = [load_directory(folder) for folder in folders]
-        elif path.is_dir() or not path.exists():
-            parts = [load_directory(path)]
-        else:
-            parts = [_read_file(path)]
-        for found, wrong in parts:
-            modules += found
-            problems += wrong
-    return modules, problems
-
-
-def _read_file(path: Path) -> tuple[list[KrakenModule], list[ModuleError]]:
-    try:
-        return [load_file(path)], []
-    except ModuleError as error:
-        return [], [error]
 
 
 def check_state(catalog: Catalog, dsc: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`module`: Kraken modules of the daemon (list, show, reload), and in files (check, path, graph)."""
+"""`module`: modules of the daemon (list, show, reload), and in files (new, check, test, path, graph)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from kraken.cli.errors import CommandError, Exit, complain, describe
 from kraken.cli.graph import drawing_options, refuse_terminal, split, write
 from kraken.cli.group import CommandGroup
 from kraken.cli.modulecheck import check
+from kraken.cli.modulenew import new
+from kraken.cli.moduletest import test
 from kraken.cli.output import Output, as_yaml, assignments, span
 from kraken.cli.rows import REFUSED, refused_row
 from kraken.cli.session import Session, pass_session
@@ -34,10 +36,10 @@ MODULES = (
 @click.group(cls=CommandGroup, invoke_without_command=True)
 @click.pass_context
 def module(ctx: click.Context) -> None:
-    """Kraken modules: list, show, check, find paths, draw.
+    """Kraken modules: list, show, write, check, try, find paths, draw.
 
-    A Kraken module is a YAML file in an Ansible collection, at extensions/kraken/NAME.yml. `check`,
-    `path` and `graph` read files and need no daemon.
+    A Kraken module is a YAML file in an Ansible collection, at extensions/kraken/NAME.yml. `new`,
+    `check`, `test`, `path` and `graph` are about files and need no daemon.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
@@ -104,7 +106,9 @@ def show(session: Session, name: str, form: str) -> None:
     )
 
 
+module.add_command(new)
 module.add_command(check)
+module.add_command(test)
 
 
 @module.command()
@@ -202,7 +206,7 @@ def graph_(
 
 def _loaded(paths: Sequence[Path], beside: Sequence[Path]) -> Catalog:
     """What the modules declare together; says which were refused."""
-    from kraken.cli.modulefiles import load_paths
+    from kraken.model.loading import load_paths
 
     catalog, problems = load_paths([*paths, *beside])
     for problem in problems:

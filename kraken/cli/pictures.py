@@ -16,10 +16,10 @@ import networkx as nx
 
 from kraken.api.graphviz import svg_of
 from kraken.cli.errors import CommandError
-from kraken.cli.modulefiles import load_paths
 from kraken.cli.modulegraph import Sitter, drawn, graph_of
 from kraken.errors import KrakenError
 from kraken.model.catalog import Catalog
+from kraken.model.loading import load_paths
 
 MODULES = Path("ansible_collections/kraken/hpc/extensions/kraken")
 PAGE = "base-modules.md"

@@ -20,6 +20,8 @@ __all__ = [
     "load_all",
     "load_directory",
     "load_file",
+    "load_paths",
+    "read_paths",
 ]
 
 
@@ -51,6 +53,31 @@ def load_directory(directory: Path) -> tuple[list[KrakenModule], list[ModuleErro
     return modules, [*errors, *wrong]
 
 
+def load_paths(paths: Iterable[Path]) -> tuple[Catalog, list[ModuleError]]:
+    """What the modules below these paths declare together, and an error for each one refused."""
+    modules, problems = read_paths(paths)
+    catalog, misfits = link(modules)
+    return catalog, [*problems, *misfits]
+
+
+def read_paths(paths: Iterable[Path]) -> tuple[list[KrakenModule], list[ModuleError]]:
+    """The modules in files, directories of module files, collections and collections paths; not linked."""
+    modules: list[KrakenModule] = []
+    problems: list[ModuleError] = []
+    for path in paths:
+        if path.name == "ansible_collections" or (path / "ansible_collections").is_dir():
+            folders = dict.fromkeys(file.parent for file, _ in find_modules([path]))
+            parts = [load_directory(folder) for folder in folders]
+        elif path.is_dir() or not path.exists():
+            parts = [load_directory(path)]
+        else:
+            parts = [_read_file(path)]
+        for found, wrong in parts:
+            modules += found
+            problems += wrong
+    return modules, problems
+
+
 def find_modules(paths: Iterable[Path]) -> list[tuple[Path, str]]:
     """Every file that may be a module and its collection, `namespace.name`; see `search`."""
     return search(paths)[0]
@@ -63,6 +90,13 @@ def load_file(path: Path, collection: str = "") -> KrakenModule:
         ModuleError: it is wrong; says file, line, key, what was wrong and what would be right.
     """
     return parse_module(read_document(path, ModuleError), path, collection)
+
+
+def _read_file(path: Path) -> tuple[list[KrakenModule], list[ModuleError]]:
+    try:
+        return [load_file(path)], []
+    except ModuleError as error:
+        return [], [error]
 
 
 def _load_each(files: Iterable[tuple[Path, str]]) -> tuple[list[KrakenModule], list[ModuleError]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kraken.cli.modulefiles import load_paths
 from kraken.cli.pictures import ATTRIBUTES, MODULES, PAGE, SHOWN, files, main, stamp
+from kraken.model.loading import load_paths
 from kraken.planning.graph import mutation_graph
 
 ROOT = Path(__file__).resolve().parents[3]
