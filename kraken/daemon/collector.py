@@ -20,7 +20,14 @@ from kraken.daemon.arrivals import (
     ValueChanged,
 )
 from kraken.daemon.branch import Branch
-from kraken.daemon.elsewhere import CAUSE, cause_elsewhere, explain_elsewhere, runner_elsewhere, summary
+from kraken.daemon.elsewhere import (
+    CAUSE,
+    cause_elsewhere,
+    explain_elsewhere,
+    is_told,
+    runner_elsewhere,
+    summary,
+)
 from kraken.daemon.recorder import Recorder
 from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.effects import Assert, CauseChanged
@@ -82,6 +89,7 @@ class Collector:
         self.branch: Branch | None = None
         self._lacking: dict[str, float] = {}  # node -> until when a lease is wanted for what is to run on it
         self._former: dict[str, float] = {}  # node -> when what the life before began there is over
+        self._new: dict[str, None] = {}  # nodes of ours of which those above may not know yet how they fare
         self._heard: set[tuple[str, str]] = set()  # (run, node) of the results taken in just now
 
     def accept(self, arrivals: Iterable[Arrival], now: float) -> list[Consequence]:
@@ -109,8 +117,8 @@ class Collector:
                     continue
                 follows.append(effect)
                 if isinstance(effect, CauseChanged) and self.branch is not None:
-                    told = summary(effect, self.stamp(), now, self.branch.tree.me)
-                    self.recorder.summarise(told)
+                    self._summarise(effect.node, effect.cause, effect.detail, now)
+            self._introduce(now)
             self._reserve(now)
             if not news and self.branch is not None:
                 self.branch.tick(now)
@@ -123,7 +131,9 @@ class Collector:
         self.branch = Branch(tree, self.table, self.holds, self.recorder.outgrow)
         self.recorder.tree = tree
         for name in self.table:
-            if not tree.has(name):
+            if tree.has(name):
+                self._new[name] = None
+            else:
                 self.engine.disown(name, now)
 
     # -- of any node, whoever runs it -------------------------------------------------------------
@@ -286,6 +296,24 @@ class Collector:
         self._lacking[node] = max(until, self._lacking.get(node, until))
         return False
 
+    def _introduce(self, now: float) -> None:
+        """Tell above the cause of nodes that are new to us. One that is UNKNOWN from the first on has not
+        changed, and what stands there is the word of who ran the node before, or of a former life.
+        """
+        new, self._new = self._new, {}
+        if self.branch is None:
+            return
+        for name in new:
+            if name not in self.table or not self.runs(name):
+                continue
+            verdict = self.engine.progress(name).verdict
+            if not is_told(self.table[name], verdict.cause, self.branch.tree.me):
+                self._summarise(name, verdict.cause, verdict.detail, now)
+
+    def _summarise(self, node: str, cause: Cause, detail: str, now: float) -> None:
+        assert self.branch is not None
+        self.recorder.summarise(summary(node, cause, detail, self.stamp(), now, self.branch.tree.me))
+
     def _reserve(self, now: float) -> None:
         """Ask for the leases that runs wait for, in one letter for each time they are to last to.
 
@@ -307,6 +335,7 @@ class Collector:
         follows += [ValueChanged(turned.update, turned.was) for turned in result.turned]
         for name in result.lost:
             self.engine.disown(name, now)
+        self._new.update(dict.fromkeys(result.gained))
         news += [
             Changed(name)
             for name in dict.fromkeys((*result.touched, *result.gained))

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from kraken.engine.cause import Cause, Explanation
-from kraken.engine.effects import CauseChanged
 from kraken.model.node import Node
 from kraken.model.update import Side, Stamp, StateUpdate
 from kraken.sync.tree import Tree
@@ -16,10 +15,18 @@ REASON: Final = "reason"
 _CAUSES: Final = {cause.value: cause for cause in Cause}
 
 
-def summary(change: CauseChanged, stamp: Stamp, now: float, who: str) -> Iterator[StateUpdate]:
+def summary(
+    node: str, cause: Cause, detail: str, stamp: Stamp, now: float, who: str
+) -> Iterator[StateUpdate]:
     """How a node of ours fares, for those above."""
-    for variable, value in ((CAUSE, change.cause.value), (REASON, change.detail)):
-        yield StateUpdate(change.node, Side.SUMMARY, variable, value, stamp, now, who)
+    for variable, value in ((CAUSE, cause.value), (REASON, detail)):
+        yield StateUpdate(node, Side.SUMMARY, variable, value, stamp, now, who)
+
+
+def is_told(node: Node, cause: Cause, who: str) -> bool:
+    """Whether the summary of a node says that this is its cause, and that `who` found so."""
+    said = node.summary.get(CAUSE)
+    return said is not None and (said.value, said.source) == (cause.value, who)
 
 
 def cause_elsewhere(tree: Tree, node: Node) -> Cause:

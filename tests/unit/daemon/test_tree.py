@@ -10,7 +10,7 @@ from kraken.engine.effects import Start
 from kraken.engine.settings import Settings
 from kraken.model.module import Discovery
 from kraken.model.run import NodeResult, Outcome
-from kraken.model.update import PRESENCE, PRESENT, Side, StateUpdate
+from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
 from kraken.sync.letters import decode, encode
 from kraken.sync.tree import Tree
 from kraken.testing.simulation.domains import services
@@ -101,6 +101,34 @@ def test_what_is_declared_at_the_root_converges_at_the_child_and_is_seen_at_the_
 
     assert told.cause == "CONVERGED"
     assert "as collector c1 says, " in told.reason
+
+
+def test_a_node_that_nobody_could_look_at_is_told_above_as_unknown_with_the_reason() -> None:
+    """Its first cause is UNKNOWN, which changes nothing here, and is news above."""
+    grove = Grove("c1")
+    grove.declare("n1", ["c1"], os="UP")
+    grove.wait(60.0)
+    below = grove.collectors["c1"].explain("n1", grove.now)
+    told = grove.collectors["root"].explain("n1", grove.now)
+
+    assert below.cause == told.cause == "UNKNOWN"
+    assert "as collector c1 says" in told.reason
+    assert grove.collectors["root"].table["n1"].summary["cause"].source == "c1"
+
+
+def test_what_a_former_life_said_of_a_node_that_is_unknown_now_does_not_stand() -> None:
+    one = Collector(CATALOG, Settings(), incarnation=2)
+    records = [
+        (Side.ATTRIBUTE, PRESENCE, PRESENT),
+        (Side.CFG, "os", "UP"),
+        (Side.SUMMARY, "cause", "CONVERGED"),
+    ]
+    one.restore([StateUpdate("n1", s, k, v, Stamp(1, 1), 990.0, "root") for s, k, v in records], [], 1000.0)
+    one.join(Tree("root", 2, one.table, one.holds, 1000.0), 1000.0)
+    one.accept([], 1000.0)
+
+    assert one.cause("n1") == "UNKNOWN"
+    assert one.table["n1"].summary["cause"].value == "UNKNOWN"
 
 
 def test_nobody_runs_anything_because_a_child_is_silent() -> None:
