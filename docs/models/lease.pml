@@ -75,6 +75,7 @@ byte holder, number, epoch;
 bit shared, alone, known;
 bit leaving, let_go;
 byte leaving_epoch, promise;     /* how long what was promised to A still binds */
+bit former;                      /* only what a former life may have promised is longer than LEASE */
 bit strange_a, strange_b;
 byte p_quiet;                    /* SELF: how long what a forgotten life started may still run */
 byte upto = 1, acked, dirty;     /* the feed to A: its last serial, what A holds (0: not whole), the change untold */
@@ -134,6 +135,12 @@ bit b_has;
 #define HAS a_has
 #else
 #define HAS (a_has || !A_IS_STILL)
+#endif
+
+#ifdef BREAK_ABSOLVE
+#define ABSOLVES 1
+#else
+#define ABSOLVES (two == 0)
 #endif
 
 #ifdef BREAK_HELD
@@ -199,6 +206,7 @@ inline pass() {
     less(a_busy); less(b_busy); less(promise); less(p_quiet);
     less(a_ends); less(a_quiet); less(a_reserved); less(a_asked); less(g_left);
     a_blind = a_blind && a_busy != 0;
+    former = former && promise > LEASE;
     if
     :: g_left == 0 -> g_upto = 0
     :: else

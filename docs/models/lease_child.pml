@@ -85,7 +85,7 @@ inline a_loses_disk() {
     a_has = 0; a_shared = 0; a_epoch = 0; a_quiet = RUN; a_blind = A_RUNS
 }
 
-#define HELLO_TELLS (a_life != p_a_life || a_p_life == p_life && (!p_heard || a_have > acked || strange_a && !HAS))
+#define HELLO_TELLS (a_life != p_a_life || a_p_life == p_life && (!p_heard || a_have > acked || (strange_a || former) && !HAS))
 
 proctype child() {
     do

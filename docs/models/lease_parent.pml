@@ -104,6 +104,10 @@ inline parent_hears() {
             :: else
             fi;
             if
+            :: ABSOLVES && former -> former = 0; promise = (promise < LEASE -> promise : LEASE)
+            :: else
+            fi;
+            if
             :: one > acked && one <= upto -> acked = one
             :: else
             fi;
@@ -120,6 +124,7 @@ inline parent_hears() {
             fi
         :: kind == reserve && p_heard && holder == A && two == epoch ->
 #ifndef BREAK_RESERVE
+            former = 0;
             if
             :: promise < RUN -> promise = RUN
             :: else
@@ -137,7 +142,7 @@ inline parent_falls() {
 #ifdef BREAK_PROMISE
     promise = 0;
 #else
-    promise = LEASE + RUN;
+    promise = LEASE + RUN; former = 1;
 #endif
     if
     :: nempty(up) -> up?_,_,_,_,_,_

@@ -62,13 +62,23 @@ class Tenure:
 class Promises:
     """The parent's end: until when what was promised to a child binds us.
 
+    Args:
+        former_until: until when what a life of ours that is forgotten promised may bind us.
+
     Attributes:
-        until: of the common lease, by our clock.
+        until: of the common lease of this life, by our clock.
     """
 
-    def __init__(self, until: float) -> None:
-        self.until = until
+    def __init__(self, former_until: float) -> None:
+        self.until = float("-inf")
+        self._former_until = former_until
         self._reserved: dict[str, float] = {}
+
+    def absolve(self, now: float) -> None:
+        """The child has nothing that a former life of ours promised: at most the common lease of that life
+        lasts, which was given before now.
+        """
+        self._former_until = min(self._former_until, now + LEASE_S)
 
     def grant(self, now: float, lease_s: float) -> None:
         """We write now: yours, for so long."""
@@ -81,7 +91,7 @@ class Promises:
 
     def binds(self, key: str) -> float:
         """Until when the node may have the child's mutations running on it."""
-        return max(self.until, self._reserved.get(key, self.until))
+        return max(self.until, self._former_until, self._reserved.get(key, self.until))
 
     def tidy(self, now: float) -> None:
         """Drop what is over."""
@@ -106,6 +116,7 @@ class Placement:
         alone: nodes whose holder may not know that others could come to have them: it goes on for as
             long as it likes, so nobody else gets them until it says that it let go.
         strange: those of the children that have not said yet that they have nothing at all.
+        had_children: lives of ours that are forgotten had some, who may have nodes of those.
         changed: nodes of which something here became another, since the caller last emptied it; OURS, when
             `forgotten` did.
     """
@@ -129,7 +140,7 @@ class Placement:
         self._former = set(
             self.strange
         )  # children of the lives that are forgotten, but those that are ours no more
-        self._had_children = bool(self._former)  # in those lives
+        self.had_children = bool(self._former)  # in those lives
         self._promises: dict[str, Promises] = {}
         self._of: dict[str, dict[str, None]] = {}  # holder -> nodes
         self._leaving: dict[str, tuple[str, int]] = {}  # node -> whom it was taken from, and that lease
@@ -176,26 +187,31 @@ class Placement:
         Without children of that time there was none, as far as anybody can tell: a first start waits for
         nothing.
         """
-        return key not in self._known and self._had_children and now < self._quiet_until
+        return key not in self._known and self.had_children and now < self._quiet_until
+
+    def is_first(self, now: float) -> None:
+        """No life of ours was before this one: nothing is under way that is forgotten."""
+        self._quiet_until = min(self._quiet_until, now)
 
     def estrange(self, child: str) -> None:
         """This child was heard in a life of ours that is forgotten."""
         self.strange.add(child)
         self._former.add(child)
-        self._had_children = True
+        self.had_children = True
         self.changed.add(self.OURS)
 
-    def absolve(self, child: str) -> None:
-        """It has nothing of any life of ours."""
-        self.strange.discard(child)
-        self.changed.add(self.OURS)
+    def absolve(self, child: str, now: float) -> bool:
+        """It has nothing of any life of ours, and nothing of its is under way; whether that is news."""
+        self.promise_to(child).absolve(now)
+        return self._know(child)
 
     def part_with(self, child: str) -> None:
         """A person vouches that it has nothing of any life of ours, and it is ours no more: no later life
         of ours would hear so from itself.
         """
         self._former.discard(child)
-        self.absolve(child)
+        self.changed.add(self.OURS)
+        self._know(child)
 
     @property
     def forgotten(self) -> list[str]:
@@ -296,6 +312,14 @@ class Placement:
         """When some node becomes free."""
         times = (self._quiet_until, *map(self._bound, self._leaving))
         return min((t for t in times if now < t < float("inf")), default=None)
+
+    def _know(self, child: str) -> bool:
+        """It is strange no more; whether it was."""
+        if child not in self.strange:
+            return False
+        self.strange.discard(child)
+        self.changed.add(self.OURS)
+        return True
 
     def _bound(self, key: str) -> float:
         known = self._let_go.get(key)

@@ -109,9 +109,20 @@ class Leases:
         known = len(self._told) + len(self.placement.keys()) + len(self.placement.strange)
         return known if known or now >= self._quiet_from else -1
 
+    def is_first(self, now: float) -> None:
+        """Our parent vouches that no life of ours was before this one, so it is not waited for."""
+        if not self.placement.had_children:
+            self._quiet_from = min(self._quiet_from, now)
+            self.placement.is_first(now)
+
     def busy_until(self, key: str) -> float:
-        """When what we run on the node is over at the latest."""
-        return max(self._busy(key), self._quiet_from)
+        """When what we run on the node is over at the latest.
+
+        Without a parent and without children of a former life nobody can have a node of that time: a first
+        start waits for nothing.
+        """
+        is_alone = self._links.parent is None and not self.placement.had_children
+        return self._busy(key) if is_alone else max(self._busy(key), self._quiet_from)
 
     def may_run(self, key: str, until: float) -> bool:
         """Whether a mutation that ends at `until` at the latest may start on this node now."""

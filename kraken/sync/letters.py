@@ -55,6 +55,10 @@ class Doc(msgspec.Struct, frozen=True, array_like=True):
     floor: int = 0
 
 
+NONE_BEFORE: Final = -1
+"""What a hello to a child says it has: no life of the child was known before this one."""
+
+
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     """I live, and so stand our two feeds.
 
@@ -68,7 +72,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
         whole: the sender holds everything it should offer.
         lease_ms: parent to child: for how long, from when this was sent, its nodes stay its own.
         has: child to parent: of how many nodes it knows, from this life of the parent or a former one; -1:
-            of none, but a forgotten life of its may have a mutation under way.
+            of none, but a forgotten life of its may have a mutation under way. Parent to child:
+            `NONE_BEFORE`, or 0.
     """
 
     name: str

@@ -65,7 +65,7 @@ class Link:
         greet: our hello, but for what this class knows itself.
 
     Attributes:
-        their_life: 0 until it is heard.
+        their_life: 0 until it is heard. lives: how many of them were heard.
         speaks: the version to write to it: the newest that both read; the first of all until it was heard.
         heard_at: when its last letter came; None: never.
         lag_s: how long the last letter was under way at most, beside our clock's way to the neighbour
@@ -91,6 +91,7 @@ class Link:
         self.name = name
         self.life = life
         self.their_life = 0
+        self.lives = 0
         self.heard_at: float | None = None
         self.lag_s: float | None = None
         self.is_up = False
@@ -160,6 +161,7 @@ class Link:
                 self._count_stranger(now)
                 return Heard()  # of a former life, late
             restarted = True
+            self.lives += 1
             self.their_life = letter.life
             self.is_up = False
             self.feed = Feed()

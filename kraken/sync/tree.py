@@ -17,7 +17,19 @@ from kraken.sync.events import Adopt, Again, Event, Forget, Learn, LinkChanged, 
 from kraken.sync.feed import Field
 from kraken.sync.lease import Lease, Placement
 from kraken.sync.leases import Leases
-from kraken.sync.letters import Ask, Call, Check, Checked, Doc, Hello, Letter, Reply, Reserve, Reserved
+from kraken.sync.letters import (
+    NONE_BEFORE,
+    Ask,
+    Call,
+    Check,
+    Checked,
+    Doc,
+    Hello,
+    Letter,
+    Reply,
+    Reserve,
+    Reserved,
+)
 from kraken.sync.link import DEAD_S, HELLO_S, Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.mirror import Mirror
@@ -87,6 +99,7 @@ class Tree:
         self._remembers = memory is not None
         self._was_whole = parent is None
         self.started_at = self._ticked_at = now
+        self._new: set[str] = set()  # children that no life of ours had before
         self._check_at: dict[str, float] = {}
         self._touched: dict[tuple[str, str], float] = {}
         self._sequence = 0
@@ -129,7 +142,9 @@ class Tree:
         """
         if name in self.links:
             return
-        if known and not self._remembers:
+        if not known:
+            self._new.add(name)
+        elif not self._remembers:
             self.placement.estrange(name)
         link = Link(
             name,
@@ -160,6 +175,7 @@ class Tree:
         if not self.links.remove(name):
             return []
         self.placing.drained.discard(name)
+        self._new.discard(name)
         for key in self.registry.below(name):
             self._drop_collector(key)
         self._say(LINK + name, None, now)
@@ -305,6 +321,8 @@ class Tree:
         events: list[Event] = []
         body = heard.body
         hello = body if isinstance(body, Hello) else None
+        if hello is not None and hello.has == NONE_BEFORE:
+            self.leases.is_first(now)
         self.leases.hear_grant(link, hello, now - heard.lag_s, restarted=heard.restarted)
         if isinstance(body, Reserved):
             events += self.leases.hear_reserved(body, now)
@@ -352,9 +370,9 @@ class Tree:
         child, body = link.name, heard.body
         events: list[Event] = []
         match body:
-            case Hello() if link.they_have == 0 and child in self.placement.strange:
-                self.placement.absolve(child)
-                self.placing.hurry()
+            case Hello() if link.they_have == 0:
+                if self.placement.absolve(child, now):
+                    self.placing.hurry()
             case Reserve():
                 events += self.leases.hear_reserve(child, body, now)
             case Checked():
@@ -436,7 +454,8 @@ class Tree:
             return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=True, has=self.leases.knows(now))
         link = self.links[neighbour]
         whole = self.is_whole and not self._may_lack(link, now)
-        return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=whole, lease_ms=self.leases.grant(link, now))
+        has = NONE_BEFORE if neighbour in self._new and link.lives == 1 else 0
+        return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=whole, lease_ms=self.leases.grant(link, now), has=has)
 
     def _may_lack(self, link: Link, now: float) -> bool:
         """Whether a child that remembers nodes might hear too soon that it has none: we lost our memory,

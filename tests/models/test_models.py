@@ -45,6 +45,7 @@ BROKEN = [
     ("lease", "END", "-DRUN=2"),
     ("lease", "ALONE", ""),
     ("lease", "PROMISE", ""),
+    ("lease", "ABSOLVE", "-DLEASE=1 -DRUN=2 -DASKINGS=1 -DA_FALLS=0"),
     ("lease", "STRANGE", ""),
     ("lease", "BOUND", ""),
     ("lease", "FORGOT", ""),

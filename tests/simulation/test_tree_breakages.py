@@ -17,9 +17,9 @@ from kraken.sync import link as link_module
 from kraken.sync import tree as tree_module
 from kraken.sync.events import Event, Forget, Outgrow
 from kraken.sync.feed import Feed
-from kraken.sync.lease import Placement
+from kraken.sync.lease import Placement, Promises
 from kraken.sync.leases import Leases
-from kraken.sync.letters import Ask, Delta, Doc, Hello, Letter
+from kraken.sync.letters import NONE_BEFORE, Ask, Delta, Doc, Hello, Letter
 from kraken.sync.link import Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.mirror import Mirror
@@ -195,6 +195,18 @@ def forgets_that_it_forgot(leases: Leases, now: float) -> int:
     return max(0, KNOWS(leases, now))
 
 
+def is_bound_by_nothing_of_before(placement: Placement, child: str) -> Promises:
+    return placement._promises.setdefault(child, Promises(float("-inf")))
+
+
+GREETING = Tree._greeting
+
+
+def calls_each_life_the_first(tree: Tree, neighbour: str, now: float) -> Hello:
+    hello = GREETING(tree, neighbour, now)
+    return hello if neighbour == tree.parent else msgspec.structs.replace(hello, has=NONE_BEFORE)
+
+
 def is_bound_whatever_was_begun(leases: Leases, key: str, now: float) -> bool:
     return key in leases.placement.shared and key not in leases.placement.alone
 
@@ -285,7 +297,7 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Leases, "hear_grant", counts_at_once),
         leases.a_lease_comes_before_the_word_that_the_node_is_gone,
     ),
-    "nodes are given away at once": (replaces(Placement, "is_free", gives_at_once), chaos(5)),
+    "nodes are given away at once": (replaces(Placement, "is_free", gives_at_once), chaos(10)),
     "holders who think they are alone are not waited for": (
         replaces(Placement, "_bound", binds_by_the_lease_alone),
         leases.a_mutation_begun_without_a_lease_is_over_before_another_gets_the_node,
@@ -301,6 +313,14 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "promises to children are no matter to who is above": (
         replaces(Leases, "_is_bound", is_bound_whatever_was_begun),
         leases.what_a_child_was_promised_before_is_over_too,
+    ),
+    "a parent that restarts is bound by nothing of before": (
+        replaces(Placement, "promise_to", is_bound_by_nothing_of_before),
+        leases.a_parent_restarts_while_a_child_has_a_longer_lease,
+    ),
+    "each life of a child is called its first": (
+        replaces(Tree, "_greeting", calls_each_life_the_first),
+        leases.a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,
     ),
     "a parent that forgot gives away at once": (
         replaces(Placement, "is_free", knows_no_strangers),

@@ -136,6 +136,24 @@ def test_the_next_collector_takes_over_when_the_lease_is_over_and_gives_back() -
     assert owners(forest, "n1") == ["a"]
 
 
+def test_a_first_start_is_bound_by_no_promise_of_a_life_before() -> None:
+    """Ten minutes is the longest mutation of the base modules: fail-over once took as long after a start."""
+    forest = Forest({"root": None, "a": "root", "b": "root"})
+    for member in forest.members.values():
+        member.longest_s = 600.0
+    forest.start()
+    forest.run_for(15.0)
+    declare(forest, "n1", "a", "b")
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["a"]
+
+    forest.members["a"].crash()
+    forest.run_for(DEAD_S + LEASE_S + 10.0)
+
+    assert forest.root.tree.placement.holder["n1"] == "b"
+
+
 def test_a_neighbour_that_comes_back_unchanged_costs_next_to_nothing() -> None:
     nodes = [f"n{i}" for i in range(2_000)]
     forest = tree({"root": None, "a": "root"}, nodes, "a")

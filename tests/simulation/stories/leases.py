@@ -179,7 +179,29 @@ def what_a_child_was_promised_before_is_over_too() -> None:
     _cut_off_while_a_long_mutation_runs(shape, "c", "d")
 
 
+def a_parent_restarts_while_a_child_has_a_longer_lease() -> None:
+    """It does not remember how long, and waits for the longest there is before another gets the node."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
+    for member in forest.members.values():
+        member.longest_s = member.tree.leases.longest_s = 200.0
+    forest.try_runs("n1", 190.0)  # it asks for as long a lease
+    forest.run_for(0.1)
+
+    assert forest.try_runs("n1", 189.0) == ["a"]
+
+    forest.restart("root")
+    forest.run_for(2.0)
+
+    assert forest.members["root"].tree.links["a"].is_up
+
+    forest.network.cut.add(frozenset(("root", "a")))
+    run_everywhere(forest, "n1", 250)
+
+    assert forest.root.tree.placement.holder["n1"] == "b", "what was waited for comes in the end"
+
+
 STORIES: list[Callable[[], None]] = [
+    a_parent_restarts_while_a_child_has_a_longer_lease,
     the_last_hello_comes_late,
     a_lease_comes_before_the_word_that_the_node_is_gone,
     a_parent_loses_its_disk_while_a_mutation_runs,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kraken.sync.lease import SKEW, Placement, Promises, Tenure
+from kraken.sync.lease import LEASE_S, SKEW, Placement, Promises, Tenure
 
 
 def placement(*strange: str) -> Placement:
@@ -50,6 +50,18 @@ def test_a_reservation_is_for_its_node_alone_and_goes_with_it() -> None:
     tenure.forget("n1")
 
     assert not tenure.lasts("n1", 99.0)
+
+
+def test_a_child_that_has_nothing_of_a_former_life_is_bound_by_its_common_lease_alone() -> None:
+    promises = Promises(700.0)
+    promises.absolve(10.0)
+
+    assert promises.binds("n1") == 10.0 + LEASE_S
+
+    promises.reserve(["n1"], 300.0)
+    promises.absolve(20.0)
+
+    assert promises.binds("n1") == 300.0, "what this life promised stays"
 
 
 def test_a_node_is_free_for_another_only_when_the_old_lease_is_over() -> None:
@@ -132,7 +144,7 @@ def test_who_was_parted_with_is_waited_for_by_no_later_life() -> None:
     for child in ("a", "b"):
         place.estrange(child)
     place.part_with("a")
-    place.absolve("b")
+    place.absolve("b", 0.0)
 
     assert place.forgotten == [Placement.OURS, "b"], "b will say so again"
     assert place.may_run("n1", 59.0), "what we began ourselves is waited for all the same"
@@ -174,7 +186,7 @@ def test_what_a_former_life_knew_goes_on() -> None:
 def test_what_a_life_may_have_begun_and_forgot_the_next_life_waits_for_too() -> None:
     place = Placement(100, 50.0, [Placement.OURS], quiet_until=60.0)
     place.estrange("a")
-    place.absolve("a")
+    place.absolve("a", 0.0)
 
     assert place.forgotten == ["", "a"]
     assert place.may_run("n1", 59.0)
@@ -203,7 +215,7 @@ def test_what_may_be_under_way_of_ours_is_known_of_a_node_that_this_life_has_had
 def test_the_next_life_asks_nobody_who_was_fenced() -> None:
     place = Placement(100, 50.0, [Placement.OURS], quiet_until=60.0)
     place.estrange("a")
-    place.absolve("a")
+    place.absolve("a", 0.0)
     place.fence("a", 1.0)
 
     assert place.forgotten == [""]
