@@ -26,7 +26,6 @@ BODY_BYTES_MAX: Final = LETTER_BYTES_MAX - 65_536
 """Of a body that crosses the tree; the rest of a letter is for what leads it."""
 STREAMS: Final = ("/v1/events",)
 
-
 _TITLES: Final = {
     404: "Not found",
     413: "Too large",
@@ -83,7 +82,9 @@ class Relay:
                 404, "not-found", f"this daemon is in no tree, so there is no {collector} below it"
             )
         if len(body) > BODY_BYTES_MAX:
-            return _problem(413, "too-large", f"a request of {len(body)} bytes does not cross the tree")
+            text = f"a request of more than {BODY_BYTES_MAX:,} bytes does not cross the tree"
+            hint = f"do it in several, each of fewer nodes, or ask collector {collector} itself"
+            return _problem(413, "too-large", text, hint)
         asked = Asked(method, path, f"{caller}@{seat.tree.me}", body)
         status, answer = await seat.ask(collector, VERB, msgspec.msgpack.encode(asked), within_s)
         try:

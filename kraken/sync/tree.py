@@ -388,7 +388,7 @@ class Tree:
                 events += self._hear_of_collector(child, doc, now, heard.lag_s)
             elif self._may_tell(child, doc):
                 updates += updates_of(doc, now, heard.lag_s, OBSERVED)
-            elif doc.key in self.table:
+            elif doc.key in self.table and not self._is_taken(child, doc):
                 self.fenced += 1
             else:
                 events.append(Refused(child, f"it speaks of {doc.key}, which it does not have"))
@@ -412,6 +412,11 @@ class Tree:
     def _may_tell(self, child: str, doc: Doc) -> bool:
         held = self.placement.holder.get(doc.key) == child
         return held and doc.epoch == self.placement.epoch.get(doc.key)
+
+    def _is_taken(self, child: str, doc: Doc) -> bool:
+        """Whether it speaks under the very lease of somebody else: no late letter of its own does."""
+        holder = self.placement.holder.get(doc.key)
+        return holder not in (None, child) and doc.epoch == self.placement.epoch.get(doc.key)
 
     def _hear_of_collector(self, child: str, doc: Doc, now: float, lag_s: float) -> Sequence[Event]:
         updates = updates_of(doc, now, lag_s, (Side.SUMMARY,))

@@ -12,7 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
+from litestar.enums import ScopeType
 
+from kraken.api.relay import BODY_BYTES_MAX, passing_on
 from kraken.api.server import answering, unix_socket
 from kraken.daemon.config import Api, Config
 from kraken.testing.pair import Pair
@@ -222,3 +224,35 @@ class TestPower:
         assert "c1" in problem["detail"]
         assert problem["detail"].endswith("nothing was done")
         assert pair.mutations("root") == pair.mutations("c1") == []
+
+
+async def test_a_request_that_is_too_long_for_the_tree_is_refused_and_not_read_to_its_end(pair: Pair) -> None:
+    part = bytes(1024 * 1024)
+    taken, said = 0, []
+
+    async def never_asked(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("it is for another collector")
+
+    async def receive() -> Any:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": part, "more_body": taken < 64}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = [(b"kraken-at", b"c1")]
+    scope: Any = {
+        "type": ScopeType.HTTP,
+        "method": "POST",
+        "path": "/v1/apply",
+        "query_string": b"",
+        "headers": headers,
+    }
+    await passing_on(never_asked, pair.root)(scope, receive, send)
+    problem = json.loads(said[1]["body"])
+
+    assert taken == BODY_BYTES_MAX // len(part) + 1
+    assert said[0]["status"] == problem["status"] == 413
+    assert problem["detail"] == "a request of more than 4,128,768 bytes does not cross the tree"
+    assert problem["hint"] == "do it in several, each of fewer nodes, or ask collector c1 itself"

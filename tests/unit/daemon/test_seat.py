@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from kraken.api.collectorcounts import collector_counts
 from kraken.daemon.config import Tree
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.operations import Operations, Request
@@ -16,7 +18,7 @@ from kraken.errors import RefusedError, StoreError
 from kraken.store.group import GroupCommit
 from kraken.store.records import SaveTree
 from kraken.sync.lease import LEASE_S
-from kraken.sync.letters import Call
+from kraken.sync.letters import Call, Delta, Doc, Row, decode, encode
 from kraken.testing.pair import Pair
 from kraken.transport import Keyring, join
 
@@ -234,6 +236,41 @@ async def test_a_revoked_child_is_heard_no_more_and_its_nodes_say_so(
     assert told.cause == "UNKNOWN"
     assert "c1" in told.reason
     assert dataclasses.asdict(told)["node"] == "n1"
+
+
+async def test_a_child_that_claims_nodes_of_others_is_not_believed_and_that_is_counted_logged_once_and_shown(
+    pair: Pair, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await Operations(pair.root).apply({"nodes": {"n2": {"cfg": {"power": "OFF"}}}}, ME)
+    await eventually(lambda: pair.cause("root", "n2") == "CONVERGED")
+    seat = pair.root.seat
+    assert seat is not None
+    numbers = {"n2": seat.tree.placement.epoch["n2"], "n9": 1}  # under the very number of the root's lease
+    claim = [Row("d", "power", "ON", 99, 99, 0, "lab.look_power")]
+    send = Neighbours.send
+
+    def claiming(self: Neighbours, neighbour: str, data: bytes) -> None:
+        letter = decode(data)
+        if neighbour == "root" and isinstance(letter.body, Delta):
+            forged = [Doc(node, claim, number) for node, number in numbers.items()]
+            body = msgspec.structs.replace(letter.body, docs=[*letter.body.docs, *forged])
+            data = encode(msgspec.structs.replace(letter, body=body))
+        send(self, neighbour, data)
+
+    await pair.stop("c1")
+    monkeypatch.setattr(Neighbours, "send", claiming)
+    await pair.start("c1")
+    for power in ("ON", "OFF"):
+        await pair.declare("n1", power=power)
+        await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")  # what it may say is heard
+
+    assert pair.root.collector.table["n2"].dsc_values() == {"power": "OFF"}
+    assert pair.cause("root", "n9") == "nobody knows it"
+    assert pair.mutations("root") == []
+    assert seat.refused["c1"] >= 4
+    logged = [record for record in caplog.records if record.getMessage() == "a neighbour was not believed"]
+    assert [vars(record)["what"] for record in logged] == ["it speaks of n2, which it does not have"]
+    assert collector_counts(pair.root)["refused"] == {"c1 not believed": seat.refused["c1"]}
 
 
 async def test_letters_are_in_the_first_version_until_both_are_known_to_read_a_newer_one(
