@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from kraken.cli.errors import Exit
 
@@ -25,7 +26,18 @@ def daemon(ctx: click.Context, config: str | None, state_dir: str | None, socket
     from kraken.api.server import serve
     from kraken.daemon.config import load_config
 
-    overrides: dict[str, Any] = {"state_dir": state_dir, "api.socket": socket or ctx.obj.socket}
+    overrides: dict[str, Any] = {"state_dir": state_dir, "api.socket": socket or _socket_before(ctx)}
     said = {key: value for key, value in overrides.items() if value is not None}
     code = serve(load_config(config, os.environ, said))
     return code if code else Exit.DONE
+
+
+def _socket_before(ctx: click.Context) -> str | None:
+    """The one of `kraken --socket PATH daemon`. KRAKEN_SOCKET says where another daemon is asked, and whoever
+    has it set for that one must not have this one listen there against its configuration.
+    """
+    above = ctx.parent
+    if above is None or above.get_parameter_source("socket") is not ParameterSource.COMMANDLINE:
+        return None
+    found: str | None = above.params["socket"]
+    return found

@@ -165,6 +165,13 @@ def test_its_files_are_closed_to_others(run: Run, directory: Path) -> None:
     assert not process.socket.exists()
 
 
+def test_where_a_person_asks_another_daemon_is_not_where_this_one_listens(run: Run, directory: Path) -> None:
+    process = run(KRAKEN_SOCKET=str(directory / "another.sock")).ready()
+
+    assert process.ask("GET", "/v1/health")[0] == 200
+    assert not (directory / "another.sock").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_with_0_also_while_somebody_watches(run: Run, number: int) -> None:
     process = run().ready()

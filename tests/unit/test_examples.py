@@ -53,3 +53,10 @@ def test_the_module_of_your_own_is_right_and_finds_the_way_out_of_service_and_ba
     capsys.readouterr()
     assert path("batch=IN_USE", "batch=DRAINED") == {"cost": 3602, "path": ["drain", "run_dry"]}
     assert path("batch=DRAINED", "batch=IN_USE") == {"cost": 2, "path": ["resume"]}
+
+
+def test_the_module_of_the_three_levels_is_right(capsys: pytest.CaptureFixture[str]) -> None:
+    """What its README has you type is typed in tests/e2e/test_three_levels.py."""
+    code = run(["module", "check", str(EXAMPLES / "03-three-levels" / "modules"), "--strict"])
+
+    assert code == 0, capsys.readouterr()
