@@ -71,7 +71,7 @@ class Branch:
             case Calling(call):
                 self._apply(tree.calls.call(call, None), now)
             case Replying(reply):
-                self._apply(tree.calls.reply(reply), now)
+                self._apply(tree.calls.reply(reply, None), now)
 
     def tick(self, now: float) -> None:
         """Do what time has made due, and write what is to be written."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from kraken.sync.events import Answered, Called, Event
+from kraken.sync.events import Answered, Called, Event, Refused
 from kraken.sync.letters import Call, Reply
 from kraken.sync.links import Links
 
@@ -17,7 +17,8 @@ CALLS_MAX: Final = 10_000
 
 
 class Calls:
-    """Where each call came from, so that its answer finds back.
+    """Where each call came from, so that its answer finds back, and whom it was passed to: nobody else may
+    answer it.
 
     Args:
         toward: the neighbour below by which a collector is reached; None: it is not below us.
@@ -27,7 +28,7 @@ class Calls:
         self._me = me
         self._links = links
         self._toward = toward
-        self._came_from: dict[str, str] = {}
+        self._awaited: dict[str, tuple[str | None, str | None]] = {}  # id -> who asked, who is to answer
 
     def call(self, call: Call, source: str | None) -> list[Event]:
         """Pass a call on, or take it.
@@ -39,24 +40,34 @@ class Calls:
             text = f"{self._me} takes requests from its parent and its own people only"
             self._links.write(source, Reply(call.id, 403, text.encode()))
             return []
-        if source is not None:
-            if len(self._came_from) >= CALLS_MAX:
-                self._came_from.pop(next(iter(self._came_from)))
-            self._came_from[call.id] = source
+        toward = None if call.to == self._me else self._toward(call.to) or None
+        if len(self._awaited) >= CALLS_MAX:
+            self._awaited.pop(next(iter(self._awaited)))
+        self._awaited[call.id] = (source, toward)
         if call.to == self._me:
             return [Called(call)]
-        toward = self._toward(call.to)
-        if not toward or not self._links[toward].is_up:
+        if toward is None or not self._links[toward].is_up:
             text = f"collector {call.to} is not reached from {self._me}"
-            return self.reply(Reply(call.id, 503, text.encode()))
+            return self._bring(Reply(call.id, 503, text.encode()))
         self._links.write(toward, call)
         return []
 
-    def reply(self, reply: Reply) -> list[Event]:
-        """Bring an answer back to who asked."""
-        source = self._came_from.get(reply.id)
+    def reply(self, reply: Reply, source: str | None) -> list[Event]:
+        """Bring an answer back to who asked. One that nobody awaits any more is dropped.
+
+        Args:
+            source: the neighbour that answers, believed only if it was asked; None: we do.
+        """
+        if reply.id not in self._awaited:
+            return []
+        if source != self._awaited[reply.id][1]:
+            return [] if source is None else [Refused(source, "it answers what it was not asked")]
+        return self._bring(reply)
+
+    def _bring(self, reply: Reply) -> list[Event]:
+        source, _ = self._awaited[reply.id]
         if reply.last:
-            self._came_from.pop(reply.id, None)
+            del self._awaited[reply.id]
         if source is None:
             return [Answered(reply)]
         if source in self._links:

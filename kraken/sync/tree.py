@@ -206,7 +206,7 @@ class Tree:
         if isinstance(heard.body, Call):
             events += self.calls.call(heard.body, neighbour)
         elif isinstance(heard.body, Reply):
-            events += self.calls.reply(heard.body)
+            events += self.calls.reply(heard.body, neighbour)
         return events
 
     def reached(self, neighbour: str, now: float) -> None:

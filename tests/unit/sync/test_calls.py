@@ -4,7 +4,7 @@ import pytest
 
 from kraken.sync import calls as calls_module
 from kraken.sync.calls import Calls
-from kraken.sync.events import Answered, Called
+from kraken.sync.events import Answered, Called, Refused
 from kraken.sync.letters import Body, Call, Reply
 from tests.unit.sync.conftest import Neighbourhood
 
@@ -53,8 +53,8 @@ def test_a_call_from_below_is_forbidden(around: Neighbourhood) -> None:
 def test_an_answer_finds_back_the_way_its_call_came(around: Neighbourhood) -> None:
     calls = calls_of(around)
     calls.call(call("aa"), "root")
-    calls.reply(Reply("1", 200, b"part", last=False))
-    calls.reply(Reply("1", 200, b"end"))
+    calls.reply(Reply("1", 200, b"part", last=False), "a")
+    calls.reply(Reply("1", 200, b"end"), "a")
 
     assert [(name, body.body) for name, body in sent(around) if isinstance(body, Reply)] == [
         ("root", b"part"),
@@ -66,7 +66,7 @@ def test_an_answer_to_our_own_call_is_ours(around: Neighbourhood) -> None:
     calls = calls_of(around)
     calls.call(call("aa"), None)
 
-    assert calls.reply(Reply("1", 200, b"yes")) == [Answered(Reply("1", 200, b"yes"))]
+    assert calls.reply(Reply("1", 200, b"yes"), "a") == [Answered(Reply("1", 200, b"yes"))]
 
 
 @pytest.mark.parametrize("to", ["aa", "elsewhere"])
@@ -91,7 +91,7 @@ def test_answers_awaited_are_bounded_and_the_oldest_is_given_up(
         calls.call(call("aa", str(number)), "root")
     sent(around)
     for number in ("0", "3"):
-        calls.reply(Reply(number, 200, b""))
+        calls.reply(Reply(number, 200, b""), "a")
 
     assert sent(around) == [("root", Reply("3", 200, b""))]
 
@@ -101,5 +101,27 @@ def test_an_answer_for_a_parent_that_is_gone_is_dropped(around: Neighbourhood) -
     calls.call(call("aa"), "root")
     around.links.remove("root")
 
-    assert calls.reply(Reply("1", 200, b"")) == []
+    assert calls.reply(Reply("1", 200, b""), "a") == []
     assert not [name for name, body in sent(around) if isinstance(body, Reply)]
+
+
+def test_nobody_answers_but_who_was_asked(around: Neighbourhood) -> None:
+    calls = calls_of(around)
+    calls.call(call("aa"), "root")
+    sent(around)
+
+    assert calls.reply(Reply("1", 200, b"lies"), "b") == [Refused("b", "it answers what it was not asked")]
+    assert calls.reply(Reply("1", 200, b"lies"), None) == []
+    assert sent(around) == []
+
+    calls.reply(Reply("1", 200, b"yes"), "a")
+
+    assert sent(around) == [("root", Reply("1", 200, b"yes"))]
+
+
+def test_an_answer_that_comes_twice_counts_once(around: Neighbourhood) -> None:
+    calls = calls_of(around)
+    calls.call(call("aa"), None)
+
+    assert calls.reply(Reply("1", 200, b"yes"), "a") == [Answered(Reply("1", 200, b"yes"))]
+    assert calls.reply(Reply("1", 200, b"yes"), "a") == []
