@@ -57,6 +57,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "Collectors below this one: invite, list, revoke, change their keys.",
         ),
         "join": ("join:join", "Join the tree of collectors, with a token of the parent."),
+        "leave": ("leave:leave", "Leave the parent, and be a root again."),
         "module": ("modules:module", "Kraken modules: list, show, write, check, try, find paths, draw."),
         "graph": ("graph:graph", "Picture of the mutations."),
         "daemon": ("daemon:daemon", "Run the daemon."),

@@ -15,7 +15,7 @@ import click
 from kraken.cli.arguments import Duration
 from kraken.cli.errors import CommandError, Exit, complain
 from kraken.cli.output import count
-from kraken.cli.session import Session, ask_person, is_attended, login_name, pass_session
+from kraken.cli.session import Session, agree, login_name, pass_session
 from kraken.errors import KrakenError
 
 if TYPE_CHECKING:
@@ -71,13 +71,17 @@ def join(
     invitation = decode(text)
     loaded = load_config(config, os.environ, {"state_dir": state_dir})
     directory = loaded.state_dir
-    _check_owner(directory)
-    _check_nodes(loaded.api.socket)
+    check_owner(directory, "join", "kraken join -")
+    runs = _check_daemon(loaded.api.socket)
     keyring = Keyring(directory)
     _check_parent(keyring, invitation, yes=yes)
     parent = asyncio.run(exchange(text, keyring, wait_s=timeout))
     session.output.line(f"Joined {parent.name} as {parent.me}; the keys are in {directory / 'tree'}.")
-    session.output.line("Next: start this machine's daemon, anew if it runs: systemctl restart kraken")
+    if runs:
+        then = f"the daemon that runs here knows nothing of {parent.name} until it is started anew"
+        session.output.line(f"Next: {then}: systemctl restart kraken")
+    else:
+        session.output.line("Next: start this machine's daemon: systemctl start kraken")
     return Exit.DONE
 
 
@@ -97,11 +101,22 @@ def _read(token: str | None, file: str | None) -> str:
         return token
     if sys.stdin.isatty():
         return getpass.getpass("Token: ").strip()
-    return sys.stdin.read(_CHARACTERS_MAX).strip()
+    text = sys.stdin.read(_CHARACTERS_MAX).strip()
+    if not text:
+        raise CommandError(
+            "no token came from stdin; nothing was done",
+            hint="see what the command before the pipe said: "
+            "`kraken collector invite` prints a token, or why it made none",
+        )
+    return text
 
 
-def _check_owner(directory: Path) -> None:
-    """Keys written by somebody else are keys the daemon cannot read: refuse before anything is done."""
+def check_owner(directory: Path, verb: str, command: str) -> None:
+    """Keys written by somebody else are keys the daemon cannot read: refuse before anything is done.
+
+    Args:
+        verb, command: what is wanted, and how it is typed.
+    """
     from kraken.store.file import prepare_directory
 
     try:
@@ -116,20 +131,20 @@ def _check_owner(directory: Path) -> None:
         name = _name_of(owner)
         raise CommandError(
             f"{directory} belongs to {name}; nothing was done",
-            hint=f"join as the user the daemon runs as: sudo -u {name} kraken join -",
+            hint=f"{verb} as the user the daemon runs as: sudo -u {name} {command}",
         )
 
 
-def _check_nodes(socket: Path) -> None:
-    """A daemon with nodes of its own would not start below another. One that does not run is not asked: it
-    says so when it starts.
+def _check_daemon(socket: Path) -> bool:
+    """Whether this machine's daemon runs. One with nodes of its own would not start below another: refuse.
+    One that does not run is not asked: it says so when it starts.
     """
     from kraken.cli.client import Client
 
     try:
         health = Client(socket_path=str(socket), user=login_name()).get("/v1/health")
     except KrakenError:
-        return
+        return False
     if health["nodes"] and not health["collectors"]["parent"]:
         nodes = count(health["nodes"], "node is", "nodes are")
         raise CommandError(
@@ -139,6 +154,7 @@ def _check_nodes(socket: Path) -> None:
             hint="declare them at the root, with this collector in their attribute collectors, "
             "and delete them here",
         )
+    return True
 
 
 def _check_parent(keyring: Keyring, invitation: Token, *, yes: bool) -> None:
@@ -150,10 +166,7 @@ def _check_parent(keyring: Keyring, invitation: Token, *, yes: bool) -> None:
     then = f"it would be {invitation.name} below {invitation.parent}"
     if (present.me, present.key) == (invitation.name, invitation.key):
         then = "it would get a new key there"
-    if not is_attended():
-        raise CommandError(f"{what}; {then}; nothing was done", code=Exit.REFUSED, hint="to go on, say --yes")
-    if not ask_person(f"{what[0].upper()}{what[1:]}; {then}. Go on?"):
-        raise CommandError("not confirmed; nothing was done", code=Exit.REFUSED)
+    agree(f"{what}; {then}")
 
 
 def _name_of(uid: int) -> str:

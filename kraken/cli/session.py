@@ -83,6 +83,15 @@ def confirm(problem: ProblemError, body: Mapping[str, Any], subject: str) -> Non
     which = problem.part or body.get("nodeset") or ("every node" if body.get("all") else subject)
     what = f"this changes {count(number, 'node') if isinstance(number, int) else 'many nodes'}"
     what += f": {printable(str(which))}" if which else ""
+    agree(what)
+
+
+def agree(what: str) -> None:
+    """Return when a person agrees that this is so, or is to be done.
+
+    Raises:
+        CommandError: nobody did (Exit.REFUSED).
+    """
     if not is_attended():
         raise CommandError(f"{what}; nothing was done", code=Exit.REFUSED, hint="to go on, say --yes")
     if not ask_person(f"{what[0].upper()}{what[1:]}. Go on?"):
@@ -101,10 +110,7 @@ def order(session: Session, path: str, body: Mapping[str, Any], *, yes: bool) ->
         if problem.kind != "needs-confirmation" or yes:
             raise
         what = problem.message.removesuffix("; nothing was done")
-    if not is_attended():
-        raise CommandError(f"{what}; nothing was done", code=Exit.REFUSED, hint="to go on, say --yes")
-    if not ask_person(f"{printable(what[0].upper() + what[1:])}. Go on?"):
-        raise CommandError("not confirmed; nothing was done", code=Exit.REFUSED)
+    agree(printable(what))
     return session.client.send("POST", path, {**body, "yes": True})
 
 

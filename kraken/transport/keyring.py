@@ -116,8 +116,9 @@ class Keyring:
         remove(self._directory / "joining.key")
 
     def leave(self) -> None:
-        """Have no parent from now on. Our key and our children stay."""
-        remove(self._directory / "parent.json")
+        """Have no parent from now on, and no key that one knows us by. Our children stay."""
+        for name in ("parent.json", "client.key", "next.key", "joining.key"):
+            remove(self._directory / name)
 
     def _read(self, name: str) -> KeyPair | None:
         path = self._directory / name

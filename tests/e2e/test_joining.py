@@ -172,7 +172,7 @@ def test_a_daemon_that_runs_goes_to_its_parent_when_it_is_started_anew(
     child = machine("child").start()
     done = child.join(head1.type("collector", "invite", "rack7").out)
 
-    assert "start this machine's daemon, anew if it runs" in done.out
+    assert "knows nothing of head1 until it is started anew: systemctl restart kraken" in done.out
     assert child.collectors()["parent"] is None
     child.restart(signal.SIGTERM)
     child.below("CONNECTED")
@@ -305,6 +305,47 @@ def test_a_broken_machine_is_replaced_by_inviting_its_name_again(
     new.below("CONNECTED")
     rack7.below("REFUSED")
     assert new.collectors()["parent"]["own_key"] == head1.state_of("rack7")["key"]
+
+
+def test_a_collector_that_gave_its_nodes_back_leaves_and_is_a_root_and_joins_again(
+    head1: Machine, rack7: Machine
+) -> None:
+    def leave(*words: str, code: int = 0) -> Done:
+        return rack7.type("leave", "--config", str(rack7.config), *words, code=code)
+
+    def counted() -> tuple[int, int]:
+        """Nodes it runs, as the root says, and nodes that it knows."""
+        known = json.loads(rack7.type("nodes", "-o", "json").out)
+        return head1.state_of("rack7")["nodes"], len(known["nodes"])
+
+    document = head1.directory / "nodes.yaml"
+    document.write_text("nodes: {n1: {attributes: {collectors: [rack7]}}}")
+    head1.type("apply", "--yes", str(document))
+    until(lambda: counted() == (1, 1), rack7.told)
+    assert "rack7 runs 1 node of head1" in leave("--yes", code=3).err
+    rack7.stop()
+    assert "rack7 runs 1 node of head1" in leave("--yes", code=3).err  # its disk knows it, too
+    rack7.start()
+    head1.sees("rack7", "CONNECTED")
+
+    head1.type("set", "n1", "--attr", "collectors=head1")
+    until(lambda: counted() == (0, 0), rack7.told)
+    assert "stop it first" in leave("--yes", code=3).err
+    rack7.stop()
+    assert "to go on, say --yes" in leave(code=3).err
+    assert "Left head1" in leave("--yes").out
+    head1.type("collector", "revoke", "rack7", "--yes")
+    rack7.start()
+    assert rack7.collectors()["parent"] is None
+    assert head1.collectors()["refused"] == {}
+    document.write_text("nodes: {n1: {}}")
+    rack7.type("apply", "--yes", str(document))  # it is a root: it takes a declaration, and runs what it says
+    assert "CONVERGED" in rack7.type("explain", "n1").out
+
+    rack7.type("delete", "n1", "--yes")
+    rack7.join(head1.type("collector", "invite", "rack7").out)
+    rack7.restart(signal.SIGTERM)
+    head1.sees("rack7", "CONNECTED")
 
 
 def test_a_tree_of_three_levels_is_seen_whole_and_who_hangs_in_it_with_all_below(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kraken.cli import join as module
+from kraken.cli import session
 from kraken.cli.errors import Exit
 from kraken.transport import Keyring, Parent
 from kraken.transport.keys import KeyPair
@@ -75,8 +75,8 @@ def test_a_person_may_agree_to_leave_a_parent(
     code: Exit,
 ) -> None:
     joined(state)
-    monkeypatch.setattr(module, "is_attended", lambda: True)
-    monkeypatch.setattr(module, "ask_person", lambda question: answer == "y")
+    monkeypatch.setattr(session, "is_attended", lambda: True)
+    monkeypatch.setattr(session, "ask_person", lambda question: answer == "y")
     done = kraken("join", token(unused_tcp_port), "--timeout", "200ms", "--state-dir", str(state))
 
     assert done.code == code
@@ -140,3 +140,10 @@ def test_a_token_comes_from_stdin_or_a_file_and_no_error_quotes_it(
         assert done.code == Exit.ERROR
         assert "cut short or altered" in done.err
         assert broken not in done.out + done.err
+
+
+def test_a_pipe_out_of_which_no_token_came_is_told_apart_from_a_wrong_token(program: Call) -> None:
+    done = program("join", "-", stdin="\n")
+
+    assert done.code == Exit.ERROR
+    assert "no token came from stdin; nothing was done; see what the command before the pipe said" in done.err

@@ -1,0 +1,118 @@
+"""`kraken leave`: what is refused, and what is left of a parent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kraken.cli.errors import Exit
+from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
+from kraken.store.records import SaveUpdates
+from kraken.store.store import Store
+from kraken.transport import Keyring, Parent
+from kraken.transport.keys import KeyPair
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Of a collector that is rack7 below head1."""
+    path = tmp_path / "state"
+    path.mkdir(mode=0o700)
+    keyring = Keyring(path)
+    keyring.joining()
+    keyring.take_joining(Parent("head1", "rack7", KeyPair.make().public, ("head1:7411",)))
+    keyring.make_next()
+    keyring.server()
+    return path
+
+
+@pytest.fixture
+def leave(kraken: Call, state: Path, tmp_path: Path) -> Call:
+    """Type it on that machine."""
+    config = tmp_path / "kraken.yaml"
+    config.write_text(f"state_dir: {state}\napi: {{socket: {tmp_path / 'k.sock'}}}\n")
+    return lambda *words: kraken("leave", "--config", str(config), *words)
+
+
+def files(state: Path) -> set[str]:
+    return {path.name for path in (state / "tree").iterdir()}
+
+
+def test_it_forgets_the_parent_and_the_keys_for_it_and_nothing_else(leave: Call, state: Path) -> None:
+    done = leave("--yes")
+
+    assert done.code == Exit.DONE
+    assert "Left head1; this machine's daemon is a root when it is started." in done.out
+    assert "Next: on head1: kraken collector revoke rack7; here: systemctl start kraken" in done.out
+    assert files(state) == {"server.key"}
+    assert "has no parent; nothing was done" in leave().out
+    state.rename(state.with_name("gone"))
+    assert "has no parent; nothing was done" in leave().out
+    assert not state.exists()
+
+
+def test_it_asks_first_and_says_what_it_means(leave: Call, state: Path) -> None:
+    before = files(state)
+    done = leave()
+
+    assert done.code == Exit.REFUSED
+    assert "rack7 below head1 would forget its parent and the key it is known by there" in done.err
+    assert "to come back it must be invited and join anew; nothing was done; to go on, say --yes" in done.err
+    assert files(state) == before
+
+
+def test_who_has_nodes_of_the_parent_does_not_become_their_second_master(leave: Call, state: Path) -> None:
+    store = Store.open(state)
+    store.write(
+        [SaveUpdates([StateUpdate("n1", Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 0.0, "ann")])]
+    )
+    store.close()
+    before = files(state)
+    done = leave("--yes")
+
+    assert done.code == Exit.REFUSED
+    assert "rack7 runs 1 node of head1; as a root it would run them as its own" in done.err
+    assert "take rack7 out of their attribute collectors" in done.err
+    assert files(state) == before
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"), [(0, "systemctl stop kraken"), (8, "rack7 runs 8 nodes of head1")]
+)
+def test_a_daemon_that_runs_is_not_cut_from_its_keys(
+    leave: Call, daemon: Call, state: Path, nodes: int, said: str
+) -> None:
+    daemon({"call": "GET /v1/health", "answer": {"nodes": nodes, "collectors": {"parent": "head1"}}})
+    before = files(state)
+    done = leave("--yes")
+
+    assert done.code == Exit.REFUSED
+    assert said in done.err
+    assert files(state) == before
+
+
+def test_nor_one_that_does_not_answer(leave: Call, state: Path) -> None:
+    store = Store.open(state)
+    before = files(state)
+    done = leave("--yes")
+    store.close()
+
+    assert done.code == Exit.ERROR
+    assert "is in use by another Kraken daemon" in done.err
+    assert files(state) == before
+
+
+def test_another_user_is_sent_to_that_of_the_daemon(
+    leave: Call, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: state.stat().st_uid + 1)
+    done = leave("--yes")
+
+    assert done.code == Exit.ERROR
+    assert "leave as the user the daemon runs as: sudo -u" in done.err
