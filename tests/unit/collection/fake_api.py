@@ -25,6 +25,7 @@ from kraken.model.nodeset import expand, fold
 CHANGED_MAX = 32
 STATUS = {"nodeset": 400, "malformed": 400, "unauthorized": 401, "unknown-node": 404, "not-found": 404}
 STATUS |= {"needs-confirmation": 409, "unreachable": 409, "document": 422, "store": 507}
+STATUS |= {"opposed": 409, "plan-changed": 409, "refused": 409}
 
 
 class Refusal(Exception):
@@ -62,6 +63,8 @@ class FakeKraken:
         variables: variable -> its values; any other is a wrong document.
         script: steps done one by one, each after one answer to GET /v1/nodes: how the world goes on.
         raw: answers (status, content type, body) sent instead, one by one.
+        calls: (method, path) -> what answers it, beside those that are answered here; see fake_calls.py.
+        refusals: (method, path) -> how it is refused, whatever is asked.
     """
 
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -70,6 +73,8 @@ class FakeKraken:
     script: list[Callable[[], object]] = field(default_factory=list)
     raw: list[tuple[int, str, bytes]] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
+    calls: dict[tuple[str, str], Callable[[Asked], Any]] = field(default_factory=dict)
+    refusals: dict[tuple[str, str], Refusal] = field(default_factory=dict)
     token: str | None = None
 
     def add(self, names: str, **parts: Any) -> None:
@@ -110,6 +115,10 @@ class FakeKraken:
             raise Refusal(
                 "unauthorized", "no right token; nothing was done", hint="send Authorization: Bearer"
             )
+        if refusal := self.refusals.get((asked.method, asked.path)):
+            raise refusal
+        if call := self.calls.get((asked.method, asked.path)):
+            return call(asked)
         match asked.method, asked.path:
             case "GET", "/v1/nodes":
                 answer = json.loads(json.dumps(self._list(asked.query)))  # as it was when asked
@@ -121,7 +130,7 @@ class FakeKraken:
         raise Refusal("not-found", f"no such address {asked.path}")
 
     def _list(self, query: dict[str, str]) -> Any:
-        names = self._names(query["nodeset"]) if "nodeset" in query else list(self.nodes)
+        names = self.names(query["nodeset"]) if "nodeset" in query else list(self.nodes)
         chosen = [self.nodes[name] for name in names]
         if "cause" in query:
             chosen = [node for node in chosen if node["cause"] == query["cause"]]
@@ -133,7 +142,7 @@ class FakeKraken:
     def _patch(self, body: dict[str, Any]) -> Any:
         if ("nodeset" in body) == bool(body.get("all")):
             raise Refusal("nodeset", "name a nodeset or say all, one of the two")
-        names = self._names(body["nodeset"]) if "nodeset" in body else list(self.nodes)
+        names = self.names(body["nodeset"]) if "nodeset" in body else list(self.nodes)
         changes = dict.fromkeys(body.get("unset", [])) | body.get("set", {})
         self._check(changes)
         items = []
@@ -176,7 +185,8 @@ class FakeKraken:
             there = all(node["dsc"].get(variable) == value for variable, value in node["cfg"].items())
             node.update(cause="CONVERGED" if there else "RUNNING", reason="" if there else "power_on")
 
-    def _names(self, nodeset: str) -> list[str]:
+    def names(self, nodeset: str) -> list[str]:
+        """The declared nodes that are meant."""
         groups: dict[str, list[str]] = {}
         for node in self.nodes.values():
             for group in node["groups"]:

@@ -16,14 +16,6 @@ description:
   - Runs where Kraken's socket is, or anywhere with O(url). In most playbooks that is the controller, so write
     C(hosts=localhost), C(connection=local) or C(delegate_to=localhost).
 options:
-  nodes:
-    description:
-      - The nodes meant, as nodesets in ClusterShell's syntax. V(n[0001-0128],login1), V(@compute), V(@compute!n7).
-      - There is no default. Neither the current host nor every node is ever assumed.
-      - A node that nobody declared to Kraken is an error, and then nothing is done.
-    type: list
-    elements: str
-    required: true
   cfg:
     description:
       - The desired value of each variable named.
@@ -60,13 +52,10 @@ options:
       - Otherwise such a Cfg is refused, with the reason for each node.
     type: bool
     default: false
-  confirm_many:
-    description:
-      - Say that a change of more than 32 nodes is meant. Kraken refuses it otherwise.
-    type: bool
-    default: false
 extends_documentation_fragment:
   - kraken.hpc.connection
+  - kraken.hpc.nodes
+  - kraken.hpc.nodes.confirm
 attributes:
   check_mode:
     description: Whether it can say what would change and change nothing.
@@ -165,109 +154,52 @@ problem:
   description: Kraken's own account of why it refused, a problem document (RFC 9457).
   returned: when Kraken refused
   type: dict
-  contains:
-    type:
-      description: The kind of problem. V(unknown-node), V(unreachable), V(needs-confirmation), V(document), and others.
-      type: str
-    status:
-      description: The HTTP status.
-      type: int
-    detail:
-      description: What was wrong.
-      type: str
-    hint:
-      description: What to do about it.
-      type: str
-    details:
-      description: Node or nodeset to reason, where the problem is C(unreachable).
-      type: dict
   sample: {type: unknown-node, status: 404, detail: unknown node n9; nothing was done, part: n9}
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kraken.hpc.plugins.module_utils.client import (
-    CONNECTION_EXCLUSIVE,
-    Client,
-    KrakenError,
-    Problem,
-    connection_spec,
-)
+from ansible_collections.kraken.hpc.plugins.module_utils.changes import as_diff, changed_nodes, fold_alike
+from ansible_collections.kraken.hpc.plugins.module_utils.client import KrakenError
 from ansible_collections.kraken.hpc.plugins.module_utils.convergence import Wish, wait
-from ansible_collections.kraken.hpc.plugins.module_utils.nodeset import fold
+from ansible_collections.kraken.hpc.plugins.module_utils.task import CONFIRM_MANY, NODES, check_words, run
 
-HINTS = {
-    "unreachable": "allow_unreachable: true declares it all the same",
-    "needs-confirmation": "confirm_many: true says that so many are meant",
-}
+HINTS = {"unreachable": "allow_unreachable: true declares it all the same"}
 
 
 def main():
-    spec = connection_spec()
-    spec.update(
-        nodes={"type": "list", "elements": "str", "required": True},
-        cfg={"type": "dict"},
-        unset={"type": "list", "elements": "str"},
-        state={"type": "str", "choices": ["present"], "default": "present"},
-        wait={"type": "bool", "default": False},
-        wait_timeout={"type": "int", "default": 600},
-        allow_unreachable={"type": "bool", "default": False},
-        confirm_many={"type": "bool", "default": False},
-    )
-    module = AnsibleModule(
-        argument_spec=spec,
-        supports_check_mode=True,
-        mutually_exclusive=CONNECTION_EXCLUSIVE,
-        required_one_of=[("cfg", "unset")],
-    )
-    result = {"changed": False}
-    try:
-        failure = declare(module, result)
-    except Problem as problem:
-        module.fail_json(msg=problem.sentence(HINTS), **dict(result, **problem.as_result()))
-    except KrakenError as error:
-        module.fail_json(msg=str(error), **result)
-    if failure:
-        module.fail_json(msg=failure, **result)
-    module.exit_json(**result)
+    spec = {
+        "nodes": NODES,
+        "cfg": {"type": "dict"},
+        "unset": {"type": "list", "elements": "str"},
+        "state": {"type": "str", "choices": ["present"], "default": "present"},
+        "wait": {"type": "bool", "default": False},
+        "wait_timeout": {"type": "int", "default": 600},
+        "allow_unreachable": {"type": "bool", "default": False},
+        "confirm_many": CONFIRM_MANY,
+    }
+    run(declare, spec, HINTS, required_one_of=[("cfg", "unset")])
 
 
-def declare(module, result):
-    """Declare what the parameters say, filling `result` as things become true.
-
-    Returns:
-        Why it failed after the declaration, "" when it did not.
-    """
-    params = module.params
-    cfg = check_cfg(params["cfg"] or {}, params["unset"] or [])
-    nodeset = ",".join(part for part in (str(part).strip() for part in params["nodes"]) if part)
-    if not nodeset:
-        raise KrakenError("nodes selects nobody; nothing was done")
-    client = Client(params)
-    for warning in client.warnings:
-        module.warn(warning)
-    items = client.call(
-        "PATCH",
-        "/v1/cfg",
-        body={
-            "nodeset": nodeset,
-            "set": cfg,
-            "unset": params["unset"] or [],
-            "dry_run": module.check_mode,
-            "allow_unreachable": params["allow_unreachable"],
-            "yes": params["confirm_many"],
-        },
-        expect="items",
-    )
-    changes = fold_changes(items)
-    result["changed"] = bool(changes)
-    result["changes"] = changes
-    result["changed_nodes"] = fold(item["node"] for item in items if item["changed"])
-    if module._diff:
-        result["diff"] = as_diff(changes)
-    if module.check_mode or not params["wait"]:
+def declare(task):
+    """Declare what the options say, and wait where that is asked for; why it failed after the declaration."""
+    params, result = task.params, task.result
+    unset = params["unset"] or []
+    cfg = check_cfg(params["cfg"] or {}, unset)
+    body = {
+        "nodeset": task.nodeset(),
+        "set": cfg,
+        "unset": unset,
+        "dry_run": task.is_check,
+        "allow_unreachable": params["allow_unreachable"],
+        "yes": params["confirm_many"],
+    }
+    items = task.client.call("PATCH", "/v1/cfg", body=body, expect="items")
+    changes = fold_alike([item for item in items if item["changed"]], lambda item: {"cfg": item["diff"]})
+    result.update(changed=bool(changes), changes=changes, changed_nodes=changed_nodes(items))
+    if task.shows_diff:
+        result["diff"] = as_diff(changes, [("cfg", "Cfg")])
+    if task.is_check or not params["wait"]:
         return ""
-    wish = Wish([item["node"] for item in items], cfg, params["unset"] or [])
-    outcome = wait(client, wish, params["wait_timeout"])
+    outcome = wait(task.client, Wish([item["node"] for item in items], cfg, unset), params["wait_timeout"])
     result.update(outcome.as_result())
     return outcome.message
 
@@ -279,46 +211,16 @@ def check_cfg(cfg, unset):
         KrakenError: a value that YAML has already turned into something else, a variable both set
             and withdrawn, or nothing to do.
     """
-    checked = {}
-    for variable, value in cfg.items():
-        if value is None:
-            raise KrakenError("cfg.%s has no value; to withdraw a variable name it in unset" % variable)
-        if isinstance(value, (bool, float)):
-            raise KrakenError("cfg.%s: YAML read the value as %r; quote it, or write the word meant" % (variable, value))
-        if not isinstance(value, (str, int)):
-            raise KrakenError("cfg.%s must be one value, not a %s" % (variable, type(value).__name__))
-        checked[str(variable)] = str(value)
+    empty = sorted(variable for variable, value in cfg.items() if value is None)
+    if empty:
+        raise KrakenError("cfg.%s has no value; to withdraw a variable name it in unset" % empty[0])
+    checked = check_words("cfg", cfg)
     both = sorted(set(checked) & set(unset))
     if both:
         raise KrakenError("%s is both in cfg and in unset" % ", ".join(both))
     if not checked and not unset:
         raise KrakenError("cfg and unset are empty; there is nothing to declare")
     return checked
-
-
-def fold_changes(items):
-    """Items of an answer that changed, equal changes together, in the order first met."""
-    together = {}
-    for item in items:
-        if item["changed"]:
-            key = tuple(sorted((variable, tuple(pair)) for variable, pair in item["diff"].items()))
-            together.setdefault(key, []).append(item["node"])
-    return [
-        {"nodeset": fold(names), "count": len(names), "cfg": {variable: list(pair) for variable, pair in key}}
-        for key, names in together.items()
-    ]
-
-
-def as_diff(changes):
-    """The changes in the form Ansible shows with --diff; what is not declared is left out."""
-    shown = []
-    for change in changes:
-        before, after = (
-            {variable: pair[side] for variable, pair in change["cfg"].items() if pair[side] is not None} for side in (0, 1)
-        )
-        header = "Cfg of " + change["nodeset"]
-        shown.append({"before_header": header, "after_header": header, "before": before, "after": after})
-    return shown
 
 
 if __name__ == "__main__":
