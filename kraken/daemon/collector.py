@@ -88,6 +88,7 @@ class Collector:
         )
         self.branch: Branch | None = None
         self._lacking: dict[str, float] = {}  # node -> until when a lease is wanted for what is to run on it
+        self._done: dict[str, None] = {}  # nodes on which a mutation is over, and no other was wanted since
         self._former: dict[str, float] = {}  # node -> when what the life before began there is over
         self._new: dict[str, None] = {}  # nodes of ours of which those above may not know yet how they fare
         self._heard: set[tuple[str, str]] = set()  # (run, node) of the results taken in just now
@@ -120,6 +121,7 @@ class Collector:
                     self._summarise(effect.node, effect.cause, effect.detail, now)
             self._introduce(now)
             self._reserve(now)
+            self._give_back(now)
             if not news and self.branch is not None:
                 self.branch.tick(now)
                 self._apply(self.branch.result(), now, news, follows)
@@ -291,6 +293,7 @@ class Collector:
             self.branch.declared(nodes, now)
 
     def _may_run(self, node: str, until: float) -> bool:
+        self._done.pop(node, None)
         if self.branch is None or self.branch.tree.leases.may_run(node, until):
             return True
         self._lacking[node] = max(until, self._lacking.get(node, until))
@@ -330,6 +333,12 @@ class Collector:
         for until, nodes in asked.items():
             self.branch.tree.leases.reserve(nodes, until, now)
 
+    def _give_back(self, now: float) -> None:
+        """Let longer leases go where their mutations are over and nothing follows them at once."""
+        done, self._done = self._done, {}
+        if self.branch is not None and done:
+            self.branch.tree.leases.give_back(done, now)
+
     def _apply(self, result: TreeNews, now: float, news: list[News], follows: list[Consequence]) -> None:
         """What the tree told: the engine decides for what is ours, and for nothing else."""
         follows += [ValueChanged(turned.update, turned.was) for turned in result.turned]
@@ -355,6 +364,8 @@ class Collector:
         if word in self._heard:
             return  # each node of a run reports once
         self._heard.add(word)
+        if active is not None and active.run.is_mutation:
+            self._done[result.node] = None
         if active is not None and result.node in self.table:
             observed = self.engine.admit(result)
             if observed:

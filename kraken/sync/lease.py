@@ -72,7 +72,7 @@ class Promises:
     def __init__(self, former_until: float) -> None:
         self.until = float("-inf")
         self._former_until = former_until
-        self._reserved: dict[str, float] = {}
+        self._reserved: dict[str, tuple[float, int]] = {}  # until when, and the number of the last asking
 
     def absolve(self, now: float) -> None:
         """The child has nothing that a former life of ours promised: at most the common lease of that life
@@ -80,22 +80,36 @@ class Promises:
         """
         self._former_until = min(self._former_until, now + LEASE_S)
 
-    def grant(self, now: float, lease_s: float) -> None:
-        """We write now: yours, for so long."""
-        self.until = max(self.until, now + lease_s)
+    def begin_session(self) -> None:
+        """Its askings are numbered anew; what was promised stays."""
+        self._reserved = {key: (until, 0) for key, (until, _) in self._reserved.items()}
 
-    def reserve(self, keys: Iterable[str], until: float) -> None:
-        """These stay the child's until then."""
+    def grant(self, until: float) -> None:
+        """We write: yours, until then."""
+        self.until = max(self.until, until)
+
+    def reserve(self, keys: Iterable[str], until: float, number: int) -> None:
+        """These stay the child's until then, as it asked under this number."""
         for key in keys:
-            self._reserved[key] = max(until, self._reserved.get(key, until))
+            before, asked = self._reserved.get(key, (until, number))
+            self._reserved[key] = (max(until, before), max(number, asked))
+
+    def give_back(self, keys: Iterable[str], number: int) -> list[str]:
+        """The child needs these no longer than by its common lease: those of which that is its last word,
+        so that a late one ends nothing that was asked for since.
+        """
+        back = [key for key in keys if self._reserved.get(key, (0.0, 0))[1] < number]
+        for key in back:
+            self._reserved.pop(key, None)
+        return back
 
     def binds(self, key: str) -> float:
         """Until when the node may have the child's mutations running on it."""
-        return max(self.until, self._former_until, self._reserved.get(key, self.until))
+        return max(self.until, self._former_until, self._reserved.get(key, (self.until, 0))[0])
 
     def tidy(self, now: float) -> None:
         """Drop what is over."""
-        self._reserved = {key: until for key, until in self._reserved.items() if until > now}
+        self._reserved = {key: kept for key, kept in self._reserved.items() if kept[0] > now}
 
 
 class Placement:

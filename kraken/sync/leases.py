@@ -16,6 +16,8 @@ from kraken.sync.links import Links
 NO_LEASE: Final = Lease()
 ROUNDING_S: Final = 1.0
 """Milliseconds are rounded up, and letters take their time."""
+GIVE_BACK_S: Final = 5.0
+"""Between two letters that give a longer lease back, while no answer comes: only a fail-over waits for it."""
 GRANT_S: Final = 25.0
 """Silence of a child after which its lease is renewed no more: two hellos and a half, so that one lost
 in each direction costs nothing."""
@@ -58,6 +60,10 @@ class Leases:
         self._inquired: set[str] = set()  # nodes our parent asks about
         self._reserving: dict[int, tuple[str | None, int, float]] = {}
         self._number = 0
+        self._asked: set[str] = set()  # nodes of which a longer lease was asked for, and not given back
+        self._over: dict[str, None] = {}  # nodes of which it is to be, until our parent says that it knows
+        self._counts_above: dict[str, int] = {}  # node -> answers to askings up to this one count no more
+        self._give_back_at = now
         if memory is not None:
             self._told.update(memory.told)
             for key, (holder, number, taken, shared, alone) in memory.placed.items():
@@ -138,6 +144,8 @@ class Leases:
         """The table has what the parent said with the lease."""
         lease = self._coming.pop(key, None)
         if lease is not None:
+            if lease.taken != self.told(key).taken:
+                self._counts_above[key] = self._number
             self._told[key] = lease
             self.placement.changed.add(key)
 
@@ -147,6 +155,9 @@ class Leases:
         self.placement.changed.add(key)
         self._told.pop(key, None)
         self.tenure.forget(key)
+        self._asked.discard(key)
+        self._over.pop(key, None)
+        self._counts_above.pop(key, None)
 
     def hear_grant(self, link: Link, hello: Hello | None, written_at: float, *, restarted: bool) -> None:
         """The parent may have renewed our lease. It counts from when we hold what it held as it wrote:
@@ -164,13 +175,13 @@ class Leases:
         """The lease that goes with a hello to this child, in ms; 0: none."""
         if link.heard_at is None or now - link.heard_at > GRANT_S:
             return 0
-        lease_s = LEASE_S
+        until = now + LEASE_S
         if any(self.told(key).shared for key in self.placement.of(link.name)):
-            lease_s = min(LEASE_S, self.tenure.ends_at - now)
-        if lease_s <= 0:
+            until = min(until, self.tenure.ends_at)
+        if until <= now:
             return 0
-        self.placement.promise_to(link.name).grant(now, lease_s)
-        return int(lease_s * 1000)
+        self.placement.promise_to(link.name).grant(until)
+        return int((until - now) * 1000)
 
     # -- longer ones --------------------------------------------------------------------------
 
@@ -182,6 +193,7 @@ class Leases:
 
     def hear_reserve(self, child: str, body: Reserve, now: float) -> list[Event]:
         """A child is about to do something: promise it, asking above first where that is not ours to give.
+        Or it gives back what it asked for.
 
         Not for longer than a life of ours that forgets it would respect it.
         """
@@ -194,8 +206,14 @@ class Leases:
             for key, epoch in body.keys.items()
             if self.placement.holder.get(key) == child and self.placement.epoch.get(key) == epoch
         ]
+        promises = self.placement.promise_to(child)
+        if body.for_ms == 0:
+            back = promises.give_back(keys, body.number)
+            self._links.write(child, Reserved(body.number, back))
+            self.give_back(back, now)
+            return []
         lacking = [key for key in keys if self.told(key).shared and not self.tenure.lasts(key, until)]
-        self.placement.promise_to(child).reserve(keys, until)
+        promises.reserve(keys, until, body.number)
         if lacking:
             self._ask_above(keys, until, now, child, body.number)
         else:
@@ -205,25 +223,79 @@ class Leases:
     def _ask_above(
         self, keys: Sequence[str], until: float, now: float, child: str | None, number: int
     ) -> int:
+        self._asked.update(keys)
+        for key in keys:
+            self._over.pop(key, None)
+        return self._write_above(keys, max(0, int((until - now) * 1000)) + 1, (child, number, until))
+
+    def _write_above(
+        self, keys: Iterable[str], for_ms: int, asked: tuple[str | None, int, float] | None
+    ) -> int:
         self._number += 1
-        self._reserving[self._number] = (child, number, until)
+        if asked is not None:
+            self._reserving[self._number] = asked
         epochs = {key: self.told(key).epoch for key in keys}
-        self._links.write(self._parent(), Reserve(self._number, epochs, int((until - now) * 1000) + 1))
+        self._links.write(self._parent(), Reserve(self._number, epochs, for_ms))
         return self._number
 
     def hear_reserved(self, body: Reserved, now: float) -> list[Event]:
-        """What was asked for stands: for us, or to be passed on to the child that asked."""
+        """What was asked for stands: for us, or to be passed on to the child that asked. Or our parent knows
+        what we gave back.
+        """
         asked = self._reserving.pop(body.number, None)
         if asked is None:
+            for key in body.keys:
+                if self._counts_above.get(key) == body.number:
+                    self._over.pop(key, None)
             return []
         child, number, until = asked
-        self.tenure.reserved(body.keys, until)
+        keys = [k for k in body.keys if k in self._told and self._counts_above.get(k, 0) < body.number]
+        # What we gave back before this came: our parent may have heard the asking later than that.
+        late = {*body.keys} - {*keys} - self._asked
+        self._over.update(dict.fromkeys(k for k in body.keys if k in late and k in self._told))
+        self.tenure.reserved(keys, until)
         self.tenure.tidy(now)
         if child is None:
-            return [Granted(body.number, body.keys)]
+            return [Granted(body.number, keys)]
         if child in self._links:
-            self._links.write(child, Reserved(number, body.keys))
+            self._links.write(child, Reserved(number, keys))
         return []
+
+    def give_back(self, keys: Iterable[str], now: float) -> None:
+        """What was to be done to these nodes is done: let their longer leases go, as soon as nothing on them
+        needs one, so that our parent is bound by the common lease alone.
+        """
+        done = [key for key in keys if key in self._asked]
+        self._over.update(dict.fromkeys(done))
+        self._return(done, now)
+
+    def tick(self, now: float) -> None:
+        """Give back what could not be before, or while our parent does not answer; await no answer that would
+        come too late.
+        """
+        if now >= self._give_back_at:
+            self._give_back_at = now + GIVE_BACK_S
+            self._reserving = {n: asked for n, asked in self._reserving.items() if asked[2] > now}
+            self._return(self._over, now)
+
+    def _return(self, keys: Iterable[str], now: float) -> None:
+        above = self._links.above
+        back = [key for key in keys if self._is_over(key, now)]
+        if above is None or not above.is_up or not back:
+            return
+        for key in back:
+            self.tenure.forget(key)
+            self._asked.discard(key)
+        number = self._write_above(back, 0, None)
+        self._counts_above.update(dict.fromkeys(back, number))
+
+    def _is_over(self, key: str, now: float) -> bool:
+        """Whether nothing is under way on the node, or promised to who has it, beyond our common lease."""
+        place = self.placement
+        if key not in place.holder or key in place.alone:
+            return False
+        until = self._begun_until(key)
+        return until <= now or until <= self.tenure.ends_at
 
     # -- who let go --------------------------------------------------------------------------
 
@@ -257,11 +329,15 @@ class Leases:
         place = self.placement
         if key not in place.shared or key in place.alone:
             return False
-        until = self.busy_until(key)
-        holder = place.holder[key]
-        if holder != Placement.OURS:
-            until = max(until, place.promise_to(holder).binds(key))
+        until = self._begun_until(key)
         return until <= now or self.tenure.lasts(key, until)
+
+    def _begun_until(self, key: str) -> float:
+        """When what we began on the node, or may be begun by the child that has it, is over at the latest."""
+        until, holder = self.busy_until(key), self.placement.holder[key]
+        if holder != Placement.OURS:
+            until = max(until, self.placement.promise_to(holder).binds(key))
+        return until
 
     def _is_left(self, key: str, now: float) -> bool:
         if key in self._table or self.busy_until(key) > now:

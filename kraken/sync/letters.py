@@ -143,7 +143,12 @@ class Touch(msgspec.Struct, frozen=True, array_like=True, tag="touch"):
 
 
 class Reserve(msgspec.Struct, frozen=True, array_like=True, tag="reserve"):
-    """Child to parent: I am about to do something to these nodes, for so long at most."""
+    """Child to parent: I am about to do something to these nodes, for so long at most. For 0 ms: I have done
+    it, and need them no longer than my common lease; said again until it is answered.
+
+    Attributes:
+        number: grows with each; what is given back is what was asked for before.
+    """
 
     number: int
     keys: dict[str, int]
@@ -151,7 +156,9 @@ class Reserve(msgspec.Struct, frozen=True, array_like=True, tag="reserve"):
 
 
 class Reserved(msgspec.Struct, frozen=True, array_like=True, tag="reserved"):
-    """Parent to child: of those, these stay yours until then, counted from when you asked."""
+    """Parent to child: of those, these stay yours until then, counted from when you asked. Or: I know
+    that you gave these back.
+    """
 
     number: int
     keys: list[str]

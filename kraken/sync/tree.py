@@ -232,6 +232,7 @@ class Tree:
         due_at = self.placing.due_at
         if due_at is not None and now >= due_at:
             events += self.placing.place(now)
+        self.leases.tick(now)
         for link in self.links.due(now):
             if link.name != self.parent and link.is_up and now >= self._check_at.get(link.name, now):
                 self._check_at[link.name] = now + CHECK_S
@@ -369,6 +370,8 @@ class Tree:
     def _hear_child(self, link: Link, heard: Heard, now: float) -> list[Event]:
         child, body = link.name, heard.body
         events: list[Event] = []
+        if heard.restarted:
+            self.placement.promise_to(child).begin_session()
         match body:
             case Hello() if link.they_have == 0:
                 if self.placement.absolve(child, now):

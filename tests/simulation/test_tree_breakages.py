@@ -13,13 +13,14 @@ import pytest
 
 from kraken.model.update import Stamp
 from kraken.sync import feed as feed_module
+from kraken.sync import leases as leases_module
 from kraken.sync import link as link_module
 from kraken.sync import tree as tree_module
 from kraken.sync.events import Event, Forget, Outgrow
 from kraken.sync.feed import Feed
 from kraken.sync.lease import Placement, Promises
 from kraken.sync.leases import Leases
-from kraken.sync.letters import NONE_BEFORE, Ask, Delta, Doc, Hello, Letter
+from kraken.sync.letters import NONE_BEFORE, Ask, Delta, Doc, Hello, Letter, Reserved
 from kraken.sync.link import Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.mirror import Mirror
@@ -211,6 +212,22 @@ def is_bound_whatever_was_begun(leases: Leases, key: str, now: float) -> bool:
     return key in leases.placement.shared and key not in leases.placement.alone
 
 
+def is_over_whatever_children_were_promised(leases: Leases, key: str, now: float) -> bool:
+    return leases.busy_until(key) <= now
+
+
+def takes_back_at_any_time(promises: Promises, keys: Any, number: int) -> list[str]:
+    promises.begin_session()
+    return GIVE_BACK(promises, keys, number)
+
+
+def takes_any_grant(leases: Leases, body: Reserved, now: float) -> list[Event]:
+    if body.number in leases._reserving:
+        leases._counts_above.clear()
+    return HEAR_RESERVED(leases, body, now)
+
+
+GIVE_BACK, HEAR_RESERVED = Promises.give_back, Leases.hear_reserved
 MARK = Links.mark
 
 
@@ -313,6 +330,30 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "promises to children are no matter to who is above": (
         replaces(Leases, "_is_bound", is_bound_whatever_was_begun),
         leases.what_a_child_was_promised_before_is_over_too,
+    ),
+    "longer leases are never given back": (
+        replaces(Leases, "give_back", does_nothing),
+        leases.a_longer_lease_is_given_back_and_that_is_lost,
+    ),
+    "longer leases are given back once": (
+        sets(leases_module, "GIVE_BACK_S", 1e9),
+        leases.a_longer_lease_is_given_back_and_that_is_lost,
+    ),
+    "a longer lease is given back while the mutation runs": (
+        replaces(Leases, "_is_over", lambda *args: True),
+        leases.a_longer_lease_is_not_given_back_while_its_mutation_runs,
+    ),
+    "a longer lease is given back while a child needs it": (
+        replaces(Leases, "_is_over", is_over_whatever_children_were_promised),
+        leases.a_longer_lease_is_not_given_back_while_a_child_needs_it,
+    ),
+    "what is given back late ends a newer asking": (
+        replaces(Promises, "give_back", takes_back_at_any_time),
+        leases.a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
+    ),
+    "a grant counts that comes after it was given back": (
+        replaces(Leases, "hear_reserved", takes_any_grant),
+        leases.a_longer_lease_is_granted_after_it_was_given_back,
     ),
     "a parent that restarts is bound by nothing of before": (
         replaces(Placement, "promise_to", is_bound_by_nothing_of_before),

@@ -74,6 +74,8 @@ class Chaos:
         deeds: list[tuple[int, Callable[[], None]]] = [
             (30, self._see),
             (25, self._try_runs),
+            (10, self._end_run),
+            (3, self._give_back),
             (8, self._declare_one),
             (2, self._delete),
             (3, self._hold),
@@ -109,6 +111,18 @@ class Chaos:
         node, seconds = self.rng.choice(self.nodes), self.rng.uniform(1.0, RUN_S_MAX)
         if starters := self.forest.try_runs(node, seconds):
             self._say(f"a run of {seconds:.1f} s on {node} by {starters}")
+
+    def _end_run(self) -> None:
+        busy = [node for node, (until, _) in self.forest.busy.items() if until > self.forest.time]
+        if busy:
+            node = self.rng.choice(busy)
+            self._say(f"the run on {node} is over, seen by {self.forest.end_run(node)}")
+
+    def _give_back(self) -> None:
+        """It may be done at any time, and does nothing while it must not."""
+        member = self.forest.members[self.rng.choice(self.collectors)]
+        if member.is_running and not member.is_paused:
+            member.give_back(self.rng.choice(self.nodes))
 
     def _declare_one(self) -> None:
         self._declare(self.rng.choice(self.nodes))

@@ -162,6 +162,19 @@ class Forest:
             starters.append(member.name)
         return starters
 
+    def end_run(self, node: str) -> str | None:
+        """What runs on the node is over before its time, if who began it is there to see that; who it was."""
+        until, name = self.busy.get(node, (self.time, ""))
+        member = self.members.get(name)
+        if until <= self.time or member is None or not member.is_running or member.is_paused:
+            return None
+        if node not in member.runs:
+            return None  # it lost its disk, and knows nothing of it
+        del self.busy[node]
+        member.end_run(node)
+        self._wake(member)
+        return name
+
     # -- promises -----------------------------------------------------------------------------
 
     def broken(self, what: str) -> None:

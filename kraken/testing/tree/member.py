@@ -324,3 +324,15 @@ class Member:
         assert self.disk is not None
         self.disk.runs[node] = now + seconds
         return self.true_now() + seconds / self.rate
+
+    def end_run(self, node: str) -> None:
+        """What we began on the node is over before its time."""
+        now = self.clock()
+        self.runs[node] = now
+        assert self.disk is not None
+        self.disk.runs[node] = now
+        self.give_back(node)
+
+    def give_back(self, node: str) -> None:
+        """Ask for no longer lease on the node any more; right at any time."""
+        self.tree.leases.give_back([node], self.clock())

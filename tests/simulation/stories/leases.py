@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kraken.sync.lease import LEASE_S
-from kraken.sync.letters import Check, Delta, Hello, Tell
+from kraken.sync.letters import Check, Delta, Hello, Reserve, Reserved, Tell
 from kraken.sync.link import DEAD_S
+from kraken.testing.tree.forest import Forest
 from tests.simulation.stories.stage import (
     Shape,
     declare,
@@ -200,7 +201,101 @@ def a_parent_restarts_while_a_child_has_a_longer_lease() -> None:
     assert forest.root.tree.placement.holder["n1"] == "b", "what was waited for comes in the end"
 
 
+def _with_a_long_mutation(shape: Shape, asked_s: float = 190.0, *, times: int = 1) -> Forest:
+    """It is under way on n1, which a has and b may have, under a lease that was asked for."""
+    forest = tree(shape, ["n1"], "a", "b", settled_s=60.0)
+    for member in forest.members.values():
+        member.longest_s = member.tree.leases.longest_s = 200.0
+    forest.run_for(LEASE_S)
+    _begin_a_long_one(forest, asked_s, times=times)
+    return forest
+
+
+def _begin_a_long_one(forest: Forest, asked_s: float = 190.0, *, times: int = 1) -> None:
+    for _ in range(times):
+        forest.try_runs("n1", asked_s)  # it asks for as long a lease
+    forest.run_for(0.1)
+
+    assert forest.try_runs("n1", asked_s - 1.0) == ["a"]
+
+
+def _cut_off_a(forest: Forest, child: str, seconds: float) -> None:
+    """For so long; in the end b has the node."""
+    forest.network.cut.add(frozenset(("root", child)))
+    run_everywhere(forest, "n1", int(seconds))
+
+    assert forest.root.tree.placement.holder["n1"] == "b"
+
+
+def _is_given_back(shape: Shape, child: str) -> None:
+    forest = _with_a_long_mutation(shape)
+    forest.run_for(10.0)
+    forest.network.rule = of_kind(Reserve, child, "root", [], once=True)
+
+    assert forest.end_run("n1") == "a"
+
+    forest.run_for(20.0)
+    _cut_off_a(forest, child, DEAD_S + LEASE_S + 10.0)
+
+
+def a_longer_lease_is_given_back_and_that_is_lost() -> None:
+    _is_given_back({"root": None, "a": "root", "b": "root"}, "a")
+
+
+def a_longer_lease_is_given_back_at_each_level() -> None:
+    _is_given_back({"root": None, "m": "root", "a": "m", "b": "root"}, "m")
+
+
+def _try_to_give_back(forest: Forest, name: str) -> None:
+    member = forest.members[name]
+    member.give_back("n1")
+    forest._wake(member)
+    forest.run_for(1.0)
+
+
+def a_longer_lease_is_not_given_back_while_its_mutation_runs() -> None:
+    forest = _with_a_long_mutation({"root": None, "a": "root", "b": "root"})
+    _try_to_give_back(forest, "a")
+    _cut_off_a(forest, "a", 250.0)
+
+
+def a_longer_lease_is_not_given_back_while_a_child_needs_it() -> None:
+    forest = _with_a_long_mutation({"root": None, "m": "root", "a": "m", "b": "root"})
+    _try_to_give_back(forest, "m")
+    _cut_off_a(forest, "m", 250.0)
+
+
+def a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back() -> None:
+    forest = _with_a_long_mutation({"root": None, "a": "root", "b": "root"})
+    forest.network.rule = of_kind(Reserve, "a", "root", [10.0], once=True)
+    forest.end_run("n1")
+    forest.run_for(0.1)
+    forest.network.rule = None
+    _begin_a_long_one(forest)
+    forest.run_for(12.0)
+    _cut_off_a(forest, "a", 250.0)
+
+
+def a_longer_lease_is_granted_after_it_was_given_back() -> None:
+    """It was asked for twice, and the second answer is late."""
+    shape: Shape = {"root": None, "a": "root", "b": "root"}
+    forest = _with_a_long_mutation(shape)
+    forest.end_run("n1")
+    forest.run_for(10.0)
+    forest.network.rule = of_kind(Reserved, "root", "a", [15.0], once=True)
+    _begin_a_long_one(forest, times=2)
+    forest.end_run("n1")
+    forest.run_for(20.0)
+    _cut_off_a(forest, "a", DEAD_S + LEASE_S + 10.0)
+
+
 STORIES: list[Callable[[], None]] = [
+    a_longer_lease_is_given_back_and_that_is_lost,
+    a_longer_lease_is_given_back_at_each_level,
+    a_longer_lease_is_not_given_back_while_its_mutation_runs,
+    a_longer_lease_is_not_given_back_while_a_child_needs_it,
+    a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
+    a_longer_lease_is_granted_after_it_was_given_back,
     a_parent_restarts_while_a_child_has_a_longer_lease,
     the_last_hello_comes_late,
     a_lease_comes_before_the_word_that_the_node_is_gone,

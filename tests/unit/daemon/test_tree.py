@@ -11,7 +11,8 @@ from kraken.engine.settings import Settings
 from kraken.model.module import Discovery
 from kraken.model.run import NodeResult, Outcome
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
-from kraken.sync.letters import decode, encode
+from kraken.sync.lease import LEASE_S
+from kraken.sync.letters import Reserve, decode, encode
 from kraken.sync.tree import Tree
 from kraken.testing.simulation.domains import services
 
@@ -25,6 +26,7 @@ class Grove:
         self.now = 1000.0
         self.world: dict[tuple[str, str], str] = {}
         self.ran: list[tuple[str, str, str]] = []  # (collector, node, mutation)
+        self.asked_ms: list[int] = []  # for how long leases were asked for; 0: given back
         self.cut: set[str] = set()
         self.collectors: dict[str, Collector] = {}
         self._posts: deque[tuple[str, str, bytes]] = deque()
@@ -84,7 +86,10 @@ class Grove:
                     break
                 sender, receiver, data = self._posts.popleft()
                 if receiver not in self.cut:
-                    self.accept(receiver, Letters(sender, [decode(data)]))
+                    letter = decode(data)
+                    if isinstance(letter.body, Reserve):
+                        self.asked_ms.append(letter.body.for_ms)
+                    self.accept(receiver, Letters(sender, [letter]))
 
 
 def test_what_is_declared_at_the_root_converges_at_the_child_and_is_seen_at_the_root() -> None:
@@ -163,6 +168,20 @@ def test_the_next_candidate_takes_over_when_the_first_is_cut_off_and_never_do_bo
 
     assert {name for name, _, _ in grove.ran} == {"c2"}
     assert grove.collectors["c2"].engine.cause("n1") == "CONVERGED"
+
+
+def test_a_longer_lease_goes_back_when_its_mutation_is_over() -> None:
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "DOWN"
+    grove.declare("n1", ["c1", "c2"], os="UP")
+    grove.wait(30.0)
+    root = grove.collectors["root"].branch
+
+    assert root is not None
+    assert grove.ran
+    assert grove.asked_ms[0] > LEASE_S * 1000
+    assert grove.asked_ms[-1] == 0
+    assert root.tree.placement.promise_to("c1").binds("n1") <= grove.now + LEASE_S
 
 
 def test_a_collector_without_its_lease_starts_nothing_and_says_what_it_waits_for() -> None:

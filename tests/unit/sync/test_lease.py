@@ -21,7 +21,7 @@ def test_the_lease_of_a_child_ends_before_its_parent_thinks_so(
 ) -> None:
     """Each clock shows true time at its own rate; the letter takes no time, the worst there is."""
     tenure, promises = Tenure(), Promises(float("-inf"))
-    promises.grant(written * parent, lease_s)
+    promises.grant(written * parent + lease_s)
     tenure.granted(written * child, lease_s)
 
     assert tenure.ends_at / child <= promises.binds("n1") / parent + 1e-9
@@ -31,7 +31,7 @@ def test_a_late_grant_shortens_nothing() -> None:
     tenure, promises = Tenure(), Promises(0.0)
     for at in (20.0, 10.0):
         tenure.granted(at, 40.0)
-        promises.grant(at, 40.0)
+        promises.grant(at + 40.0)
 
     assert tenure.lasts("n1", 59.9)
     assert not tenure.lasts("n1", 60.0)
@@ -42,7 +42,7 @@ def test_a_reservation_is_for_its_node_alone_and_goes_with_it() -> None:
     tenure, promises = Tenure(), Promises(10.0)
     tenure.granted(0.0, 10.0)
     tenure.reserved(["n1"], 100.0)
-    promises.reserve(["n1"], 100.0)
+    promises.reserve(["n1"], 100.0, 1)
 
     assert [tenure.lasts(key, 99.0) for key in ("n1", "n2")] == [True, False]
     assert [promises.binds(key) for key in ("n1", "n2")] == [100.0, 10.0]
@@ -58,17 +58,58 @@ def test_a_child_that_has_nothing_of_a_former_life_is_bound_by_its_common_lease_
 
     assert promises.binds("n1") == 10.0 + LEASE_S
 
-    promises.reserve(["n1"], 300.0)
+    promises.reserve(["n1"], 300.0, 1)
     promises.absolve(20.0)
 
     assert promises.binds("n1") == 300.0, "what this life promised stays"
+
+
+def test_what_is_given_back_binds_no_longer_than_the_common_lease() -> None:
+    promises = Promises(0.0)
+    promises.grant(40.0)
+    promises.reserve(["n1", "n2"], 300.0, 1)
+
+    assert promises.give_back(["n1"], 2) == ["n1"]
+    assert [promises.binds(key) for key in ("n1", "n2")] == [40.0, 300.0]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(1.0, 600.0)), max_size=6))
+def test_the_last_word_of_a_child_binds_whatever_order_its_words_come_in(
+    words: list[tuple[bool, float]],
+) -> None:
+    """Each is numbered as it was written, which is not the order in which they are heard."""
+    written = sorted(words, key=lambda word: word[1])
+    promises = Promises(0.0)
+    for word in words:
+        asks, seconds = word
+        number = written.index(word) + 1
+        if asks:
+            promises.reserve(["n1"], seconds, number)
+        else:
+            promises.give_back(["n1"], number)
+    last_back = max((n for n, (asks, _) in enumerate(written) if not asks), default=-1)
+    needed = max(
+        (seconds for n, (asks, seconds) in enumerate(written) if asks and n > last_back), default=0.0
+    )
+
+    assert promises.binds("n1") >= needed
+
+
+def test_a_new_session_counts_its_words_anew_and_what_was_promised_stays() -> None:
+    promises = Promises(0.0)
+    promises.reserve(["n1"], 300.0, 57)
+    promises.begin_session()
+
+    assert promises.binds("n1") == 300.0
+    assert promises.give_back(["n1"], 1) == ["n1"]
+    assert promises.binds("n1") == 0.0
 
 
 def test_a_node_is_free_for_another_only_when_the_old_lease_is_over() -> None:
     place = placement()
     place.take("n1", "a", shared=True)
     place.alone.discard("n1")  # everybody below a knows
-    place.promise_to("a").grant(60.0, 40.0)
+    place.promise_to("a").grant(100.0)
 
     assert not place.is_free("n1", "b", 1000.0)
 

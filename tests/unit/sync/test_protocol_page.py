@@ -44,6 +44,7 @@ def test_every_message_and_its_fields_are_described(struct: type[msgspec.Struct]
         f"less {lease.SKEW:.1%} for clocks",
         f"tells it at most every {tree.TOUCH_S:.0f} s",
         f"every {tree.CHECK_S:.0f} s while",
+        f"every {leases.GIVE_BACK_S:.0f} s until",
         f"more than {letters.LETTER_BYTES_MAX >> 20} MiB",
         f"the version ({letters.VERSION})",
     ],
