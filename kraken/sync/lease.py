@@ -306,6 +306,10 @@ class Placement:
         """Nodes taken from this child that it has not let go -> number of that lease."""
         return {k: e for k, (former, e) in self._leaving.items() if former == child and k not in self._let_go}
 
+    def waits_for(self, child: str) -> bool:
+        """Whether some node was taken from this child, and may have its mutation running still."""
+        return any(former == child for former, _ in self._leaving.values())
+
     def is_left(self, key: str, now: float) -> bool:
         """Whether nobody below may be running anything on the node, as far as this life knows."""
         if key in self.holder:

@@ -143,7 +143,8 @@ class Tree:
         if name in self.links:
             return
         if not known:
-            self._new.add(name)
+            if not self.placement.waits_for(name):  # it was no child of ours before, under this name
+                self._new.add(name)
         elif not self._remembers:
             self.placement.estrange(name)
         link = Link(

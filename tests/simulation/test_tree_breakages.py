@@ -363,6 +363,14 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Tree, "_greeting", calls_each_life_the_first),
         leases.a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,
     ),
+    "who was revoked and comes back is met for the first time": (
+        replaces(Placement, "waits_for", lambda *args: False),
+        leases.a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name,
+    ),
+    "a child that forgot lets go of everything at once": (
+        replaces(Leases, "busy_until", lambda leases, key: leases._busy(key)),
+        leases.a_node_is_taken_from_a_collector_that_loses_its_disk_while_it_is_down,
+    ),
     "a parent that forgot gives away at once": (
         replaces(Placement, "is_free", knows_no_strangers),
         leases.a_parent_loses_its_disk_while_a_mutation_runs,

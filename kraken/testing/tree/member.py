@@ -168,6 +168,12 @@ class Member:
         self.known.discard(child)
         self._apply(self.tree.remove_child(child, self.clock(), fenced=True), self.clock())
 
+    def revoke(self, child: str) -> None:
+        """The child is heard no more from now on; nobody vouches for what it may be running."""
+        self.children.remove(child)
+        self.known.discard(child)
+        self._apply(self.tree.remove_child(child, self.clock()), self.clock())
+
     def take_in(self, child: str) -> None:
         """A child comes to us."""
         self.children.append(child)

@@ -106,6 +106,37 @@ def a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs() -> N
     assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
 
 
+def a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name() -> None:
+    """For its parent it is met for the first time, and that is no word on what its former self began."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", settled_s=60.0)
+
+    assert forest.try_runs("n1", 50.0) == ["a"]
+
+    forest.members["a"].crash(lose_disk=True)
+    forest.root.revoke("a")
+    declare(forest, "n1", "b")
+    forest.run_for(2.0)
+    forest.root.take_in("a")
+    forest.restart("a")
+    run_everywhere(forest, "n1", 120)
+
+    assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
+
+
+def a_node_is_taken_from_a_collector_that_loses_its_disk_while_it_is_down() -> None:
+    forest = tree({"root": None, "m": "root", "a": "m", "b": "root"}, ["n1"], "a", settled_s=60.0)
+
+    assert forest.try_runs("n1", 50.0) == ["a"]
+
+    forest.members["a"].crash(lose_disk=True)
+    declare(forest, "n1", "b")
+    forest.run_for(15.0)
+    forest.restart("a")
+    run_everywhere(forest, "n1", 120)
+
+    assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
+
+
 def a_parent_that_lost_its_disk_takes_nothing_from_who_remembers() -> None:
     forest = tree({"root": None, "m": "root", "a": "m", "c": "a"}, ["n1"], "c")
     forest.see("n1", "power", "POWER_ON")
@@ -303,6 +334,8 @@ STORIES: list[Callable[[], None]] = [
     a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,
     a_collector_loses_its_disk_while_its_own_mutation_runs,
     a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs,
+    a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name,
+    a_node_is_taken_from_a_collector_that_loses_its_disk_while_it_is_down,
     a_parent_that_lost_its_disk_takes_nothing_from_who_remembers,
     what_was_let_go_is_asked_for_and_the_question_is_lost,
     a_collector_moves_and_takes_its_nodes_with_it,
