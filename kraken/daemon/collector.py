@@ -25,7 +25,6 @@ from kraken.daemon.elsewhere import (
     cause_elsewhere,
     explain_elsewhere,
     is_told,
-    runner_elsewhere,
     summary,
 )
 from kraken.daemon.recorder import Recorder
@@ -149,7 +148,7 @@ class Collector:
         if self.branch is None:
             return ""
         tree = self.branch.tree
-        return tree.me if tree.has(node) else runner_elsewhere(tree, self.table[node])
+        return tree.me if tree.has(node) else tree.runner(node)
 
     def cause(self, node: str) -> Cause:
         """The node's one cause."""

@@ -41,19 +41,6 @@ def cause_elsewhere(tree: Tree, node: Node) -> Cause:
     return _CAUSES.get(str(said.value), Cause.UNKNOWN)
 
 
-def runner_elsewhere(tree: Tree, node: Node) -> str:
-    """Who runs a node that we do not run, as far as it is known here; "": nobody does."""
-    holder = tree.placement.holder.get(node.name)
-    if not holder:
-        return ""
-    said = node.summary.get(CAUSE)
-    if said is not None and tree.placing.toward(said.source) == holder:
-        return said.source
-    return next(
-        (name for name in tree.placing.listed(node.name) if tree.placing.toward(name) == holder), holder
-    )
-
-
 def explain_elsewhere(tree: Tree, node: Node, now: float) -> Explanation:
     """The one cause of a node that another collector runs; that it is silent is told first."""
     cause = cause_elsewhere(tree, node)
@@ -67,7 +54,7 @@ def explain_elsewhere(tree: Tree, node: Node, now: float) -> Explanation:
         return _told(node, cause, reason, reason, now, following)
     said, detail = node.summary.get(CAUSE), node.summary.get(REASON)
     if said is None or str(said.value) not in _CAUSES or _is_outdated(node):
-        reason = f"its collector {runner_elsewhere(tree, node)} has not said yet how it fares"
+        reason = f"its collector {tree.runner(node.name)} has not said yet how it fares"
         return _told(node, cause, reason, reason, now, "is told by its collector")
     lead = f"{detail.value}: " if detail is not None and detail.value else ""
     topic = f"{lead}as collector {said.source} says"

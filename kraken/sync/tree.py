@@ -311,11 +311,22 @@ class Tree:
         link = self.links[holder]
         if not link.is_up:
             return holder, link.silent_since()
-        for name in self.placing.listed(key):
-            if self.placing.toward(name) == holder:
-                broken = self.registry.broken(name)
-                return None if broken is None else (broken[0], broken[1].seen_at)
-        return None
+        broken = self.registry.broken(self.runner(key))
+        return None if broken is None else (broken[0], broken[1].seen_at)
+
+    def runner(self, key: str) -> str:
+        """Who runs a node of the table that a child of ours has: who told last how it fares, else the
+        preferred of those below that child. "": no child has it.
+        """
+        holder = self.placement.holder.get(key)
+        if not holder:
+            return ""
+        told = max(self.table[key].summary.values(), key=lambda record: record.stamp, default=None)
+        if told is not None and self.placing.toward(told.source) == holder:
+            return told.source
+        return next(
+            (name for name in self.placing.listed(key) if self.placing.toward(name) == holder), holder
+        )
 
     # -- of the parent ------------------------------------------------------------------------
 

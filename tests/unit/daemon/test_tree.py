@@ -184,6 +184,37 @@ def test_a_longer_lease_goes_back_when_its_mutation_is_over() -> None:
     assert root.tree.placement.promise_to("c1").binds("n1") <= grove.now + LEASE_S
 
 
+def test_a_node_that_another_below_the_same_child_took_over_is_seen_as_that_one_says() -> None:
+    """Two levels up, it is not stale for as long as the preferred one is away."""
+    grove = Grove("m")
+    grove.start("m", "root", "a", "b")
+    grove.start("a", "m")
+    grove.start("b", "m")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["a", "b"], os="UP")
+    grove.wait(60.0)
+    root = grove.collectors["root"]
+
+    assert (root.cause("n1"), root.runner("n1")) == ("CONVERGED", "a")
+
+    grove.cut.add("a")
+    grove.wait(50.0)
+    silent = root.explain("n1", grove.now)
+
+    assert silent.cause == "STALE"
+    assert "collector a not heard" in silent.reason
+
+    grove.wait(300.0)
+
+    assert (root.cause("n1"), root.runner("n1")) == ("CONVERGED", "b")
+    assert "as collector b says" in root.explain("n1", grove.now).reason
+
+    grove.cut.add("b")
+    grove.wait(60.0)
+
+    assert "collector b not heard" in root.explain("n1", grove.now).reason
+
+
 def test_a_collector_without_its_lease_starts_nothing_and_says_what_it_waits_for() -> None:
     grove = Grove("c1", "c2")
     grove.world["n1", "os"] = "UP"
