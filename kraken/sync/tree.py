@@ -6,15 +6,15 @@ to its table, and then says here what has changed by that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from kraken.model.hold import EVERY_NODE, HoldTable
 from kraken.model.node import NodeTable
-from kraken.model.update import OBSERVED, Side, Stamp, StateUpdate, Value
+from kraken.model.update import OBSERVED, Stamp, StateUpdate, Value
 from kraken.sync.calls import Calls
-from kraken.sync.events import Adopt, Again, Event, Forget, Learn, LinkChanged, Memory, Outgrow, Refused
-from kraken.sync.feed import Field
+from kraken.sync.children import Children
+from kraken.sync.events import Adopt, Event, Forget, Learn, LinkChanged, Memory, Outgrow, Refused
 from kraken.sync.lease import Lease, Placement
 from kraken.sync.leases import Leases
 from kraken.sync.letters import (
@@ -22,12 +22,10 @@ from kraken.sync.letters import (
     Ask,
     Call,
     Check,
-    Checked,
     Doc,
     Hello,
     Letter,
     Reply,
-    Reserve,
     Reserved,
 )
 from kraken.sync.link import DEAD_S, HELLO_S, Heard, Link
@@ -36,6 +34,7 @@ from kraken.sync.mirror import Mirror
 from kraken.sync.placing import Placing
 from kraken.sync.prints import Prints
 from kraken.sync.registry import DOWN, LINK, PARENT, UP, Registry
+from kraken.sync.roster import Roster
 from kraken.sync.shelf import (
     COLLECTOR,
     DECLARED,
@@ -65,7 +64,7 @@ class Tree:
 
     Attributes:
         started_at: when this life began.
-        fenced: documents that were not believed since their lease is over.
+        roster: what collectors say of themselves. children: what they say, and what follows.
     """
 
     def __init__(
@@ -94,17 +93,17 @@ class Tree:
         self._prints_below = Prints(self._declared.print)
         self._prints_observed = Prints(self._observed.print)
         self.placing = Placing(me, table, self.registry, self.links, self.leases, self._prints_below.changed)
+        self.roster = Roster(me, life, self.registry, self.links, self.placing, self._prints_observed)
+        self.children = Children(table, self.roster, self.leases, self.placing)
         self.calls = Calls(me, self.links, self.placing.toward)
-        self.fenced = 0
         self._remembers = memory is not None
         self._was_whole = parent is None
         self.started_at = self._ticked_at = now
         self._new: set[str] = set()  # children that no life of ours had before
         self._check_at: dict[str, float] = {}
         self._touched: dict[tuple[str, str], float] = {}
-        self._sequence = 0
         if parent is not None:
-            self._say(PARENT, parent, now)
+            self.roster.say(PARENT, parent, now)
             self.links.add(
                 Link(
                     parent,
@@ -164,7 +163,7 @@ class Tree:
         self.links.add(link)
         if COLLECTOR + name not in self.registry.via:
             self.registry.reach(COLLECTOR + name, name)
-        self._say(LINK + name, DOWN, now)
+        self.roster.say(LINK + name, DOWN, now)
         self.placing.reconsider(name)
 
     def remove_child(self, name: str, now: float, *, fenced: bool = False) -> list[Event]:
@@ -178,8 +177,8 @@ class Tree:
         self.placing.drained.discard(name)
         self._new.discard(name)
         for key in self.registry.below(name):
-            self._drop_collector(key)
-        self._say(LINK + name, None, now)
+            self.roster.drop(key)
+        self.roster.say(LINK + name, None, now)
         for key in list(self.placement.of(name)):
             self.placement.release(key)
             self.placing.waiting[key] = None
@@ -200,9 +199,9 @@ class Tree:
         if link.is_up and not was_up:
             events.append(LinkChanged(neighbour, True, now))
             if neighbour != self.parent:
-                self._say(LINK + neighbour, UP, now)
+                self.roster.say(LINK + neighbour, UP, now)
                 self.placing.reconsider(neighbour)
-        hear = self._hear_parent if neighbour == self.parent else self._hear_child
+        hear = self._hear_parent if neighbour == self.parent else self.children.hear
         events += hear(link, heard, now)
         if isinstance(heard.body, Call):
             events += self.calls.call(heard.body, neighbour)
@@ -228,7 +227,7 @@ class Tree:
             if link.check(now):
                 events.append(LinkChanged(link.name, False, link.down_since))
                 if link.name != self.parent:
-                    self._say(LINK + link.name, DOWN, now)
+                    self.roster.say(LINK + link.name, DOWN, now)
                     self.placing.reconsider(link.name)
         due_at = self.placing.due_at
         if due_at is not None and now >= due_at:
@@ -293,7 +292,7 @@ class Tree:
         """Say something of ourselves, for `kraken collector list`."""
         record = self.registry[self.registry.me].get(variable)
         if record is None or record.value != value:
-            self._say(variable, value, now)
+            self.roster.say(variable, value, now)
 
     # -- who has what -------------------------------------------------------------------------
 
@@ -377,83 +376,6 @@ class Tree:
         updates = updates_of(doc, now, heard.lag_s, DECLARED)
         return [*events, Adopt(doc.key, updates, holds_of(doc, now))]
 
-    # -- of children --------------------------------------------------------------------------
-
-    def _hear_child(self, link: Link, heard: Heard, now: float) -> list[Event]:
-        child, body = link.name, heard.body
-        events: list[Event] = []
-        if heard.restarted:
-            self.placement.promise_to(child).begin_session()
-        match body:
-            case Hello() if link.they_have == 0:
-                if self.placement.absolve(child, now):
-                    self.placing.hurry()
-            case Reserve():
-                events += self.leases.hear_reserve(child, body, now)
-            case Checked():
-                self.leases.hear_checked(child, body, now)
-                self.placing.hurry()
-            case Ask():
-                return []  # it drives its own copy; there is nothing it could give back
-        if heard.became_whole:
-            self.placing.hurry()
-        updates: list[StateUpdate] = []
-        for doc in heard.docs:
-            if doc.key.startswith(COLLECTOR):
-                events += self._hear_of_collector(child, doc, now, heard.lag_s)
-            elif self._may_tell(child, doc):
-                updates += updates_of(doc, now, heard.lag_s, OBSERVED)
-            elif doc.key in self.table and not self._is_taken(child, doc):
-                self.fenced += 1
-            else:
-                events.append(Refused(child, f"it speaks of {doc.key}, which it does not have"))
-        if updates:
-            events.append(Learn(child, updates))
-        for key in heard.gone:
-            if key.startswith(COLLECTOR) and self.registry.via.get(key) == child != key[1:]:
-                self._drop_collector(key)
-        if heard.touched:
-            seen = {
-                key: {
-                    v: (now - heard.lag_s - age / 1000, Stamp(incarnation, sequence))
-                    for v, (age, incarnation, sequence) in told.items()
-                }
-                for key, told in heard.touched.items()
-                if self.placement.holder.get(key) == child
-            }
-            events.append(Again(child, seen))
-        return events
-
-    def _may_tell(self, child: str, doc: Doc) -> bool:
-        held = self.placement.holder.get(doc.key) == child
-        return held and doc.epoch == self.placement.epoch.get(doc.key)
-
-    def _is_taken(self, child: str, doc: Doc) -> bool:
-        """Whether it speaks under the very lease of somebody else: no late letter of its own does."""
-        holder = self.placement.holder.get(doc.key)
-        return holder not in (None, child) and doc.epoch == self.placement.epoch.get(doc.key)
-
-    def _hear_of_collector(self, child: str, doc: Doc, now: float, lag_s: float) -> Sequence[Event]:
-        updates = updates_of(doc, now, lag_s, (Side.SUMMARY,))
-        before = self.registry.via.get(doc.key)
-        if before is not None and before not in self.links:
-            self.registry.lose(doc.key)  # it hung below a child that is ours no more
-        if not self.registry.may_tell(child, doc.key, updates):
-            return [Refused(child, f"it speaks of collector {doc.key[1:]}, which it does not have")]
-        standing = self.registry.merge(updates, child)
-        self.observed(standing)
-        links = [u.variable.removeprefix(LINK) for u in standing if u.variable.startswith(LINK)]
-        if before != child or links:
-            for name in (doc.key.removeprefix(COLLECTOR), *links):
-                self.placing.reconsider(name)
-        return []
-
-    def _drop_collector(self, key: str) -> None:
-        self.registry.drop(key)
-        self._prints_observed.changed(key)
-        if self.parent is not None:
-            self.links.drop(self.parent, key)
-
     def _give_back(self, key: str) -> Doc | None:
         """What we hold of a child's node and it may have lost; a collector's own words nobody gives back."""
         doc = None if key.startswith(COLLECTOR) else self._observed.read(key, None, self._ticked_at)
@@ -482,14 +404,3 @@ class Tree:
         and not everybody who is below it is here yet.
         """
         return not self._remembers and link.they_have > 0 and now - self.started_at < DEAD_S
-
-    def _say(self, variable: str, value: Value, now: float) -> None:
-        self._sequence += 1
-        stamp = Stamp(self.life, self._sequence)
-        update = StateUpdate(self.registry.me, Side.SUMMARY, variable, value, stamp, now, self.me)
-        standing = self.registry.merge([update], None)
-        self._prints_observed.changed(self.registry.me)
-        above = self.links.above
-        if above is not None and standing:
-            field: Field = (LETTER[Side.SUMMARY], variable)
-            self.links.mark(above.name, self.registry.me, (field,))

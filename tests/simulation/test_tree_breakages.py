@@ -12,10 +12,12 @@ import msgspec
 import pytest
 
 from kraken.model.update import Stamp
+from kraken.sync import children as children_module
 from kraken.sync import feed as feed_module
 from kraken.sync import leases as leases_module
 from kraken.sync import link as link_module
 from kraken.sync import tree as tree_module
+from kraken.sync.children import Children
 from kraken.sync.events import Event, Forget, Outgrow
 from kraken.sync.feed import Feed
 from kraken.sync.lease import Placement, Promises
@@ -136,8 +138,8 @@ ADOPT, HEAR_PARENT = Tree._adopt, Tree._hear_parent
 PLACE = Placing.place
 
 
-def looks_at_no_number(tree: Tree, child: str, doc: Doc) -> bool:
-    return tree.placement.holder.get(doc.key) == child
+def looks_at_no_number(children: Children, child: str, doc: Doc) -> bool:
+    return children._placement.holder.get(doc.key) == child
 
 
 MERGE = Registry.merge
@@ -257,7 +259,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     ),
     "copies are never compared": (replaces(Mirror, "hello", believes_to_be_whole), chaos(5)),
     "nothing is given back": (replaces(Mirror, "_given", lambda *args: []), chaos(5)),
-    "the way of a letter takes no time": (replaces(tree_module, "updates_of", forgets_the_way), chaos(20)),
+    "the way of a letter takes no time": (
+        both(*(replaces(module, "updates_of", forgets_the_way) for module in (tree_module, children_module))),
+        chaos(20),
+    ),
     "what is given back does not grow older": (replaces(Mirror, "_given", gives_what_it_gave), chaos(40)),
     "seen again is told before what was seen, and taken for what is held": (
         both(
@@ -279,11 +284,11 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         words.whoever_becomes_whole_says_so_at_once,
     ),
     "claims of who has not the node are believed": (
-        replaces(Tree, "_may_tell", lambda *args: True),
+        replaces(Children, "_may_tell", lambda *args: True),
         words.a_word_of_a_former_holder_comes_late,
     ),
     "claims under a former lease are believed": (
-        replaces(Tree, "_may_tell", looks_at_no_number),
+        replaces(Children, "_may_tell", looks_at_no_number),
         words.a_word_of_a_deleted_node_comes_after_its_namesake,
     ),
     "claims of a former parent are believed": (

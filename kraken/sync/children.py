@@ -1,0 +1,84 @@
+"""What children say, and what a parent believes of it: each speaks of what it has, and of nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kraken.model.node import NodeTable
+from kraken.model.update import OBSERVED, Stamp, StateUpdate
+from kraken.sync.events import Again, Event, Learn, Refused
+from kraken.sync.leases import Leases
+from kraken.sync.letters import Ask, Checked, Doc, Hello, Reserve
+from kraken.sync.link import Heard, Link
+from kraken.sync.placing import Placing
+from kraken.sync.roster import Roster
+from kraken.sync.shelf import COLLECTOR, updates_of
+
+
+class Children:
+    """Hears them."""
+
+    def __init__(self, table: NodeTable, roster: Roster, leases: Leases, placing: Placing) -> None:
+        self._table = table
+        self._roster = roster
+        self._leases = leases
+        self._placement = leases.placement
+        self._placing = placing
+
+    def hear(self, link: Link, heard: Heard, now: float) -> list[Event]:
+        """Take in what a letter of this child brought."""
+        child = link.name
+        if heard.restarted:
+            self._placement.promise_to(child).begin_session()
+        if isinstance(heard.body, Ask):
+            return []  # it drives its own copy; there is nothing it could give back
+        events = self._hear_of_leases(link, heard, now)
+        if heard.became_whole:
+            self._placing.hurry()
+        updates: list[StateUpdate] = []
+        for doc in heard.docs:
+            if doc.key.startswith(COLLECTOR):
+                events += self._roster.hear(child, doc, now, heard.lag_s)
+            elif self._may_tell(child, doc):
+                updates += updates_of(doc, now, heard.lag_s, OBSERVED)
+            elif doc.key not in self._table or self._is_taken(child, doc):
+                events.append(Refused(child, f"it speaks of {doc.key}, which it does not have"))
+        if updates:
+            events.append(Learn(child, updates))
+        for key in heard.gone:
+            if key.startswith(COLLECTOR):
+                self._roster.leaves(child, key)
+        if heard.touched:
+            events.append(Again(child, self._seen(child, heard, now)))
+        return events
+
+    def _hear_of_leases(self, link: Link, heard: Heard, now: float) -> list[Event]:
+        match heard.body:
+            case Hello() if link.they_have == 0:
+                if self._placement.absolve(link.name, now):
+                    self._placing.hurry()
+            case Reserve() as asking:
+                return self._leases.hear_reserve(link.name, asking, now)
+            case Checked() as answer:
+                self._leases.hear_checked(link.name, answer, now)
+                self._placing.hurry()
+        return []
+
+    def _seen(self, child: str, heard: Heard, now: float) -> Mapping[str, Mapping[str, tuple[float, Stamp]]]:
+        return {
+            key: {
+                v: (now - heard.lag_s - age / 1000, Stamp(incarnation, sequence))
+                for v, (age, incarnation, sequence) in told.items()
+            }
+            for key, told in heard.touched.items()
+            if self._placement.holder.get(key) == child
+        }
+
+    def _may_tell(self, child: str, doc: Doc) -> bool:
+        held = self._placement.holder.get(doc.key) == child
+        return held and doc.epoch == self._placement.epoch.get(doc.key)
+
+    def _is_taken(self, child: str, doc: Doc) -> bool:
+        """Whether it speaks under the very lease of somebody else: no late letter of its own does."""
+        holder = self._placement.holder.get(doc.key)
+        return holder not in (None, child) and doc.epoch == self._placement.epoch.get(doc.key)
