@@ -115,6 +115,18 @@ class Ansible(Struct, frozen=True, forbid_unknown_fields=True):
     forks: Annotated[int, Meta(description="Nodes one run works on at the same time", ge=1)] = 32
     config: Annotated[Path | None, Meta(description="An `ansible.cfg` for the runs")] = None
     runs_max: Annotated[int, Meta(description="Runs of Ansible under way at the same time", ge=1)] = 8
+    starter: Annotated[
+        Literal["forkserver", "process"],
+        Meta(description="How runs start: forked from a process with Ansible in it, or each as a program"),
+    ] = "forkserver"
+    pipelining: Annotated[
+        bool, Meta(description="Send modules to nodes without a file there; sudo with requiretty forbids it")
+    ] = True
+    connect_s: Annotated[int, Meta(description="Patience with an ssh connection, in seconds", ge=1)] = 10
+    persist_s: Annotated[
+        int,
+        Meta(description="Seconds an idle ssh connection is kept; each one takes 1.5 MB", ge=1),
+    ] = 20
     ssh_args: Annotated[
         str | None, Meta(description="More arguments for ssh, as in `ansible_ssh_common_args`")
     ] = None
@@ -264,7 +276,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         engine = msgspec.structs.asdict(self.engine)
         del engine["seed"]
         runs_max = {**Settings().runs_max, "ansible": self.ansible.runs_max}
-        return Settings(**engine, runs_max=runs_max, limits=self.limits)
+        at_once = {"ansible": self.ansible.forks}
+        return Settings(**engine, runs_max=runs_max, at_once=at_once, limits=self.limits)
 
 
 def listed(text: str | None) -> list[str]:

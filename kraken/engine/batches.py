@@ -199,13 +199,23 @@ class Batches:
         first, last = self._arrivals[key]
         kind = _kind(self._operators[key])
         linger_s = self._settings.linger_s.get(kind, 0.0)
-        return min(last + linger_s, first + self._settings.gather_s.get(kind, 0.0))
+        if not any(active.run.is_mutation for active in self.active.values()):
+            linger_s = min(linger_s, self._settings.linger_alone_s)
+        return min(last + linger_s, first + self._gather_s(kind))
 
     def _gathers_until(self, key: str) -> float:
         issued_at = self._issued_at.get(key)
         if issued_at is None:
             return float("-inf")
-        return issued_at + self._settings.gather_s.get(_kind(self._operators[key]), 0.0)
+        return issued_at + self._gather_s(_kind(self._operators[key]))
+
+    def _gather_s(self, kind: str) -> float:
+        at_once = self._settings.at_once.get(kind)
+        if at_once is not None:
+            busy = (a for a in self.active.values() if a.run.is_mutation and _kind(a.run.operator) == kind)
+            if sum(len(active.out) for active in busy) >= at_once:
+                return self._settings.gather_full_s
+        return self._settings.gather_s.get(kind, 0.0)
 
     def _next(self, key: str, blocked: set[Pool], now: float) -> list[str]:
         """Who leaves with the next run of this operator: those who came first, and whom limits let go."""

@@ -6,10 +6,13 @@
     reasons     why a host failed, in one line                                     (pure)
     playrun     one ansible-playbook under way; the only user of ansible-runner
     keeper      a program around it that leaves no process behind
+    starter     the fork server of an executor: `forkserver`, a program with Ansible imported, and
+                `entry`, a program that hands it a run
+    syntax      tasks read by ansible-playbook and not run
     workspace   where runs keep their files, and the ssh masters
 
-Never here: an import of `ansible` itself (it runs under its own interpreter), a decision about what
-to run or when. The daemon and tests import it.
+Never here: an import of `ansible` itself, but in `forkserver`, which runs under Ansible's own interpreter; a
+decision about what to run or when. The daemon and tests import it.
 """
 
 from kraken.executors.ansible.content import SshSettings, VaultSettings

@@ -38,6 +38,8 @@ class AnsibleExecutor:
         config: an ansible.cfg to honour; None: none, whatever lies about.
         collections: paths to search for collections; empty: Ansible's own.
         output_max: bytes a run may write before it is stopped.
+        forkserver: whether runs are forked from a process that has Ansible imported (ADR 55), where this
+            `ansible-playbook` allows it.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class AnsibleExecutor:
         config: Path | None = None,
         collections: Sequence[Path] = (),
         output_max: int = OUTPUT_MAX,
+        forkserver: bool = False,
     ) -> None:
         self.playbook_command = playbook_command
         self.forks = forks
@@ -59,6 +62,7 @@ class AnsibleExecutor:
         self.config = config
         self.collections = tuple(collections)
         self.output_max = output_max
+        self.forkserver = forkserver
         self.workspace = Workspace(work_directory)
         self.salt = secrets.token_bytes(16)
         self._flights: set[_Flight] = set()
@@ -127,9 +131,7 @@ class AnsibleExecutor:
         (project / PLAYBOOK).write_text(content.playbook(action.spec, title, self.vault))
         inventory = directory / "inventory.json"
         inventory.write_text(content.inventory(flight.names, flight.nodes, flight.keys))
-        config = self.config or directory / "ansible.cfg"
-        if self.config is None:
-            config.write_text("")
+        config = self.config or self.workspace.own_config
         forks = str(min(len(run.nodes), self.forks))
         return PlayRun(
             directory,
@@ -144,6 +146,7 @@ class AnsibleExecutor:
             ),
             output_max=self.output_max,
             on_event=flight.on_event,
+            starter=self.workspace.starter if self.forkserver else None,
         )
 
 

@@ -18,7 +18,9 @@ from typing import Any
 
 from ansible_runner import Runner, RunnerConfig
 
-KEEPER = Path(__file__).with_name("keeper.py")
+from kraken.executors.ansible.starter import KEEPER, Starter
+
+ENTRY = Path(__file__).with_name("entry.py")
 LOOK_S = 0.2  # how often ansible-runner looks whether the child ended without closing its output
 KEEPER_END_S = 10.0  # the keeper needs 7 s at most to kill what it keeps
 
@@ -30,6 +32,7 @@ class PlayRun:
         directory: of mode 0700, with all that the command names; it starts in `project` below.
         command: ansible-playbook and its arguments.
         environment: the whole environment of the program.
+        starter: who may fork it; None: it is started as a program.
         on_event: called with each event of ansible-runner, in the thread of `perform`. When it
             raises, the run is stopped and `perform` raises the same.
     """
@@ -42,12 +45,14 @@ class PlayRun:
         environment: Mapping[str, str],
         output_max: int,
         on_event: Callable[[Mapping[str, Any]], None],
+        starter: Starter | None = None,
     ) -> None:
         self.directory = directory
         self.command = command
         self.environment = environment
         self.output_max = output_max
         self.on_event = on_event
+        self.starter = starter
         self.failure: BaseException | None = None
         lifeline = directory / "lifeline"
         os.mkfifo(lifeline, 0o600)
@@ -97,8 +102,10 @@ class PlayRun:
         theirs = ("ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_STDOUT_CALLBACK", "AWX_ISOLATED_DATA_DIR")
         config.env = {**self.environment, **{name: config.env[name] for name in theirs}}
         control = self.environment["ANSIBLE_SSH_CONTROL_PATH_DIR"]
-        keeper = [sys.executable, "-I", "-S", str(KEEPER), str(self.directory / "lifeline")]
-        config.command = [*keeper, str(self.output_max), control, *self.command]
+        kept = [str(self.directory / "lifeline"), str(self.output_max), control, *self.command]
+        socket = None if self.starter is None else self.starter.offer(self.command[0], config.env)
+        first = [str(KEEPER)] if socket is None else [str(ENTRY), str(socket), str(KEEPER)]
+        config.command = [sys.executable, "-I", "-S", *first, *kept]
         return config
 
     def _on_event(self, event: dict[str, Any]) -> bool:

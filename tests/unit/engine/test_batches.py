@@ -120,3 +120,56 @@ def test_the_place_in_the_queue_is_told(batches: Batches) -> None:
     batches.drop(ON.key, "n1")
 
     assert batches.place(ON.key, "n2") == (1, 1)
+
+
+ALONE = Settings(linger_s={"ipmi": 0.5}, linger_alone_s=0.05, gather_s={"ipmi": 2.0})
+
+
+def test_one_node_hardly_waits_while_no_mutation_is_under_way_that_could_bring_another() -> None:
+    batches = Batches(ALONE, 1)
+    batches.add(LOOK, "n9", 0.0)
+    assert [run.nodes for run in batches.leave(0.05)] == [("n9",)]
+
+    batches.add(ON, "n1", 1.0)
+    assert batches.leave(1.04) == []
+    assert batches.next_at(1.04) == pytest.approx(1.05)
+    assert [run.nodes for run in batches.leave(1.05)] == [("n1",)]
+
+
+def test_what_a_mutation_under_way_may_bring_is_waited_for_a_little_longer() -> None:
+    batches = Batches(ALONE, 1)
+    batches.add(OFF, "n1", 0.0)
+    batches.add(OFF, "n2", 0.0)
+    assert len(batches.leave(0.05)) == 1
+
+    batches.add(ON, "n1", 1.0)
+    assert batches.leave(1.05) == []
+
+    batches.add(ON, "n2", 1.3)
+    assert [run.nodes for run in batches.leave(1.8)] == [("n1", "n2")]
+
+
+def test_a_batch_gathers_longer_while_as_many_are_worked_on_as_can_be() -> None:
+    batches = Batches(replace(ALONE, at_once={"ipmi": 3}, gather_full_s=10.0), 1)
+    for node in ("n1", "n2", "n3", "n4"):
+        batches.add(OFF, node, 0.0)
+    (run,) = batches.leave(0.05)
+    batches.reported(run.id, "n1")
+    for moment in range(16):  # three are under way still; another comes before each pause is over
+        batches.add(ON, f"m{moment}", 1.0 + moment * 0.4)
+        assert batches.leave(1.1 + moment * 0.4) == []
+
+    batches.reported(run.id, "n2")
+
+    assert [len(left.nodes) for left in batches.leave(7.2)] == [16]
+
+
+def test_nodes_that_hang_make_nobody_gather_for_ever() -> None:
+    batches = Batches(replace(ALONE, at_once={"ipmi": 1}, gather_full_s=10.0), 1)
+    batches.add(OFF, "n1", 0.0)
+    assert len(batches.leave(0.05)) == 1
+    for moment in range(28):
+        batches.add(ON, f"m{moment}", 1.0 + moment * 0.4)
+
+    assert batches.leave(10.9) == []
+    assert [len(run.nodes) for run in batches.leave(11.0)] == [28]

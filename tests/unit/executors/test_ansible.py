@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import re
+import signal
 import stat
 import sys
 import time
@@ -18,6 +19,7 @@ import pytest
 from kraken.errors import ExecutorError
 from kraken.executors.ansible import AnsibleExecutor, VaultSettings
 from kraken.executors.ansible.account import Account
+from kraken.executors.ansible.keeper import descendants
 from kraken.model.module import Action, Change, Discovery, Mutation, Observes
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import Value
@@ -68,13 +70,29 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def executor(directory: Path) -> AsyncIterator[AnsibleExecutor]:
-    executor = AnsibleExecutor(work_directory=directory)
+async def executor(directory: Path, request: pytest.FixtureRequest) -> AsyncIterator[AnsibleExecutor]:
+    """One that starts each run as a program; with the parameter FORKED, one that forks them."""
+    executor = AnsibleExecutor(work_directory=directory, forkserver=getattr(request, "param", None) == FORKED)
+    if executor.forkserver:
+        await make_ready(executor)
     yield executor
     await executor.close()
     gc.collect()
 
     assert below(directory) == []
+
+
+FORKED = "forked"
+both = pytest.mark.parametrize("executor", ["started", FORKED], indirect=True)
+"""For what must hold however runs start."""
+
+
+async def make_ready(executor: AnsibleExecutor) -> None:
+    """Have its fork server started, by a first run, and wait until it listens."""
+    await perform(executor, [], node("first"))
+    starter = executor.workspace.starter
+    assert starter is not None
+    await until(starter.socket.exists)
 
 
 @pytest.fixture
@@ -120,6 +138,9 @@ def processes_below(directory: Path, command: str = "") -> dict[int, str]:
                 shown = title + (entry / "environ").read_bytes()
             except OSError:
                 continue
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if b"forkserver.py" in title and parent == os.getpid():
+                continue  # it is of no run, and ends with its executor; what it forked is
             if os.fsencode(directory) in shown or (command and title.startswith(command.encode())):
                 found[int(entry.name)] = shown.decode(errors="replace")
     return found
@@ -135,6 +156,7 @@ async def until(happens: Callable[[], Any]) -> Any:
     raise AssertionError("it did not happen within two minutes")
 
 
+@both
 async def test_a_failing_host_never_fails_another(executor: AnsibleExecutor) -> None:
     tasks = [
         {"name": "Check disk", "ansible.builtin.fail": {"msg": "disk full"}, "when": "kraken.name == 'n2'"},
@@ -187,6 +209,7 @@ async def test_a_host_is_through_however_its_tasks_end(executor: AnsibleExecutor
     assert [result.outcome for result in results.values()] == [Outcome.OK, Outcome.OK]
 
 
+@both
 async def test_a_hung_host_costs_only_itself(
     executor: AnsibleExecutor, directory: Path, let_pass: Callable[[float], None]
 ) -> None:
@@ -250,6 +273,7 @@ async def test_nobody_at_the_address_is_unreachable_in_plain_words(executor: Ans
         ([{"name": "only a name"}], "no module/action detected in task"),
     ],
 )
+@both
 async def test_wrong_tasks_fail_with_what_ansible_says_of_them(
     executor: AnsibleExecutor, tasks: Any, told: str
 ) -> None:
@@ -326,6 +350,7 @@ async def test_modules_and_set_fact_observe_and_the_later_wins(
     assert told.results["n1"].observed == {"a": "ONE", "b": "THREE", "count": "3"}
 
 
+@both
 async def test_files_beside_the_module_are_found_by_their_names(
     executor: AnsibleExecutor, tmp_path: Path
 ) -> None:
@@ -359,6 +384,7 @@ async def test_success_that_asserts_counts_as_seeing_unless_something_else_was_s
     assert results["n2"].observed == {"seen": "OLD"}
 
 
+@both
 async def test_cancel_leaves_no_process_no_file_and_reports_nothing_more(
     executor: AnsibleExecutor, directory: Path
 ) -> None:
@@ -382,6 +408,7 @@ async def test_cancel_leaves_no_process_no_file_and_reports_nothing_more(
     assert list(told.results) == ["n1"]
 
 
+@both
 async def test_cancel_before_anything_began_leaves_nothing(
     executor: AnsibleExecutor, directory: Path
 ) -> None:
@@ -448,6 +475,67 @@ async def test_a_killed_daemon_leaves_no_process_and_the_next_one_sweeps_its_fil
     assert left not in below(directory)
 
 
+async def test_a_run_is_forked_and_outlives_the_process_it_was_forked_from(
+    directory: Path, tmp_path: Path
+) -> None:
+    executor = AnsibleExecutor(work_directory=directory, forkserver=True)
+    await make_ready(executor)
+    starter, told = executor.workspace.starter, Told()
+    assert starter is not None
+    first = starter.pid
+    assert first is not None
+    stop = tmp_path / "stop"
+    tasks = [{"ansible.builtin.shell": f"while [ ! -e {stop} ]; do sleep 0.05; done"}]
+    run = Run("r1", mutation(tasks), ("n1",), time.time(), 600.0)
+    flying = asyncio.create_task(executor.run(run, {"n1": node("n1")}, told))
+    await until(lambda: len(descendants(first)) > 2)
+    os.kill(first, signal.SIGKILL)
+    stop.touch()
+    await flying
+    again = await perform(executor, [{"ansible.builtin.ping": {}}], node("n1"))
+    second = starter.pid
+    await executor.close()
+
+    assert told.results["n1"].outcome is Outcome.OK, told.results["n1"].message
+    assert again["n1"].outcome is Outcome.OK
+    assert second not in (None, first)
+    assert starter.pid is None
+    assert (processes_below(directory), below(directory)) == ({}, [])
+
+
+async def test_another_ansible_cfg_is_honoured_by_the_next_run(directory: Path, tmp_path: Path) -> None:
+    config = tmp_path / "ansible.cfg"
+    config.write_text("[defaults]\nremote_user = before\n")
+    executor = AnsibleExecutor(work_directory=directory, config=config, forkserver=True)
+    await make_ready(executor)
+    tasks = [
+        {"ansible.builtin.set_fact": {"kraken_dsc": {"v": "{{ lookup('config', 'DEFAULT_REMOTE_USER') }}"}}}
+    ]
+    seen = [(await perform(executor, tasks, node("n1")))["n1"].observed]
+    config.write_text("[defaults]\nremote_user = afterwards\n")
+    seen.append((await perform(executor, tasks, node("n1")))["n1"].observed)
+    await executor.close()
+
+    assert seen == [{"v": "before"}, {"v": "afterwards"}]
+
+
+async def test_a_playbook_command_of_another_kind_is_started_as_a_program(
+    directory: Path, tmp_path: Path
+) -> None:
+    wrapper = tmp_path / "ansible-playbook"
+    wrapper.write_text(f'#!/bin/sh\nexec "{Path(sys.executable).with_name("ansible-playbook")}" "$@"\n')
+    wrapper.chmod(0o755)
+    executor = AnsibleExecutor(work_directory=directory, playbook_command=str(wrapper), forkserver=True)
+    result = (await perform(executor, [{"ansible.builtin.ping": {}}], node("n1")))["n1"]
+    starter = executor.workspace.starter
+    assert starter is not None
+    pid = starter.pid
+    await executor.close()
+
+    assert result.outcome is Outcome.OK
+    assert pid is None
+
+
 @pytest.fixture
 def secret_in_the_daemon() -> Iterator[str]:
     os.environ["KRAKEN_TOKEN"] = "token-of-the-daemon"
@@ -455,6 +543,7 @@ def secret_in_the_daemon() -> Iterator[str]:
     del os.environ["KRAKEN_TOKEN"]
 
 
+@both
 async def test_no_secret_shows_while_running_nor_in_what_is_told(
     executor: AnsibleExecutor, directory: Path, secret_in_the_daemon: str
 ) -> None:
@@ -513,6 +602,7 @@ async def test_a_host_ended_by_another_is_never_called_done(executor: AnsibleExe
     ]
 
 
+@both
 async def test_an_exception_while_listening_orphans_nothing(
     executor: AnsibleExecutor,
     directory: Path,
@@ -546,6 +636,7 @@ async def test_an_exception_inside_ansible_runner_orphans_nothing(
     assert processes_below(directory) == {}
 
 
+@both
 async def test_an_exception_of_the_listener_stops_the_run_and_is_raised(
     executor: AnsibleExecutor, directory: Path
 ) -> None:
@@ -560,6 +651,7 @@ async def test_an_exception_of_the_listener_stops_the_run_and_is_raised(
     assert processes_below(directory) == {}
 
 
+@both
 async def test_two_runs_at_once_do_not_mix(executor: AnsibleExecutor) -> None:
     def says(text: str) -> list[Any]:
         return [{"ansible.builtin.set_fact": {"kraken_dsc": {"v": text + "{{ kraken.name }}"}}}]
@@ -585,8 +677,11 @@ async def test_sixty_four_hosts_in_one_run(executor: AnsibleExecutor) -> None:
     assert all(result.observed == {"v": name} for name, result in results.items())
 
 
-async def test_output_without_end_is_contained(directory: Path, tmp_path: Path) -> None:
-    executor = AnsibleExecutor(work_directory=directory, output_max=1_000_000)
+@pytest.mark.parametrize("forkserver", [False, True])
+async def test_output_without_end_is_contained(directory: Path, tmp_path: Path, *, forkserver: bool) -> None:
+    executor = AnsibleExecutor(work_directory=directory, output_max=1_000_000, forkserver=forkserver)
+    if forkserver:
+        await make_ready(executor)
     plugins = tmp_path / "module" / "action_plugins"
     plugins.mkdir(parents=True)
     (plugins / "flood.py").write_text(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kraken.executors.ansible.keeper import descendants
-from kraken.executors.ansible.playrun import KEEPER
+from kraken.executors.ansible.starter import KEEPER
 
 
 class Kept:

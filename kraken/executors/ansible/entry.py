@@ -1,0 +1,60 @@
+"""What ansible-runner starts for a run: hands it to the fork server, or becomes its keeper: a program.
+
+    entry.py SOCKET KEEPER LIFELINE OUTPUT_MAX CONTROL_DIRECTORY COMMAND [ARGUMENT...]
+
+Passes its output, environment and directory to the fork server at SOCKET, waits, and ends with the status
+that it is told. Where nobody listens there, or the fork server does not take the run, it becomes `KEEPER
+LIFELINE ...` by exec: the run is then what it is without a fork server. Starts once per run, so it imports
+little.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+
+TAKEN = b"+"
+LOST = 1  # the fork server's keeper ended without a word: it was killed
+
+
+def main(argv: list[str]) -> int:
+    path, keeper, *kept = argv
+    status = ask(path, kept)
+    if status is None:
+        os.execv(sys.executable, [sys.executable, "-I", "-S", keeper, *kept])
+    return status
+
+
+def ask(path: str, kept: list[str]) -> int | None:
+    """The run's exit status; None when the fork server does not take it: then nothing was begun."""
+    lifeline, output_max, control, *command = kept
+    with open(f"{os.path.dirname(lifeline)}/keeper.pid", "w") as file:  # noqa: PTH120, PTH123
+        file.write(str(os.getpid()))
+    request = {
+        "environment": dict(os.environ),
+        "directory": os.getcwd(),  # noqa: PTH109
+        "lifeline": lifeline,
+        "output_max": int(output_max),
+        "control": control,
+        "command": command,
+    }
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as server:
+        try:
+            server.connect(path)
+            data = json.dumps(request).encode() + b"\n"
+            sent = socket.send_fds(server, [data], [1])
+            server.sendall(data[sent:])
+            if server.recv(1) != TAKEN:
+                return None
+        except OSError:
+            return None
+        said = b""
+        while more := server.recv(64):
+            said += more
+        return int(said) if said else LOST
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

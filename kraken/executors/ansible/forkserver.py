@@ -1,0 +1,265 @@
+"""Holds Ansible imported and forks a run of ansible-playbook in 20 ms: a program, as ADR 55 has it.
+
+    forkserver.py SOCKET LIFELINE KEEPER PLAYBOOK_COMMAND
+
+It runs under the interpreter of PLAYBOOK_COMMAND, never Kraken's own. Listens at SOCKET (a path in a
+directory nobody else may enter) when everything is imported. Who connects sends one request (JSON, and the
+descriptor output goes to); a child of this process becomes a keeper (KEEPER, the file beside this one) and
+the keeper's child ansible-playbook itself, by its own entry point. The answer is "-" where the request cannot
+be done here: its environment is another than the one Ansible was imported in, or Ansible or its
+configuration have changed since. Else "+", and at the end the exit status, as a decimal number.
+
+Ends when the writer of the pipe with the descriptor LIFELINE is gone, after IDLE_S without a request, and
+with the first "-". Runs under way live on: each has its own keeper and lifeline. Only the standard library
+and Ansible's entry point are used.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import tempfile
+import types
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+IDLE_S = 300.0
+REQUEST_MAX = 1 << 20  # bytes: an environment and a command
+PER_RUN = ("ANSIBLE_LOCAL_TEMP", "AWX_ISOLATED_DATA_DIR", "TMPDIR")
+"""What of the environment may differ from run to run."""
+
+PRELOADED = (
+    *(f"action.{name}" for name in ("command", "copy", "debug", "fail", "normal", "service", "set_fact")),
+    *(f"action.{name}" for name in ("shell", "template")),
+    "become.sudo",
+    "cache.memory",
+    "callback.default",
+    "connection.local",
+    "connection.ssh",
+    "filter.core",
+    "filter.mathstuff",
+    "filter.urls",
+    "inventory.yaml",
+    "shell.sh",
+    "strategy.free",
+    "strategy.host_pinned",
+    "test.core",
+    "test.files",
+    "test.mathstuff",
+    "vars.host_group_vars",
+)
+"""Plugins of nearly every run; one that this Ansible does not have is left out."""
+
+
+def main(argv: list[str]) -> int:
+    path, lifeline, keeper_path, program = argv
+    sys.path[0] = os.path.dirname(program)  # noqa: PTH120 (as if that program ran)
+    stamps = Stamps()
+    keeper = load(keeper_path)
+    sys.argv = [program]
+    playbook = importlib.import_module("ansible.cli.playbook")
+    for name in PRELOADED:
+        with contextlib.suppress(Exception):
+            importlib.import_module(f"ansible.plugins.{name}")
+    with contextlib.suppress(Exception):  # of an Ansible that has this elsewhere; runs then read it
+        remember_routing()
+    stamps.take()
+    gc.collect()
+    gc.freeze()  # children copy no page because its objects are counted
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as server:
+        server.bind(f"{path}.new")
+        server.listen(128)
+        os.rename(f"{path}.new", path)  # noqa: PTH104
+        try:
+            serve(server, int(lifeline), stamps, keeper, playbook.main)
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # noqa: PTH108
+    return 0
+
+
+class Stamps:
+    """What Ansible was imported from: files, and the environment."""
+
+    def __init__(self) -> None:
+        self.environment = constant(os.environ)
+        self._files: dict[str, tuple[int, int, int] | None] = {}
+
+    def take(self) -> None:
+        modules = ("ansible", "ansible.release", "ansible.cli", "ansible.constants", "ansible.config.manager")
+        files = [str(getattr(importlib.import_module(name), "__file__", "")) for name in modules]
+        names = [os.environ.get("ANSIBLE_CONFIG", ""), *files]
+        self._files = {name: stamp(name) for name in names}
+
+    def hold(self, environment: dict[str, str]) -> bool:
+        """Whether what is imported is what this environment would import now."""
+        same = all(stamp(name) == was for name, was in self._files.items())
+        return same and constant(environment) == self.environment
+
+
+def constant(environment: Any) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in PER_RUN}
+
+
+def stamp(name: str) -> tuple[int, int, int] | None:
+    """Another one when the file is another, or was written to."""
+    with contextlib.suppress(OSError):
+        about = os.stat(name)  # noqa: PTH116
+        return about.st_ino, about.st_size, about.st_mtime_ns
+    return None
+
+
+def remember_routing() -> None:
+    """Parse the routing of Ansible's own plugins once; it is a third of what a run starts with.
+
+    Ansible leaves it to others to replace this function, "to cache the output" (_collection_meta.py).
+    """
+    finder = vars(importlib.import_module("ansible.utils.collection_loader._collection_finder"))
+    parse = finder["_meta_yml_to_dict"]
+    ansible = str(importlib.import_module("ansible").__file__)
+    with open(os.path.join(os.path.dirname(ansible), "config", "ansible_builtin_runtime.yml"), "rb") as file:  # noqa: PTH118, PTH120, PTH123
+        text = file.read()
+    routing = parse(text, ("ansible.builtin", "runtime.yml"))
+    finder["_meta_yml_to_dict"] = lambda data, of: routing if data == text else parse(data, of)
+
+
+def load(path: str) -> types.ModuleType:
+    """The module in a file, whatever lies about beside it."""
+    spec = importlib.util.spec_from_file_location("kraken_keeper", path)
+    assert spec is not None, "a path that ends in .py has a loader"
+    assert spec.loader is not None, "a path that ends in .py has a loader"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def serve(
+    server: socket.socket, lifeline: int, stamps: Stamps, keeper: types.ModuleType, run: Callable[[], Any]
+) -> None:
+    """Fork for who asks, until nobody is left to ask."""
+    wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(waker)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    poller = select.poll()
+    for descriptor in (server.fileno(), lifeline, wake):
+        poller.register(descriptor, select.POLLIN)
+    children: set[int] = set()
+    while True:
+        ready = [descriptor for descriptor, _ in poller.poll(IDLE_S * 1000)]
+        if lifeline in ready or (not ready and not children):
+            return
+        if wake in ready:
+            os.read(wake, 512)
+        while children:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            children.discard(pid)
+        if server.fileno() not in ready:
+            continue
+        connection, _ = server.accept()
+        with connection:
+            request, output = receive(connection)
+            if request is None or not stamps.hold(request["environment"]):
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"-")
+                return
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                for descriptor in (server.fileno(), lifeline, wake, waker):
+                    os.close(descriptor)
+                become_keeper(connection, output, request, keeper, run)
+            children.add(pid)
+            os.close(output)
+
+
+def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, int]:
+    """A request and the descriptor that came with it; None when it is none."""
+    connection.settimeout(5.0)  # who connects sends at once
+    try:
+        data, descriptors, _, _ = socket.recv_fds(connection, REQUEST_MAX, 1)
+        while data and not data.endswith(b"\n") and len(data) < REQUEST_MAX:
+            more = connection.recv(REQUEST_MAX)
+            if not more:
+                return None, -1
+            data += more
+        connection.settimeout(None)
+        return (json.loads(data), descriptors[0]) if descriptors else (None, -1)
+    except (OSError, ValueError):
+        return None, -1
+
+
+def become_keeper(
+    connection: socket.socket,
+    output: int,
+    request: dict[str, Any],
+    keeper: types.ModuleType,
+    run: Callable[[], Any],
+) -> NoReturn:
+    """Keep one run of ansible-playbook, tell how it ended, and end."""
+    status = 1
+    try:
+        os.setsid()
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        os.chdir(request["directory"])
+        connection.sendall(b"+")
+        keeper.make_subreaper()
+        lifeline = os.open(request["lifeline"], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        kept = keeper.Keeper(lifeline, request["output_max"], request["control"], become=become(run))
+        status = kept.keep(request["command"])
+        empty = os.open(os.devnull, os.O_RDWR)
+        os.dup2(empty, 1)  # who reads the output sees its end before the status
+        os.dup2(empty, 2)
+        connection.sendall(str(status).encode())
+    finally:
+        os._exit(status)
+
+
+def become(run: Callable[[], Any]) -> Callable[[list[str]], None]:
+    """What the child of a keeper does instead of exec: be this program, with these arguments."""
+
+    def be(command: list[str]) -> None:
+        signal.set_wakeup_fd(-1)
+        sys.argv = list(command)
+        random.seed()
+        tempfile.tempdir = None
+        local = os.environ.get("ANSIBLE_LOCAL_TEMP")
+        if local:
+            directory = tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=local)
+            vars(importlib.import_module("ansible.constants"))["DEFAULT_LOCAL_TMP"] = directory
+        status = 1
+        try:
+            run()
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            with contextlib.suppress(Exception):
+                atexit._run_exitfuncs()
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    stream.flush()
+            os._exit(status)
+
+    return be
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
