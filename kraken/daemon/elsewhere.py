@@ -47,10 +47,13 @@ def explain_elsewhere(tree: Tree, node: Node, now: float) -> Explanation:
     silent = tree.silence(node.name)
     if silent is not None:
         name, since = silent
-        reason = f"collector {name} not heard for {now - since:.0f} s"
-        return _told(node, cause, reason, f"collector {name} is not heard", since, "is told when it is")
+        reason, following = f"collector {name} not heard for {now - since:.0f} s", "is told when it is"
+        if tree.placement.former(node.name) is not None:
+            then, following = _unplaced(tree, node.name, now)
+            reason = f"{reason}; {then}"
+        return _told(node, cause, reason, f"collector {name} is not heard", since, following)
     if node.name not in tree.placement.holder:
-        reason, following = _unplaced(tree, node.name)
+        reason, following = _unplaced(tree, node.name, now)
         return _told(node, cause, reason, reason, now, following)
     said, detail = node.summary.get(CAUSE), node.summary.get(REASON)
     if said is None or str(said.value) not in _CAUSES or _is_outdated(node):
@@ -72,13 +75,20 @@ def _is_outdated(node: Node) -> bool:
     )
 
 
-def _unplaced(tree: Tree, node: str) -> tuple[str, str]:
+def _unplaced(tree: Tree, node: str, now: float) -> tuple[str, str]:
     """Why nobody has the node, and what follows."""
     listed = tree.placing.listed(node)
     unknown = [name for name in listed if tree.placing.toward(name) is None]
     if unknown and len(unknown) == len(listed):
         return f"its collector {' and '.join(unknown)} has not joined", "is run when one of them has"
-    return "it goes to another collector when the lease of the one that had it is over", "is run then"
+    former, free_at = tree.placement.former(node), tree.placement.free_at(node)
+    if former is None or free_at is None or free_at <= now:
+        return "it goes to a collector that lives", "is run then"
+    name = former[0] or tree.me
+    if free_at == float("inf"):
+        what = f"it goes to another when {name} says that it let go, which nobody else can know"
+        return what, f"is run then, or after `kraken collector revoke {name} --stopped` by who made sure"
+    return f"it goes to another when the lease of {name} is over, in {free_at - now:.0f} s", "is run then"
 
 
 def _told(node: Node, cause: Cause, reason: str, topic: str, since: float, following: str) -> Explanation:

@@ -291,6 +291,12 @@ class Placement:
         """Whom the node was taken from, and the number of that lease, while that may matter."""
         return self._leaving.get(key)
 
+    def free_at(self, key: str) -> float | None:
+        """When nothing of whom the node was taken from can run any more; infinity: when that one, or a
+        person, says so. None: it was taken from nobody.
+        """
+        return self._bound(key) if key in self._leaving else None
+
     def tidy(self, now: float) -> None:
         """Forget who left, where nothing of it can be under way any more."""
         for key in [k for k in self._leaving if now >= self._bound(k)]:

@@ -301,13 +301,16 @@ class Tree:
         return self.placement.holder.get(key) == Placement.OURS
 
     def silence(self, key: str) -> tuple[str, float] | None:
-        """The collector on the way to whoever runs this node that is not heard, and since when by our
-        clock; None: every one is.
+        """The collector on the way to whoever runs this node, or may still, that is not heard, and since when
+        by our clock; None: every one is.
         """
         holder = self.placement.holder.get(key)
-        if not holder:
+        if holder is None:
+            former = self.placement.former(key)
+            holder = former[0] if former is not None else ""
+        link = self.links.get(holder)
+        if link is None:
             return None
-        link = self.links[holder]
         if not link.is_up:
             return holder, link.silent_since()
         broken = self.registry.broken(self.runner(key))

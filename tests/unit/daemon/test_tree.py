@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 
 from kraken.daemon.arrivals import Arrival, Commanded, Declared, Letters, Results, TreeNews
@@ -213,6 +214,37 @@ def test_a_node_that_another_below_the_same_child_took_over_is_seen_as_that_one_
     grove.wait(60.0)
 
     assert "collector b not heard" in root.explain("n1", grove.now).reason
+
+
+def test_while_a_node_waits_for_another_collector_it_is_told_whose_lease_is_waited_for() -> None:
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c1", "c2"], os="UP")
+    grove.wait(60.0)
+    grove.cut.add("c1")
+    grove.wait(45.0)
+    told = grove.collectors["root"].explain("n1", grove.now)
+
+    assert told.cause == "STALE"
+    assert re.fullmatch(
+        r"collector c1 not heard for \d+ s; it goes to another when the lease of c1 is over, in \d+ s",
+        told.reason,
+    )
+
+
+def test_who_went_on_alone_must_let_go_itself_and_that_is_told() -> None:
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c1"], os="UP")
+    grove.wait(60.0)
+    grove.cut.add("c1")
+    grove.declare("n1", ["c1", "c2"], os="UP")
+    grove.wait(100.0)
+    told = grove.collectors["root"].explain("n1", grove.now)
+
+    assert told.cause == "STALE"
+    assert "it goes to another when c1 says that it let go" in told.reason
+    assert "kraken collector revoke c1 --stopped" in told.next
 
 
 def test_a_collector_without_its_lease_starts_nothing_and_says_what_it_waits_for() -> None:
