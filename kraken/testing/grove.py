@@ -26,7 +26,7 @@ class Grove:
     """
 
     def __init__(self, directory: Path, levels: int, settings: Mapping[str, Any]) -> None:
-        self.root_tree = {"name": "root", "listen": f"127.0.0.1:{_free_port()}"}
+        self.root_tree = {"name": "root", "listen": f"127.0.0.1:{free_port()}"}
         self._parents: dict[str, str] = {}
         self._ports: dict[str, dict[str, str]] = {"root": self.root_tree}
         self.daemons: dict[str, DaemonProcess] = {}
@@ -36,7 +36,7 @@ class Grove:
             word = _NAMES[len(_NAMES) - levels + level]
             names = [f"{word}{number}" for number in range(1, 2 * len(above) + 1)]
             for name, parent in zip(names, itertools.chain(*((p, p) for p in above)), strict=True):
-                tree = {} if lowest else {"listen": f"127.0.0.1:{_free_port()}"}
+                tree = {} if lowest else {"listen": f"127.0.0.1:{free_port()}"}
                 self._ports[name] = tree
                 self._parents[name] = parent
                 self.daemons[name] = DaemonProcess(directory, name, {**settings, "tree": tree})
@@ -89,7 +89,8 @@ class Grove:
                 yield f"\nCollector {name} is back."
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,13 @@ class DaemonProcess:
     Args:
         name: of its files.
         settings: of the configuration, beside `state_dir` and `api.socket`.
+
+    Attributes:
+        command: what `daemon --config FILE` is given to; the next start has it so.
     """
 
     def __init__(self, directory: Path, name: str, settings: Mapping[str, Any]) -> None:
+        self.command: Sequence[str] = kraken_command()
         self.name = name
         self.state = directory / f"{name}-state"
         self.socket = directory / f"{name}.sock"
@@ -60,9 +64,14 @@ class DaemonProcess:
         Raises:
             DemoError: it ended, or did not answer in time; gives the end of its log.
         """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it. Call it from the main thread, with which the daemon ends."""
         with self.log.open("ab") as log:
             self._daemon = subprocess.Popen(
-                [*kraken_command(), "daemon", "--config", str(self.config_file)],
+                [*self.command, "daemon", "--config", str(self.config_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -70,9 +79,16 @@ class DaemonProcess:
                 start_new_session=True,  # Ctrl-C in the terminal is the demo's, not the daemon's
                 preexec_fn=die_with_parent,
             )
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            DemoError: it ended, or did not answer in time; gives the end of its log.
+        """
         deadline = time.monotonic() + START_S
         while not self.answers():
-            if self._daemon.poll() is not None or time.monotonic() > deadline:
+            if self._daemon is None or self._daemon.poll() is not None or time.monotonic() > deadline:
                 told = self.log.read_text(errors="replace")[-2000:]
                 raise DemoError(f"the daemon {self.name} did not start: {told.strip() or 'it said nothing'}")
             time.sleep(0.05)
@@ -88,6 +104,10 @@ class DaemonProcess:
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, and wait for nothing."""
+        os.kill(self.pid, number)
 
     def has_fallen(self) -> bool:
         """Whether it has ended though nobody asked us to end it."""
@@ -122,11 +142,19 @@ class DaemonProcess:
 
     def get(self, path: str, **query: str) -> Any:
         """What the daemon answers at this address."""
+        return self._ask("GET", path, params=query)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """What the daemon answers to this."""
+        return self._ask("POST", path, json=body)
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
         # There is no TLS on a socket; to load certificates for it takes 20 ms each time.
         transport = httpx.HTTPTransport(uds=str(self.socket), verify=False)
         with httpx.Client(transport=transport, base_url="http://kraken", timeout=30.0) as client:
-            answer = client.get(path, params=query)
-            answer.raise_for_status()
+            answer = client.request(method, path, **more)
+            if answer.is_error:
+                raise DemoError(f"{method} {path} at {self.name}: {answer.status_code} {answer.text}")
             return answer.json()
 
 
