@@ -64,7 +64,7 @@ Run = Callable[..., dict[str, Any]]
 def task(socket: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a module as Ansible does: its name and arguments in, its result out; `failed` is always there."""
 
-    def run(name: str, check: bool = False, diff: bool = False, no_log: bool = False, **args: Any) -> Any:
+    def run(name: str, /, check: bool = False, diff: bool = False, no_log: bool = False, **args: Any) -> Any:
         module = importlib.import_module(f"ansible_collections.kraken.hpc.plugins.modules.{name}")
         ways = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_no_log": no_log}
         where = {} if "url" in args else {"socket": socket}

@@ -34,6 +34,6 @@ def _undocumented(values: Any, documented: Any, lead: str, seen: set[str]) -> It
         path = f"{lead}{key if key in documented else 'NODE'}"
         seen.add(path)
         assert value is None or isinstance(value, TYPES[entry["type"]]), f"{path} is no {entry['type']}"
-        if "contains" in entry:
+        if "contains" in entry and value is not None:
             for one in value if isinstance(value, list) else [value]:
                 yield from _undocumented(one, entry["contains"], f"{path}.", seen)

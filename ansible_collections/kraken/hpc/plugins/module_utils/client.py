@@ -13,7 +13,9 @@ import getpass
 import http.client
 import json
 import os
+import re
 import socket
+import ssl
 import stat
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
@@ -23,6 +25,8 @@ from ansible.module_utils.urls import Request, make_context
 DEFAULT_SOCKET = "/run/kraken/kraken.sock"
 AGENT = "kraken.hpc"
 PROBLEM_PREFIX = "urn:kraken:problem:"
+USER = re.compile(r"^[A-Za-z0-9._@-]{1,64}$")
+UNSENT = (errno.ENOENT, errno.ECONNREFUSED, errno.EACCES, errno.EPERM, errno.ENOTSOCK, errno.EHOSTUNREACH, errno.ENETUNREACH)
 DETAILS_MAX = 5  # as many reasons as fit a message; all of them are in `details`
 
 
@@ -35,7 +39,13 @@ class SettingsError(KrakenError):
 
 
 class AwayError(KrakenError):
-    """Nobody answers, or the one who answers is not Kraken."""
+    """Nobody answers, or the one who answers is not Kraken.
+
+    Attributes:
+        may_be_done: what was asked may have arrived, and so may be done.
+    """
+
+    may_be_done = True
 
 
 class Problem(KrakenError):
@@ -85,6 +95,7 @@ class Client:
     Attributes:
         address: where Kraken is, for messages and cache keys; never holds a secret.
         warnings: what the user should know about these settings; empty when all is well.
+        user: who Kraken takes us for; None over TCP, where it is the name of the token.
     """
 
     def __init__(self, options, environ=None):
@@ -94,11 +105,22 @@ class Client:
         self._headers = {"Accept": "application/json", "Kraken-User": _user(), "User-Agent": AGENT}
         self.socket, self.url = _where(options.get("socket"), options.get("url"), environ)
         self.address = self.socket or self.url
+        self.user = None if self.url else self._headers["Kraken-User"]
         if self.url:
             self._over_tcp(
                 options.get("token_file") or environ.get("KRAKEN_TOKEN_FILE"),
                 options.get("ca_path") or environ.get("KRAKEN_CACERT"),
             )
+
+    def claim(self, user):
+        """Be this user; whoever may open the socket is believed.
+
+        Raises:
+            SettingsError: no name that Kraken would take.
+        """
+        if not USER.match(user):
+            raise SettingsError("owner %s is no name: 64 letters, digits, dots, dashes, @ and underscores at most" % user)
+        self.user = self._headers["Kraken-User"] = user
 
     def nodes(self, **query):
         """The nodes a query selects; a value of None is left out of it."""
@@ -126,7 +148,9 @@ class Client:
         try:
             status, kind, answer = send(method, path, data, headers)
         except (OSError, http.client.HTTPException) as error:
-            raise AwayError(self._why_away(error)) from error
+            away = AwayError(self._why_away(error))
+            away.may_be_done = not _was_never_sent(error)
+            raise away from error
         document = self._decode(method, path, status, kind, answer)
         if expect is None:
             return document
@@ -263,6 +287,12 @@ def _where(unix_socket, url, environ):
     if split.username or split.password:
         raise SettingsError("url must not hold a user or password; the token comes from token_file")
     return None, url.rstrip("/")
+
+
+def _was_never_sent(error):
+    """Whether there was no connection at all."""
+    reason = error.reason if isinstance(error, URLError) else error
+    return isinstance(reason, (socket.gaierror, ssl.SSLCertVerificationError)) or getattr(reason, "errno", None) in UNSENT
 
 
 def _user():
