@@ -71,7 +71,7 @@ def _check_daemon(socket: Path, parent: Parent) -> None:
         health = Client(socket_path=str(socket), user=login_name()).get("/v1/health")
     except KrakenError:
         return  # one that runs elsewhere, or hangs, has the state file locked
-    if health["nodes"]:
+    if health["nodes"] and health["collectors"]["parent"]:
         raise _has_nodes(health["nodes"], parent)
     raise CommandError(
         "this machine's daemon runs; nothing was done",
@@ -82,8 +82,9 @@ def _check_daemon(socket: Path, parent: Parent) -> None:
 
 @contextmanager
 def _without_nodes(directory: Path, parent: Parent) -> Iterator[None]:
-    """Refuse where the state file has nodes, or a daemon has it; none can start meanwhile."""
-    from kraken.model.node import NodeTable
+    """Refuse where the state file has nodes that the parent gave, or a daemon has it; none can start
+    meanwhile. Those that were declared here before it joined are no matter.
+    """
     from kraken.store.store import FILE_NAME, Store
 
     if not (directory / FILE_NAME).exists():  # it has joined, and was never started
@@ -91,10 +92,9 @@ def _without_nodes(directory: Path, parent: Parent) -> Iterator[None]:
         return
     store = Store.open(directory)
     try:
-        table = NodeTable()
-        table.merge(store.load().updates)
-        if number := len(list(table)):
-            raise _has_nodes(number, parent)
+        tree = store.load().tree
+        if tree is not None and tree.told:
+            raise _has_nodes(len(tree.told), parent)
         yield
     finally:
         store.close()

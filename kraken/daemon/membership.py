@@ -87,8 +87,9 @@ async def invite(
         WireError: it could not be written.
     """
     if not 0.0 < valid_s <= VALID_S_MAX:
+        long = f"{valid_s / 86400:,.4g} days" if valid_s > VALID_S_MAX else f"{valid_s:g} s"
         raise DocumentError(
-            f"an invitation cannot stand for {valid_s:g} s",
+            f"an invitation cannot stand for {long}",
             key="expires_s",
             hint=f"above 0, and {VALID_S_MAX / 86400:g} days at most",
         )

@@ -73,9 +73,9 @@ class Seat:
         now: float,
     ) -> None:
         memory = remembered.tree
-        if memory is None and collector.table:
-            if neighbours.parent is not None:
-                raise _declared_here(neighbours.me, neighbours.parent, list(collector.table))
+        if collector.table and neighbours.parent is not None and (memory is None or not memory.told):
+            raise _declared_here(neighbours.me, neighbours.parent, list(collector.table))
+        if collector.table and memory is None:
             memory = Memory({}, {}, {}, {}, ())  # it was in no tree, so nobody has anything of its
         self._parent = neighbours.parent
         self.collector = collector
@@ -226,9 +226,10 @@ class Seat:
 
 
 def _declared_here(me: str, parent: str, names: Sequence[str]) -> RefusedError:
+    what = f"1 node ({names[0]}) was" if len(names) == 1 else f"{len(names)} nodes ({fold(names)}) were"
     return RefusedError(
-        f"{len(names)} nodes ({fold(names)}) were declared at this daemon, which is collector {me} "
-        f"below {parent} now; they would be lost",
+        f"{what} declared at this daemon, which is collector {me} below {parent} now, and would be lost",
         part=me,
-        hint="start it with an empty state directory but for `tree/`, and declare them at the root",
+        hint="start it with an empty state directory but for `tree/`, and declare them at the root; or "
+        "`kraken leave`, and it is a root with them again",
     )

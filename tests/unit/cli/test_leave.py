@@ -11,8 +11,10 @@ import pytest
 
 from kraken.cli.errors import Exit
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
-from kraken.store.records import SaveUpdates
+from kraken.store.records import Change, SaveTree, SaveUpdates
 from kraken.store.store import Store
+from kraken.sync.events import Memory
+from kraken.sync.lease import Lease, Placement
 from kraken.transport import Keyring, Parent
 from kraken.transport.keys import KeyPair
 
@@ -67,12 +69,15 @@ def test_it_asks_first_and_says_what_it_means(leave: Call, state: Path) -> None:
     assert files(state) == before
 
 
-def test_who_has_nodes_of_the_parent_does_not_become_their_second_master(leave: Call, state: Path) -> None:
+def write(state: Path, *changes: Change) -> None:
     store = Store.open(state)
-    store.write(
-        [SaveUpdates([StateUpdate("n1", Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 0.0, "ann")])]
-    )
+    store.write(changes)
     store.close()
+
+
+def test_who_has_nodes_of_the_parent_does_not_become_their_second_master(leave: Call, state: Path) -> None:
+    given = Memory({"n1": (Placement.OURS, 1, 1, False, False)}, {}, {"n1": Lease(1, False, 1, 0)}, {}, ())
+    write(state, SaveTree(given, ["n1"]))
     before = files(state)
     done = leave("--yes")
 
@@ -80,6 +85,12 @@ def test_who_has_nodes_of_the_parent_does_not_become_their_second_master(leave: 
     assert "rack7 runs 1 node of head1; as a root it would run them as its own" in done.err
     assert "take rack7 out of their attribute collectors" in done.err
     assert files(state) == before
+
+
+def test_nodes_of_its_own_are_no_reason_to_stay_where_it_cannot_start(leave: Call, state: Path) -> None:
+    write(state, SaveUpdates([StateUpdate("n1", Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 0.0, "ann")]))
+
+    assert leave("--yes").code == Exit.DONE
 
 
 @pytest.mark.parametrize(

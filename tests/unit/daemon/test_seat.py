@@ -139,10 +139,14 @@ async def test_declaring_at_a_child_is_refused_and_the_root_is_named(
     assert pair.mutations("c1") == []
 
 
+@pytest.mark.parametrize("listens", [False, True])
 async def test_a_daemon_with_nodes_of_its_own_does_not_start_below_another(
-    tmp_path: Path, unused_tcp_port: int
+    tmp_path: Path, unused_tcp_port_factory: Callable[[], int], listens: bool
 ) -> None:
-    pair = Pair(tmp_path, unused_tcp_port)
+    """Nor one that was the root of a tree, which would take its nodes for withdrawn."""
+    pair = Pair(tmp_path, unused_tcp_port_factory())
+    if listens:
+        pair.trees["c1"] = Tree(name="c1", listen=f"127.0.0.1:{unused_tcp_port_factory()}")
     try:
         alone = await pair.start("c1")
         await Operations(alone).apply({"nodes": {"n7": {}}}, ME)
@@ -151,7 +155,7 @@ async def test_a_daemon_with_nodes_of_its_own_does_not_start_below_another(
         neighbours = pair.root.neighbours
         assert neighbours is not None
         await join(neighbours.invite("c1", 60.0), Keyring(tmp_path / "c1" / "state"))
-        with pytest.raises(RefusedError, match=r"1 nodes .n7. were declared at this daemon"):
+        with pytest.raises(RefusedError, match=r"1 node .n7. was declared at this daemon"):
             await pair.start("c1")
     finally:
         await pair.stop("root")
