@@ -324,11 +324,13 @@ class Steps:
             effects.append(trouble_changed(progress))
 
     def _seen(self, progress: Progress, step: Underway) -> bool:
+        """Of a variable that went with its module nothing more can be seen: that it is done will do."""
         return all(
             progress.value(change.variable) == step.writes.get(change.variable)
             and change.variable not in progress.unsettled
             and progress.node.dsc[change.variable].seen_at >= step.settles_at
             for change in step.mutation.changes
+            if step.phase is Phase.WAITING or change.variable in self._catalog.variables
         )
 
     def _went_elsewhere(self, progress: Progress, step: Underway) -> str:

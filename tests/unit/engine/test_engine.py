@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kraken.daemon.arrivals import HoldLifted, HoldSet, Released
+from kraken.engine.effects import StepEnded
 from kraken.engine.settings import Settings
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Change, Condition, Discovery, Mutation, Observes, Variable
@@ -128,6 +129,22 @@ def test_a_variable_its_module_took_along_is_no_path_any_more(off: Bench) -> Non
     off.accept()
 
     assert off.cause() == "NO_PATH"
+
+
+def test_a_mutation_whose_module_was_removed_under_way_ends_as_its_executor_says(off: Bench) -> None:
+    (run,) = off.out("switch_on")
+    off.collector.adopt(type(vocabulary())([]))
+    off.accept()
+
+    assert off.cause() == "RUNNING"
+
+    off.report("switch_on", {"power": "ON"})
+
+    assert off.engine.progress("n1").underway == {}
+    assert off.engine.progress("n1").trouble.failures == {}
+    assert [(end.run_id, end.outcome) for end in off.told if isinstance(end, StepEnded)] == [
+        (run.id, Outcome.OK)
+    ]
 
 
 def test_an_attribute_that_is_missing_is_named(bench: Bench) -> None:
