@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from kraken.api.answers import AskedNode, Explanation
+from kraken.api.answers import AskedNode, ChangedNode, Explanation
 from kraken.api.relay import Relay
 from kraken.daemon.operations import Operations, Request
 from kraken.daemon.power import Ordered, command_power, new_id
@@ -73,6 +73,23 @@ class Across:
     async def retry(self) -> list[AskedNode]:
         """End quarantine and pauses of nodes run elsewhere."""
         return await self._items("/v1/retry", lambda part: {"nodeset": fold(part)})
+
+    async def observe(
+        self, seen: Mapping[str, Mapping[str, str]], age_s: float, *, dry_run: bool
+    ) -> list[ChangedNode]:
+        """Tell collectors what was seen of nodes that they run; what it changes.
+
+        Raises:
+            RefusedError: one would not take it in, or is not reached. Without `dry_run` others may have.
+        """
+
+        def body(part: Sequence[str]) -> dict[str, Any]:
+            told = {"observations": {name: seen[name] for name in part}, "age_s": age_s}
+            return {**told, "dry_run": dry_run, "yes": True}
+
+        answers = await self._post("/v1/observations", body)
+        self._insist(answers, None if dry_run else self.here, "it was taken in of")
+        return [item for _, answer in answers.values() for item in answer["items"]]
 
     async def power(self) -> list[dict[str, Any]]:
         """How the power of nodes run elsewhere stands. Of a collector that does not answer, nothing."""
@@ -186,7 +203,12 @@ class Across:
         answers = await asyncio.gather(*map(one, self.parts))
         return dict(zip(self.parts, answers, strict=True))
 
-    def _insist(self, answers: Mapping[str, tuple[int, Any]], done: Sequence[str] | None = None) -> None:
+    def _insist(
+        self,
+        answers: Mapping[str, tuple[int, Any]],
+        done: Sequence[str] | None = None,
+        what: str = "it was commanded on",
+    ) -> None:
         """Raise what a collector refused; `done`: it was done on these, and where others agreed."""
         refused = {c: answer for c, (status, answer) in answers.items() if status != 200}
         if not refused:
@@ -196,7 +218,7 @@ class Across:
             hint = next((answer.get("hint") for answer in refused.values() if answer.get("hint")), "")
             raise RefusedError(f"{text}; nothing was done", part=", ".join(refused), hint=hint)
         nodes = [*done, *(n for c, part in self.parts.items() if c not in refused for n in part)]
-        where = f"it was commanded on {fold(nodes)}" if nodes else "nothing was commanded"
+        where = f"{what} {fold(nodes)}" if nodes else "nothing was done"
         raise RefusedError(
             f"{text}; {where}", part=", ".join(refused), hint="look at the others before you repeat it"
         )

@@ -13,7 +13,18 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 import kraken
-from kraken.api import archive, bmc, collectors, credentials, modules, power, problems, routes, stream
+from kraken.api import (
+    archive,
+    bmc,
+    collectors,
+    credentials,
+    modules,
+    observations,
+    power,
+    problems,
+    routes,
+    stream,
+)
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.errors import KrakenError
@@ -31,6 +42,7 @@ def build_app(daemon: Daemon) -> Litestar:
             *archive.HANDLERS,
             *modules.HANDLERS,
             *power.HANDLERS,
+            *observations.HANDLERS,
             *credentials.HANDLERS,
             *bmc.HANDLERS,
             *collectors.HANDLERS,

@@ -65,6 +65,15 @@ class Look(Selection, kw_only=True):
     variable: str | None = None
 
 
+class Observations(Body, kw_only=True):
+    """`observations`: nodeset -> variable -> value seen. `age_s`: how long ago, seconds."""
+
+    observations: dict[str, dict[str, Any]]
+    age_s: float = 0.0
+    dry_run: bool = False
+    yes: bool = False
+
+
 class PowerOrder(Selection, kw_only=True):
     """`do`: on, off, cycle, reset or soft. `hold`: why the nodes are held first; null: they are not.
 

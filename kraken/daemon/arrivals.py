@@ -29,6 +29,20 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
+class Observed:
+    """Somebody else has seen values of a node that we run; they were found sound.
+
+    Attributes:
+        seen_at: when, by our clock; not before what is known of these variables was seen.
+    """
+
+    node: str
+    values: Mapping[str, str]
+    source: str
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class HoldSet:
     """A hold was set (it is durable already)."""
 
@@ -123,7 +137,7 @@ class Replying:
 
 
 OfTree = Letters | ChildAdded | ChildRemoved | Connected | Calling | Replying
-Arrival = OfTree | Declared | Results | HoldSet | HoldLifted | LookAt | Released | Commanded
+Arrival = OfTree | Declared | Results | Observed | HoldSet | HoldLifted | LookAt | Released | Commanded
 
 
 @dataclass(frozen=True, slots=True)

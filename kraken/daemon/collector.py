@@ -14,6 +14,7 @@ from kraken.daemon.arrivals import (
     HoldSet,
     LookAt,
     NodeHeld,
+    Observed,
     OfTree,
     Results,
     TreeNews,
@@ -263,6 +264,11 @@ class Collector:
         if isinstance(arrival, Results):
             for result in arrival.results:
                 self._take_result(result, now, news, follows)
+        elif isinstance(arrival, Observed):
+            if self.runs(arrival.node) and arrival.node in self.table:
+                self.engine.settle(arrival.node, arrival.values)
+                told = (arrival.node, arrival.values, arrival.source)
+                self.recorder.observe(*told, self.catalog, arrival.seen_at, news, follows)
         elif isinstance(arrival, OfTree):
             assert self.branch is not None, "something of a tree came without a tree"
             self.branch.take(arrival, now)

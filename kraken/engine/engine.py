@@ -143,6 +143,10 @@ class Engine:
         """
         return self._reports.admit(result)
 
+    def settle(self, node: str, variables: Iterable[str]) -> None:
+        """These variables of the node were seen by somebody else, after what mutations did to them."""
+        self._progress[node].unsettled.difference_update(variables)
+
     def explain(self, node: str, now: float) -> Explanation:
         """The node's one cause, with the fact that blocks and what happens next."""
         return explain(self.catalog, self.planner, self._progress[node], self.batches, now)

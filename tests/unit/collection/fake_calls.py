@@ -242,16 +242,20 @@ class Calls:
         return answer | {"left": [left]}
 
     def observe(self, asked: Any) -> Any:
-        items = []
+        seen: dict[str, dict[str, str]] = {}
         for nodeset, values in asked.body["observations"].items():
             self.kraken._check(values)
             for name in self.kraken.names(nodeset):
-                dsc = self.kraken.nodes[name]["dsc"]
-                diff = {k: [dsc.get(k), v] for k, v in values.items() if dsc.get(k) != v}
-                items.append(_item(name) | {"changed": bool(diff), "diff": diff})
-                if not asked.body["dry_run"]:
-                    dsc |= values
+                seen.setdefault(name, {}).update(values)
+        items = []
+        for name, values in seen.items():
+            dsc = self.kraken.nodes[name]["dsc"]
+            diff = {k: [dsc.get(k), v] for k, v in values.items() if dsc.get(k) != v}
+            items.append(_item(name) | {"changed": bool(diff), "diff": diff})
         self._confirm(items, asked.body)
+        if not asked.body["dry_run"]:
+            for name, values in seen.items():
+                self.kraken.nodes[name]["dsc"] |= values
         return _changes(items)
 
     def listed(self, asked: Any) -> Any:

@@ -27,6 +27,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "node_info": [{"nodes": "n1"}],
     "explain": [{"nodes": "n1"}],
     "node": [{"nodes": "m1", "groups": ["lab"], "attributes": {"rack": "r1"}}],
+    "discovery": [{"nodes": "n2", "dsc": {"service": "FAILED"}}],
     "hold": [{"nodes": "n2", "reason": "new fan"}],
     "power": [{"nodes": "n2", "command": "on"}],
     "plan": [

@@ -434,3 +434,50 @@ def test_a_daemon_that_takes_no_collectors_says_so(kraken: Any, fake_api: Any, t
     result = task("collector", no_log=True, name="rack7")
 
     assert (result["msg"], result["changed"]) == ("it does not listen (set tree.listen)", False)
+
+
+# -- discovery --------------------------------------------------------------------------------
+
+
+def test_what_was_seen_is_told_once(kraken: Any, task: Any) -> None:
+    wish = {"nodes": "n[1-2]", "dsc": {"service": "RUNNING"}, "per_node": {"n2": {"phys_state": "POWER_ON"}}}
+    first, second = task("discovery", diff=True, **wish), task("discovery", **wish)
+
+    assert (first["changed"], first["changed_nodes"]) == (True, "n[1-2]")
+    assert first["diff"][0]["after"] == {"service": "RUNNING"}
+    assert kraken.nodes["n2"]["dsc"] == {"phys_state": "POWER_ON", "service": "RUNNING"}
+    assert (second["changed"], second["changes"]) == (False, [])
+
+
+def test_check_mode_tells_nothing(kraken: Any, task: Any) -> None:
+    assert task("discovery", check=True, nodes="n1", dsc={"service": "RUNNING"}, age=2.5)["changed"]
+    assert kraken.asked[-1].body["age_s"] == 2.5
+    assert "service" not in kraken.nodes["n1"]["dsc"]
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ({}, "one of the following is required: dsc, per_node"),
+        ({"nodes": "n1"}, "parameters are required together: nodes, dsc"),
+        ({"dsc": {"service": "RUNNING"}}, "parameters are required together: nodes, dsc"),
+        ({"nodes": [], "dsc": {"service": "RUNNING"}}, "nodes selects nobody"),
+        ({"nodes": "n1", "dsc": {}}, "nothing was seen of n1"),
+        ({"nodes": "n1", "dsc": {"service": True}}, "YAML read the value as True"),
+        ({"per_node": {"n1": "x"}}, "per_node.n1 must map variables to values"),
+        ({"nodes": "n9", "dsc": {"service": "RUNNING"}}, "unknown node n9"),
+        ({"nodes": "n1", "dsc": {"service": "BROKEN"}}, "no variable service with value BROKEN"),
+    ],
+)
+def test_what_cannot_have_been_seen_is_refused(
+    kraken: Any, task: Any, args: dict[str, Any], says: str
+) -> None:
+    assert says in task("discovery", **args)["msg"]
+    assert kraken.nodes["n1"]["dsc"] == {"phys_state": "POWER_OFF"}
+
+
+def test_news_of_many_nodes_want_to_be_confirmed(kraken: Any, task: Any) -> None:
+    kraken.add("m[1-40]")
+    wish = {"nodes": "m[1-40]", "dsc": {"service": "RUNNING"}}
+
+    assert task("discovery", **wish)["problem"]["type"] == "needs-confirmation"
