@@ -44,21 +44,26 @@ class Treehouse:
 
     Args:
         agents: collector below the root -> nodes that have an agent below it.
+        host: where the root listens.
 
     Attributes:
         world: what is true of the nodes, and what was done to them.
+        inside: daemon -> the command that what it is started with is given to: a namespace of its own.
     """
 
-    def __init__(self, directory: Path, agents: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, directory: Path, agents: Mapping[str, Sequence[str]], *, host: str = "127.0.0.1"
+    ) -> None:
         self.world = DiskWorld(directory / "world")
+        self.inside: dict[str, Sequence[str]] = {}
         self._agents = agents
         self._directory = directory
         modules = directory / "modules"
         modules.mkdir()
         (modules / "lab.yml").write_text(MODULE)
         settings = {"module_dirs": [str(modules)], "collections_paths": []}
-        self.root = DaemonProcess(directory, "root", {**settings, "tree": _listening("root")})
-        trees = {collector: _listening() for collector in agents} | {
+        self.root = DaemonProcess(directory, "root", {**settings, "tree": _listening(host, "root")})
+        trees = {collector: _listening("127.0.0.1") for collector in agents} | {
             node: {} for nodes in agents.values() for node in nodes
         }
         self._below = {
@@ -88,15 +93,16 @@ class Treehouse:
         for daemon in reversed([self.root, *self._below.values()]):
             daemon.stop()
 
-    def command(self, *more: str) -> list[str]:
-        """What a daemon of this house is started with."""
+    def command(self, name: str, *more: str) -> list[str]:
+        """What this daemon is started with."""
         hurried = ("-m", "kraken.testing.hurried", "--hurry", str(HURRY))
-        return [sys.executable, *hurried, "--world", str(self._directory / "world"), *more]
+        inside = self.inside.get(name, ())
+        return [*inside, sys.executable, *hurried, "--world", str(self._directory / "world"), *more]
 
     def restart(self, name: str, *more: str) -> None:
         """End it and start it, with more options of `kraken.testing.hurried`."""
         self[name].stop()
-        self[name].command = self.command(*more)
+        self[name].command = self.command(name, *more)
         self[name].start()
 
     def declare(self, nodes: Mapping[str, Sequence[str]], **cfg: str) -> None:
@@ -124,7 +130,7 @@ class Treehouse:
 
     def _prepare(self, daemon: DaemonProcess) -> None:
         daemon.configure()
-        daemon.command = self.command()
+        daemon.command = self.command(daemon.name)
 
     def _begin(self, parent: DaemonProcess, names: Sequence[str]) -> None:
         """Have these join below this one, and start."""
@@ -138,6 +144,6 @@ class Treehouse:
             self[name].wait()
 
 
-def _listening(name: str = "") -> dict[str, str]:
+def _listening(host: str, name: str = "") -> dict[str, str]:
     named = {"name": name} if name else {}
-    return {**named, "listen": f"127.0.0.1:{free_port()}"}
+    return {**named, "listen": f"{host}:{free_port()}"}
