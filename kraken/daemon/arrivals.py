@@ -156,20 +156,12 @@ class NodeHeld:
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
-    """A record of this node became another because of a neighbour's word; `was` None: there was none."""
-
-    update: StateUpdate
-    was: Value
-
-
-@dataclass(frozen=True, slots=True)
 class TreeNews:
     """What came of a neighbour's letters, or of time.
 
     Attributes:
         letters: to be carried; each may be lost.
-        turned: records that became another.
+        turned: values that became another by a neighbour's word.
         touched: nodes whose records, holds or place became another: the engine is to look at them.
         gained, lost: nodes that we run from now on, or no longer.
         adopted, forgotten: nodes whose declared side is to be kept anew, or not at all any more.
@@ -179,7 +171,7 @@ class TreeNews:
     """
 
     letters: Sequence[Send]
-    turned: Sequence[Turned]
+    turned: Sequence[ValueChanged]
     touched: Sequence[str]
     gained: Sequence[str]
     lost: Sequence[str]

@@ -15,7 +15,7 @@ from kraken.daemon.arrivals import (
     OfTree,
     Replying,
     TreeNews,
-    Turned,
+    ValueChanged,
 )
 from kraken.model.hold import EVERY_NODE, HoldTable
 from kraken.model.node import NodeTable
@@ -100,7 +100,7 @@ class Branch:
 
     def _begin(self) -> None:
         self._letters: list[Send] = []
-        self._turned: list[Turned] = []
+        self._turned: list[ValueChanged] = []
         self._touched: dict[str, None] = {}
         self._gained: dict[str, None] = {}
         self._lost: dict[str, None] = {}
@@ -145,7 +145,7 @@ class Branch:
         else:
             old = self._values(event.node)
             changed = self._table.replace(event.node, event.updates)
-            self._turned += [Turned(u, old.get((u.side, u.variable))) for u in changed]
+            self._turned += [ValueChanged(u, old.get((u.side, u.variable))) for u in changed]
             self._touched[event.node] = None
         self._adopted.append(event)
         self._apply(self.tree.declared([event.node], now), now)
@@ -161,30 +161,26 @@ class Branch:
 
     def _learn(self, updates: Iterable[StateUpdate]) -> None:
         standing = []
+        nodes, merge = self._table, self._table.merge
         for update in updates:
-            if update.node not in self._table:
+            node = nodes.get(update.node)
+            if node is None:
                 continue
-            old = self._table[update.node].side(update.side).get(update.variable)
-            if not self._table.merge((update,)):
+            old = node.side(update.side).get(update.variable)
+            if not merge((update,)):
                 continue
             standing.append(update)
             self._touched[update.node] = None
             if old is None or old.value != update.value:
-                self._turned.append(Turned(update, None if old is None else old.value))
+                self._turned.append(ValueChanged(update, None if old is None else old.value))
         self.tree.observed(standing)
 
     def _again(self, seen: Mapping[str, Mapping[str, tuple[float, Stamp]]]) -> None:
         for name, variables in seen.items():
             for variable, (seen_at, stamp) in variables.items():
-                node = self._table.get(name)
-                old = None if node is None else node.dsc.get(variable)
-                if old is None or old.stamp != stamp or seen_at <= old.seen_at:
-                    continue
-                self._table.merge(
-                    [StateUpdate(name, Side.DSC, variable, old.value, stamp, seen_at, old.source)]
-                )
-                self._touched[name] = None
-                self.tree.seen_again(name, variable, seen_at, stamp, ours=False)
+                if self._table.see_again(name, variable, stamp, seen_at):
+                    self._touched[name] = None
+                    self.tree.seen_again(name, variable, seen_at, stamp, ours=False)
 
     def _ours(self, gained: Sequence[str], lost: Sequence[str]) -> None:
         for name in lost:

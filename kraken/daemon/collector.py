@@ -18,7 +18,6 @@ from kraken.daemon.arrivals import (
     OfTree,
     Results,
     TreeNews,
-    ValueChanged,
 )
 from kraken.daemon.branch import Branch
 from kraken.daemon.elsewhere import (
@@ -346,7 +345,7 @@ class Collector:
 
     def _apply(self, result: TreeNews, now: float, news: list[News], follows: list[Consequence]) -> None:
         """What the tree told: the engine decides for what is ours, and for nothing else."""
-        follows += [ValueChanged(turned.update, turned.was) for turned in result.turned]
+        follows += result.turned
         for name in result.lost:
             self.engine.disown(name, now)
         self._new.update(dict.fromkeys(result.gained))

@@ -14,7 +14,7 @@ _Place = tuple[Side, str]  # side and variable
 _DECLARED = (Side.CFG, Side.ATTRIBUTE)  # written by the root; what is not is seen again
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):  # in no cycle, and there are hundreds of thousands
     """A value as it stands in the table.
 
     Attributes:
@@ -160,6 +160,19 @@ class NodeTable(Mapping[str, Node]):
             elif self._merge_one(update):
                 standing.append(update)
         return standing
+
+    def see_again(self, name: str, variable: str, stamp: Stamp, seen_at: float) -> bool:
+        """The value of Dsc that has this stamp was seen at that time, too.
+
+        Returns:
+            Whether that is news: no other value stands, and none that was seen later.
+        """
+        node = self._nodes.get(name)
+        old = None if node is None else node.dsc.get(variable)
+        if node is None or old is None or old.stamp != stamp or seen_at <= old.seen_at:
+            return False
+        node.dsc[variable] = Record(old.value, old.stamp, seen_at, old.source, old.since)
+        return True
 
     def replace(self, name: str, updates: Iterable[StateUpdate]) -> list[StateUpdate]:
         """What is declared of this node becomes exactly this, whatever stood before: the word of a

@@ -50,7 +50,7 @@ class Stamp(NamedTuple):
     sequence: int
 
 
-class StateUpdate(msgspec.Struct, frozen=True):
+class StateUpdate(msgspec.Struct, frozen=True, gc=False):
     """One value of one variable (or attribute) of one node, as one writer gave it.
 
     Attributes:
