@@ -1,45 +1,47 @@
-"""What a tree costs its root: a boot storm, an idle hour, a change on its way up, a rejoin, memory.
+"""What a tree costs its root: a boot storm, an idle hour, memory, a rejoin; also as it grows.
 
-    python tests/benchmarks/bench_tree.py [--collectors 100] [--nodes 100] [--changes 6]
+    python tests/benchmarks/bench_tree.py [--collectors 100 ...] [--nodes 100] [--changes 6]
 
-The root is a real daemon over a real store. Its children speak the protocol (`kraken.sync.Tree`) without
-engines, in the same process; letters go as bytes from one to the other without a network, which
-bench_transport.py measures. CPU is that of the whole process while the root works, the store's thread too.
-Peers measured elsewhere on such machines, for scale: for the storm NATS KV with a watcher takes 1.2 CPU s,
-etcd 5.9 (client and server).
+The root is a real daemon over a real store, in a process of its own. Its children speak the protocol
+(`kraken.sync.Tree`) without engines, in another; letters go as bytes from one to the other without a wire,
+which bench_transport.py and bench_tree_wire.py measure. The clock is set forward by hand. CPU is that of
+the root's whole process while it works, the store's thread too. In the idle time every value is seen again
+each 30 s, as real collectors tell it. Memory is the root's resident size with all variables held.
+Peers measured on such machines, for scale: for the storm NATS KV with a watcher takes 1.2 CPU s, etcd 5.9
+(client and server).
 
-What it does not show: the wire's own bytes and encryption; values that are seen again every 30 s, which real
-collectors tell, so that an idle root costs more; a flush of what was seen, which falls where it falls; the
-root's memory without its children's.
+What it does not show: the wire's own bytes and encryption; the flush of values seen again each minute,
+which goes by real time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import multiprocessing
+import os
 import resource
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import NamedTuple, cast
+
+from tree_children import Children, Letters
 
 from kraken.daemon.arrivals import Declared
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.garbage import collect_seldom
 from kraken.daemon.neighbours import Neighbours
 from kraken.engine.settings import Settings
 from kraken.executors.fake import FakeExecutor
 from kraken.model.catalog import Catalog
-from kraken.model.hold import EVERY_NODE, HoldTable
 from kraken.model.loading import load_all
-from kraken.model.node import NodeTable
-from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
+from kraken.model.update import PRESENCE, PRESENT, Side, StateUpdate
 from kraken.store.group import GroupCommit
 from kraken.store.store import Store
-from kraken.sync.events import Adopt, Again, Event, Forget, Learn, Send
-from kraken.sync.letters import decode, encode
-from kraken.sync.tree import Tree
 from kraken.testing.daemons import LAB
 
 
@@ -64,80 +66,40 @@ class NoNetwork:
     def close(self) -> None: ...
 
 
-class Child:
-    """A collector without an engine: what it is told it has, what it sees it tells."""
-
-    def __init__(self, name: str, clock: Callable[[], float], life: int = 1) -> None:
-        self.name = name
-        self.table = NodeTable()
-        self.holds = HoldTable()
-        self.bytes = 0
-        self._clock = clock
-        self._sequence = 0
-        self.out: list[bytes] = []
-        self.life = life
-        self.tree = Tree(name, life, self.table, self.holds, clock(), parent="root")
-
-    def hear(self, data: bytes) -> None:
-        self._apply(self.tree.hear("root", decode(data), self._clock()))
-
-    def tick(self) -> None:
-        self._apply(self.tree.tick(self._clock()))
-
-    def see(self, node: str, variable: str, value: str) -> None:
-        self._sequence += 1
-        stamp = Stamp(self.life, self._sequence)
-        seen = StateUpdate(node, Side.DSC, variable, value, stamp, self._clock(), "bench")
-        self.tree.observed(self.table.merge([seen]))
-
-    def _apply(self, events: list[Event]) -> None:
-        for event in events:
-            match event:
-                case Send(_, letter):
-                    data = encode(letter)
-                    self.bytes += len(data)
-                    self.out.append(data)
-                case Adopt(node, updates, _):
-                    if node != EVERY_NODE:
-                        self.table.replace(node, list(updates))
-                    self._apply(self.tree.declared([node], self._clock()))
-                case Forget(nodes):
-                    for node in nodes:
-                        self.table.remove(node)
-                    self._apply(self.tree.declared(nodes, self._clock()))
-                case Learn(_, updates):
-                    self.table.merge(u for u in updates if u.node in self.table)
-                case Again():
-                    pass
+class Figures(NamedTuple):
+    nodes: int
+    storm_cpu_s: float
+    storm_bytes: int
+    last_s: float
+    idle: float
+    idle_bytes: float
+    memory_mib: float
+    join_bytes: int
+    join_cpu_s: float
 
 
 class Bench:
     """A root and its children, one clock that is set forward by hand."""
 
-    def __init__(self, daemon: Daemon, wire: NoNetwork, names: list[str], clock: list[float]) -> None:
-        self.daemon, self.wire, self._clock = daemon, wire, clock
-        self.children = {name: Child(name, lambda: clock[0]) for name in names}
-        self.cpu_s = 0.0
-        self.letters = 0
+    def __init__(self, daemon: Daemon, wire: NoNetwork, children: Children, clock: list[float]) -> None:
+        self.daemon, self.wire, self.children, self._clock = daemon, wire, children, clock
+        self.cpu_s, self.bytes = 0.0, 0
 
-    async def carry(self) -> None:
+    async def carry(self, said: Letters | None = None) -> None:
         """Until nobody has anything to say."""
+        said = self.children.hear([], self._clock[0]) if said is None else said
         while True:
-            for child in self.children.values():
-                child.tick()
-            said = [(child.name, data) for child in self.children.values() for data in child.out]
-            for child in self.children.values():
-                child.out.clear()
             await self.root(said)
             if not said and not self.wire.sent:
                 return
-            while self.wire.sent:
-                name, data = self.wire.sent.popleft()
-                self.children[name].hear(data)
+            sent = list(self.wire.sent)
+            self.wire.sent.clear()
+            said = self.children.hear(sent, self._clock[0])
 
-    async def root(self, letters: list[tuple[str, bytes]]) -> None:
+    async def root(self, letters: Letters) -> None:
         seat = self.daemon.seat
         assert seat is not None
+        self.bytes += sum(len(data) for _, data in letters)
         began = time.process_time()
         for name, data in letters:
             seat.hear(name, data)
@@ -146,37 +108,28 @@ class Bench:
         self.daemon.accept()
         await seat.outbox.close()
         self.cpu_s += time.process_time() - began
-        self.letters += len(letters)
 
     def measured(self) -> tuple[float, int]:
-        found = self.cpu_s, self.wire.bytes + sum(child.bytes for child in self.children.values())
-        self.cpu_s, self.wire.bytes, self.letters = 0.0, 0, 0
-        for child in self.children.values():
-            child.bytes = 0
+        """CPU seconds of root and bytes both ways since the last call."""
+        found = self.cpu_s, self.wire.bytes + self.bytes
+        self.cpu_s, self.wire.bytes, self.bytes = 0.0, 0, 0
         return found
 
     async def declare(self, nodes: dict[str, str]) -> None:
         stamp = self.daemon.collector.stamp
-        said: list[StateUpdate] = []
-        for node, collector in nodes.items():
-            for variable, value in ((PRESENCE, PRESENT), ("collectors", [collector])):
-                said.append(
-                    StateUpdate(
-                        node, Side.ATTRIBUTE, variable, cast(Any, value), stamp(), self._clock[0], "bench"
-                    )
-                )
-        await self.daemon.declare([Declared(said)], [])
+        said = [
+            StateUpdate(node, Side.ATTRIBUTE, variable, value, stamp(), self._clock[0], "bench")
+            for node, collector in nodes.items()
+            for variable, value in ((PRESENCE, PRESENT), ("collectors", [collector]))
+        ]
+        await self.daemon.declare([Declared(cast(list[StateUpdate], said))], [])
 
     def is_equal(self) -> bool:
         table = self.daemon.collector.table
-        return all(
-            table[node.name].dsc_values() == node.dsc_values()
-            for child in self.children.values()
-            for node in child.table.values()
-        )
+        return all(table[node].dsc_values() == dsc for node, dsc in self.children.values().items())
 
 
-async def measure(options: argparse.Namespace, directory: Path, catalog: Catalog) -> None:
+async def measure(options: argparse.Namespace, directory: Path, catalog: Catalog) -> Figures:
     clock = [1_000_000.0]
     wire = NoNetwork()
     store = Store.open(directory / "kraken.db")
@@ -190,94 +143,121 @@ async def measure(options: argparse.Namespace, directory: Path, catalog: Catalog
         incarnation=store.next_incarnation(),
         neighbours=cast(Neighbours, wire),
     )
-    memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     await daemon.start(store.load())
     names = [f"c{i}" for i in range(options.collectors)]
-    bench = Bench(daemon, wire, names, clock)
+    children = Children(names, clock[0])
+    try:
+        return await rounds(Bench(daemon, wire, children, clock), options, clock, names)
+    finally:
+        children.close()
+        await daemon.close()
+
+
+async def rounds(bench: Bench, options: argparse.Namespace, clock: list[float], names: list[str]) -> Figures:
     nodes = {f"n{i}": names[i // options.nodes] for i in range(options.collectors * options.nodes)}
     await bench.carry()
     await bench.declare(nodes)
     for _ in range(5):
         clock[0] += 1.0
         await bench.carry()
-    cpu_s, sent = bench.measured()
-    taken_by = sum(len(child.table) for child in bench.children.values())
-    assert taken_by == len(nodes), f"{taken_by} of {len(nodes)} nodes were taken"
-    print(f"{len(nodes):,} nodes declared and taken: root {cpu_s:.2f} CPU s, {sent / 1e6:.1f} MB both ways")
-
-    for turn in range(options.changes):
-        clock[0] += 0.2
-        for node, name in nodes.items():
-            bench.children[name].see(node, f"v{turn % 3}", f"x{turn}")
-        await bench.carry()
-    cpu_s, sent = bench.measured()
-    changes = len(nodes) * options.changes
-    told = "equal" if bench.is_equal() else "NOT EQUAL"
-    print(
-        f"boot storm of {changes:,} changes: root {cpu_s:.2f} CPU s ({cpu_s / changes * 1e6:.1f} us each), "
-        f"{sent / 1e6:.1f} MB; copies are {told}"
-    )
-
-    for _ in range(60):
-        clock[0] += 10.0
-        await bench.carry()
-    cpu_s, sent = bench.measured()
-    print(
-        f"idle for 600 s: root {cpu_s / 600 * 100:.2f} % of a core, "
-        f"{sent / 600 / options.collectors:.0f} bytes/s per collector"
-    )
-
-    name = names[0]
-    taken: list[float] = []
-    for turn in range(200):
-        clock[0] += 0.05
-        bench.children[name].see("n0", "v0", f"y{turn}")
-        child = bench.children[name]
-        child.tick()
-        began = time.perf_counter()
-        await bench.root([(name, data) for data in child.out])
-        taken.append(time.perf_counter() - began)
-        child.out.clear()
-        await bench.carry()
-    taken.sort()
-    print(
-        f"one change, idle tree, one level's work: median {taken[100] * 1e3:.2f} ms, "
-        f"p99 {taken[197] * 1e3:.2f} ms"
-    )
+    taken = len(bench.children.values())
+    assert taken == len(nodes), f"{taken} of {len(nodes)} nodes were taken"
     bench.measured()
 
-    for child in bench.children.values():  # each starts anew with what it had on its disk
-        fresh = Child(child.name, lambda: clock[0], child.life + 1)
-        memory = child.tree.memory()
-        fresh.table = child.table
-        fresh.tree = Tree(
-            child.name, child.life + 1, child.table, child.holds, clock[0], parent="root", memory=memory
-        )
-        bench.children[child.name] = fresh
+    last_s = 0.0
+    for turn in range(options.changes):
+        clock[0] += 0.2
+        bench.children.see(f"v{turn % 3}", f"x{turn}", clock[0])
+        began = time.perf_counter()
+        await bench.carry()
+        last_s = time.perf_counter() - began
+    storm_cpu_s, storm_bytes = bench.measured()
+    assert bench.is_equal(), "root's copy is not what its children have"
+
+    for variable in range(options.variables):
+        bench.children.see(f"v{variable}", "x", clock[0])
+    await bench.carry()
+    bench.measured()
+    memory = resident_mib()
+
+    for _ in range(60):  # every value is seen again each 30 s, which is told above
+        for variable in range(options.variables) if clock[0] // 10 % 3 == 0 else ():
+            bench.children.see(f"v{variable}", "x", clock[0])
+        await bench.carry()
+        clock[0] += 10.0
+    idle_cpu_s, idle_bytes = bench.measured()
+
+    said = bench.children.rejoin(clock[0])
+    await bench.carry(said)
     for _ in range(12):
         clock[0] += 1.0
         await bench.carry()
-    cpu_s, sent = bench.measured()
-    print(f"all rejoin with nothing changed: {sent / 1e6:.2f} MB both ways, root {cpu_s:.2f} CPU s")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"memory: {peak / 1024:.0f} MiB, root and children together ({memory_before / 1024:.0f} before)")
-    await daemon.close()
+    join_cpu_s, join_bytes = bench.measured()
+    return Figures(
+        len(nodes),
+        storm_cpu_s,
+        storm_bytes,
+        last_s,
+        idle_cpu_s / 600,
+        idle_bytes / 600 / len(names),
+        memory,
+        join_bytes,
+        join_cpu_s,
+    )
+
+
+def resident_mib() -> float:
+    """Of this process, now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+ROWS: tuple[tuple[str, Callable[[Figures], float], str], ...] = (
+    ("boot storm: root's CPU s", lambda f: f.storm_cpu_s, "0.7"),
+    ("  MB both ways", lambda f: f.storm_bytes / 1e6, ""),
+    ("  last wave known at root, s", lambda f: f.last_s, "1"),
+    ("idle: % of a core", lambda f: f.idle * 100, "1"),
+    ("  bytes/s per collector", lambda f: f.idle_bytes, "1000"),
+    ("root's memory, MiB", lambda f: f.memory_mib, "114 (120 MB)"),
+    ("rejoin, nothing changed: MB", lambda f: f.join_bytes / 1e6, "0.5"),
+    ("  root's CPU s", lambda f: f.join_cpu_s, ""),
+)
+
+
+def show(found: Sequence[Figures]) -> None:
+    print(f"{'nodes':32}" + "".join(f"{f.nodes:>12,}" for f in found) + "  goal at 10,000")
+    for text, read, goal in ROWS:
+        print(f"{text:32}" + "".join(f"{read(f):12.2f}" for f in found) + f"  {goal}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--collectors", type=int, default=100)
+    parser.add_argument("--collectors", type=int, nargs="+", default=[100], help="one column for each number")
     parser.add_argument("--nodes", type=int, default=100, help="of each collector")
     parser.add_argument("--changes", type=int, default=6, help="of each node, in the storm")
+    parser.add_argument("--variables", type=int, default=20, help="of each node, after the storm")
     options = parser.parse_args()
+    print(f"load before: {os.getloadavg()[0]:.1f}")
+    found = []
+    for count in list(options.collectors):
+        options.collectors = count
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, spawn) as alone:  # so that memory is this one's alone
+            found.append(alone.submit(one, options).result())
+    show(found)
+
+
+def one(options: argparse.Namespace) -> Figures:
+    """All rounds with so many collectors."""
     with tempfile.TemporaryDirectory() as directory:
         modules = Path(directory) / "modules"
         modules.mkdir()
         (modules / "lab.yml").write_text(LAB)
         catalog, _ = load_all([], [modules])
-        asyncio.run(measure(options, Path(directory), catalog))
+        collect_seldom()  # as a daemon's process does
+        return asyncio.run(measure(options, Path(directory), catalog))
 
 
 if __name__ == "__main__":
