@@ -8,12 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, cast
-
-import sqlalchemy
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from typing import Literal
 
 from kraken.errors import StoreError
 from kraken.store import schema
@@ -81,8 +76,8 @@ def prepare_directory(directory: Path) -> None:
         raise _unwritable(directory, PermissionError("permission denied"))
 
 
-def open_checked(path: Path) -> tuple[Engine, Connection]:
-    """An engine with the one connection to the state file, which is whole and of our version.
+def open_checked(path: Path) -> sqlite3.Connection:
+    """The one connection to the state file, which is whole and of our version.
 
     Raises:
         StoreError: the file is not ours, of a newer Kraken, damaged, or cannot be read or written.
@@ -90,42 +85,45 @@ def open_checked(path: Path) -> tuple[Engine, Connection]:
     if not path.exists():
         _create(path)
     _check_header(path)
-    engine = _engine(path)
-    try:
-        with telling(path, "open"):
-            connection = engine.connect()
+    with telling(path, "open"):
+        connection = _connect(path)
+        try:
             _check_content(path, connection)
             if pragma(connection, "journal_mode") == "wal":
                 # Whatever a former process left in the log is on the disk before anything follows it.
                 pragma(connection, "wal_checkpoint(TRUNCATE)")
             else:
                 pragma(connection, "journal_mode = WAL")
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine, connection
+        except BaseException:
+            connection.close()
+            raise
+    return connection
 
 
-def pragma(connection: Connection, text: str) -> object:
+def pragma(connection: sqlite3.Connection, text: str) -> object:
     """Say `PRAGMA text` outside of any transaction; gives its first value."""
-    raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
-    assert not raw.in_transaction
-    rows = raw.execute(f"PRAGMA {text}").fetchall()  # all, or the statement stays open
+    assert not connection.in_transaction
+    rows = connection.execute(f"PRAGMA {text}").fetchall()  # all, or the statement stays open
     return rows[0][0] if rows else None
 
 
 @contextlib.contextmanager
 def transaction(
-    connection: Connection, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"
+    connection: sqlite3.Connection, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"
 ) -> Iterator[None]:
     """Commit on the way out, or leave everything as it was.
 
     Args:
         kind: IMMEDIATE to write: it waits for its turn before the work, not in the middle of it.
     """
-    with connection.begin():
-        connection.exec_driver_sql(f"BEGIN {kind}")
+    connection.execute(f"BEGIN {kind}")
+    try:
         yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # some failures end it by themselves (sqlite.org/lang_transaction.html)
+            connection.execute("ROLLBACK")
+        raise
 
 
 @contextlib.contextmanager
@@ -133,21 +131,15 @@ def telling(path: Path, doing: str) -> Iterator[None]:
     """Turn what the database raises into a StoreError that says what to do."""
     try:
         yield
-    except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None)
-        if not isinstance(cause, sqlite3.DatabaseError) or isinstance(cause, _OUR_BUGS):
-            raise
-        raise _explained(path, doing, cause) from error
     except _OUR_BUGS:
         raise
     except sqlite3.DatabaseError as error:
         raise _explained(path, doing, error) from error
 
 
-def is_disk_failure(error: SQLAlchemyError) -> bool:
+def is_disk_failure(error: sqlite3.Error) -> bool:
     """Whether the disk said no in the middle of its work (and not just that it is full)."""
-    name = getattr(getattr(error, "orig", None), "sqlite_errorname", None) or ""
-    return name.startswith("SQLITE_IOERR")
+    return _name_of(error).startswith("SQLITE_IOERR")
 
 
 def damaged(path: Path, complaint: object) -> StoreError:
@@ -156,7 +148,7 @@ def damaged(path: Path, complaint: object) -> StoreError:
 
 
 def _explained(path: Path, doing: str, error: sqlite3.DatabaseError) -> StoreError:
-    name = getattr(error, "sqlite_errorname", "") or ""
+    name = _name_of(error)
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return damaged(path, error)
     if name.startswith("SQLITE_FULL"):
@@ -171,6 +163,11 @@ def _explained(path: Path, doing: str, error: sqlite3.DatabaseError) -> StoreErr
     else:
         reason, hint = f"{error} ({name})" if name else str(error), "see the log"
     return StoreError(f"cannot {doing} {path}: {reason}", part=str(path), hint=hint)
+
+
+def _name_of(error: sqlite3.Error) -> str:
+    """SQLite's name of it; empty when the error is the module's own."""
+    return getattr(error, "sqlite_errorname", None) or ""
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:
@@ -195,12 +192,12 @@ def _create(path: Path) -> None:
     try:
         new.unlink(missing_ok=True)
         os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        engine = _engine(new)
-        try:
-            with telling(path, "create"), engine.connect() as connection, transaction(connection):
-                schema.create(connection)
-        finally:
-            engine.dispose()
+        with (
+            telling(path, "create"),
+            contextlib.closing(_connect(new)) as connection,
+            transaction(connection),
+        ):
+            schema.create(connection)
         new.rename(path)
         _sync_directory(path.parent)
     except OSError as error:
@@ -233,7 +230,7 @@ def _check_header(path: Path) -> None:
         raise StoreError(f"{path} is {what}", part=str(path), hint=_RESTORE)
 
 
-def _check_content(path: Path, connection: Connection) -> None:
+def _check_content(path: Path, connection: sqlite3.Connection) -> None:
     if pragma(connection, "application_id") != schema.APPLICATION_ID:
         raise StoreError(f"{path} is a database of another program", part=str(path), hint=_RESTORE)
     version = pragma(connection, "user_version")
@@ -253,19 +250,15 @@ def _check_content(path: Path, connection: Connection) -> None:
             schema.migrate(connection, version)
 
 
-def _engine(path: Path) -> Engine:
-    """One connection, used by one thread after another; transactions are said by SQLAlchemy alone."""
-    engine = sqlalchemy.create_engine(
-        sqlalchemy.URL.create("sqlite", database=str(path)),
-        poolclass=StaticPool,
-        hide_parameters=True,
-        connect_args={"check_same_thread": False, "timeout": BUSY_S, "isolation_level": None},
-    )
-
-    @event.listens_for(engine, "connect")
-    def _prepare(raw: sqlite3.Connection, _: object) -> None:
-        raw.execute("PRAGMA synchronous = FULL")
-        raw.execute("PRAGMA foreign_keys = ON")
-        raw.execute("PRAGMA journal_size_limit = 67108864")
-
-    return engine
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection for one thread after another; transactions are begun and ended by `transaction` alone."""
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

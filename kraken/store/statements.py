@@ -5,16 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Table, bindparam, delete, exists, func, select, tuple_, update
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.sqlite import insert
 
 from kraken.model.update import OBSERVED, PRESENCE, Side, StateUpdate
-from kraken.store import schema
 from kraken.store.records import (
     AdoptNode,
     Change,
@@ -41,7 +37,7 @@ _json = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Statement(NamedTuple):
-    """SQL, rendered once: SQLAlchemy's own handling of parameters costs more than SQLite's work.
+    """SQL, with the names of its parameters.
 
     Attributes:
         rank: statements are written in this order; those of one rank keep the order of the changes.
@@ -65,7 +61,7 @@ def statements(changes: Iterable[Change]) -> Iterator[tuple[str, list[Row]]]:
     for statement, group in itertools.groupby(steps, key=operator.itemgetter(0)):
         rows = [row for _, row in group]
         if statement is _END_RUN:
-            rows = list({row["p_run"]: row for row in rows}.values())
+            rows = list({row["run_id"]: row for row in rows}.values())
         yield statement.sql, rows
 
 
@@ -78,9 +74,9 @@ def _steps(change: Change) -> Iterator[Step]:
             yield from _adopt(change)
         case ForgetNode(node):
             for side in Side:
-                yield _FORGET_SIDE, {"p_side": side.value, "p_node": node}
-            yield _DROP_HOLDS, {"p_node": node}
-            yield _CLEAR_TROUBLE, {"p_node": node}
+                yield _FORGET_SIDE, {"side": side.value, "node": node}
+            yield _DROP_HOLDS, {"node": node}
+            yield _CLEAR_TROUBLE, {"node": node}
         case SaveTree():
             yield from _tree(change)
         case Outgrow(incarnation):
@@ -88,7 +84,7 @@ def _steps(change: Change) -> Iterator[Step]:
         case SaveHold(hold):
             yield _SAVE_HOLD, msgspec.structs.asdict(hold)
         case DropHold(id):
-            yield _DROP_HOLD, {"p_id": id}
+            yield _DROP_HOLD, {"id": id}
         case StartRun():
             yield from _start(change)
         case EndRun():
@@ -98,23 +94,23 @@ def _steps(change: Change) -> Iterator[Step]:
             effort = None if change.effort is None else _text(change.effort)
             yield _SET_TROUBLE, {**row, "failures": _text(dict(change.failures)), "effort": effort}
         case ClearTrouble(node):
-            yield _CLEAR_TROUBLE, {"p_node": node}
+            yield _CLEAR_TROUBLE, {"node": node}
         case Note(at, node, kind, text, source, data):
-            row = {"id": None, "at": at, "node": node, "kind": kind, "text": text, "source": source}
+            row = {"at": at, "node": node, "kind": kind, "text": text, "source": source}
             yield _NOTE, {**row, "data": _text(data)}
 
 
 def _save(one: StateUpdate) -> Iterator[Step]:
     if one.value is None:
         if one.side in OBSERVED:
-            yield _FORGET_VALUE, {"p_side": one.side.value, "p_node": one.node, "p_variable": one.variable}
+            yield _FORGET_VALUE, {"side": one.side.value, "node": one.node, "variable": one.variable}
             return
         if one.side is Side.ATTRIBUTE and one.variable == PRESENCE:
-            yield _CLEAR_TROUBLE, {"p_node": one.node}
+            yield _CLEAR_TROUBLE, {"node": one.node}
             for side in Side:
                 stamp = _EVER if side in OBSERVED else one.stamp
-                row = {"p_incarnation": stamp[0], "p_sequence": stamp[1]}
-                yield _FORGET_OLDER, {"p_side": side.value, "p_node": one.node, **row}
+                row = {"incarnation": stamp[0], "sequence": stamp[1]}
+                yield _FORGET_OLDER, {"side": side.value, "node": one.node, **row}
     if isinstance(one.value, float) and not math.isfinite(one.value):
         raise ValueError(f"{one.variable} of {one.node} cannot be {one.value}: JSON has no such number")
     yield (
@@ -135,10 +131,10 @@ def _save(one: StateUpdate) -> Iterator[Step]:
 def _adopt(change: AdoptNode) -> Iterator[Step]:
     for side in Side:
         if side not in OBSERVED:
-            yield _FORGET_SIDE, {"p_side": side.value, "p_node": change.node}
+            yield _FORGET_SIDE, {"side": side.value, "node": change.node}
     for one in change.updates:
         yield from _save(one)
-    yield _DROP_HOLDS, {"p_node": change.node}
+    yield _DROP_HOLDS, {"node": change.node}
     for hold in change.holds:
         yield _SAVE_HOLD, msgspec.structs.asdict(hold)
 
@@ -147,9 +143,9 @@ def _tree(change: SaveTree) -> Iterator[Step]:
     memory = change.memory
     for node in change.nodes:
         for kind in NODE_KINDS:
-            yield _FORGET_BRANCH, {"p_kind": kind, "p_key": node}
+            yield _FORGET_BRANCH, {"kind": kind, "key": node}
     for kind in ("via", "strange"):
-        yield _FORGET_BRANCHES, {"p_kind": kind}
+        yield _FORGET_BRANCHES, {"kind": kind}
     kept: dict[str, Mapping[str, object]] = {
         "kept": {"": True},
         **{kind: getattr(memory, kind) for kind in NODE_KINDS},
@@ -162,119 +158,75 @@ def _tree(change: SaveTree) -> Iterator[Step]:
 
 
 def _start(change: StartRun) -> Iterator[Step]:
-    run = {"run_id": change.run_id, "operator": change.operator, "kind": change.kind, "ended_at": None}
+    run = {"run_id": change.run_id, "operator": change.operator, "kind": change.kind}
     yield _START_RUN, {**run, "issued_at": change.issued_at, "timeout_s": change.timeout_s}
-    nothing = {"outcome": None, "message": "", "observed": "{}", "at": None}
+    nothing = {"message": "", "observed": "{}"}
     for place, node in enumerate(change.nodes):
         yield _START_NODE, {"run_id": change.run_id, "node": node, "place": place, **nothing}
 
 
 def _end(change: EndRun) -> Iterator[Step]:
     observed = _text(change.observed)
-    row = {"p_run": change.run_id, "p_node": change.node, "p_outcome": change.outcome.value}
-    yield _END_NODE, {**row, "p_message": change.message, "p_observed": observed, "p_at": change.at}
-    yield _END_RUN, {"p_run": change.run_id}
+    row = {"run_id": change.run_id, "node": change.node, "outcome": change.outcome.value}
+    yield _END_NODE, {**row, "message": change.message, "observed": observed, "at": change.at}
+    yield _END_RUN, {"run_id": change.run_id}
 
 
 def _text(value: object) -> str:
     return _json(value).decode()
 
 
-def _rendered(rank: int, statement: Any) -> Statement:
-    return Statement(rank, str(statement.compile(dialect=sqlite.dialect(paramstyle="named"))))
+def _insert(table: str, *columns: str) -> str:
+    values = ", ".join(f":{column}" for column in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
 
 
-def _upsert(table: Table) -> Any:
-    """Insert, or replace everything but the key."""
-    statement = insert(table)
-    values = {c.name: statement.excluded[c.name] for c in table.c if not c.primary_key}
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
+def _upsert(table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
+    """Insert, or replace everything but the keys."""
+    new = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    return f"{_insert(table, *keys, *columns)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {new}"
 
 
-def _newest() -> Any:
-    """Insert a record, or replace one that is not newer."""
-    statement, record = insert(schema.record), schema.record
-    new = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=list(record.primary_key),
-        set_={c.name: new[c.name] for c in record.c if not c.primary_key},
-        where=tuple_(new.incarnation, new.sequence) >= tuple_(record.c.incarnation, record.c.sequence),
+_RECORD = "side = :side AND node = :node"
+
+# A record that is newer than the one that comes stays.
+_SAVE_RECORD = Statement(
+    0,
+    _upsert(
+        "record",
+        ["side", "node", "variable"],
+        ["value", "incarnation", "sequence", "seen_at", "source"],
     )
-
-
-def _forget_older() -> Any:
-    """Drop the records of one side of a node that are older than a stamp."""
-    record = schema.record.c
-    stamp = tuple_(bindparam("p_incarnation"), bindparam("p_sequence"))
-    return delete(schema.record).where(
-        record.side == bindparam("p_side"),
-        record.node == bindparam("p_node"),
-        tuple_(record.incarnation, record.sequence) < stamp,
-    )
-
-
-def _forget_value() -> Any:
-    record = schema.record.c
-    return delete(schema.record).where(
-        record.side == bindparam("p_side"),
-        record.node == bindparam("p_node"),
-        record.variable == bindparam("p_variable"),
-    )
-
-
-def _forget_side() -> Any:
-    record = schema.record.c
-    return delete(schema.record).where(record.side == bindparam("p_side"), record.node == bindparam("p_node"))
-
-
-def _outgrow() -> Any:
-    """A number in `meta` never becomes less."""
-    statement = insert(schema.meta)
-    new, old = statement.excluded.number, schema.meta.c.number
-    return statement.on_conflict_do_update(
-        index_elements=list(schema.meta.primary_key), set_={"number": new}, where=new > old
-    )
-
-
-def _end_of_node() -> Any:
-    """The first end of a node stays."""
-    node = schema.run_node
-    under_way = (node.c.run_id == bindparam("p_run"), node.c.node == bindparam("p_node"))
-    return (
-        update(node)
-        .where(*under_way, node.c.outcome.is_(None))
-        .values({name: bindparam(f"p_{name}") for name in ("outcome", "message", "observed", "at")})
-    )
-
-
-def _end_of_run() -> Any:
-    """A run ends with the last of its nodes, and when that did."""
-    run, node = schema.run, schema.run_node
-    last = select(func.max(node.c.at)).where(node.c.run_id == bindparam("p_run"))
-    under_way = exists().where(node.c.run_id == bindparam("p_run"), node.c.outcome.is_(None))
-    return (
-        update(run)
-        .where(run.c.run_id == bindparam("p_run"), run.c.ended_at.is_(None), ~under_way)
-        .values(ended_at=last.scalar_subquery())
-    )
-
-
-_SAVE_RECORD = _rendered(0, _newest())
-_FORGET_OLDER = _rendered(0, _forget_older())
-_FORGET_VALUE = _rendered(0, _forget_value())
-_FORGET_SIDE = _rendered(0, _forget_side())
-_SAVE_HOLD = _rendered(1, _upsert(schema.hold))
-_DROP_HOLD = _rendered(1, delete(schema.hold).where(schema.hold.c.id == bindparam("p_id")))
-_DROP_HOLDS = _rendered(1, delete(schema.hold).where(schema.hold.c.node == bindparam("p_node")))
-_SET_TROUBLE = _rendered(2, _upsert(schema.trouble))
-_CLEAR_TROUBLE = _rendered(2, delete(schema.trouble).where(schema.trouble.c.node == bindparam("p_node")))
-_START_RUN = _rendered(3, insert(schema.run))
-_START_NODE = _rendered(4, insert(schema.run_node))
-_END_NODE = _rendered(5, _end_of_node())
-_END_RUN = _rendered(6, _end_of_run())
-_NOTE = _rendered(7, insert(schema.entry))
-_tree_kind = schema.tree.c.kind == bindparam("p_kind")
-_FORGET_BRANCH = _rendered(8, delete(schema.tree).where(_tree_kind, schema.tree.c.key == bindparam("p_key")))
-_FORGET_BRANCHES = _rendered(8, delete(schema.tree).where(_tree_kind))
-_SAVE_BRANCH = _rendered(8, _upsert(schema.tree))
-_OUTGROW = _rendered(9, _outgrow())
+    + " WHERE (excluded.incarnation, excluded.sequence) >= (record.incarnation, record.sequence)",
+)
+_FORGET_OLDER = Statement(
+    0, f"DELETE FROM record WHERE {_RECORD} AND (incarnation, sequence) < (:incarnation, :sequence)"
+)
+_FORGET_VALUE = Statement(0, f"DELETE FROM record WHERE {_RECORD} AND variable = :variable")
+_FORGET_SIDE = Statement(0, f"DELETE FROM record WHERE {_RECORD}")
+_SAVE_HOLD = Statement(1, _upsert("hold", ["id"], ["node", "owner", "reason", "created_at", "until"]))
+_DROP_HOLD = Statement(1, "DELETE FROM hold WHERE id = :id")
+_DROP_HOLDS = Statement(1, "DELETE FROM hold WHERE node = :node")
+_SET_TROUBLE = Statement(2, _upsert("trouble", ["node"], ["failures", "quarantined", "since", "effort"]))
+_CLEAR_TROUBLE = Statement(2, "DELETE FROM trouble WHERE node = :node")
+_START_RUN = Statement(3, _insert("run", "run_id", "operator", "kind", "issued_at", "timeout_s"))
+_START_NODE = Statement(4, _insert("run_node", "run_id", "node", "place", "message", "observed"))
+# The first end of a node stays.
+_END_NODE = Statement(
+    5,
+    "UPDATE run_node SET outcome = :outcome, message = :message, observed = :observed, at = :at "
+    "WHERE run_id = :run_id AND node = :node AND outcome IS NULL",
+)
+# A run ends with the last of its nodes, and when that did.
+_END_RUN = Statement(
+    6,
+    "UPDATE run SET ended_at = (SELECT max(at) FROM run_node WHERE run_id = :run_id) "
+    "WHERE run_id = :run_id AND ended_at IS NULL "
+    "AND NOT EXISTS (SELECT * FROM run_node WHERE run_id = :run_id AND outcome IS NULL)",
+)
+_NOTE = Statement(7, _insert("entry", "at", "node", "kind", "text", "source", "data"))
+_FORGET_BRANCH = Statement(8, "DELETE FROM tree WHERE kind = :kind AND key = :key")
+_FORGET_BRANCHES = Statement(8, "DELETE FROM tree WHERE kind = :kind")
+_SAVE_BRANCH = Statement(8, _upsert("tree", ["kind", "key"], ["value"]))
+# A number in `meta` never becomes less.
+_OUTGROW = Statement(9, _upsert("meta", ["key"], ["number"]) + " WHERE excluded.number > meta.number")

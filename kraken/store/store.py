@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, Select, delete, func, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from kraken.model.effort import Effort
 from kraken.model.hold import Hold
 from kraken.model.run import Outcome
 from kraken.model.update import PRESENCE, Side, Stamp, StateUpdate
-from kraken.store import schema
 from kraken.store.file import (
     Lock,
     damaged,
@@ -56,11 +53,10 @@ class Store:
     at all, and the next one works as soon as the disk does.
     """
 
-    def __init__(self, path: Path, lock: Lock, engine: Engine, connection: Connection) -> None:
+    def __init__(self, path: Path, lock: Lock, connection: sqlite3.Connection) -> None:
         self.path = path
         self._lock = lock
-        self._engine = engine
-        self._connection: Connection | None = connection
+        self._connection: sqlite3.Connection | None = connection
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -80,7 +76,7 @@ class Store:
         prepare_directory(path.parent)
         lock = Lock(path)
         try:
-            return cls(path, lock, *open_checked(path))
+            return cls(path, lock, open_checked(path))
         except BaseException:
             lock.release()
             raise
@@ -99,12 +95,10 @@ class Store:
         still wins over its former self; and it grows by one when the clock does not help.
         """
 
-        def count(connection: Connection) -> int:
-            meta = schema.meta
-            before = connection.scalar(select(meta.c.number).where(meta.c.key == "incarnation"))
+        def count(connection: sqlite3.Connection) -> int:
+            before = _scalar(connection, "SELECT number FROM meta WHERE key = 'incarnation'")
             number = max((before or 0) + 1, int(time.time()))
-            connection.execute(delete(meta).where(meta.c.key == "incarnation"))
-            connection.execute(meta.insert().values(key="incarnation", number=number))
+            connection.execute("REPLACE INTO meta (key, number) VALUES ('incarnation', ?)", (number,))
             return number
 
         return self._transact(count)
@@ -118,9 +112,9 @@ class Store:
         if not changes:
             return
 
-        def apply(connection: Connection) -> None:
+        def apply(connection: sqlite3.Connection) -> None:
             for sql, rows in statements(changes):
-                connection.exec_driver_sql(sql, rows)
+                connection.executemany(sql, rows)
 
         self._transact(apply, durable=not all(is_soft(change) for change in changes))
 
@@ -141,8 +135,7 @@ class Store:
             return Memory(
                 updates=tuple(_updates(connection)),
                 holds=tuple(
-                    Hold(**row._mapping)
-                    for row in connection.execute(select(schema.hold).order_by(schema.hold.c.created_at))
+                    Hold(**row) for row in connection.execute("SELECT * FROM hold ORDER BY created_at")
                 ),
                 troubles=tuple(_troubles(connection)),
                 unfinished=tuple(_unfinished(connection)),
@@ -159,18 +152,19 @@ class Store:
             nodes: of these only; None: of all.
             before: only entries older than the one of this id.
         """
-        entry = schema.entry
-        query = select(entry).order_by(entry.c.id.desc()).limit(limit)
+        conditions = ["TRUE"]
         if before is not None:
-            query = query.where(entry.c.id < before)
+            conditions.append("id < :before")
         if nodes is not None:
-            names = func.json_each(msgspec.json.encode(sorted(nodes)).decode()).table_valued("value")
             # Few names are found by the index of nodes. With many, reading on from the newest entry
             # finds enough soon; an expression keeps SQLite from that index.
-            node = entry.c.node if len(nodes) <= _FEW_NAMES else entry.c.node.concat("")
-            query = query.where(node.in_(select(names.c.value)))
+            node = "node" if len(nodes) <= _FEW_NAMES else "node || ''"
+            conditions.append(f"{node} IN (SELECT value FROM json_each(:names))")
+        query = f"SELECT * FROM entry WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
+        names = msgspec.json.encode(sorted(nodes or ())).decode()
         with self._reading() as connection:
-            return [_entry(row) for row in connection.execute(query)]
+            rows = connection.execute(query, {"before": before, "names": names, "limit": limit})
+            return [_entry(row) for row in rows]
 
     def runs(self, limit: int = 100, active: bool | None = None) -> list[RunEntry]:
         """Runs of the journal, newest first.
@@ -178,20 +172,18 @@ class Store:
         Args:
             active: True: only those under way; False: only those that ended; None: both.
         """
-        run = schema.run
-        query = select(run).order_by(run.c.issued_at.desc(), run.c.run_id.desc()).limit(limit)
-        if active is not None:
-            query = query.where(run.c.ended_at.is_(None) if active else run.c.ended_at.is_not(None))
+        under_way = {None: "TRUE", True: "ended_at IS NULL", False: "ended_at IS NOT NULL"}[active]
+        query = f"SELECT * FROM run WHERE {under_way} ORDER BY issued_at DESC, run_id DESC LIMIT ?"
         with self._reading() as connection:
-            return _runs(connection, query)
+            return _runs(connection, query, limit)
 
     def run(self, run_id: str) -> RunEntry | None:
         """The run of this id; None when the journal has none."""
         with self._reading() as connection:
-            found = _runs(connection, select(schema.run).where(schema.run.c.run_id == run_id))
+            found = _runs(connection, "SELECT * FROM run WHERE run_id = ?", run_id)
         return found[0] if found else None
 
-    def _transact(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+    def _transact(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         """Do the work in one transaction, committed on return or not there at all."""
         with telling(self.path, "write to"):
             try:
@@ -201,16 +193,16 @@ class Store:
                 pragma(connection, f"synchronous = {'FULL' if durable else 'NORMAL'}")
                 with transaction(connection):
                     return work(connection)
-            except SQLAlchemyError as error:
+            except sqlite3.Error as error:
                 if is_disk_failure(error):
                     # A page the kernel could not write may be clean to it now, and would be missing
                     # in the log under what follows. To open again begins with an empty log.
-                    with contextlib.suppress(SQLAlchemyError):
+                    with contextlib.suppress(sqlite3.Error):
                         self._disconnect()
                 raise
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         with telling(self.path, "read"):
             connection = self._connected()
             with transaction(connection, "DEFERRED"):
@@ -219,69 +211,69 @@ class Store:
                 except (msgspec.MsgspecError, ValueError) as error:
                     raise damaged(self.path, error) from error
 
-    def _connected(self) -> Connection:
+    def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._engine, self._connection = open_checked(self.path)
+            self._connection = open_checked(self.path)
         return self._connection
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
-                connection.close()
-            finally:
-                self._engine.dispose()
+            connection.close()
 
 
-def _updates(connection: Connection) -> Iterator[StateUpdate]:
+def _scalar(connection: sqlite3.Connection, query: str, *values: object) -> Any:
+    """The first value of the first row; None when there is none."""
+    row = connection.execute(query, values).fetchone()
+    return None if row is None else row[0]
+
+
+def _updates(connection: sqlite3.Connection) -> Iterator[StateUpdate]:
     """Presence first, so that no Dsc comes before its node; see Memory."""
-    record = schema.record
-    presence = (record.c.side == Side.ATTRIBUTE) & (record.c.variable == PRESENCE)
-    declared = select(record).where(presence).order_by(record.c.incarnation, record.c.sequence)
-    others = select(record).where(~presence).order_by(record.c.side, record.c.node, record.c.variable)
+    columns = "side, node, variable, value, incarnation, sequence, seen_at, source"
+    presence = "(side = :side AND variable = :variable)"
+    values = {"side": Side.ATTRIBUTE.value, "variable": PRESENCE}
     decode = msgspec.json.Decoder().decode
-    for query in (declared, others):
-        for side, node, variable, value, incarnation, sequence, seen_at, source in connection.execute(query):
+    for which in (
+        f"{presence} ORDER BY incarnation, sequence",
+        f"NOT {presence} ORDER BY side, node, variable",
+    ):
+        rows = connection.execute(f"SELECT {columns} FROM record WHERE {which}", values)
+        for side, node, variable, value, incarnation, sequence, seen_at, source in rows:
             stamp = Stamp(incarnation, sequence)
             yield StateUpdate(node, Side(side), variable, decode(value), stamp, seen_at, source)
 
 
-def _unfinished(connection: Connection) -> Iterator[UnfinishedRun]:
-    run, node = schema.run, schema.run_node
-    query = (
-        select(run.c.run_id, run.c.operator, node.c.node, run.c.issued_at)
-        .join(node, node.c.run_id == run.c.run_id)
-        .where(node.c.outcome.is_(None))
-        .order_by(run.c.issued_at, run.c.run_id, node.c.place)
-    )
+def _unfinished(connection: sqlite3.Connection) -> Iterator[UnfinishedRun]:
+    query = """
+        SELECT run_id, operator, node, issued_at FROM run JOIN run_node USING (run_id)
+        WHERE outcome IS NULL ORDER BY issued_at, run_id, place
+    """
     return (UnfinishedRun(*row) for row in connection.execute(query))
 
 
-def _touched(connection: Connection) -> Iterator[Touch]:
-    run, node = schema.run, schema.run_node
-    ended_at = func.coalesce(node.c.at, math.inf)
-    query = (
-        select(node.c.node, run.c.operator, func.max(ended_at))
-        .join(node, node.c.run_id == run.c.run_id)
-        .where(run.c.kind == "mutation")
-        .group_by(node.c.node, run.c.operator)
-    )
+def _touched(connection: sqlite3.Connection) -> Iterator[Touch]:
+    """A mutation that has not ended on a node ends there at infinity, which SQL writes 9e999."""
+    query = """
+        SELECT node, operator, max(coalesce(at, 9e999)) FROM run JOIN run_node USING (run_id)
+        WHERE kind = 'mutation' GROUP BY node, operator
+    """
     return (Touch(*row) for row in connection.execute(query))
 
 
-def _troubles(connection: Connection) -> Iterator[SetTrouble]:
+def _troubles(connection: sqlite3.Connection) -> Iterator[SetTrouble]:
     counts = msgspec.json.Decoder(dict[str, int]).decode
     efforts = msgspec.json.Decoder(Effort).decode
     for node, failures, quarantined, since, effort in connection.execute(
-        select(schema.trouble).order_by(schema.trouble.c.node)
+        "SELECT node, failures, quarantined, since, effort FROM trouble ORDER BY node"
     ):
         yield SetTrouble(
             node, counts(failures), quarantined, since, None if effort is None else efforts(effort)
         )
 
 
-def _tree(connection: Connection) -> TreeMemory | None:
-    rows = connection.execute(select(schema.tree)).all()
+def _tree(connection: sqlite3.Connection) -> TreeMemory | None:
+    rows = connection.execute("SELECT kind, key, value FROM tree").fetchall()
     if not rows:
         return None
     kinds: dict[str, dict[str, str]] = {}
@@ -300,42 +292,38 @@ def _tree(connection: Connection) -> TreeMemory | None:
     )
 
 
-def _entry(row: Row[Any]) -> Entry:
-    return Entry(**{**row._mapping, "data": msgspec.json.decode(row.data)})
+def _entry(row: sqlite3.Row) -> Entry:
+    return Entry(**{**row, "data": msgspec.json.decode(row["data"])})
 
 
-def _runs(connection: Connection, query: Select[Any]) -> list[RunEntry]:
-    runs = connection.execute(query).all()
-    table = schema.run_node
-    results: dict[str, list[NodeEnd]] = {run.run_id: [] for run in runs}
-    for run_id in results:
-        rows = connection.execute(select(table).where(table.c.run_id == run_id).order_by(table.c.place))
-        results[run_id] += [_node_end(row) for row in rows]
-    return [RunEntry(**run._mapping, results=tuple(results[run.run_id])) for run in runs]
+def _runs(connection: sqlite3.Connection, query: str, *values: object) -> list[RunEntry]:
+    of_run = "SELECT node, outcome, message, observed, at FROM run_node WHERE run_id = ? ORDER BY place"
+    found = []
+    for run in connection.execute(query, values).fetchall():
+        ends = tuple(_node_end(*row) for row in connection.execute(of_run, (run["run_id"],)))
+        found.append(RunEntry(**run, results=ends))
+    return found
 
 
-def _node_end(row: Row[Any]) -> NodeEnd:
-    outcome = None if row.outcome is None else Outcome(row.outcome)
-    return NodeEnd(row.node, outcome, row.message, msgspec.json.decode(row.observed), row.at)
+def _node_end(node: str, outcome: str | None, message: str, observed: str, at: float | None) -> NodeEnd:
+    ended = None if outcome is None else Outcome(outcome)
+    return NodeEnd(node, ended, message, msgspec.json.decode(observed), at)
 
 
 def _prune(
-    connection: Connection, now: float, keep_s: float | None, rows_max: int | None, at_once: int
+    connection: sqlite3.Connection, now: float, keep_s: float | None, rows_max: int | None, at_once: int
 ) -> int:
-    entry, run = schema.entry, schema.run
     horizon = float("-inf") if keep_s is None else now - keep_s
-    last = connection.scalar(select(func.max(entry.c.id))) or 0
+    last = _scalar(connection, "SELECT max(id) FROM entry") or 0
     keep_from = 0 if rows_max is None else last - rows_max + 1
-    surplus = select(entry.c.at).where(entry.c.id < keep_from).order_by(entry.c.id.desc()).limit(1)
-    horizon = max(horizon, connection.scalar(surplus) or horizon)
+    surplus = _scalar(connection, "SELECT at FROM entry WHERE id < ? ORDER BY id DESC LIMIT 1", keep_from)
+    values = {"horizon": max(horizon, surplus or horizon), "keep_from": keep_from, "at_once": at_once}
     # Entries come nearly in the order of time: only the oldest are looked at, never a million.
-    oldest = select(entry.c.id).order_by(entry.c.id).limit(at_once)
-    too_old = (entry.c.at < horizon) | (entry.c.id < keep_from)
-    ended = select(run.c.run_id).where(run.c.ended_at < horizon).limit(at_once)
-    return sum(
-        connection.execute(statement).rowcount
-        for statement in (
-            delete(entry).where(entry.c.id.in_(oldest), too_old),
-            delete(run).where(run.c.run_id.in_(ended)),
-        )
-    )
+    entries = """
+        DELETE FROM entry WHERE id IN (SELECT id FROM entry ORDER BY id LIMIT :at_once)
+        AND (at < :horizon OR id < :keep_from)
+    """
+    runs = """
+        DELETE FROM run WHERE run_id IN (SELECT run_id FROM run WHERE ended_at < :horizon LIMIT :at_once)
+    """
+    return sum(connection.execute(statement, values).rowcount for statement in (entries, runs))

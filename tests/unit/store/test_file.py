@@ -205,7 +205,7 @@ def test_an_older_file_is_brought_up_to_date_and_keeps_what_it_held(
     monkeypatch.setitem(
         schema.MIGRATIONS,
         schema.VERSION - 1,
-        lambda connection: connection.exec_driver_sql("CREATE TABLE budget (name TEXT)"),
+        lambda connection: connection.execute("CREATE TABLE budget (name TEXT)"),
     )
     kept = reopen().load().updates
     reopen().close()
@@ -259,7 +259,7 @@ def test_a_migration_that_fails_leaves_the_older_file(store: Store, monkeypatch:
         schema.MIGRATIONS,
         schema.VERSION - 1,
         lambda connection: [
-            connection.exec_driver_sql(sql) for sql in ("CREATE TABLE budget (name TEXT)", "SELECT nonsense")
+            connection.execute(sql) for sql in ("CREATE TABLE budget (name TEXT)", "SELECT nonsense")
         ],
     )
     with pytest.raises(StoreError, match="nonsense"):
