@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-
 from litestar import Litestar
 from litestar.di import Provide
-from litestar.enums import HttpMethod, MediaType, ScopeType
+from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.types import ASGIApp, Receive, Scope, Send
 
 import kraken
 from kraken.api import (
@@ -30,7 +27,6 @@ from kraken.daemon.operations import Operations
 from kraken.errors import KrakenError
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
-ENDLESS = "/v1/events"  # a stream has no end to measure
 
 
 def build_app(daemon: Daemon) -> Litestar:
@@ -67,16 +63,3 @@ def build_app(daemon: Daemon) -> Litestar:
         signature_types=[Operations],
         logging_config=None,
     )
-
-
-def with_head(app: ASGIApp) -> ASGIApp:
-    """The app, answering HEAD as GET; the server leaves the body out."""
-
-    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
-        http = scope if scope["type"] == ScopeType.HTTP else None
-        if http is not None and http["method"] == HttpMethod.HEAD and http["path"] != ENDLESS:
-            scope = copy.copy(http)  # the server must still know that it is HEAD
-            scope["method"] = HttpMethod.GET
-        await app(scope, receive, send)
-
-    return asked

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
 
+from kraken.api.asgi import App, Receive, Scope, Send
 from kraken.api.security import CALLER, NAME
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.seat import ASK_S
@@ -94,12 +93,12 @@ class Relay:
             return _problem(status, "refused", text, "`kraken collector list` shows how it stands with it")
 
 
-def passing_on(app: ASGIApp, daemon: Daemon) -> ASGIApp:
+def passing_on(app: App, daemon: Daemon) -> App:
     """The app; a request for another collector is passed on to it."""
     relay = Relay(daemon)
 
     async def asked(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] != "http":
             await app(scope, receive, send)
             return
         headers = dict(scope["headers"])
@@ -122,7 +121,7 @@ def passing_on(app: ASGIApp, daemon: Daemon) -> ASGIApp:
     return asked
 
 
-def answering_calls(app: ASGIApp, daemon: Daemon) -> None:
+def answering_calls(app: App, daemon: Daemon) -> None:
     """Let the app answer what other collectors ask this one."""
 
     async def answer(call: Call) -> tuple[int, bytes]:
@@ -137,7 +136,7 @@ def answering_calls(app: ASGIApp, daemon: Daemon) -> None:
         daemon.seat.answers[VERB] = answer
 
 
-async def _ask_app(app: ASGIApp, asked: Asked) -> tuple[int, Told]:
+async def _ask_app(app: App, asked: Asked) -> tuple[int, Told]:
     """What the app answers to a request that came over the tree."""
     path, _, query = asked.path.partition("?")
     scope: dict[str, Any] = {
@@ -180,7 +179,7 @@ async def _ask_app(app: ASGIApp, asked: Asked) -> tuple[int, Told]:
                 gone.set()  # a stream that is whole waits for the caller to hang up
 
     try:
-        await app(cast(Scope, scope), cast(Receive, receive), cast(Send, send))
+        await app(scope, receive, send)
     finally:
         gone.set()
     return status, Told(kind, bytes(parts))

@@ -7,14 +7,14 @@ import hmac
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from litestar import Request
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
-
+from kraken.api.asgi import App, Receive, Scope, Send
 from kraken.errors import ConfigError
 from kraken.model.document import parse_document
+
+if TYPE_CHECKING:  # what stands before the interface must not load it
+    from litestar import Request
 
 TOKEN_MIN = 16
 
@@ -52,11 +52,11 @@ class Tokens:
         return found
 
 
-def bearer_only(app: ASGIApp, tokens: Tokens) -> ASGIApp:
+def bearer_only(app: App, tokens: Tokens) -> App:
     """The app, for callers over TCP: without a right token there is no answer but 401."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP:
+        if scope["type"] == "http":
             header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
             scheme, _, token = header.partition(" ")
             name = tokens.name_of(token.strip()) if scheme.lower() == "bearer" else None

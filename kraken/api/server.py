@@ -18,7 +18,7 @@ from typing import Any
 
 import uvicorn
 
-from kraken.api.app import build_app, with_head
+from kraken.api.interface import Interface, with_head
 from kraken.api.relay import answering_calls, passing_on
 from kraken.api.security import Tokens, bearer_only
 from kraken.daemon import logs, notify
@@ -89,9 +89,11 @@ async def answering(
     Args:
         tokens: who may ask over `remote`.
     """
-    inner = build_app(daemon)
-    answering_calls(inner, daemon)
-    app = with_head(passing_on(inner, daemon))
+    interface = Interface(daemon)
+    if not _is_leaf(daemon):
+        await interface.built()
+    answering_calls(interface, daemon)
+    app = with_head(passing_on(interface, daemon))
     servers = [(_Server(_uvicorn_config(app)), local)]
     if remote is not None:
         assert tokens is not None, "nobody is served over TCP without a token"
@@ -112,6 +114,12 @@ async def answering(
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _is_leaf(daemon: Daemon) -> bool:
+    """Whether it is below another and nobody can be below it, as with agents: there it is asked little."""
+    neighbours = daemon.neighbours
+    return neighbours is not None and neighbours.parent is not None and neighbours.config.listen is None
 
 
 @contextlib.asynccontextmanager

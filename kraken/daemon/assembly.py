@@ -14,10 +14,8 @@ from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.news import News
 from kraken.errors import ModuleError
 from kraken.executors import Executor
-from kraken.executors.ansible import AnsibleExecutor, SshSettings, VaultSettings
 from kraken.executors.credentials import Credentials
-from kraken.executors.ipmi import IpmiExecutor, IpmiLimits
-from kraken.executors.redfish import RedfishExecutor, RedfishLimits
+from kraken.executors.deferred import BmcExecutor, Deferred, DeferredBmc
 from kraken.executors.tcp import TcpExecutor
 from kraken.model.catalog import Catalog
 from kraken.model.loading import load_all
@@ -49,55 +47,73 @@ def build_executors(
     on_news: Callable[[str], None] | None = None,
 ) -> dict[str, Executor]:
     """One hand for each kind of action; `on_news` is told of nodes that should be looked at."""
+    return {
+        "ansible": Deferred("kraken.executors.ansible", lambda: _ansible(config, environ)),
+        "ipmi": DeferredBmc("kraken.executors.ipmi", lambda: _ipmi(config, credentials)),
+        "redfish": DeferredBmc("kraken.executors.redfish", lambda: _redfish(config, credentials, on_news)),
+        "tcp": TcpExecutor(),
+    }
+
+
+# What follows imports as it is called: a collector that has no BMCs, as an agent has none, would hold 14 MB
+# of libraries for them (ADR 49).
+
+
+def _ansible(config: Config, environ: Mapping[str, str]) -> Executor:
+    from kraken.executors.ansible import AnsibleExecutor, SshSettings, VaultSettings
+
     password = config.vault_password_file
     vault = VaultSettings(
         identities=() if password is None else (f"default@{password}",),
         files=tuple(config.ansible.vault_files),
     )
-    ipmi, redfish = config.ipmi, config.redfish
-    return {
-        "ansible": AnsibleExecutor(
-            playbook_command=config.ansible.playbook_command,
-            forks=config.ansible.forks,
-            vault=vault,
-            ssh=SshSettings(
-                connect_timeout_s=config.ansible.connect_s,
-                persist_s=config.ansible.persist_s,
-                common_args=config.ansible.ssh_args or "",
-                pipelining=config.ansible.pipelining,
-            ),
-            forkserver=config.ansible.starter == "forkserver",
-            config=config.ansible.config,
-            collections=collection_paths(config, environ),
+    return AnsibleExecutor(
+        playbook_command=config.ansible.playbook_command,
+        forks=config.ansible.forks,
+        vault=vault,
+        ssh=SshSettings(
+            connect_timeout_s=config.ansible.connect_s,
+            persist_s=config.ansible.persist_s,
+            common_args=config.ansible.ssh_args or "",
+            pipelining=config.ansible.pipelining,
         ),
-        "ipmi": IpmiExecutor(
-            credentials,
-            IpmiLimits(
-                login_s=ipmi.login_s,
-                command_s=ipmi.command_s,
-                idle_s=ipmi.idle_s,
-                keepalive_s=ipmi.keepalive_s,
-                locked_s=ipmi.locked_s,
-                logins_at_once=ipmi.logins_at_once,
-                packets_per_s=ipmi.packets_per_s,
-            ),
-        ),
-        "redfish": RedfishExecutor(
-            credentials,
-            RedfishLimits(
-                connect_s=redfish.connect_s,
-                request_s=redfish.request_s,
-                idle_s=redfish.idle_s,
-                locked_s=redfish.locked_s,
-                unchanged_s=redfish.unchanged_s,
-                logins_at_once=redfish.logins_at_once,
-                requests_per_s=redfish.requests_per_s,
-                events=redfish.events,
-            ),
-            on_news,
-        ),
-        "tcp": TcpExecutor(),
-    }
+        forkserver=config.ansible.starter == "forkserver",
+        config=config.ansible.config,
+        collections=collection_paths(config, environ),
+    )
+
+
+def _ipmi(config: Config, credentials: Credentials) -> BmcExecutor:
+    from kraken.executors.ipmi import IpmiExecutor, IpmiLimits
+
+    ipmi = config.ipmi
+    limits = IpmiLimits(
+        login_s=ipmi.login_s,
+        command_s=ipmi.command_s,
+        idle_s=ipmi.idle_s,
+        keepalive_s=ipmi.keepalive_s,
+        locked_s=ipmi.locked_s,
+        logins_at_once=ipmi.logins_at_once,
+        packets_per_s=ipmi.packets_per_s,
+    )
+    return IpmiExecutor(credentials, limits)
+
+
+def _redfish(config: Config, credentials: Credentials, on_news: Callable[[str], None] | None) -> BmcExecutor:
+    from kraken.executors.redfish import RedfishExecutor, RedfishLimits
+
+    redfish = config.redfish
+    limits = RedfishLimits(
+        connect_s=redfish.connect_s,
+        request_s=redfish.request_s,
+        idle_s=redfish.idle_s,
+        locked_s=redfish.locked_s,
+        unchanged_s=redfish.unchanged_s,
+        logins_at_once=redfish.logins_at_once,
+        requests_per_s=redfish.requests_per_s,
+        events=redfish.events,
+    )
+    return RedfishExecutor(credentials, limits, on_news)
 
 
 def open_store(config: Config) -> tuple[Store, int, Memory]:
