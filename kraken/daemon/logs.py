@@ -53,7 +53,7 @@ def configure(
     root.addHandler(handler)
     root.setLevel(level.upper())
     # Of libraries only what an operator can act on; everything when we look for a bug.
-    for library in ("asyncio", "httpx", "httpcore", "uvicorn", "litestar", "sqlalchemy", "pyghmi"):
+    for library in ("asyncio", "httpx", "httpcore", "uvicorn", "litestar", "pyghmi"):
         logging.getLogger(library).setLevel("DEBUG" if level.lower() == "debug" else "WARNING")
 
 

@@ -1,0 +1,97 @@
+"""A daemon loads what it does, and not what it could do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from kraken.errors import ExecutorError
+from kraken.executors import Report
+from kraken.executors.deferred import Deferred, DeferredBmc
+from kraken.model.module import Mutation
+from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
+
+HEAVY = {
+    "aiohttp",
+    "ansible",
+    "ansible_runner",
+    "cryptography",
+    "httpx",
+    "litestar",
+    "networkx",
+    "pyghmi",
+    "rich",
+}
+RUN = Run("1-1", Mutation("m", "go", (), timeout_s=1.0), ("n1",), 0.0, 1.0)
+FACTS = {"n1": NodeFacts("n1", {})}
+
+
+class Hand:
+    """Says yes to everything."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def run(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
+        report([NodeResult(run.id, node, Outcome.OK) for node in nodes])
+
+    discover = run
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def test_a_daemon_that_was_asked_for_nothing_has_loaded_no_heavy_library(tmp_path: Path) -> None:
+    script = (
+        "import os, sys\nfrom pathlib import Path\nimport kraken.api.server\n"
+        "from kraken.daemon.assembly import build_credentials, build_executors, open_store\n"
+        "from kraken.daemon.config import Config\n"
+        "config = Config(state_dir=Path(sys.argv[1]))\n"
+        "kinds = build_executors(config, os.environ, build_credentials(config))\n"
+        "open_store(config)[0].close()\nprint(*kinds)\nprint(*sys.modules)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kinds, loaded = (set(line.split()) for line in done.stdout.splitlines())
+
+    assert kinds == {"ansible", "ipmi", "redfish", "tcp"}
+    assert loaded & (HEAVY | {"sqlalchemy"}) == set()
+
+
+async def test_an_executor_is_made_once_with_the_first_run_and_closed_with_its_deferral() -> None:
+    made: list[Hand] = []
+
+    def make() -> Hand:
+        made.append(Hand())
+        return made[-1]
+
+    deferred, results = Deferred("kraken.executors", make), list[NodeResult]()
+    before = list(made)
+    for _ in range(2):
+        await deferred.run(RUN, FACTS, results.extend)
+    await deferred.close()
+
+    assert before == []
+    assert [result.outcome for result in results] == [Outcome.OK, Outcome.OK]
+    assert [hand.closed for hand in made] == [True]
+    with pytest.raises(ExecutorError, match="closed"):
+        await deferred.discover(RUN, FACTS, results.extend)
+
+
+async def test_a_library_that_is_missing_is_named_and_no_node_is_touched() -> None:
+    deferred = Deferred("kraken.executors.nonesuch", Hand)
+    with pytest.raises(ExecutorError, match=r"nonesuch.*no node was touched .install Kraken anew"):
+        await deferred.run(RUN, FACTS, lambda results: None)
+
+
+async def test_what_was_never_made_keeps_nothing_and_is_closed_for_nothing() -> None:
+    deferred = DeferredBmc("kraken.executors.nonesuch", lambda: pytest.fail("it was made"))
+    deferred.leave(["n1"])
+    deferred.insist(["n1"])
+    await deferred.close()
+
+    assert deferred.streams == 0
