@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +22,10 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
+
+from kraken.testing.demo import WISHES
+from tests.e2e.conftest import Site as Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "ansible_collections" / "kraken" / "hpc"
@@ -378,6 +382,123 @@ def test_what_the_real_daemon_refuses_is_told(tmp_path: Path, installed: Path, d
     assert squeezed("(allow_unreachable: true declares it all the same)") in said
     said = squeezed(hopeless.stdout, hopeless.stderr)
     assert squeezed("cannot converge: 1 of 1 nodes remain: n1 NO_PATH") in said
+
+
+def test_one_playbook_uses_every_module_on_real_bmcs(
+    tmp_path: Path, installed: Path, make_site: Callable[[int], Cluster], unused_tcp_port: int
+) -> None:
+    cluster = make_site(2)
+    demo = cluster.demo
+    demo.stop_daemon()
+    config = yaml.safe_load(demo.config_file.read_text())
+    demo.config_file.write_text(
+        yaml.safe_dump({**config, "tree": {"listen": f"127.0.0.1:{unused_tcp_port}"}})
+    )
+    demo.start_daemon()
+    folder = tmp_path / "site"
+    folder.mkdir()
+    site = Site(folder, installed, Head(str(demo.socket)))
+    declared = {name: fields["attributes"] for name, fields in demo.document()["nodes"].items()}
+    shared = demo.document()["groups"]["compute"].get("attributes", {})
+    values = {
+        "names": cluster.nodes,
+        "first": cluster.nodes[0],
+        "declared": {name: {**shared, **attributes} for name, attributes in declared.items()},
+        "wishes": WISHES,
+        "token": str(folder / "rack7.token"),
+    }
+    tasks = yaml.safe_load(EVERY_MODULE)
+    used = {key.rpartition(".")[2] for task in tasks for key in task if key.startswith("kraken.hpc.")}
+    play = {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars": values,
+        "tasks": tasks,
+    }
+    playbook = folder / "every_module.yml"
+    playbook.write_text(json.dumps([play]))
+    done = site.run("ansible-playbook", str(playbook))
+
+    assert used == {path.stem for path in (SOURCE / "plugins" / "modules").glob("*.py")}
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "KRK1-" not in done.stdout
+    assert demo.get("/v1/nodes")["nodes"] == []
+    assert cluster.demo.cluster.nodes[0].power() == "off"
+
+
+EVERY_MODULE = """
+- name: Declare the nodes
+  kraken.hpc.node: {per_node: "{{ declared }}", nodes: "{{ names }}", groups: [compute]}
+  register: made
+- name: Ask for them
+  kraken.hpc.node_info: {nodes: "@compute"}
+  register: found
+- name: Wait until each was looked at
+  kraken.hpc.state_info: {nodes: "@compute"}
+  register: known
+  until: known.nodes.values() | rejectattr('dsc.phys_state', 'defined') | list == []
+  retries: 60
+  delay: 1
+- name: Plan
+  kraken.hpc.plan: {nodes: "@compute", cfg: "{{ wishes }}"}
+  register: planned
+- name: Do what was planned
+  kraken.hpc.plan: {state: applied, plan: "{{ planned.plan }}", wait: true, wait_timeout: 240}
+  register: applied
+- name: Declare the same by hand
+  kraken.hpc.state: {nodes: "@compute", cfg: "{{ wishes }}", wait: true, wait_timeout: 240}
+  register: stated
+- name: Ask why they are so
+  kraken.hpc.explain: {nodes: "@compute"}
+  register: explained
+- name: Tell what is seen
+  kraken.hpc.discovery: {nodes: "@compute", dsc: {service: RUNNING}}
+  register: seen
+- name: Tell in check mode what is not
+  kraken.hpc.discovery: {nodes: "@compute", dsc: {service: FAILED}}
+  register: unseen
+  check_mode: true
+- name: Have them left alone
+  kraken.hpc.hold: {nodes: "@compute", reason: a test, duration: 1h}
+  register: held
+- name: Wish nothing of them any more
+  kraken.hpc.state: {nodes: "@compute", unset: "{{ wishes | list }}"}
+- name: Switch them off
+  kraken.hpc.power: {nodes: "@compute", command: "off", confirm: true}
+  register: downed
+- name: Release them
+  kraken.hpc.hold: {nodes: "@compute", state: absent}
+  register: released
+- name: Invite a collector
+  kraken.hpc.collector: {name: rack7, dest: "{{ token }}"}
+  register: invited
+- name: Revoke it
+  kraken.hpc.collector: {name: rack7, state: absent}
+  register: revoked
+- name: Look at all of it
+  ansible.builtin.assert:
+    that:
+      - made is changed
+      - found.nodes | length == 2
+      - known.nodes[first].dsc.phys_state == 'POWER_OFF'
+      - planned is not changed and planned.would_change and planned.unreachable_nodes == ''
+      - applied is changed and applied.causes.keys() | list == ['CONVERGED']
+      - stated is not changed
+      - explained.causes.keys() | list == ['CONVERGED']
+      - seen is not changed
+      - unseen is changed
+      - held.holds | map(attribute='reason') | list == ['a test']
+      - downed.failed_nodes == ''
+      - released is changed and released.holds == []
+      - invited is changed and revoked is changed
+- name: Have them forgotten
+  kraken.hpc.node: {nodes: "{{ names }}", state: absent}
+- name: And again
+  kraken.hpc.node: {nodes: "{{ names }}", state: absent}
+  register: again
+  failed_when: again is changed
+"""
 
 
 def test_ansible_lint_has_nothing_to_say_at_its_strictest() -> None:
