@@ -60,6 +60,31 @@ def test_the_inventory_knows_every_cause_of_the_page() -> None:
     assert sorted(causes) == sorted(listed[1].split(", "))
 
 
-@pytest.mark.parametrize("call", ["GET /v1/nodes?", "PATCH /v1/cfg"])
-def test_the_calls_the_collection_makes_are_on_the_page(call: str) -> None:
-    assert f"`{call}" in PAGE
+def test_the_calls_the_collection_makes_are_on_the_page(kraken: Any) -> None:
+    calls = [
+        f"{method} {path}" for method, path in (*kraken.calls, ("GET", "/v1/nodes"), ("PATCH", "/v1/cfg"))
+    ]
+
+    assert [call for call in calls if not re.search(rf"`{re.escape(call)}[`?]", PAGE)] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "shown"),
+    [
+        ("GET", "/v1/explain", r'\{"cause", "count", "nodeset", "topic", "reason"\}'),
+        ("GET", "/v1/drift", r'\{"nodeset": "n\[0002-0003\].*?\}'),
+        ("GET", "/v1/holds", r'\{"id", "nodeset", "owner", "reason", "created_at", "until"\}'),
+        ("GET", "/v1/collectors", r'\{"name": "rack7", "parent".*?"dropped": 0\}'),
+    ],
+)
+def test_rows_have_the_keys_of_the_page(
+    kraken: Any, fake_api: ModuleType, method: str, path: str, shown: str
+) -> None:
+    kraken.add("n1", cfg={"phys_state": "POWER_ON"}, holds=[{"id": "*f", "owner": "a", "reason": "b"}])
+    kraken.nodes["n1"]["holds"][0].update(created_at=1.0, until=None)
+    kraken.does.collectors["rack7"] = "CONNECTED"
+    answer = kraken.answer(fake_api.Asked(method, path, {"view": "folded"}, None, {}))
+    row = next(iter(answer[{"/v1/explain": "folded", "/v1/drift": "rows"}.get(path, path.split("/")[-1])]))
+    page = re.sub(r'"flow": \{.*', '"flow"', re.search(shown, PAGE, re.S)[0], flags=re.S)  # type: ignore[index]
+
+    assert set(row) == set(re.findall(r'(?<!: )"(\w+)"', page)), "a value follows a colon, a key does not"
