@@ -35,7 +35,10 @@
 #define UNSHARES 1   /* whether B may be listed no more */
 #endif
 #ifndef ASKINGS
-#define ASKINGS 0    /* how often A asks for a longer lease */
+#define ASKINGS 0    /* how often A asks for a longer lease, or gives it back */
+#endif
+#ifndef UP
+#define UP 1         /* letters on their way from A at once */
 #endif
 #define ROUNDS (LEASE + RUN + 2)    /* after which somebody has the node again */
 
@@ -43,7 +46,7 @@
 #define A 1
 #define B 2
 
-mtype = { hello, delta, check, tell, reserve, reserved };
+mtype = { hello, delta, check, tell, reserve, reserved, back };
 
 /* To A: kind, life of the parent, life of A as the parent knows it, upto, then
  *   hello: what is left of its lease, counted from when it was written; 0: none
@@ -55,8 +58,8 @@ chan down = [WAY] of { mtype, byte, byte, byte, byte, byte };
 /* From A: kind, life of A, life of the parent as A knows it, have, then
  *   hello: has (0 nothing of its runs, 1 it may)
  *   check: left, bound
- *   reserve: number of the lease, number of the asking */
-chan up = [1] of { mtype, byte, byte, byte, byte, byte };
+ *   reserve, back: number of the lease, number of the asking, or of the giving back */
+chan up = [UP] of { mtype, byte, byte, byte, byte, byte };
 /* What was read last is no part of the state. */
 hidden mtype kind;
 hidden byte l, yl, one, two, three, n;
@@ -75,6 +78,7 @@ byte holder, number, epoch;
 bit shared, alone, known;
 bit leaving, let_go;
 byte leaving_epoch, promise;     /* how long what was promised to A still binds */
+byte p_lease, p_asked;           /* how long without what was asked for; number of the last asking */
 bit former;                      /* only what a former life may have promised is longer than LEASE */
 bit strange_a, strange_b;
 byte p_quiet;                    /* SELF: how long what a forgotten life started may still run */
@@ -85,7 +89,7 @@ byte a_life = 1, a_p_life;
 bit a_has, a_shared;
 byte a_epoch, a_ends, a_quiet;   /* a_quiet: how long what a forgotten life started may still run */
 byte a_reserved, a_asked;        /* how long the node is A's beyond that; would be, by what it last asked for */
-byte a_number;                   /* of that asking */
+byte a_number;                   /* of that asking, or of giving back */
 bit a_blind;                     /* the mutation under way is of a life that is forgotten */
 byte a_have;
 byte g_upto, g_left;             /* a lease that counts when the feed is held; 0: none */
@@ -143,6 +147,19 @@ bit b_has;
 #define ABSOLVES (two == 0)
 #endif
 
+/* Whether A, as far as it knows, needs no more than the common lease. */
+#ifdef BREAK_RUNS
+#define GIVES_BACK 1
+#else
+#define GIVES_BACK ((a_blind || a_busy <= a_ends) && a_quiet <= a_ends)
+#endif
+
+#ifdef BREAK_AFTER
+#define IS_ITS_LAST_WORD 1
+#else
+#define IS_ITS_LAST_WORD (three > p_asked)
+#endif
+
 #ifdef BREAK_HELD
 #define HOLDS_IT 1
 #else
@@ -191,6 +208,7 @@ proctype letters() {
     :: d_step { !over && nempty(down) -> down?_,_,_,_,_,_ }
     :: d_step { !over && nempty(up) -> up?_,_,_,_,_,_ }
     :: d_step { !over && len(down) > 1 -> down?kind,l,yl,one,two,three; down!kind,l,yl,one,two,three }
+    :: d_step { !over && len(up) > 1 -> up?kind,l,yl,one,two,three; up!kind,l,yl,one,two,three }
     od
 }
 
@@ -203,7 +221,7 @@ inline less(left) {
 
 /* A unit passes, for letters on their way, too. */
 inline pass() {
-    less(a_busy); less(b_busy); less(promise); less(p_quiet);
+    less(a_busy); less(b_busy); less(promise); less(p_lease); less(p_quiet);
     less(a_ends); less(a_quiet); less(a_reserved); less(a_asked); less(g_left);
     a_blind = a_blind && a_busy != 0;
     former = former && promise > LEASE;

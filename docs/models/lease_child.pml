@@ -96,6 +96,9 @@ proctype child() {
     :: d_step { !over && a_has && a_shared && a_number < ASKINGS && nfull(up) ->
         a_number++; a_asked = RUN;
         send_up(reserve, a_epoch, a_number) }
+    :: d_step { !over && a_has && a_shared && a_number < ASKINGS && GIVES_BACK && nfull(up) ->
+        a_number++; a_asked = 0; a_reserved = 0;
+        send_up(back, a_epoch, a_number) }
     :: d_step { !over && nempty(down) -> a_hears() }
     :: d_step { !over && a_fell < A_FALLS -> a_falls() }
     :: d_step { !over && a_fell < A_FALLS -> a_falls(); a_loses_disk() }

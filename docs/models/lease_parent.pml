@@ -49,6 +49,10 @@ inline greet_a() {
         :: promise < LEASE -> promise = LEASE
         :: else
         fi;
+        if
+        :: p_lease < LEASE -> p_lease = LEASE
+        :: else
+        fi;
         send_down(hello, upto, LEASE, 0)
     :: else -> send_down(hello, upto, 0, 0)
     fi
@@ -90,7 +94,7 @@ inline parent_hears() {
     up?kind,l,yl,one,two,three;
     if
     :: kind == hello && l > p_a_life ->             /* a new life of A */
-        p_a_life = l; p_heard = 0; acked = 0; dirty = 0; upto = 1
+        p_a_life = l; p_heard = 0; acked = 0; dirty = 0; upto = 1; p_asked = 0
     :: else
     fi;
     if
@@ -105,6 +109,10 @@ inline parent_hears() {
             fi;
             if
             :: ABSOLVES && former -> former = 0; promise = (promise < LEASE -> promise : LEASE)
+            :: else
+            fi;
+            if
+            :: ABSOLVES && p_lease > LEASE -> p_lease = LEASE
             :: else
             fi;
             if
@@ -130,7 +138,13 @@ inline parent_hears() {
             :: else
             fi;
 #endif
+            if
+            :: three > p_asked -> p_asked = three
+            :: else
+            fi;
             send_down(reserved, upto, three, 0)
+        :: kind == back && p_heard && holder == A && two == epoch && IS_ITS_LAST_WORD ->
+            promise = p_lease; former = promise > LEASE
         :: else
         fi
     fi
@@ -140,14 +154,15 @@ inline parent_hears() {
 inline parent_falls() {
     p_fell = 1; p_life = 2; p_a_life = 0; p_heard = 0; acked = 0; dirty = 0; upto = 1; let_go = 0;
 #ifdef BREAK_PROMISE
-    promise = 0;
+    promise = 0; p_lease = 0;
 #else
-    promise = LEASE + RUN; former = 1;
+    promise = LEASE + RUN; p_lease = promise; former = 1;
 #endif
-    if
+    do
     :: nempty(up) -> up?_,_,_,_,_,_
-    :: empty(up)
-    fi
+    :: empty(up) -> break
+    od;
+    p_asked = 0
 }
 
 inline parent_loses_disk() {

@@ -62,7 +62,8 @@ inline end_here() {
     over = 1;
     a_busy = 0; b_busy = 0; shared_wish = 0; moves = 0; p_fell = 0; a_fell = 0;
     p_life = 0; p_a_life = 0; p_heard = 0; holder = 0; number = 0; epoch = 0; shared = 0; alone = 0; known = 0;
-    leaving = 0; let_go = 0; leaving_epoch = 0; promise = 0; former = 0; strange_a = 0; strange_b = 0; p_quiet = 0;
+    leaving = 0; let_go = 0; leaving_epoch = 0; promise = 0; p_lease = 0; p_asked = 0; former = 0;
+    strange_a = 0; strange_b = 0; p_quiet = 0;
     upto = 0; acked = 0; dirty = 0;
     a_life = 0; a_p_life = 0; a_has = 0; a_shared = 0; a_epoch = 0; a_ends = 0; a_quiet = 0; a_have = 0;
     a_blind = 0; a_reserved = 0; a_asked = 0; a_number = 0;

@@ -26,6 +26,7 @@ HOLDS = [
     ("lease", ""),
     ("lease", f"-DWAY=2 -DUNSHARES=0 {NOBODY_FALLS}"),
     ("lease", f"-DLEASE=1 -DRUN=2 -DASKINGS=2 {NOBODY_FALLS}"),
+    ("lease", f"-DLEASE=1 -DRUN=2 -DASKINGS=2 -DUP=2 -DUNSHARES=0 {NOBODY_FALLS}"),
     ("lease", "-DLEASE=1 -DRUN=2 -DASKINGS=1 -DA_FALLS=0"),
     ("lease", "-DA_FALLS=2 -DP_FALLS=0"),
     ("lease", "-DSELF=1 -DA_FALLS=0"),
@@ -37,7 +38,7 @@ HOLDS = [
     ("exchange", "-DCHANGES=1 -DTROUBLES=0"),
     ("exchange", f"-DCHANGES=1 -DSPOILS=1 -DFIRST=0 {NEITHER_FALLS}"),
 ]
-"""Model and bounds; together some 80 s of CPU."""
+"""Model and bounds; together some 140 s of CPU."""
 
 BROKEN = [
     ("lease", "ARRIVAL", ""),
@@ -53,6 +54,8 @@ BROKEN = [
     ("lease", "SELF", "-DSELF=1 -DA_FALLS=0"),
     ("lease", "NUMBER", f"-DLEASE=1 -DRUN=2 -DASKINGS=2 {NOBODY_FALLS}"),
     ("lease", "RESERVE", f"-DLEASE=1 -DRUN=2 -DASKINGS=1 {NOBODY_FALLS}"),
+    ("lease", "RUNS", f"-DLEASE=1 -DRUN=2 -DASKINGS=2 {NOBODY_FALLS}"),
+    ("lease", "AFTER", f"-DLEASE=1 -DRUN=2 -DASKINGS=2 -DUP=2 -DUNSHARES=0 {NOBODY_FALLS}"),
     ("lease", "LEFT", "-DRECOVERS"),
     ("lease", "WORD", "-DRECOVERS"),
     ("lease", "ONCE", "-DRECOVERS"),
