@@ -57,8 +57,9 @@ class Reader:
                 progress.key = None
                 for look in progress.looks.values():
                     look.blind = False
-                for variable in [v for v in progress.unsettled if not self._looks.knowable(progress, v)]:
-                    progress.unsettled.discard(variable)
+                for variable in progress.unsettled & self._catalog.variables.keys():
+                    if not self._looks.knowable(progress, variable):
+                        progress.unsettled.discard(variable)
 
     def _forget(self, progress: Progress, state: Mapping[str, str]) -> None:
         """What is UNKNOWN from now on may be seen again only by looks yet to come."""

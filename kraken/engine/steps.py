@@ -279,7 +279,10 @@ class Steps:
         """
         for change in mutation.changes:
             progress.touched[change.variable] = self._batches.last_number
-            if change.variable not in seen and self.observable(progress, change.variable):
+            went = (
+                change.variable not in self._catalog.variables
+            )  # its module may come back, and finds it changed
+            if change.variable not in seen and (went or self.observable(progress, change.variable)):
                 progress.unsettled.add(change.variable)
 
     def forget(self, progress: Progress, mutation: Mutation, effects: list[Effect]) -> None:
