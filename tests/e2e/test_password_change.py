@@ -164,7 +164,8 @@ def test_over_redfish_a_password_that_a_bmc_refuses_stops_and_goes_on_when_said_
         site = Site(demo)
         finish = ("credentials", "finish", "lab", "--config", str(demo.config_file))
         site.apply({})
-        assert "n[1-2]" in site.kraken("credentials", "check", "--all")
+        checked = set(site.kraken("credentials", "check", "--all").split())
+        assert "n[1-2]" in checked or {"n1", "n2"} <= checked, "they fold when they answer together"
         assert put_in(demo, "lab", NEW).returncode == 0
 
         told = site.kraken("credentials", "rotate", "lab", "--all", code=1)
