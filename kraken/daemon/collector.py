@@ -38,12 +38,15 @@ from kraken.model.byhand import all_by_hand
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
 from kraken.model.node import NodeTable
-from kraken.model.run import NodeFacts, NodeResult, Run
+from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import OBSERVED, Stamp, StateUpdate
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
 from kraken.sync.tree import Tree
 
+_ENDED: Final = (Outcome.OK, Outcome.FAILED, Outcome.WITHDRAWN)
+"""After these nothing of a run is under way on the node. After others its command may be, there, and a longer
+lease stays until what it was asked for is over."""
 RESERVE_MORE_S: Final = 30.0
 """By how much a lease that is asked for outlasts the run it is for: letters lost, a place waited for."""
 
@@ -368,7 +371,7 @@ class Collector:
         if word in self._heard:
             return  # each node of a run reports once
         self._heard.add(word)
-        if active is not None and active.run.is_mutation:
+        if active is not None and active.run.is_mutation and result.outcome in _ENDED:
             self._done[result.node] = None
         if active is not None and result.node in self.table:
             observed = self.engine.admit(result)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import deque
 
+import pytest
+
 from kraken.daemon.arrivals import Arrival, Commanded, Declared, Letters, Results, TreeNews
 from kraken.daemon.collector import Collector
 from kraken.engine.effects import Start
@@ -28,6 +30,7 @@ class Grove:
         self.world: dict[tuple[str, str], str] = {}
         self.ran: list[tuple[str, str, str]] = []  # (collector, node, mutation)
         self.asked_ms: list[int] = []  # for how long leases were asked for; 0: given back
+        self.outcome = Outcome.OK  # of mutations: what is said of them, whatever they did
         self.cut: set[str] = set()
         self.collectors: dict[str, Collector] = {}
         self._posts: deque[tuple[str, str, bytes]] = deque()
@@ -74,7 +77,7 @@ class Grove:
         self.ran.append((name, node, operator.name))
         seen = {c.variable: str(c.target) for c in operator.changes}
         self.world.update({(node, variable): value for variable, value in seen.items()})
-        return NodeResult(start.run.id, node, Outcome.OK, seen)
+        return NodeResult(start.run.id, node, self.outcome, seen if self.outcome is Outcome.OK else {})
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds
@@ -183,6 +186,21 @@ def test_a_longer_lease_goes_back_when_its_mutation_is_over() -> None:
     assert grove.asked_ms[0] > LEASE_S * 1000
     assert grove.asked_ms[-1] == 0
     assert root.tree.placement.promise_to("c1").binds("n1") <= grove.now + LEASE_S
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.CANCELLED])
+def test_a_longer_lease_stays_where_what_was_begun_may_be_under_way(outcome: Outcome) -> None:
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "DOWN"
+    grove.outcome = outcome
+    grove.declare("n1", ["c1", "c2"], os="UP")
+    grove.wait(30.0)
+    root = grove.collectors["root"].branch
+
+    assert root is not None
+    assert grove.ran
+    assert 0 not in grove.asked_ms
+    assert root.tree.placement.promise_to("c1").binds("n1") > grove.now + LEASE_S
 
 
 def test_a_node_that_another_below_the_same_child_took_over_is_seen_as_that_one_says() -> None:
