@@ -13,7 +13,7 @@ def collect_seldom() -> None:
 
     Most of what a daemon makes is freed by reference counts. A sweep over BMCs makes hundreds of
     objects for each of them at once, which Python's default looks through some hundred times for nothing.
-    Call it once, when everything is imported.
+    Call it once, as the daemon starts; what is imported later is looked through like any object.
     """
     gc.freeze()
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])

@@ -279,9 +279,8 @@ class Steps:
         """
         for change in mutation.changes:
             progress.touched[change.variable] = self._batches.last_number
-            went = (
-                change.variable not in self._catalog.variables
-            )  # its module may come back, and finds it changed
+            # A module that was removed may come back, and finds the variable changed.
+            went = change.variable not in self._catalog.variables
             if change.variable not in seen and (went or self.observable(progress, change.variable)):
                 progress.unsettled.add(change.variable)
 
