@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def test_a_mutation_that_does_other_than_it_declares_is_found(programs: None, tm
 
     lines = {line.split()[1]: line for line in tried.stdout.splitlines() if not line[0].isdigit()}
     assert lines["trial_probe.add_trial_probe"].startswith("OK"), tried.stdout + tried.stderr
-    assert "trial_probe_status sees trial_probe=PRESENT on n0001, not ABSENT" in tried.stdout
+    found = "trial_probe_status sees trial_probe=PRESENT on n000[12], not ABSENT"  # whichever was ready first
+    assert re.search(found, tried.stdout), tried.stdout
     assert tried.returncode == 1
     assert not Path("/etc/trial_probe.conf").exists(), "nothing is done to this machine"
     assert list(place.iterdir()) == []
