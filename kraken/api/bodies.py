@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
+
+NAME_MAX: Final = 256
+"""Characters of what a playbook names: hosts, plays, tasks."""
+MESSAGE_MAX: Final = 1_000
+PLAYS_MAX: Final = 50
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -72,6 +77,45 @@ class Observations(Body, kw_only=True):
     age_s: float = 0.0
     dry_run: bool = False
     yes: bool = False
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Name = Annotated[str, msgspec.Meta(max_length=NAME_MAX)]
+
+
+class PlaybookFailure(Body, kw_only=True):
+    """The first task that failed for good, or did not reach its host."""
+
+    task: Name
+    message: Annotated[str, msgspec.Meta(max_length=MESSAGE_MAX)] = ""
+    play: Name = ""
+
+
+class PlaybookHosts(Body, kw_only=True):
+    """Hosts that fared alike; tasks are counted as in Ansible's recap. `plays`: those that had one."""
+
+    hosts: list[Name]
+    plays: Annotated[list[Name], msgspec.Meta(max_length=PLAYS_MAX)] = []
+    ok: Count = 0
+    changed: Count = 0
+    failed: Count = 0
+    unreachable: Count = 0
+    skipped: Count = 0
+    rescued: Count = 0
+    ignored: Count = 0
+    failure: PlaybookFailure | None = None
+
+
+class Playbook(Body, kw_only=True):
+    """`started_at`, `ended_at`: seconds since the epoch. `user`, `controller`: who ran it, and where."""
+
+    playbook: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_MAX)]
+    started_at: Annotated[float, msgspec.Meta(ge=0)]
+    ended_at: Annotated[float, msgspec.Meta(ge=0)]
+    results: list[PlaybookHosts]
+    check: bool = False
+    user: Name = ""
+    controller: Name = ""
 
 
 class PowerOrder(Selection, kw_only=True):

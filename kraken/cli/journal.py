@@ -136,8 +136,8 @@ def history(
 ) -> None:
     """What changed, newest first.
 
-    Declarations, observations, runs and holds, and who did it. The same thing happening to several
-    nodes at the same time is one line.
+    Declarations, observations, runs, holds and playbooks that reported, and who did it. The same thing
+    happening to several nodes at the same time is one line.
     """
     answer = session.client.get("/v1/history", nodeset=nodeset, limit=limit, before=before)
     entries, output = answer.get("entries", []), session.output

@@ -12,7 +12,7 @@ from kraken.model.run import Outcome
 from kraken.model.update import OBSERVED, StateUpdate
 from kraken.sync.events import Memory as TreeMemory
 
-EntryKind = Literal["cfg", "attribute", "dsc", "run", "hold", "node", "quarantine", "collector"]
+EntryKind = Literal["cfg", "attribute", "dsc", "run", "hold", "node", "quarantine", "collector", "playbook"]
 """The kinds of journal entries, as docs/api.md gives them to clients. Where it is "collector", what they call
 a node is the name of one."""
 
