@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TypedDict
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.members import members
@@ -65,40 +62,3 @@ def is_heard(daemon: Daemon, neighbours: Neighbours, name: str) -> bool:
         return False
     link = None if daemon.seat is None else daemon.seat.tree.links.get(name)
     return link is None or link.is_up
-
-
-def collector_metrics(
-    neighbours: Neighbours | None,
-) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-    """Nothing where there is no wire."""
-    if neighbours is None:
-        return
-    connected = GaugeMetricFamily(
-        "kraken_collector_connected",
-        "Whether a neighbour in the tree has a connection.",
-        labels=["collector"],
-    )
-    letters, sizes = (
-        CounterMetricFamily(
-            f"kraken_collector_{what}", f"{told} with a neighbour.", labels=["collector", "way"]
-        )
-        for what, told in (("letters", "Letters"), ("letter_bytes", "Bytes of letters"))
-    )
-    dropped = CounterMetricFamily(
-        "kraken_collector_letters_dropped", "Letters that could not be sent.", labels=["collector"]
-    )
-    above = [] if neighbours.parent is None else [neighbours.parent]
-    for name in [*above, *neighbours.names()]:
-        connected.add_metric([name], neighbours.is_connected(name))
-    for name, counted in neighbours.traffic().items():
-        letters.add_metric([name, "in"], counted.letters_in)
-        letters.add_metric([name, "out"], counted.letters_out)
-        sizes.add_metric([name, "in"], counted.bytes_in)
-        sizes.add_metric([name, "out"], counted.bytes_out)
-        dropped.add_metric([name], counted.dropped)
-    refused = CounterMetricFamily(
-        "kraken_collectors_refused", "Who was not let in, or not heard, by reason.", labels=["reason"]
-    )
-    for reason, count in neighbours.refusals().items():
-        refused.add_metric([reason], count)
-    yield from (connected, letters, sizes, dropped, refused)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Final, TypedDict
 
 from litestar import Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
-from kraken.api.pictures import MEDIA_TYPES, draw
 from kraken.api.problems import NotFoundError, fails
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.errors import DocumentError
+from kraken.executors.aside import in_thread
 from kraken.model import module as declared
 from kraken.model.document import nearest
-from kraken.planning.graph import causal_graph, mark_path, mutation_graph
+
+MEDIA_TYPES: Final = {
+    "dot": "text/vnd.graphviz",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+    "mermaid": "text/vnd.mermaid",
+}
 
 
 class BriefModule(TypedDict):
@@ -137,21 +144,14 @@ async def graph(
         raise DocumentError(f"unknown kind {kind!r}", key="kind", hint="mutation or causal")
     if picture not in MEDIA_TYPES:
         raise DocumentError(f"unknown format {picture!r}", key="format", hint=", ".join(MEDIA_TYPES))
-    catalog = operations.daemon.collector.catalog
+    await in_thread(lambda: importlib.import_module("kraken.api.pictures"))  # an agent may never be asked
+    from kraken.api.pictures import draw, graph_of
+
     only = [name for name in (variables or "").split(",") if name]
     found = None if of_node is None else operations.node(of_node)
-    attributes = None if found is None else found.attribute_values()
-    cfg = None if found is None else found.cfg_values()
-    drawing: Any
-    if kind == "causal":
-        drawing = causal_graph(catalog, attributes, cfg, only)
-    elif found is None:
-        drawing = mutation_graph(catalog, None, only=only)
-    else:
-        known = catalog.known(found.dsc_values(), found.attribute_values())
-        drawing = mutation_graph(catalog, attributes, cfg, known, only)
-        mark_path(drawing, known, operations.daemon.collector.path(found.name))
-    title = ", ".join(catalog.modules) if found is None else found.name
+    collector = operations.daemon.collector
+    drawing = graph_of(collector, kind, found, only)
+    title = ", ".join(collector.catalog.modules) if found is None else found.name
     content = await draw(drawing, picture, title)
     return Response(content, media_type=MEDIA_TYPES[picture])
 
