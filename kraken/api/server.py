@@ -90,7 +90,7 @@ async def answering(
         tokens: who may ask over `remote`.
     """
     interface = Interface(daemon)
-    if not _is_leaf(daemon):
+    if daemon.neighbours is None or not daemon.neighbours.is_leaf:  # a leaf, as an agent is, is asked little
         await interface.built()
     answering_calls(interface, daemon)
     app = with_head(passing_on(interface, daemon))
@@ -114,12 +114,6 @@ async def answering(
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*running, return_exceptions=True)
-
-
-def _is_leaf(daemon: Daemon) -> bool:
-    """Whether it is below another and nobody can be below it, as with agents: there it is asked little."""
-    neighbours = daemon.neighbours
-    return neighbours is not None and neighbours.parent is not None and neighbours.config.listen is None
 
 
 @contextlib.asynccontextmanager

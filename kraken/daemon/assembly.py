@@ -45,10 +45,17 @@ def build_executors(
     environ: Mapping[str, str],
     credentials: Credentials,
     on_news: Callable[[str], None] | None = None,
+    *,
+    is_leaf: bool = False,
 ) -> dict[str, Executor]:
-    """One hand for each kind of action; `on_news` is told of nodes that should be looked at."""
+    """One hand for each kind of action.
+
+    Args:
+        on_news: is told of nodes that should be looked at.
+        is_leaf: as `Neighbours.is_leaf`.
+    """
     return {
-        "ansible": Deferred("kraken.executors.ansible", lambda: _ansible(config, environ)),
+        "ansible": Deferred("kraken.executors.ansible", lambda: _ansible(config, environ, is_leaf=is_leaf)),
         "ipmi": DeferredBmc("kraken.executors.ipmi", lambda: _ipmi(config, credentials)),
         "redfish": DeferredBmc("kraken.executors.redfish", lambda: _redfish(config, credentials, on_news)),
         "tcp": TcpExecutor(),
@@ -59,7 +66,7 @@ def build_executors(
 # of libraries for them (ADR 49).
 
 
-def _ansible(config: Config, environ: Mapping[str, str]) -> Executor:
+def _ansible(config: Config, environ: Mapping[str, str], *, is_leaf: bool) -> Executor:
     from kraken.executors.ansible import AnsibleExecutor, SshSettings, VaultSettings
 
     password = config.vault_password_file
@@ -77,7 +84,8 @@ def _ansible(config: Config, environ: Mapping[str, str]) -> Executor:
             common_args=config.ansible.ssh_args or "",
             pipelining=config.ansible.pipelining,
         ),
-        forkserver=config.ansible.starter == "forkserver",
+        forkserver=config.ansible.starter != "process",
+        forks_here=config.ansible.starter == "forkserver" or not is_leaf,
         config=config.ansible.config,
         collections=collection_paths(config, environ),
     )
@@ -153,7 +161,7 @@ async def start_daemon(config: Config) -> Daemon:
         catalog,
         problems,
         config.engine_settings(),
-        build_executors(config, environ, credentials, news.add),
+        build_executors(config, environ, credentials, news.add, is_leaf=neighbours.is_leaf),
         GroupCommit(store),
         clock,
         incarnation=incarnation,

@@ -116,9 +116,12 @@ class Ansible(Struct, frozen=True, forbid_unknown_fields=True):
     config: Annotated[Path | None, Meta(description="An `ansible.cfg` for the runs")] = None
     runs_max: Annotated[int, Meta(description="Runs of Ansible under way at the same time", ge=1)] = 8
     starter: Annotated[
-        Literal["forkserver", "process"],
-        Meta(description="How runs start: forked from a process with Ansible in it, or each as a program"),
-    ] = "forkserver"
+        Literal["auto", "forkserver", "process"],
+        Meta(
+            description="How runs start: forked from a process with Ansible in it, or each as a program; "
+            "`auto`: forked, but on an agent's own node"
+        ),
+    ] = "auto"
     pipelining: Annotated[
         bool, Meta(description="Send modules to nodes without a file there; sudo with requiretty forbids it")
     ] = True

@@ -101,6 +101,11 @@ class Neighbours:
         """Whether there is a tree at all: a parent, children, or a place where some may come."""
         return self.config.listen is not None or self.parent is not None or bool(self.names())
 
+    @property
+    def is_leaf(self) -> bool:
+        """Whether we are below another and nobody can be below us, as it is with agents."""
+        return self.parent is not None and self.config.listen is None
+
     def names(self) -> list[str]:
         """The children who have joined and may speak, by name; connected or not."""
         return [child.name for child in self.keyring.children.all() if child.key and child.revoked_at is None]

@@ -40,6 +40,7 @@ class AnsibleExecutor:
         output_max: bytes a run may write before it is stopped.
         forkserver: whether runs are forked from a process that has Ansible imported (ADR 55), where this
             `ansible-playbook` allows it.
+        forks_here: whether those on this machine alone are, too.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class AnsibleExecutor:
         collections: Sequence[Path] = (),
         output_max: int = OUTPUT_MAX,
         forkserver: bool = False,
+        forks_here: bool = True,
     ) -> None:
         self.playbook_command = playbook_command
         self.forks = forks
@@ -63,6 +65,7 @@ class AnsibleExecutor:
         self.collections = tuple(collections)
         self.output_max = output_max
         self.forkserver = forkserver
+        self.forks_here = forks_here
         self.workspace = Workspace(work_directory)
         self.salt = secrets.token_bytes(16)
         self._flights: set[_Flight] = set()
@@ -146,8 +149,11 @@ class AnsibleExecutor:
             ),
             output_max=self.output_max,
             on_event=flight.on_event,
-            starter=self.workspace.starter if self.forkserver else None,
+            starter=self.workspace.starter if self._forks(flight.nodes) else None,
         )
+
+    def _forks(self, nodes: Mapping[str, NodeFacts]) -> bool:
+        return self.forkserver and (self.forks_here or not all(map(_is_here, nodes.values())))
 
 
 class _Flight:
@@ -275,6 +281,10 @@ class _Flight:
         except Exception as error:
             self._silent, self._error = True, error
             self.stop()
+
+
+def _is_here(node: NodeFacts) -> bool:
+    return node.attributes.get("ansible_connection") == "local"
 
 
 def _as_executor_error(error: Exception) -> ExecutorError:

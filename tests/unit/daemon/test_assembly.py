@@ -5,12 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal, cast
 
 import pytest
 
+from kraken.daemon.assembly import build_credentials, build_executors
+from kraken.daemon.config import Ansible, Config
 from kraken.errors import ExecutorError
 from kraken.executors import Report
+from kraken.executors.ansible import AnsibleExecutor
 from kraken.executors.deferred import Deferred, DeferredBmc
 from kraken.model.module import Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
@@ -23,6 +28,7 @@ HEAVY = {
     "httpx",
     "litestar",
     "networkx",
+    "prometheus_client",
     "pyghmi",
     "rich",
 }
@@ -60,6 +66,37 @@ def test_a_daemon_that_was_asked_for_nothing_has_loaded_no_heavy_library(tmp_pat
 
     assert kinds == {"ansible", "ipmi", "redfish", "tcp"}
     assert loaded & (HEAVY | {"sqlalchemy"}) == set()
+
+
+def test_the_interface_is_loaded_without_what_draws_and_counts() -> None:
+    """An agent is asked how its node is, and hardly ever for a picture or for numbers."""
+    script = "import sys\nimport kraken.api.app\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert set(done.stdout.split()) & {"networkx", "prometheus_client"} == set()
+
+
+@pytest.mark.parametrize(
+    ("starter", "is_leaf", "forks", "forks_here"),
+    [
+        ("auto", False, True, True),
+        ("auto", True, True, False),
+        ("forkserver", True, True, True),
+        ("process", False, False, True),
+    ],
+)
+async def test_an_agent_starts_what_runs_on_its_own_node_as_programs(
+    starter: Literal["auto", "forkserver", "process"], *, is_leaf: bool, forks: bool, forks_here: bool
+) -> None:
+    config = Config(ansible=Ansible(starter=starter))
+    hands = build_executors(config, {}, build_credentials(config), is_leaf=is_leaf)
+    ansible = cast(Deferred[AnsibleExecutor], hands["ansible"])
+    await ansible.run(replace(RUN, nodes=()), {}, lambda results: None)
+    made = ansible.made
+    await ansible.close()
+
+    assert made is not None
+    assert (made.forkserver, made.forkserver and made.forks_here) == (forks, forks and forks_here)
 
 
 async def test_an_executor_is_made_once_with_the_first_run_and_closed_with_its_deferral() -> None:

@@ -503,6 +503,23 @@ async def test_a_run_is_forked_and_outlives_the_process_it_was_forked_from(
     assert (processes_below(directory), below(directory)) == ({}, [])
 
 
+async def test_runs_on_this_machine_alone_are_forked_only_where_that_is_wanted(directory: Path) -> None:
+    """An agent's node is not to lose the memory of a process that waits for the next run."""
+    executor = AnsibleExecutor(work_directory=directory, forkserver=True, forks_here=False)
+    there = NodeFacts("n2", {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"})
+    here = await perform(executor, [{"ansible.builtin.ping": {}}], node("n1"))
+    starter = executor.workspace.starter
+    assert starter is not None
+    before = starter.pid
+    await perform(executor, [{"ansible.builtin.ping": {}}], node("n1"), there)
+    after = starter.pid
+    await executor.close()
+
+    assert here["n1"].outcome is Outcome.OK
+    assert before is None
+    assert after is not None
+
+
 async def test_another_ansible_cfg_is_honoured_by_the_next_run(directory: Path, tmp_path: Path) -> None:
     config = tmp_path / "ansible.cfg"
     config.write_text("[defaults]\nremote_user = before\n")
