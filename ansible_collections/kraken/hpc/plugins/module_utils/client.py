@@ -302,7 +302,6 @@ def _user():
         return "uid-%d" % os.getuid()
 
 
-
 def _reasons(details, said):
     """The reasons of single nodes that were not said yet, in brackets; a few of them."""
     if not isinstance(details, dict):
