@@ -153,7 +153,7 @@ def fingerprint(operator: Mutation | Discovery) -> str:
     What stands in files that its tasks import is not in it: nobody but Ansible reads them.
     """
     action = operator.action
-    how = [operator.runs_on, None if action is None else [action.kind, action.spec]]
+    how = [operator.runs_on, None if action is None else [action.kind, action.spec, action.play]]
     if isinstance(operator, Mutation):
         return _digest([*how, operator.changes, operator.disruptive, operator.fails_to, operator.asserts])
     return _digest([*how, operator.observes])

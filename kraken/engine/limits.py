@@ -81,8 +81,13 @@ class Limits:
             self._began_at = now
 
     def of(self, mutation: Mutation) -> tuple[Limit, ...]:
-        """The limits that count this mutation."""
-        return tuple(limit for limit in self.limits if limit.concerns(mutation))
+        """The limits that count this mutation, its own (`serial`) last."""
+        found = tuple(limit for limit in self.limits if limit.concerns(mutation))
+        if mutation.serial is None:
+            return found
+        own = Limit(f"{mutation.key} (serial)", (mutation.key,), in_flight=mutation.serial)
+        self._named[own.name] = own
+        return (*found, own)
 
     def limit(self, pool: Pool) -> Limit:
         return self._named[pool[0]]

@@ -244,6 +244,8 @@ class Steps:
         if step.by is None:
             seed = self._seed_of(progress)
             note_failure(progress.trouble, self._settings, mutation.key, message, now, seed)
+            if mutation.is_dry:  # once is enough: what is done about it is up to a person
+                progress.trouble.quarantined = f"{mutation.key} has check_mode: {message}"
             effects.append(trouble_changed(progress))
         if outcome is not Outcome.TIMEOUT:
             return False

@@ -1,8 +1,8 @@
-"""How a mutation or discovery is done: the keys `tasks`, `ipmi`, `redfish` and `tcp`.
+"""How a mutation or discovery is done: the keys `tasks`, `tasks_from`, `role`, `ipmi`, `redfish` and `tcp`.
 
 What `Action.spec` holds, normalised:
 
-    tasks            list of tasks, as written
+    tasks            list of tasks, as written; of a file or a role, the one that imports it
     ipmi, redfish    of a discovery "power_status"; of a mutation {"power": word}, {"identify": word} or
                      {"boot_device": word}, the last if given with "persistent" and "uefi" (booleans)
     tcp              {"port": int, "sees": {variable: value}}, and if given "attribute" and "expect"
@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from kraken.model import terms
+from kraken.model.content import PLAY_KEYS, TASK_KEYS, read_content
 from kraken.model.document import Part
 from kraken.model.module import ANY, CFG_VALUE, Action, ActionKind, Discovery, Mutation
 from kraken.model.update import UNKNOWN
 
-ACTION_KEYS = ("tasks", "ipmi", "redfish", "tcp")
+ACTION_KEYS = (*TASK_KEYS, "ipmi", "redfish", "tcp")
 TCP_KEYS = ("port", "attribute", "expect", "sees")
 
 # What a BMC can be asked; the same words for IPMI and Redfish.
@@ -45,34 +46,24 @@ def read_action(
         raise fields[named[1]].fail(
             f"{named[0]} and {named[1]} together", hint="it is done in exactly one way"
         )
+    if not named or named[0] not in TASK_KEYS:
+        for key in PLAY_KEYS:
+            if key in fields:
+                raise fields[key].fail(
+                    f"{key} says how tasks are run, and there are none",
+                    hint=f"leave it out, or add one of {', '.join(TASK_KEYS)}",
+                )
     if not named:
         return None
     key, part = named[0], fields[named[0]]
-    if key == "tasks":
-        return Action("ansible", _tasks(part), directory)
+    if key in TASK_KEYS:
+        return read_content(key, fields, directory)
     kind: ActionKind = "ipmi" if key == "ipmi" else "redfish" if key == "redfish" else "tcp"
     if key == "tcp":
         if owner is Mutation:
             raise part.fail("tcp only looks; it changes nothing", hint="use it in a discovery")
         return Action(kind, _probe(part), directory)
     return Action(kind, _bmc_request(part) if owner is Mutation else _bmc_observation(part), directory)
-
-
-def _tasks(part: Part) -> list[Any]:
-    if isinstance(part.value, str):
-        raise part.fail(
-            f"expected a list of tasks, found {part.describe()}",
-            hint=f"write - ansible.builtin.import_tasks: {part.value}",
-        )
-    elements = part.elements("a list of tasks")
-    if not elements:
-        raise part.fail(
-            "the list of tasks is empty", hint="leave the key out of a mutation that only waits for the world"
-        )
-    for element in elements:
-        if not element.items("a task, which is a mapping"):
-            raise element.fail("the task is empty")
-    return [element.plain() for element in elements]
 
 
 def _bmc_observation(part: Part) -> str:

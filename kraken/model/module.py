@@ -44,11 +44,13 @@ class Action:
     Attributes:
         spec: as written under the key `tasks`, `ipmi`, `redfish` or `tcp` of the module file.
         directory: where the module file lies; file names in tasks are relative to it.
+        play: of tasks: Ansible's keywords they are run under, such as `vars` and `become`.
     """
 
     kind: ActionKind
     spec: Any = field(hash=False)
     directory: Path
+    play: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Mutation:
         fails_to: what a time-out asserts (source "timeout") until the next real observation.
         action: None: the world does it, discovery sees it.
         asserts: success of its tasks counts as seeing its effect.
+        serial: on how many nodes at once it may be under way; None: on all.
     """
 
     module: str
@@ -113,11 +116,17 @@ class Mutation:
     action: Action | None = None
     asserts: bool = False
     summary: str = ""
+    serial: int | None = None
 
     @property
     def key(self) -> str:
         """The name that is unique among all modules: `module.name`."""
         return f"{self.module}.{self.name}"
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether its tasks only tell what they would change (`check_mode`)."""
+        return self.action is not None and bool(self.action.play.get("check_mode"))
 
 
 @dataclass(frozen=True, slots=True)

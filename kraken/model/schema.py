@@ -20,6 +20,7 @@ from kraken.model.action import (
     BMC_VARIABLE,
     read_action,
 )
+from kraken.model.content import PLAY_KEYS, count
 from kraken.model.document import Part, nearest
 from kraken.model.module import (
     ANY,
@@ -38,9 +39,10 @@ FORMAT: Final = 1
 
 MODULE_KEYS = ("kraken_module", "name", "summary", "variables", "discoveries", "mutations")
 VARIABLE_KEYS = ("values", "fresh_for", "known_when", "summary")
-_BOTH_KEYS = ("summary", "requires", "excludes", "runs_on", "timeout", "cost", *ACTION_KEYS)
+_PLAY_KEYS = tuple(key for key in PLAY_KEYS if key != "check_mode")
+_BOTH_KEYS = ("summary", "requires", "excludes", "runs_on", "timeout", "cost", *ACTION_KEYS, *_PLAY_KEYS)
 DISCOVERY_KEYS = (*_BOTH_KEYS, "observes", "every")
-MUTATION_KEYS = (*_BOTH_KEYS, "mutates", "disruptive", "fails_to", "asserts")
+MUTATION_KEYS = (*_BOTH_KEYS, "mutates", "disruptive", "fails_to", "asserts", "serial", "check_mode")
 
 # Keys that people write out of habit -> what to write instead.
 _ADVICE = {
@@ -54,6 +56,9 @@ _ADVICE = {
     "disruptive": "only mutations can be disruptive; a discovery changes nothing",
     "fails_to": "only a mutation has fails_to; a discovery that fails has seen nothing",
     "asserts": "only a mutation asserts; a discovery reports what it saw as kraken_dsc",
+    "serial": "only a mutation is held to so many nodes at once; looks are never limited",
+    "check_mode": "only a mutation can be a dry run; a discovery changes nothing",
+    "hosts": "Kraken decides on which nodes it is done; requires says on which it can be",
 }
 _VARIABLE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _VALUE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -219,7 +224,12 @@ def _mutation(module: str, name: str, part: Part, directory: Path) -> Mutation:
         action=action,
         asserts=terms.boolean(fields.get("asserts")),
         summary=terms.summary(fields),
+        serial=count(fields.get("serial"), "so many nodes at once; Kraken counts nodes, not per cent"),
     )
+    if mutation.serial is not None and action is None:
+        raise fields["serial"].fail(
+            "nobody starts what the world does", hint="put serial on the mutation that begins it"
+        )
     if mutation.asserts and (action is None or action.kind != "ansible"):
         raise fields["asserts"].fail(
             "only tasks can assert their effect", hint="leave asserts out; a discovery sees the effect"

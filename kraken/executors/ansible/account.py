@@ -33,6 +33,7 @@ class Account:
         self._out = dict.fromkeys(names.values())  # not yet told, in order
         self._observed: dict[str, dict[str, str]] = {}
         self._remarks: dict[str, list[str]] = {}
+        self._changed: dict[str, list[str]] = {}  # names of tasks that changed something, or would
         self._failure: dict[str, str] = {}  # the last failed task; it may be rescued yet
         self._unreached: dict[str, str] = {}
         self._head: list[str] = []
@@ -74,6 +75,8 @@ class Account:
         if kind == "runner_on_failed" and not data.get("ignore_errors"):
             self._failure[node] = f"{task.removesuffix(DONE_MARK)}: {why_failed(result)}"
             return []
+        if result.get("changed"):
+            self._changed.setdefault(node, []).append(task.removesuffix(DONE_MARK))
         if task == REFUSED_MARK:
             return [self._failed(node)]
         return [self._done(node)] if task.endswith(DONE_MARK) else []
@@ -120,6 +123,8 @@ class Account:
 
     def _done(self, node: str) -> NodeResult:
         operator = self.run.operator
+        if isinstance(operator, Mutation) and operator.is_dry:
+            return self._result(node, Outcome.FAILED, f"dry run: {_would(self._changed.get(node, []))}")
         if isinstance(operator, Mutation) and operator.asserts:
             cfg = self._facts[node].cfg
             for change in operator.changes:
@@ -173,3 +178,8 @@ class Account:
         for line in text.splitlines():
             kept = self._head if len(self._head) < LINES_MAX else self._tail
             kept.append(line[:1000])
+
+
+def _would(changed: list[str]) -> str:
+    """What the tasks of a dry run would have done."""
+    return f"it would change by {', '.join(map(repr, changed))}" if changed else "it would change nothing"

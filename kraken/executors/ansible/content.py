@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from kraken.model.module import Action
 from kraken.model.run import NodeFacts
 
 DONE_MARK = " (kraken: last)"
@@ -31,6 +32,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NOT_A_HOST = {"all", "ungrouped"}
 _KEPT = ("HOME", "KRB5CCNAME", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "TZ", "USER")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_OF_BLOCKS = {"throttle"}  # keywords that no play takes
 _NOT_PLAIN = {"action", "always", "block", "ignore_unreachable", "local_action", "rescue"}
 
 
@@ -74,7 +76,7 @@ def host_names(nodes: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def playbook(tasks: Sequence[Any], title: str, vault: VaultSettings | None) -> str:
+def playbook(action: Action, title: str, vault: VaultSettings | None) -> str:
     """One play for all hosts, in which the end of each host shows as an event of its own.
 
     The tasks stand in a block; its rescue runs at once on a host where one failed for good, which
@@ -82,7 +84,7 @@ def playbook(tasks: Sequence[Any], title: str, vault: VaultSettings | None) -> s
     one is added only where the last may end without a result, as an added task costs the
     controller 15-20 ms per host (tests/benchmarks/bench_ansible_local.py).
     """
-    marked = list(tasks)
+    marked = list(action.spec)
     if marked and _ends_with_a_result(marked[-1]):
         last = dict(marked[-1])
         last["name"] = f"{last.get('name') or _action(last)}{DONE_MARK}"
@@ -98,8 +100,10 @@ def playbook(tasks: Sequence[Any], title: str, vault: VaultSettings | None) -> s
     }
     if vault and vault.files:
         play["vars_files"] = [str(file) for file in vault.files]
+    play |= {key: value for key, value in action.play.items() if key not in _OF_BLOCKS}
     refused = {"name": REFUSED_MARK, "ansible.builtin.debug": {"msg": "refused"}}
-    play["tasks"] = [{"name": title, "block": marked, "rescue": [refused]}]
+    block = {key: value for key, value in action.play.items() if key in _OF_BLOCKS}
+    play["tasks"] = [{"name": title, **block, "block": marked, "rescue": [refused]}]
     return yaml.dump([play], Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 

@@ -131,7 +131,7 @@ class AnsibleExecutor:
             path.mkdir(mode=0o700)
         content.link_beside(action.directory, project, leave_out=PLAYBOOK)
         title = f"{run.operator.module}: {run.operator.name}"
-        (project / PLAYBOOK).write_text(content.playbook(action.spec, title, self.vault))
+        (project / PLAYBOOK).write_text(content.playbook(action, title, self.vault))
         inventory = directory / "inventory.json"
         inventory.write_text(content.inventory(flight.names, flight.nodes, flight.keys))
         config = self.config or self.workspace.own_config

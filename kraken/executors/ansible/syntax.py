@@ -49,7 +49,7 @@ def _said(
     with tempfile.TemporaryDirectory(prefix="kraken-syntax-") as place:
         project = Path(place)
         link_beside(directory, project, leave_out=PLAYBOOK)
-        (project / PLAYBOOK).write_text("".join(playbook(a.spec, key, None) for key, a in actions))
+        (project / PLAYBOOK).write_text("".join(playbook(a, key, None) for key, a in actions))
         (project / "ansible.cfg").write_text("")
         ours = {
             "ANSIBLE_CONFIG": str(project / "ansible.cfg"),

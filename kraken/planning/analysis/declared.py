@@ -132,7 +132,7 @@ def _attributes_read(operator: Mutation | Discovery) -> Iterator[str]:
     elif action.kind == "tcp" and isinstance(action.spec, dict) and "attribute" in action.spec:
         yield str(action.spec["attribute"])
     elif action.kind == "ansible":
-        for text in _texts(action.spec):
+        for text in _texts([action.spec, dict(action.play)]):
             for found in _ATTRIBUTE.findall(text):
                 yield next(name for name in found if name)
 

@@ -60,6 +60,9 @@ class Trial:
             if mutation.name in file.skip:
                 yield Verdict(mutation.key, "SKIPPED", {}, file.skip[mutation.name])
                 continue
+            if mutation.is_dry:
+                yield Verdict(mutation.key, "SKIPPED", {}, "it has check_mode, and changes nothing")
+                continue
             for case in cases_of(mutation, self.catalog, file):
                 shown = {c.variable: case.cfg[c.variable] for c in mutation.changes if c.target == CFG_VALUE}
                 try:

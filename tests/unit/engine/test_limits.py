@@ -80,6 +80,31 @@ def test_nodes_share_a_count_by_an_attribute(by: str, attributes: dict[str, Valu
     assert Limit("x", POWER_ON, by=by).pool(attributes) == ("x", pool)
 
 
+def test_a_mutation_has_a_limit_of_its_own_beside_those_of_the_configuration() -> None:
+    rolled = replace(ON, serial=2)
+    some = batches(Limit("rack", POWER_ON, by="rack", in_flight=1))
+    ask(some, racked("a", "a", "b", "c"), rolled)
+
+    assert gone(some, 0.0) == ["n1", "n3"]
+    some.limits.ended("n1", rolled.key, 1.0)
+    assert gone(some, 1.0) == ["n2"]
+    assert gone(some, 1.0) == []
+    turn = some.turns.turn(rolled.key, "n4", 5.0, 1.0)
+    assert turn is not None
+    assert (turn.limit, turn.use) == (f"{ON.key} (serial)", "2 of 2 under way")
+
+
+def test_what_a_module_says_anew_of_its_own_limit_counts_from_the_next_batch_on() -> None:
+    some = batches()
+    ask(some, racked("a", "a", "b", "b"), replace(ON, serial=1))
+
+    assert gone(some, 0.0) == ["n1"]
+    some.adopt([replace(ON, serial=3)])
+    assert gone(some, 1.0) == ["n2", "n3"]
+    some.adopt([ON])
+    assert gone(some, 2.0) == ["n4"]
+
+
 def test_no_more_are_under_way_than_may_be_and_the_rest_follows_in_order() -> None:
     some = batches(Limit("x", POWER_ON, in_flight=2))
     ask(some, racked("a", "a", "b", "b"))

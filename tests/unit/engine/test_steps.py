@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 from kraken.daemon.arrivals import LookAt, Released, Results
 from kraken.engine.effects import Start, StepEnded, TroubleChanged
-from kraken.model.module import Change, Mutation
+from kraken.model.module import Action, Change, Mutation
 from kraken.model.run import NodeResult, Outcome
 from kraken.testing.ipmi import Chassis
 from kraken.testing.ipmi.chassis import CHASSIS_CONTROL
@@ -250,3 +251,21 @@ def test_a_transition_that_takes_minutes_is_looked_for_less_and_less_often() -> 
         told.run for told in bench.told if isinstance(told, Start) and told.run.operator.name == "soft"
     ]
     assert len(started) == 1, "and it is not commanded again"
+
+
+def test_a_dry_run_is_done_once_and_then_a_person_decides() -> None:
+    dry = Action("ansible", [{"ansible.builtin.ping": {}}], Path(), {"check_mode": True})
+    bench = Bench(
+        vocabulary(Mutation("m", "rename", (Change("power", ("OFF",), "HUNG"),), timeout_s=60.0, action=dry))
+    )
+    bench.declare("n1", cfg={"power": "HUNG"})
+    bench.report("see_power", {"power": "OFF"})
+    (run,) = bench.out("rename")
+    told = "dry run: it would change by 'Rename'"
+    bench.accept(Results([NodeResult(run.id, "n1", Outcome.FAILED, {}, told)]))
+    bench.wait(3600.0)
+
+    assert bench.cause() == "QUARANTINED"
+    assert bench.engine.progress("n1").verdict.detail == f"m.rename has check_mode: {told}"
+    assert bench.out("rename") == []
+    assert ends(bench) == [("rename", Outcome.FAILED)]

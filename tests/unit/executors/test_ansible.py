@@ -20,6 +20,7 @@ from kraken.errors import ExecutorError
 from kraken.executors.ansible import AnsibleExecutor, VaultSettings
 from kraken.executors.ansible.account import Account
 from kraken.executors.ansible.keeper import descendants
+from kraken.model.loading import load_file
 from kraken.model.module import Action, Change, Discovery, Mutation, Observes
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import Value
@@ -348,6 +349,48 @@ async def test_modules_and_set_fact_observe_and_the_later_wins(
 
     assert told.results["n1"].outcome is Outcome.OK
     assert told.results["n1"].observed == {"a": "ONE", "b": "THREE", "count": "3"}
+
+
+@both
+async def test_a_role_of_the_modules_own_collection_gets_the_variables_that_stand_beside_it(
+    executor: AnsibleExecutor, tmp_path: Path
+) -> None:
+    top = tmp_path / "ansible_collections/acme/site"
+    (top / "roles/web/tasks").mkdir(parents=True)
+    (top / "roles/web/tasks/main.yml").write_text(
+        "- ansible.builtin.set_fact: {kraken_dsc: {v: '{{ greeting }} {{ kraken.name }}'}}\n"
+    )
+    file = top / "extensions/kraken/m.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        "kraken_module: 1\nname: m\nmutations:\n"
+        "  greet: {mutates: {v: [A, B]}, timeout: 60s, role: web, vars: {greeting: hello}, throttle: 1}\n"
+    )
+    executor.collections = (tmp_path,)
+    results = await perform(executor, load_file(file).mutations["greet"], node("n1"), node("n2"))
+
+    assert {name: result.observed for name, result in results.items()} == {
+        "n1": {"v": "hello n1"},
+        "n2": {"v": "hello n2"},
+    }
+
+
+@both
+async def test_a_dry_run_changes_nothing_and_tells_what_it_would(
+    executor: AnsibleExecutor, tmp_path: Path
+) -> None:
+    copy = {"dest": str(tmp_path / "written"), "content": "x", "mode": "0644"}
+    tasks = [
+        {"name": "Write it", "ansible.builtin.copy": copy},
+        {"name": "Look", "ansible.builtin.debug": {}},
+    ]
+    action = Action("ansible", tasks, tmp_path, {"check_mode": True})
+    dry = Mutation("web", "write", (Change("v", None, "B"),), action=action, asserts=True)
+    (result,) = (await perform(executor, dry, node("n1"))).values()
+
+    assert (result.outcome, result.observed) == (Outcome.FAILED, {})
+    assert result.message == "dry run: it would change by 'Write it'"
+    assert not (tmp_path / "written").exists()
 
 
 @both

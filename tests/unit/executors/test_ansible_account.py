@@ -13,9 +13,12 @@ from kraken.model.module import Action, Change, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
 
-def account(*names: str, tasks: list[Any] | None = None, **attributes: str) -> Account:
-    action = Action("ansible", tasks or [], Path("/nowhere"))
-    mutation = Mutation("web", "start", (Change("service", None, "RUNNING"),), action=action)
+def account(
+    *names: str, tasks: list[Any] | None = None, play: dict[str, Any] | None = None, **attributes: str
+) -> Account:
+    action = Action("ansible", tasks or [], Path("/nowhere"), play or {})
+    changes = (Change("service", None, "RUNNING"),)
+    mutation = Mutation("web", "start", changes, action=action, asserts=play is not None)
     facts = {name: NodeFacts(name, dict(attributes)) for name in names}
     return Account(Run("r1", mutation, names, 0.0, 30.0), host_names(names), facts)
 
@@ -44,6 +47,25 @@ def test_a_failure_counts_when_the_host_was_refused_not_before() -> None:
     assert outcomes(book.take(event("runner_on_ok", "n1", REFUSED_MARK))) == [
         ("n1", Outcome.FAILED, "Work: no")
     ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ((), "dry run: it would change nothing"),
+        (("Write", "Start"), "dry run: it would change by 'Write', 'Start'"),
+    ],
+)
+def test_a_dry_run_tells_what_it_would_change_and_asserts_nothing(
+    changed: tuple[str, ...], told: str
+) -> None:
+    book = account("n1", play={"check_mode": True})
+    for task in ("Look", "Write"):
+        book.take(event("runner_on_ok", "n1", task, {"changed": task in changed}))
+    (result,) = book.take(event("runner_on_ok", "n1", f"Start{DONE_MARK}", {"changed": "Start" in changed}))
+
+    assert outcomes([result]) == [("n1", Outcome.FAILED, told)]
+    assert result.observed == {}
 
 
 def test_an_ignored_failure_of_the_last_task_is_no_failure() -> None:

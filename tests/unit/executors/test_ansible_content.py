@@ -22,11 +22,12 @@ from kraken.executors.ansible.content import (
     playbook,
     secrets_of,
 )
+from kraken.model.module import Action
 from kraken.model.run import NodeFacts
 
 
 def tasks_of(*tasks: Any) -> list[Any]:
-    (play,) = yaml.safe_load(playbook(list(tasks), "web: start", None))
+    (play,) = yaml.safe_load(playbook(Action("ansible", list(tasks), Path()), "web: start", None))
     (block,) = play["tasks"]
     assert [task["name"] for task in block["rescue"]] == [REFUSED_MARK]
     done: list[Any] = block["block"]
@@ -42,6 +43,18 @@ def test_a_last_task_that_always_answers_is_marked_itself() -> None:
         tasks_of({"register": "x", "ansible.builtin.ping": {}})[0]["name"]
         == f"ansible.builtin.ping{DONE_MARK}"
     )
+
+
+def test_keywords_are_of_the_play_but_those_that_only_a_block_takes() -> None:
+    keywords = {"vars": {"port": 80}, "become": True, "become_user": "web", "check_mode": True, "throttle": 2}
+    action = Action("ansible", [{"ping": {}}], Path(), keywords)
+    (play,) = yaml.safe_load(playbook(action, "web: start", None))
+    (block,) = play.pop("tasks")
+
+    assert {key: play[key] for key in keywords if key in play} == {
+        key: value for key, value in keywords.items() if key != "throttle"
+    }
+    assert block["throttle"] == 2
 
 
 @pytest.mark.parametrize(

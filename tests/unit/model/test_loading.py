@@ -383,10 +383,10 @@ def test_every_key_that_a_mutation_knows_can_be_misspelt_and_is_guessed(tmp_path
     assert error.hint == "did you mean fails_to?"
 
 
-def test_tasks_in_a_file_of_their_own_are_imported_by_a_task(tmp_path: Path) -> None:
+def test_tasks_in_a_file_of_their_own_have_a_key_of_their_own(tmp_path: Path) -> None:
     text = "kraken_module: 1\nname: m\nmutations:\n  a: {mutates: {v: [A, B]}, timeout: 1s, tasks: t.yml}\n"
 
-    assert refused(tmp_path, text).hint == "write - ansible.builtin.import_tasks: t.yml"
+    assert refused(tmp_path, text).hint == "write tasks_from: t.yml"
 
 
 def test_a_module_that_declares_nothing_is_refused(tmp_path: Path) -> None:

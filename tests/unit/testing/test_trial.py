@@ -106,6 +106,16 @@ async def test_what_asserts_its_effect_needs_nobody_to_look(tmp_path: Path) -> N
     assert [verdict.verdict for verdict in told["lamp.write"]] == ["OK"]
 
 
+async def test_a_dry_run_is_not_tried(tmp_path: Path) -> None:
+    text = LAMP.replace(
+        "text: [ANY, $cfg]}, timeout: 5s,", "text: [ANY, $cfg]}, timeout: 5s, check_mode: true,"
+    )
+
+    told = await verdicts(load(tmp_path, text))
+
+    assert [verdict.verdict for verdict in told["lamp.write"]] == ["SKIPPED"]
+
+
 async def test_the_file_of_cases_says_what_is_tried_and_what_not(tmp_path: Path) -> None:
     cases = """\
 kraken_test: 1
