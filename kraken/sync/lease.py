@@ -313,8 +313,10 @@ class Placement:
         return {k: e for k, (former, e) in self._leaving.items() if former == child and k not in self._let_go}
 
     def waits_for(self, child: str) -> bool:
-        """Whether some node was taken from this child, and may have its mutation running still."""
-        return any(former == child for former, _ in self._leaving.values())
+        """Whether a node may have its mutation running still: one that was taken from this child, or any
+        that a life of ours gave it which is forgotten.
+        """
+        return child in self.strange or any(former == child for former, _ in self._leaving.values())
 
     def is_left(self, key: str, now: float) -> bool:
         """Whether nobody below may be running anything on the node, as far as this life knows."""

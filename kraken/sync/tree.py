@@ -142,7 +142,7 @@ class Tree:
         if name in self.links:
             return
         if not known:
-            if not self.placement.waits_for(name):  # it was no child of ours before, under this name
+            if not self.placement.waits_for(name):  # nothing of it can be under way under this name
                 self._new.add(name)
         elif not self._remembers:
             self.placement.estrange(name)

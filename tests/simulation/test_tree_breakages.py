@@ -218,6 +218,10 @@ def is_over_whatever_children_were_promised(leases: Leases, key: str, now: float
     return leases.busy_until(key) <= now
 
 
+def waits_for_what_it_took_itself(placement: Placement, child: str) -> bool:
+    return any(former == child for former, _ in placement._leaving.values())
+
+
 def takes_back_at_any_time(promises: Promises, keys: Any, number: int) -> list[str]:
     promises.begin_session()
     return GIVE_BACK(promises, keys, number)
@@ -371,6 +375,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "who was revoked and comes back is met for the first time": (
         replaces(Placement, "waits_for", lambda *args: False),
         leases.a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name,
+    ),
+    "who was revoked by a parent that forgot is met for the first time": (
+        replaces(Placement, "waits_for", waits_for_what_it_took_itself),
+        leases.a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name,
     ),
     "a child that forgot lets go of everything at once": (
         replaces(Leases, "busy_until", lambda leases, key: leases._busy(key)),

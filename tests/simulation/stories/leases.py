@@ -123,6 +123,26 @@ def a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name() ->
     assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
 
 
+def a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name() -> None:
+    """Both lost their disks: who comes back is no first life, though its parent met no other."""
+    forest = tree({"root": None, "m": "root", "a": "m", "b": "m"}, ["n1"], "a", settled_s=60.0)
+
+    assert forest.try_runs("n1", 50.0) == ["a"]
+
+    for name in ("a", "m"):
+        forest.members[name].crash(lose_disk=True)
+    declare(forest, "n1", "b")
+    forest.restart("m")
+    forest.run_for(1.0)
+    forest.members["m"].revoke("a")
+    forest.run_for(2.0)
+    forest.members["m"].take_in("a")
+    forest.restart("a")
+    run_everywhere(forest, "n1", 180)
+
+    assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
+
+
 def a_node_is_taken_from_a_collector_that_loses_its_disk_while_it_is_down() -> None:
     forest = tree({"root": None, "m": "root", "a": "m", "b": "root"}, ["n1"], "a", settled_s=60.0)
 
@@ -335,6 +355,7 @@ STORIES: list[Callable[[], None]] = [
     a_collector_loses_its_disk_while_its_own_mutation_runs,
     a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs,
     a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name,
+    a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name,
     a_node_is_taken_from_a_collector_that_loses_its_disk_while_it_is_down,
     a_parent_that_lost_its_disk_takes_nothing_from_who_remembers,
     what_was_let_go_is_asked_for_and_the_question_is_lost,
