@@ -66,7 +66,7 @@ class Promises:
         former_until: until when what a life of ours that is forgotten promised may bind us.
 
     Attributes:
-        until: of the common lease of this life, by our clock.
+        until: of the common lease, by our clock: of this life, or of a former one that may have given it.
     """
 
     def __init__(self, former_until: float) -> None:

@@ -63,6 +63,7 @@ class Leases:
         self._asked: set[str] = set()  # nodes of which a longer lease was asked for, and not given back
         self._over: dict[str, None] = {}  # nodes of which it is to be, until our parent says that it knows
         self._counts_above: dict[str, int] = {}  # node -> answers to askings up to this one count no more
+        self._awaited: set[str] = set()  # children that get a node when their common lease ends within ours
         self._give_back_at = now
         if memory is not None:
             self._told.update(memory.told)
@@ -159,9 +160,9 @@ class Leases:
         self._over.pop(key, None)
         self._counts_above.pop(key, None)
 
-    def hear_grant(self, link: Link, hello: Hello | None, written_at: float, *, restarted: bool) -> None:
-        """The parent may have renewed our lease. It counts from when we hold what it held as it wrote:
-        what it means by "your nodes" is what we then know to be ours.
+    def hear_grant(self, link: Link, hello: Hello | None, written_at: float, *, restarted: bool) -> bool:
+        """The parent may have renewed our lease; whether it has. It counts from when we hold what it held as
+        it wrote: what it means by "your nodes" is what we then know to be ours.
         """
         if restarted:
             self._granted = None
@@ -170,18 +171,42 @@ class Leases:
         if self._granted is not None and link.mirror.have >= self._granted[0]:
             self.tenure.granted(*self._granted[1:])
             self._granted = None
+            return True
+        return False
 
     def grant(self, link: Link, now: float) -> int:
-        """The lease that goes with a hello to this child, in ms; 0: none."""
+        """The lease that goes with a hello to this child, in ms; 0: none.
+
+        It lasts longer than our own only where nothing that the child has, or is to have, is on lease to us.
+        """
         if link.heard_at is None or now - link.heard_at > GRANT_S:
             return 0
         until = now + LEASE_S
-        if any(self.told(key).shared for key in self.placement.of(link.name)):
+        if self._links.parent is not None and self._is_within_ours(link.name):
             until = min(until, self.tenure.ends_at)
         if until <= now:
             return 0
         self.placement.promise_to(link.name).grant(until)
         return int((until - now) * 1000)
+
+    def _is_within_ours(self, child: str) -> bool:
+        """A child that has nothing which needs a lease gets none that would bind us when it comes to have."""
+        if child in self._awaited:
+            self._awaited.discard(child)
+            return True
+        held = self.placement.of(child)
+        return any(self.told(key).shared for key in held) or not any(k in self.placement.shared for k in held)
+
+    def covers(self, key: str, holder: str) -> bool:
+        """Whether the node may be given to this holder as far as our own lease goes: who has it may run
+        mutations on it for as long as the common lease lasts that it was given before.
+        """
+        if holder == Placement.OURS or not self.told(key).shared:
+            return True
+        if self.placement.promise_to(holder).until <= self.tenure.ends_at:
+            return True
+        self._awaited.add(holder)
+        return False
 
     # -- longer ones --------------------------------------------------------------------------
 

@@ -106,7 +106,7 @@ class Placing:
         ours = to != Placement.OURS and Placement.OURS in targets
         if ours and self._placement.may_run(key, now):
             return False
-        return self._placement.is_free(key, to, now)
+        return self._placement.is_free(key, to, now) and self._leases.covers(key, to)
 
     def _take_away(self, key: str, holder: str, lost: list[str]) -> None:
         if holder == Placement.OURS:

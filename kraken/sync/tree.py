@@ -15,7 +15,7 @@ from kraken.model.update import OBSERVED, Stamp, StateUpdate, Value
 from kraken.sync.calls import Calls
 from kraken.sync.children import Children
 from kraken.sync.events import Adopt, Event, Forget, Learn, LinkChanged, Memory, Outgrow, Refused
-from kraken.sync.lease import Lease, Placement
+from kraken.sync.lease import LEASE_S, Lease, Placement
 from kraken.sync.leases import Leases
 from kraken.sync.letters import (
     NONE_BEFORE,
@@ -144,8 +144,10 @@ class Tree:
         if not known:
             if not self.placement.waits_for(name):  # nothing of it can be under way under this name
                 self._new.add(name)
-        elif not self._remembers:
-            self.placement.estrange(name)
+        else:
+            self.placement.promise_to(name).grant(self.started_at + LEASE_S)
+            if not self._remembers:
+                self.placement.estrange(name)
         link = Link(
             name,
             self.life,
@@ -338,7 +340,8 @@ class Tree:
         hello = body if isinstance(body, Hello) else None
         if hello is not None and hello.has == NONE_BEFORE:
             self.leases.is_first(now)
-        self.leases.hear_grant(link, hello, now - heard.lag_s, restarted=heard.restarted)
+        if self.leases.hear_grant(link, hello, now - heard.lag_s, restarted=heard.restarted):
+            self.placing.hurry()
         if isinstance(body, Reserved):
             events += self.leases.hear_reserved(body, now)
         elif isinstance(body, Check):

@@ -380,6 +380,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Placement, "waits_for", waits_for_what_it_took_itself),
         leases.a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name,
     ),
+    "a child's lease may outlast that of its parent": (
+        replaces(Leases, "covers", lambda *args: True),
+        leases.a_node_is_given_to_a_child_shortly_before_the_lease_of_its_parent_ends,
+    ),
     "a child that forgot lets go of everything at once": (
         replaces(Leases, "busy_until", lambda leases, key: leases._busy(key)),
         leases.a_node_is_taken_from_a_collector_that_loses_its_disk_while_it_is_down,

@@ -143,6 +143,33 @@ def a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name
     assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
 
 
+def a_node_is_given_to_a_child_shortly_before_the_lease_of_its_parent_ends() -> None:
+    """The child has a lease of that parent's own, for another node, which would outlast it."""
+    shape: Shape = {"root": None, "m": "root", "b": "root", "c": "m", "d": "m"}
+    forest = tree(shape, ["n0"], "c", "d")
+    forest.members["c"].crash()
+    forest.run_for(2 * DEAD_S)
+    declare(forest, "n1", "c", "m", "b")
+    forest.run_for(2 * DEAD_S)
+    m = forest.members["m"]
+    forest.network.rule = lambda sender, receiver, data: [] if (sender, receiver) == ("m", "root") else None
+    forest.run_for(20.0)
+
+    assert forest.try_runs("n1", m.tree.leases.tenure.ends_at - m.clock() - 1.0) == ["m"]
+
+    forest.restart("c")
+    for _ in range(100):
+        forest.run_for(0.5)
+        forest.try_runs("n1", 20.0)
+
+    assert forest.root.tree.placement.holder["n1"] == "b"
+
+    forest.network.rule = None
+    forest.settle(2 * DEAD_S)
+
+    assert owners(forest, "n0") == owners(forest, "n1") == ["c"]
+
+
 def a_node_is_taken_from_a_collector_that_loses_its_disk_while_it_is_down() -> None:
     forest = tree({"root": None, "m": "root", "a": "m", "b": "root"}, ["n1"], "a", settled_s=60.0)
 
@@ -356,6 +383,7 @@ STORIES: list[Callable[[], None]] = [
     a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs,
     a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name,
     a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name,
+    a_node_is_given_to_a_child_shortly_before_the_lease_of_its_parent_ends,
     a_node_is_taken_from_a_collector_that_loses_its_disk_while_it_is_down,
     a_parent_that_lost_its_disk_takes_nothing_from_who_remembers,
     what_was_let_go_is_asked_for_and_the_question_is_lost,
