@@ -33,6 +33,7 @@ mutations:
   switch_off: {mutates: {power: ['ON', 'OFF']}, timeout: 5s, ipmi: {power: 'off'}}
   start:
     mutates: {service: [STOPPED, RUNNING]}
+    requires: {power: 'ON'}
     runs_on: node
     timeout: 20s
     tasks: [{ansible.builtin.debug: {msg: start}}]
@@ -120,7 +121,9 @@ class Treehouse:
         return {told[node]["cause"] for node in nodes}
 
     def collided(self) -> Iterator[str]:
-        """Where two had a mutation on one node at once."""
+        """Where two had a mutation on one node at once. An agent is not alone there with what has nothing to do
+        with its own, so in this module everything has.
+        """
         last: dict[str, tuple[str, float]] = {}
         for deed in self.world.deeds():
             before = last.get(deed.node)

@@ -41,6 +41,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups must be kept together where that was asked for: each has servers that its tests share."""
+    if hasattr(session.config, "workerinput") and session.config.getvalue("loadgroup"):
+        grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+        if not all("@" in item.nodeid for item in grouped):
+            pytest.exit("this pytest does not know the groups of this pytest-xdist: see ADR 12", 3)
+
+
 class Site:
     """A demo cluster in the hands of a test: what a user would type, and what is true of the nodes."""
 

@@ -87,7 +87,8 @@ def test_each_node_is_done_by_its_collector_and_its_service_by_its_agent(house: 
     }
     assert {(by, node) for by, mutation, node in done if mutation == "start"} == {(n, n) for n in NODES}
     assert set(done.values()) == {1}
-    assert states(house) == dict.fromkeys(["c1", "c2", "c3", *NODES], "CONNECTED")
+    everybody = dict.fromkeys(["c1", "c2", "c3", *NODES], "CONNECTED")
+    until(lambda: states(house) == everybody, lambda: json.dumps(states(house)))
 
 
 def test_a_collector_that_is_killed_is_followed_by_the_next_and_gets_its_nodes_back(house: Treehouse) -> None:
@@ -132,7 +133,7 @@ def test_a_newer_version_of_the_protocol_comes_one_by_one(house: Treehouse) -> N
         house.restart(name, "--speaks", "2")
         until(lambda: house.causes(NODES) == {"CONVERGED"}, lambda: told(house))
 
-    assert set(states(house).values()) == {"CONNECTED"}
+    until(lambda: set(states(house).values()) == {"CONNECTED"}, lambda: json.dumps(states(house)))
     assert not done_since(house, before)
 
     house.declare({node: PLACES[node] for node in OF_C3[:2]}, power="OFF")
