@@ -22,12 +22,19 @@ from kraken.model.catalog import Catalog
 from kraken.model.module import Discovery, Mutation, as_text
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import Value
+from kraken.sync.calls import LATE
 from kraken.sync.letters import Call
 
 VERB: Final = "run"
 AGENT: Final = "agent"
 """The attribute that names a node's agent; without it, it is called as the node."""
 _NOT_REACHED: Final = 503
+_NOT_ASKED: Final = (_NOT_REACHED, LATE)
+_OUTCOMES: Final = {
+    _NOT_REACHED: Outcome.UNREACHABLE,
+    LATE: Outcome.UNREACHABLE,
+    LATE_STATUS: Outcome.TIMEOUT,
+}
 _LOCAL: Final[Mapping[str, Value]] = {
     "ansible_connection": "local",
     "ansible_python_interpreter": sys.executable,
@@ -98,11 +105,9 @@ class Agents:
         if status == 200:
             return replace(msgspec.msgpack.decode(body, type=NodeResult), run_id=run.id, node=facts.name)
         text = body.decode("utf-8", "replace")
-        outcome = {_NOT_REACHED: Outcome.UNREACHABLE, LATE_STATUS: Outcome.TIMEOUT}.get(
-            status, Outcome.FAILED
-        )
+        outcome = _OUTCOMES.get(status, Outcome.FAILED)
         told = f"agent of {facts.name}: {text}"
-        return NodeResult(run.id, facts.name, outcome, message=told, asked=status != _NOT_REACHED)
+        return NodeResult(run.id, facts.name, outcome, message=told, asked=status not in _NOT_ASKED)
 
 
 class Errands:
@@ -125,7 +130,8 @@ class Errands:
             operator = self._operator(errand)
         except (msgspec.DecodeError, RefusedError) as error:
             return 409, str(error).encode()
-        run = Run(errand.run, operator, (errand.node.name,), 0.0, errand.timeout_s)
+        timeout_s = min(errand.timeout_s, call.left_ms / 1000)
+        run = Run(errand.run, operator, (errand.node.name,), 0.0, timeout_s)
         result = await do_here(self._local, run, errand.node)
         return 200, msgspec.msgpack.encode(result)
 

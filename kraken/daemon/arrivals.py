@@ -124,9 +124,14 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Calling:
-    """Another collector of the tree is to be asked."""
+    """Another collector of the tree is to be asked.
+
+    Attributes:
+        until: when the asker gives it up.
+    """
 
     call: Call
+    until: float
 
 
 @dataclass(frozen=True, slots=True)

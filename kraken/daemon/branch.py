@@ -68,8 +68,8 @@ class Branch:
                 tree.reached(name, now)
             case ChildRemoved(name, fenced):
                 self._apply(tree.remove_child(name, now, fenced=fenced), now)
-            case Calling(call):
-                self._apply(tree.calls.call(call, None), now)
+            case Calling(call, until):
+                self._apply(tree.calls.call(call, None, until, now), now)
             case Replying(reply):
                 self._apply(tree.calls.reply(reply, None), now)
 

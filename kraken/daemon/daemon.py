@@ -101,7 +101,7 @@ class Daemon:
         local = executors.get("ansible")
         self.executors = executors = {NODE: Agents(lambda: self.seat, local), **executors}
         self._performing = Performing(
-            executors, journal, self._reported, self._run_ended, self._not_sent, self._may_begin
+            executors, journal, self._reported, self._run_ended, self._not_sent, self._may_begin, clock
         )
         self._unsent: dict[str, None] = {}  # nodes of runs that could not be journaled, so were not begun
         self._alarm: asyncio.TimerHandle | None = None
@@ -126,7 +126,7 @@ class Daemon:
         collector.restore(memory.updates, memory.holds, now)
         consequences, changes = remembered(collector, memory, now)
         if self.neighbours is not None and self.neighbours.any:
-            self.seat = Seat(self.neighbours, collector, self.journal, self.events, memory, now)
+            self.seat = Seat(self.neighbours, collector, self.journal, self.events, memory, self.clock)
             self.seat.accept, self.seat.write = self.accept, self._notebook.write
             errands = Errands(self.seat.tree.me, lambda: collector.catalog, self.executors.get("ansible"))
             self.seat.answers[AGENT_VERB] = errands.answer

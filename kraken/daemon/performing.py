@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -20,7 +21,7 @@ log = logging.getLogger("kraken.runs")
 PATIENCE_S = 5.0  # beyond a run's own time-out, before its executor is given up
 NODE: Final = "node"
 """Whose executor does what has `runs_on: node`: the node's agent."""
-LATE = "not begun: the lease of its collector was over before it could be"
+LATE = "not begun: it took too long to be written down, or the lease of its collector was over by then"
 STOPPING_S = 10.0  # for an executor that was told to stop, before the daemon goes on without it
 
 
@@ -35,6 +36,8 @@ class Performing:
             reported FAILED all the same.
         may_begin: asked of each node when the run is journaled and about to be given to its executor; on
             those it denies nothing is done.
+        clock: in which runs tell when they were issued. A mutation's time counts from then, also when it took
+            long to journal it.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Performing:
         ended: Callable[[Run, Mapping[str, NodeResult]], None],
         not_sent: Callable[[Run], None],
         may_begin: Callable[[Run, str], bool] = lambda run, node: True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._executors = executors
         self._journal = journal
@@ -52,6 +56,7 @@ class Performing:
         self._ended = ended
         self._not_sent = not_sent
         self._may_begin = may_begin
+        self._clock = clock
         self._flying: dict[str, asyncio.Task[None]] = {}
 
     def start(self, run: Run, facts: Mapping[str, NodeFacts]) -> None:
@@ -98,14 +103,15 @@ class Performing:
             if fresh:
                 self._report(run, fresh)
 
-        outcome, message = Outcome.FAILED, "its executor ended without a word of it"
+        outcome, within_s = Outcome.FAILED, run.timeout_s
+        message = "its executor ended without a word of it"
         try:
             if run.is_mutation:
                 await self._journal.write([_start(run)])
                 run, late = self._still(run)
                 report(late)
             if run.nodes and not await self._perform(run, facts, report):
-                outcome, message = Outcome.TIMEOUT, f"its executor did not end within {run.timeout_s:g} s"
+                outcome, message = Outcome.TIMEOUT, f"its executor did not end within {within_s:g} s"
         except asyncio.CancelledError:
             outcome, message = Outcome.CANCELLED, "stopped by the daemon; what it did is not known"
         except StoreError as error:
@@ -128,7 +134,10 @@ class Performing:
             log.exception("results not taken in", extra={"run": run.id, "operator": run.operator.key})
 
     def _still(self, run: Run) -> tuple[Run, list[NodeResult]]:
-        """The run for the nodes on which it may begin, and the results of the others."""
+        """The run for the nodes on which it may begin, with what is left of its time, and the results of
+        the others.
+        """
+        run = replace(run, timeout_s=run.timeout_s - max(0.0, self._clock() - run.issued_at))
         late = [node for node in run.nodes if not self._may_begin(run, node)]
         if not late:
             return run, []

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from kraken.daemon.arrivals import (
     Arrival,
     Calling,
@@ -44,7 +46,9 @@ ASK_S: Final = 10.0
 LATE_STATUS: Final = 504
 
 Answer = Callable[[Call], Awaitable[tuple[int, bytes]]]
-"""Answers another collector's request: status as in HTTP, and body."""
+"""Answers another collector's request: status as in HTTP, and body. It is cancelled when nobody waits any
+more, `left_ms` from when it began.
+"""
 
 
 class Seat:
@@ -53,6 +57,7 @@ class Seat:
     Args:
         neighbours: the daemon's; it hands its letters over from now on.
         remembered: what a former life kept; the collector has taken it back already.
+        clock: the daemon's.
 
     Attributes:
         accept: the daemon's door in. write: has something kept soon. To be set before `begin`.
@@ -70,14 +75,16 @@ class Seat:
         journal: GroupCommit,
         events: EventLog,
         remembered: Remembered,
-        now: float,
+        clock: Callable[[], float],
     ) -> None:
+        now = clock()
         memory = remembered.tree
         if collector.table and neighbours.parent is not None and (memory is None or not memory.told):
             raise _declared_here(neighbours.me, neighbours.parent, list(collector.table))
         if collector.table and memory is None:
             memory = Memory({}, {}, {}, {}, ())  # it was in no tree, so nobody has anything of its
         self._parent = neighbours.parent
+        self._clock = clock
         self.collector = collector
         self.tree = Tree(
             neighbours.me,
@@ -176,7 +183,8 @@ class Seat:
         """
         id = secrets.token_hex(8)
         future = self._asked[id] = asyncio.get_running_loop().create_future()
-        self.accept(Calling(Call(id, collector, verb, body, int(within_s * 1000))))
+        call = Call(id, collector, verb, body, int(within_s * 1000))
+        self.accept(Calling(call, self._clock() + within_s))
         try:
             async with asyncio.timeout(within_s):
                 reply = await future
@@ -200,8 +208,11 @@ class Seat:
             status, body = 501, f"collector {self.tree.me} does not know the verb {call.verb!r}".encode()
         else:
             try:
-                async with asyncio.timeout(call.left_ms / 1000):
-                    status, body = await answer(call)
+                left_s = called.until - self._clock()
+                if left_s <= 0:  # we slept since it came
+                    return
+                async with asyncio.timeout(left_s):
+                    status, body = await answer(replace(call, left_ms=int(left_s * 1000)))
             except TimeoutError:
                 return  # nobody waits any more
             except Exception:

@@ -152,9 +152,13 @@ class Engine:
         return explain(self.catalog, self.planner, self._progress[node], self.batches, now)
 
     def may_begin(self, run: Run, node: str, now: float) -> bool:
-        """Whether a run that was decided on may still begin on this node."""
+        """Whether a run that was decided on may still begin on this node: not when half its time is over."""
         operator = run.operator
-        return not isinstance(operator, Mutation) or self._permit.refused(node, operator, now) is None
+        if not isinstance(operator, Mutation):
+            return True
+        if now - run.issued_at > run.timeout_s / 2:
+            return False
+        return self._permit.refused(node, operator, now) is None
 
     def cause(self, node: str) -> Cause:
         """The node's one cause."""

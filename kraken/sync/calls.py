@@ -12,6 +12,8 @@ from kraken.sync.events import Answered, Called, Event, Refused
 from kraken.sync.letters import Call, Reply
 from kraken.sync.links import Links
 
+LATE: Final = 408
+"""Status of the answer to a call that was under way for as long as its asker waits: nothing was begun."""
 CALLS_MAX: Final = 10_000
 """Answers awaited at once; beyond, the oldest is given up."""
 
@@ -30,11 +32,12 @@ class Calls:
         self._toward = toward
         self._awaited: dict[str, tuple[str | None, str | None]] = {}  # id -> who asked, who is to answer
 
-    def call(self, call: Call, source: str | None) -> list[Event]:
-        """Pass a call on, or take it.
+    def call(self, call: Call, source: str | None, until: float, now: float) -> list[Event]:
+        """Pass a call on, or take it, unless it may be that nobody waits for it any more.
 
         Args:
             source: the neighbour it came from; None: it is ours.
+            until: when the asker gives it up, by our clock and at the earliest.
         """
         if source is not None and source != self._links.parent:
             text = f"{self._me} takes requests from its parent and its own people only"
@@ -44,12 +47,14 @@ class Calls:
         if len(self._awaited) >= CALLS_MAX:
             self._awaited.pop(next(iter(self._awaited)))
         self._awaited[call.id] = (source, toward)
+        if until <= now:
+            return self._bring(Reply(call.id, LATE, f"it came to {self._me} too late to be begun".encode()))
         if call.to == self._me:
-            return [Called(call)]
+            return [Called(call, until)]
         if toward is None or not self._links[toward].is_up:
             text = f"collector {call.to} is not reached from {self._me}"
             return self._bring(Reply(call.id, 503, text.encode()))
-        self._links.write(toward, call)
+        self._links.pass_on(toward, call, until)
         return []
 
     def reply(self, reply: Reply, source: str | None) -> list[Event]:

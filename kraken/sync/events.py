@@ -119,9 +119,14 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """Somebody in the tree asks this collector."""
+    """Somebody in the tree asks this collector.
+
+    Attributes:
+        until: when, by our clock, the asker has given it up at the latest: what is asked is not begun then.
+    """
 
     call: Call
+    until: float
 
 
 @dataclass(frozen=True, slots=True)

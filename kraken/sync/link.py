@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from kraken.model.update import Stamp
 from kraken.sync.feed import Feed, Field
 from kraken.sync.lease import SKEW
-from kraken.sync.letters import VERSION, Ack, Ask, Body, Delta, Doc, Hello, Letter, Tell, Touch
+from kraken.sync.letters import VERSION, Ack, Ask, Body, Call, Delta, Doc, Hello, Letter, Tell, Touch
 from kraken.sync.mirror import Mirror
 from kraken.sync.prints import Prints
 from kraken.sync.shelf import age_ms
@@ -113,6 +115,7 @@ class Link:
         self._tells: list[Tell] = []
         self._touched: dict[str, dict[str, tuple[float, Stamp]]] = {}
         self._others: list[Body] = []
+        self._calls: list[tuple[Call, float]] = []  # and until when each is of use
 
     # -- in -----------------------------------------------------------------------------------
 
@@ -168,6 +171,7 @@ class Link:
             self.mirror = self._new_mirror()
             self._tells.clear()
             self._others.clear()
+            self._calls.clear()
             self._touched.clear()
             self._hello_at = now
         self._their_sent = (hello.sent_ms, now)
@@ -217,6 +221,10 @@ class Link:
         """Send this with the next letters; lost with the neighbour's life."""
         self._others.append(body)
 
+    def pass_on(self, call: Call, until: float) -> None:
+        """Send this with the next letters, if that is before then; lost with the neighbour's life."""
+        self._calls.append((call, until))
+
     def greet_now(self, now: float) -> None:
         """Something that only a hello tells became another."""
         self._hello_at = now
@@ -229,7 +237,8 @@ class Link:
             bodies.append(self._hello(now))
         if self.is_up:
             bodies += self._others
-            self._others = []
+            bodies += (_left(call, until - now) for call, until in self._calls if until > now)
+            self._others, self._calls = [], []
             if self._ack_owed and self.mirror.have >= 0:
                 bodies.append(Ack(self.mirror.have))
             self._ack_owed = False
@@ -273,7 +282,7 @@ class Link:
         if self.is_up:
             if self.heard_at is not None:
                 times.append(self.heard_at + DEAD_S + 0.001)
-            if self._ack_owed or self._tells or self._others or self._touched:
+            if self._ack_owed or self._tells or self._others or self._calls or self._touched:
                 return now
             later = (self.feed.next_at(now), self.mirror.next_at())
             times += [at for at in later if at is not None]
@@ -307,3 +316,7 @@ class Link:
             hello.lease_ms,
             hello.has,
         )
+
+
+def _left(call: Call, left_s: float) -> Call:
+    return msgspec.structs.replace(call, left_ms=int(left_s * 1000))

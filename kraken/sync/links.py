@@ -7,7 +7,7 @@ from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 
 from kraken.sync.events import Send
 from kraken.sync.feed import Field
-from kraken.sync.letters import Body
+from kraken.sync.letters import Body, Call
 from kraken.sync.link import HELLO_S, Link
 
 
@@ -76,6 +76,11 @@ class Links(Mapping[str, Link]):
     def write(self, name: str, body: Body) -> None:
         """Send it this."""
         self._links[name].say(body)
+        self.poke(name)
+
+    def pass_on(self, name: str, call: Call, until: float) -> None:
+        """Send it this call, which is of no use after that time."""
+        self._links[name].pass_on(call, until)
         self.poke(name)
 
     def forgive(self, gap_s: float, now: float) -> None:

@@ -15,7 +15,7 @@ from kraken.model.update import OBSERVED, Stamp, StateUpdate, Value
 from kraken.sync.calls import Calls
 from kraken.sync.children import Children
 from kraken.sync.events import Adopt, Event, Forget, Learn, LinkChanged, Memory, Outgrow, Refused
-from kraken.sync.lease import LEASE_S, Lease, Placement
+from kraken.sync.lease import LEASE_S, SKEW, Lease, Placement
 from kraken.sync.leases import Leases
 from kraken.sync.letters import (
     NONE_BEFORE,
@@ -206,7 +206,8 @@ class Tree:
         hear = self._hear_parent if neighbour == self.parent else self.children.hear
         events += hear(link, heard, now)
         if isinstance(heard.body, Call):
-            events += self.calls.call(heard.body, neighbour)
+            left_s = heard.body.left_ms / 1000 * (1 - SKEW) - heard.lag_s
+            events += self.calls.call(heard.body, neighbour, now + left_s, now)
         elif isinstance(heard.body, Reply):
             events += self.calls.reply(heard.body, neighbour)
         return events

@@ -121,8 +121,8 @@ class Treehouse:
         return {told[node]["cause"] for node in nodes}
 
     def collided(self) -> Iterator[str]:
-        """Where two had a mutation on one node at once. An agent is not alone there with what has nothing to do
-        with its own, so in this module everything has.
+        """Where two had a mutation on one node at once. Of what has nothing to do with each other a
+        collector and its agent may do two; in this module everything has.
         """
         last: dict[str, tuple[str, float]] = {}
         for deed in self.world.deeds():

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from kraken.daemon.operations import Operations, Request
+from kraken.sync.letters import Call, decode, encode
 from kraken.testing.pair import Pair
 
 Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
@@ -96,6 +98,32 @@ async def test_an_agent_does_nothing_for_another_node(pair: Pair, eventually: Ev
 
     assert (status, pair.mutations("c1")) == (409, ["start"])
     assert body
+
+
+async def test_what_came_so_late_that_its_collector_may_have_given_it_up_is_not_begun(
+    pair: Pair, eventually: Eventually
+) -> None:
+    """An agent that stood still finds letters of before, when it goes on."""
+    child = await pair.start("c1")
+    assert child.neighbours is not None
+    hear = child.neighbours.on_letter
+
+    def late(neighbour: str, data: bytes) -> None:
+        letter = decode(data)
+        if isinstance(letter.body, Call):
+            data = encode(replace(letter, yours_ms=letter.yours_ms - 30_000))
+        hear(neighbour, data)
+
+    child.neighbours.on_letter = late
+    await declare(pair, agent="c1")
+    await eventually(lambda: "too late to be begun" in str(looks(pair)))
+
+    assert pair.worlds["c1"].runs == []
+
+    child.neighbours.on_letter = hear
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+
+    assert pair.mutations("c1") == ["start"]
 
 
 async def test_a_module_of_other_content_is_not_taken_for_the_same(

@@ -254,3 +254,10 @@ def test_another_address_is_looked_at_at_once_whatever_the_old_one_said(off: Ben
     off.declare("n1", attributes={"bmc.address": "10.0.0.7"})
 
     assert [run.nodes for run in off.out("see_power")] == [("n1",)]
+
+
+def test_what_could_not_be_begun_for_half_of_its_time_is_not_begun(off: Bench) -> None:
+    [run] = off.out("switch_on")
+
+    assert off.collector.may_begin(run, "n1", off.now + 30.0)
+    assert not off.collector.may_begin(run, "n1", off.now + 30.1)

@@ -4,13 +4,20 @@ import pytest
 
 from kraken.sync import calls as calls_module
 from kraken.sync.calls import Calls
-from kraken.sync.events import Answered, Called, Refused
+from kraken.sync.events import Answered, Called, Event, Refused
 from kraken.sync.letters import Body, Call, Reply
 from tests.unit.sync.conftest import Neighbourhood
+
+NOW = 0.0  # as in `Neighbourhood.sent`
+UNTIL = NOW + 1.0
 
 
 def call(to: str, number: str = "1") -> Call:
     return Call(number, to, "explain", b"n1", 1000)
+
+
+def ask(calls: Calls, to: str, source: str | None, number: str = "1", until: float = UNTIL) -> list[Event]:
+    return calls.call(call(to, number), source, until, NOW)
 
 
 @pytest.fixture
@@ -32,27 +39,27 @@ def sent(around: Neighbourhood) -> list[tuple[str, Body]]:
 
 
 def test_a_call_to_us_is_taken(around: Neighbourhood) -> None:
-    assert calls_of(around).call(call("m"), "root") == [Called(call("m"))]
+    assert ask(calls_of(around), "m", "root") == [Called(call("m"), UNTIL)]
     assert sent(around) == []
 
 
 @pytest.mark.parametrize("source", ["root", None])
 def test_a_call_goes_down_to_who_has_the_collector_below(around: Neighbourhood, source: str | None) -> None:
-    assert calls_of(around).call(call("aa"), source) == []
+    assert ask(calls_of(around), "aa", source) == []
     assert sent(around) == [("a", call("aa"))]
 
 
 def test_a_call_from_below_is_forbidden(around: Neighbourhood) -> None:
     calls = calls_of(around)
     for to in ("m", "b"):
-        assert calls.call(call(to), "a") == []
+        assert ask(calls, to, "a") == []
 
     assert [(name, body.status) for name, body in sent(around) if isinstance(body, Reply)] == [("a", 403)] * 2
 
 
 def test_an_answer_finds_back_the_way_its_call_came(around: Neighbourhood) -> None:
     calls = calls_of(around)
-    calls.call(call("aa"), "root")
+    ask(calls, "aa", "root")
     calls.reply(Reply("1", 200, b"part", last=False), "a")
     calls.reply(Reply("1", 200, b"end"), "a")
 
@@ -64,7 +71,7 @@ def test_an_answer_finds_back_the_way_its_call_came(around: Neighbourhood) -> No
 
 def test_an_answer_to_our_own_call_is_ours(around: Neighbourhood) -> None:
     calls = calls_of(around)
-    calls.call(call("aa"), None)
+    ask(calls, "aa", None)
 
     assert calls.reply(Reply("1", 200, b"yes"), "a") == [Answered(Reply("1", 200, b"yes"))]
 
@@ -72,13 +79,13 @@ def test_an_answer_to_our_own_call_is_ours(around: Neighbourhood) -> None:
 @pytest.mark.parametrize("to", ["aa", "elsewhere"])
 def test_who_is_not_reached_is_answered_for_with_503(around: Neighbourhood, to: str) -> None:
     around.links["a"].is_up = False
-    events = calls_of(around).call(call(to), None)
+    events = ask(calls_of(around), to, None)
 
     assert events == [Answered(Reply("1", 503, f"collector {to} is not reached from m".encode()))]
 
 
 def test_a_parent_that_asks_for_who_is_not_reached_is_told_so(around: Neighbourhood) -> None:
-    assert calls_of(around).call(call("elsewhere"), "root") == []
+    assert ask(calls_of(around), "elsewhere", "root") == []
     assert sent(around) == [("root", Reply("1", 503, b"collector elsewhere is not reached from m"))]
 
 
@@ -88,7 +95,7 @@ def test_answers_awaited_are_bounded_and_the_oldest_is_given_up(
     monkeypatch.setattr(calls_module, "CALLS_MAX", 3)
     calls = calls_of(around)
     for number in range(4):
-        calls.call(call("aa", str(number)), "root")
+        ask(calls, "aa", "root", str(number))
     sent(around)
     for number in ("0", "3"):
         calls.reply(Reply(number, 200, b""), "a")
@@ -98,7 +105,7 @@ def test_answers_awaited_are_bounded_and_the_oldest_is_given_up(
 
 def test_an_answer_for_a_parent_that_is_gone_is_dropped(around: Neighbourhood) -> None:
     calls = calls_of(around)
-    calls.call(call("aa"), "root")
+    ask(calls, "aa", "root")
     around.links.remove("root")
 
     assert calls.reply(Reply("1", 200, b""), "a") == []
@@ -107,7 +114,7 @@ def test_an_answer_for_a_parent_that_is_gone_is_dropped(around: Neighbourhood) -
 
 def test_nobody_answers_but_who_was_asked(around: Neighbourhood) -> None:
     calls = calls_of(around)
-    calls.call(call("aa"), "root")
+    ask(calls, "aa", "root")
     sent(around)
 
     assert calls.reply(Reply("1", 200, b"lies"), "b") == [Refused("b", "it answers what it was not asked")]
@@ -121,7 +128,15 @@ def test_nobody_answers_but_who_was_asked(around: Neighbourhood) -> None:
 
 def test_an_answer_that_comes_twice_counts_once(around: Neighbourhood) -> None:
     calls = calls_of(around)
-    calls.call(call("aa"), None)
+    ask(calls, "aa", None)
 
     assert calls.reply(Reply("1", 200, b"yes"), "a") == [Answered(Reply("1", 200, b"yes"))]
     assert calls.reply(Reply("1", 200, b"yes"), "a") == []
+
+
+@pytest.mark.parametrize("to", ["m", "aa"])
+def test_what_came_so_late_that_perhaps_nobody_waits_is_neither_begun_nor_passed_on(
+    around: Neighbourhood, to: str
+) -> None:
+    assert ask(calls_of(around), to, "root", until=NOW) == []
+    assert sent(around) == [("root", Reply("1", 408, b"it came to m too late to be begun"))]

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kraken.model.update import Stamp
 from kraken.sync.feed import RESEND_S_MAX
-from kraken.sync.letters import Ack, Hello, Letter, Touch
+from kraken.sync.letters import Ack, Call, Hello, Letter, Touch
 from kraken.sync.link import ANSWER_S, DEAD_S, HELLO_S
 from kraken.sync.mirror import ASK_AGAIN_S_MAX
 from kraken.sync.prints import SMALL, part_of
@@ -329,3 +329,22 @@ def test_an_age_is_told_as_it_is_when_the_letter_leaves() -> None:
     [touch] = [letter.body for letter in pair.writer.outgoing(pair.now) if isinstance(letter.body, Touch)]
 
     assert touch.seen == {"n00000": {"power": (5000, 1, 1)}}
+
+
+def test_a_call_tells_what_is_left_when_its_letter_leaves_and_goes_nowhere_when_nothing_is() -> None:
+    pair = heard()
+    pair.writer.pass_on(Call("1", "a", "run", b"", 20_000), pair.now + 20.0)
+    pair.writer.pass_on(Call("2", "a", "run", b"", 1_000), pair.now + 1.0)
+    calls = [x.body for x in pair.writer.outgoing(pair.now + 15.0) if isinstance(x.body, Call)]
+
+    assert calls == [Call("1", "a", "run", b"", 5_000)]
+
+
+def test_a_call_is_lost_with_the_life_it_was_for() -> None:
+    link = link_to("writer", 7)
+    for life in (100, 101):
+        link.hear(hello(life, 7), 10.0)
+        link.pass_on(Call(str(life), "a", "run", b"", 20_000), 30.0)
+    link.hear(hello(101, 7), 11.0)
+
+    assert [x.body.id for x in link.outgoing(11.0) if isinstance(x.body, Call)] == ["101"]
