@@ -177,7 +177,7 @@ def environment(
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control),
         "ANSIBLE_TIMEOUT": str(ssh.connect_timeout_s),
         "ANSIBLE_VERBOSITY": "0",
-        "KRAKEN_JOURNAL": "False",  # these runs have their entries; see kraken.hpc.journal
+        "KRAKEN_REPORT": "False",  # these runs have their entries; see kraken.hpc.journal
         "MAX_EVENT_RES": "300000",  # of ansible-runner: characters of a result before it is dropped
     }
     if ssh.common_args:

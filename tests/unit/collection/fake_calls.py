@@ -51,6 +51,7 @@ class Calls:
             ("POST", "/v1/plan"): self.plan,
             ("POST", "/v1/plan/apply"): self.apply_plan,
             ("POST", "/v1/observations"): self.observe,
+            ("POST", "/v1/playbooks"): self.keep_played,
             ("GET", "/v1/collectors"): self.listed,
             ("POST", "/v1/collectors/invite"): self.invite,
             ("POST", "/v1/collectors/revoke"): self.revoke,
@@ -257,6 +258,11 @@ class Calls:
             for name, values in seen.items():
                 self.kraken.nodes[name]["dsc"] |= values
         return _changes(items)
+
+    def keep_played(self, asked: Any) -> Any:
+        hosts = [host for row in asked.body["results"] for host in row["hosts"]]
+        kept = sum(host in self.kraken.nodes for host in hosts)
+        return {"kept": kept, "unknown": len(hosts) - kept}
 
     def listed(self, asked: Any) -> Any:
         rows = [

@@ -157,7 +157,7 @@ def test_the_environment_is_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         collections=[Path("/one"), Path("/two")],
     )
 
-    assert made["KRAKEN_JOURNAL"] == "False", "what a run did is in the journal already"
+    assert made["KRAKEN_REPORT"] == "False", "what a run did is in the journal already"
     assert not {"KRAKEN_TOKEN", "ANSIBLE_STRATEGY", "PYTHONPATH", "LD_PRELOAD", "SSH_ASKPASS"} & set(made)
     assert made["ANSIBLE_HOST_KEY_CHECKING"] == "True"
     assert made["ANSIBLE_COLLECTIONS_PATH"] == "/one:/two"

@@ -77,3 +77,51 @@ options:
     type: float
     default: 30.0
 """
+
+    CALLBACK = r"""
+options:
+  socket:
+    description:
+      - Unix socket of Kraken's daemon, on the controller.
+      - Whoever may open the socket is an administrator; no token is needed.
+      - If neither O(socket) nor O(url) is in the configuration, E(KRAKEN_URL) counts, then E(KRAKEN_SOCKET), then
+        C(/run/kraken/kraken.sock).
+    type: path
+    ini:
+      - section: callback_kraken_journal
+        key: socket
+  url:
+    description:
+      - Address of Kraken's daemon when it listens on TCP, C(https://head.example:8080).
+      - Not together with O(socket). Proxies are not used and redirections not followed.
+      - If neither O(socket) nor O(url) is in the configuration, E(KRAKEN_URL) counts.
+    type: str
+    ini:
+      - section: callback_kraken_journal
+        key: url
+  token_file:
+    description:
+      - File that holds the bearer token for O(url), and nothing else. It must not be readable by others.
+      - If it is not in the configuration, E(KRAKEN_TOKEN_FILE) counts.
+      - Needed with O(url), unused with O(socket).
+    type: path
+    ini:
+      - section: callback_kraken_journal
+        key: token_file
+  ca_path:
+    description:
+      - File with the certificates (PEM) of the authorities that may vouch for Kraken, when O(url) begins with C(https).
+      - If it is not in the configuration, E(KRAKEN_CACERT) counts, then the system's own authorities.
+    type: path
+    ini:
+      - section: callback_kraken_journal
+        key: ca_path
+  timeout:
+    description:
+      - Seconds the end of a playbook waits for Kraken before it counts as away.
+    type: float
+    default: 5.0
+    ini:
+      - section: callback_kraken_journal
+        key: timeout
+"""

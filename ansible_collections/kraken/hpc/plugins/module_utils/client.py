@@ -96,13 +96,15 @@ class Client:
         address: where Kraken is, for messages and cache keys; never holds a secret.
         warnings: what the user should know about these settings; empty when all is well.
         user: who Kraken takes us for; None over TCP, where it is the name of the token.
+        login: who we are on this machine.
     """
 
     def __init__(self, options, environ=None):
         environ = os.environ if environ is None else environ
         self.timeout_s = float(options.get("timeout") or 30.0)
         self.warnings = []
-        self._headers = {"Accept": "application/json", "Kraken-User": _user(), "User-Agent": AGENT}
+        self.login = _user()
+        self._headers = {"Accept": "application/json", "Kraken-User": self.login, "User-Agent": AGENT}
         self.socket, self.url = _where(options.get("socket"), options.get("url"), environ)
         self.address = self.socket or self.url
         self.user = None if self.url else self._headers["Kraken-User"]
