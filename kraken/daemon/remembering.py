@@ -46,9 +46,8 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
                 # Kept with the end of the run: a crash between the two would let it be repeated blindly.
                 changes += trouble_of(effect, now)
     for run in memory.unfinished:
-        operator = collector.catalog.mutations.get(run.operator) or by_hand(run.operator)
-        timeout_s = collector.longest_s if operator is None else operator.timeout_s
-        collector.remember_run(run.node, run.issued_at + timeout_s + engine.settings.grace_s)
+        # By no clock of before: it may have been set since.
+        collector.remember_run(run.node, now + run.timeout_s + engine.settings.grace_s)
         message = "the daemon ended while it was under way; what it did is looked for now"
         changes.append(EndRun(run.run_id, run.node, Outcome.INTERRUPTED, message, {}, now))
         changes.append(Note(now, run.node, "run", f"{run.operator}: {message}", "daemon"))

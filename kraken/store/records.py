@@ -188,6 +188,7 @@ class UnfinishedRun:
     operator: str
     node: str
     issued_at: float
+    timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,13 +144,14 @@ def _tree(change: SaveTree) -> Iterator[Step]:
     for node in change.nodes:
         for kind in NODE_KINDS:
             yield _FORGET_BRANCH, {"kind": kind, "key": node}
-    for kind in ("via", "strange"):
+    for kind in ("via", "strange", "longest"):
         yield _FORGET_BRANCHES, {"kind": kind}
     kept: dict[str, Mapping[str, object]] = {
         "kept": {"": True},
         **{kind: getattr(memory, kind) for kind in NODE_KINDS},
         "via": memory.via,
         "strange": dict.fromkeys(memory.strange, True),
+        "longest": {"": memory.longest_s},
     }
     for kind, values in kept.items():
         for key, value in values.items():

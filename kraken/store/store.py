@@ -246,7 +246,7 @@ def _updates(connection: sqlite3.Connection) -> Iterator[StateUpdate]:
 
 def _unfinished(connection: sqlite3.Connection) -> Iterator[UnfinishedRun]:
     query = """
-        SELECT run_id, operator, node, issued_at FROM run JOIN run_node USING (run_id)
+        SELECT run_id, operator, node, issued_at, timeout_s FROM run JOIN run_node USING (run_id)
         WHERE outcome IS NULL ORDER BY issued_at, run_id, place
     """
     return (UnfinishedRun(*row) for row in connection.execute(query))
@@ -289,6 +289,7 @@ def _tree(connection: sqlite3.Connection) -> TreeMemory | None:
         {key: told(value) for key, value in kinds.get("told", {}).items()},
         {key: via(value) for key, value in kinds.get("via", {}).items()},
         sorted(kinds.get("strange", {})),
+        float(kinds.get("longest", {}).get("", 0.0)),
     )
 
 

@@ -23,6 +23,7 @@ class Memory:
         via: "@name" -> the child through which a collector is reached.
         strange: children who had nodes of us in a life that was forgotten, and "" while something of that
             life may still be under way; see `Placement`.
+        longest_s: the longest lease that this life, or the one before it, may have promised.
     """
 
     placed: Mapping[str, tuple[str, int, int, bool, bool]]
@@ -30,6 +31,7 @@ class Memory:
     told: Mapping[str, Lease]
     via: Mapping[str, str]
     strange: Iterable[str]
+    longest_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

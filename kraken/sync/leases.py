@@ -12,10 +12,9 @@ from kraken.sync.lease import LEASE_S, Lease, Placement, Tenure
 from kraken.sync.letters import Check, Checked, Hello, Reserve, Reserved
 from kraken.sync.link import Link
 from kraken.sync.links import Links
+from kraken.sync.longest import Longest
 
 NO_LEASE: Final = Lease()
-ROUNDING_S: Final = 1.0
-"""Milliseconds are rounded up, and letters take their time."""
 GIVE_BACK_S: Final = 5.0
 """Between two letters that give a longer lease back, while no answer comes: only a fail-over waits for it."""
 GRANT_S: Final = 25.0
@@ -31,7 +30,7 @@ class Leases:
         longest_s: how long a mutation may be under way; for so long what a forgotten life of ours did, or
             promised, is respected. 0: not known.
         memory: what a former life knew; None: there was none, or it is lost.
-        busy: when our own mutation on a node ends at the latest; -inf: none is under way.
+        busy: when our own mutation on a node, of a life that is remembered, ends at the latest; -inf: none.
     """
 
     def __init__(
@@ -45,12 +44,11 @@ class Leases:
         busy: Callable[[str], float],
     ) -> None:
         self.tenure = Tenure()
+        self._longest = Longest(now, longest_s, 0.0 if memory is None else memory.longest_s)
         strange = (Placement.OURS,) if memory is None else memory.strange
-        # What a forgotten life of ours ran may be under way until then; a remembered one's, `busy` tells.
-        self.longest_s = longest_s
-        self._quiet_from = now + longest_s if Placement.OURS in strange else now
+        self._quiet_from = now + self._longest.promised_s if Placement.OURS in strange else now
         quiet_until = self._quiet_from if Placement.OURS in strange else float("-inf")
-        self.placement = Placement(epoch, now + LEASE_S + longest_s, strange, quiet_until)
+        self.placement = Placement(epoch, self._longest.former_until, strange, quiet_until)
         self._table = table
         self._links = links
         self._busy = busy
@@ -86,7 +84,18 @@ class Leases:
             {k: self._told[k] for k in some if k in self._told},
             via,
             place.forgotten,
+            self._longest.promised_s,
         )
+
+    @property
+    def longest_s(self) -> float:
+        """How long a mutation may be under way; a lease is promised for no longer. 0: not known."""
+        return self._longest.now_s
+
+    @longest_s.setter
+    def longest_s(self, seconds: float) -> None:
+        if self._longest.become(seconds):
+            self.placement.changed.add(Placement.OURS)
 
     # -- our own ------------------------------------------------------------------------------
 
@@ -222,7 +231,7 @@ class Leases:
 
         Not for longer than a life of ours that forgets it would respect it.
         """
-        if body.for_ms / 1000 > self.longest_s + ROUNDING_S and self.longest_s > 0.0:
+        if not self._longest.allows(body.for_ms / 1000):
             what = f"it asks for a lease of {body.for_ms / 1000:.0f} s, longer than any mutation here"
             return [Refused(child, f"{what} ({self.longest_s:.0f} s): install its Kraken modules here, too")]
         until = now + body.for_ms / 1000
@@ -298,6 +307,8 @@ class Leases:
         """Give back what could not be before, or while our parent does not answer; await no answer that would
         come too late.
         """
+        if self._longest.tidy(now):
+            self.placement.changed.add(Placement.OURS)
         if now >= self._give_back_at:
             self._give_back_at = now + GIVE_BACK_S
             self._reserving = {n: asked for n, asked in self._reserving.items() if asked[2] > now}

@@ -6,6 +6,7 @@ docs/decisions/0044-*.md has which rule is noticed where, and which are harmless
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from kraken.sync import leases as leases_module
 from kraken.sync import link as link_module
 from kraken.sync import tree as tree_module
 from kraken.sync.children import Children
-from kraken.sync.events import Event, Forget, Outgrow
+from kraken.sync.events import Event, Forget, Memory, Outgrow
 from kraken.sync.feed import Feed
 from kraken.sync.lease import Placement, Promises
 from kraken.sync.leases import Leases
@@ -218,6 +219,13 @@ def is_over_whatever_children_were_promised(leases: Leases, key: str, now: float
     return leases.busy_until(key) <= now
 
 
+MEMORY = Leases.memory
+
+
+def forgets_what_it_could_promise(leases: Leases, *question: Any) -> Memory:
+    return replace(MEMORY(leases, *question), longest_s=0.0)
+
+
 def waits_for_what_it_took_itself(placement: Placement, child: str) -> bool:
     return any(former == child for former, _ in placement._leaving.values())
 
@@ -367,6 +375,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "a parent that restarts is bound by nothing of before": (
         replaces(Placement, "promise_to", is_bound_by_nothing_of_before),
         leases.a_parent_restarts_while_a_child_has_a_longer_lease,
+    ),
+    "a parent that restarts is bound by what it could promise now": (
+        replaces(Leases, "memory", forgets_what_it_could_promise),
+        leases.a_parent_restarts_with_other_modules_while_a_child_has_a_longer_lease,
     ),
     "each life of a child is called its first": (
         replaces(Tree, "_greeting", calls_each_life_the_first),

@@ -84,7 +84,7 @@ class Durable:
             tuple(self.holds.values()),
             tuple(self.troubles.values()),
             tuple(
-                UnfinishedRun(run_id, start.operator, node, start.issued_at)
+                UnfinishedRun(run_id, start.operator, node, start.issued_at, start.timeout_s)
                 for (run_id, node), start in self.out.items()
             ),
             tuple(Touch(node, operator, at) for (node, operator), (_, at) in self.touched.items()),

@@ -258,7 +258,7 @@ def what_a_child_was_promised_before_is_over_too() -> None:
     _cut_off_while_a_long_mutation_runs(shape, "c", "d")
 
 
-def a_parent_restarts_while_a_child_has_a_longer_lease() -> None:
+def a_parent_restarts_while_a_child_has_a_longer_lease(longest_s: float = 200.0) -> None:
     """It does not remember how long, and waits for the longest there is before another gets the node."""
     forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
     for member in forest.members.values():
@@ -268,6 +268,7 @@ def a_parent_restarts_while_a_child_has_a_longer_lease() -> None:
 
     assert forest.try_runs("n1", 189.0) == ["a"]
 
+    forest.root.longest_s = longest_s
     forest.restart("root")
     forest.run_for(2.0)
 
@@ -277,6 +278,11 @@ def a_parent_restarts_while_a_child_has_a_longer_lease() -> None:
     run_everywhere(forest, "n1", 250)
 
     assert forest.root.tree.placement.holder["n1"] == "b", "what was waited for comes in the end"
+
+
+def a_parent_restarts_with_other_modules_while_a_child_has_a_longer_lease() -> None:
+    """Longer than any mutation that it knows now."""
+    a_parent_restarts_while_a_child_has_a_longer_lease(60.0)
 
 
 def _with_a_long_mutation(shape: Shape, asked_s: float = 190.0, *, times: int = 1) -> Forest:
@@ -375,6 +381,7 @@ STORIES: list[Callable[[], None]] = [
     a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
     a_longer_lease_is_granted_after_it_was_given_back,
     a_parent_restarts_while_a_child_has_a_longer_lease,
+    a_parent_restarts_with_other_modules_while_a_child_has_a_longer_lease,
     the_last_hello_comes_late,
     a_lease_comes_before_the_word_that_the_node_is_gone,
     a_parent_loses_its_disk_while_a_mutation_runs,

@@ -187,6 +187,7 @@ def test_who_has_which_node_is_remembered_node_by_node(store: Store, reopen: Reo
         {"n2": Lease(7, True, 6, 5)},
         {"@c1": "c1", "@c9": "c1"},
         ["c2", "c3"],
+        610.5,
     )
     store.write([SaveTree(whole, ["n1", "n2", "n3"])])
 
@@ -300,8 +301,8 @@ def test_a_run_under_way_is_unfinished_for_each_node_that_did_not_end(store: Sto
     unfinished = reopen().load().unfinished
 
     assert unfinished == (
-        UnfinishedRun("1-1", "power_ipmi.power_on", "n1", 50.0),
-        UnfinishedRun("1-1", "power_ipmi.power_on", "n3", 50.0),
+        UnfinishedRun("1-1", "power_ipmi.power_on", "n1", 50.0, 60.0),
+        UnfinishedRun("1-1", "power_ipmi.power_on", "n3", 50.0, 60.0),
     )
 
 
