@@ -45,8 +45,8 @@ from kraken.planning.planner import Planner
 from kraken.sync.tree import Tree
 
 _ENDED: Final = (Outcome.OK, Outcome.FAILED, Outcome.WITHDRAWN)
-"""After these nothing of a run is under way on the node. After others its command may be, there, and a longer
-lease stays until what it was asked for is over."""
+"""After these nothing of a run is under way on the node. After others its command may be, until its time is
+over; and until then the node is not let go."""
 RESERVE_MORE_S: Final = 30.0
 """By how much a lease that is asked for outlasts the run it is for: letters lost, a place waited for."""
 
@@ -91,7 +91,7 @@ class Collector:
         self.branch: Branch | None = None
         self._lacking: dict[str, float] = {}  # node -> until when a lease is wanted for what is to run on it
         self._done: dict[str, None] = {}  # nodes on which a mutation is over, and no other was wanted since
-        self._former: dict[str, float] = {}  # node -> when what the life before began there is over
+        self._former: dict[str, float] = {}  # node -> when what began there and is not known to be over is
         self._new: dict[str, None] = {}  # nodes of ours of which those above may not know yet how they fare
         self._heard: set[tuple[str, str]] = set()  # (run, node) of the results taken in just now
 
@@ -182,8 +182,8 @@ class Collector:
         return self.engine.may_begin(run, node, now)
 
     def busy_until(self, node: str) -> float:
-        """When what we began on the node, in this life or the one before, is over at the latest; -inf:
-        nothing is under way.
+        """When what we began on the node, in this life or the one before, is over at the latest, also where
+        its executor gave it up; -inf: nothing is under way.
         """
         return max(self.engine.batches.busy_until(node), self._former.get(node, float("-inf")))
 
@@ -197,7 +197,9 @@ class Collector:
         return longest_s + self.engine.settings.grace_s + RESERVE_MORE_S
 
     def remember_run(self, node: str, until: float) -> None:
-        """The life before this one began something there that is over then at the latest."""
+        """Something begun there is over then at the latest: by the life before this one, or of which nobody
+        knows how it ended.
+        """
         self._former[node] = max(until, self._former.get(node, until))
 
     def next_deadline(self, now: float) -> float | None:
@@ -371,8 +373,11 @@ class Collector:
         if word in self._heard:
             return  # each node of a run reports once
         self._heard.add(word)
-        if active is not None and active.run.is_mutation and result.outcome in _ENDED:
-            self._done[result.node] = None
+        if active is not None and active.run.is_mutation:
+            if result.outcome in _ENDED:
+                self._done[result.node] = None
+            else:
+                self.remember_run(result.node, self.engine.batches.busy_until(result.node))
         if active is not None and result.node in self.table:
             observed = self.engine.admit(result)
             if observed:

@@ -13,6 +13,7 @@ import pytest
 
 from kraken.daemon import daemon as daemon_module
 from kraken.daemon import performing
+from kraken.daemon.clock import Clock
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations, Request
 from kraken.engine.cause import Cause
@@ -249,6 +250,26 @@ async def test_after_a_crash_nothing_is_done_again_before_it_was_looked_for(
     assert any("the daemon ended" in entry.text for entry in await history(again, "n1"))
 
 
+@pytest.mark.parametrize("set_by_s", [-86_400.0, 86_400.0])
+async def test_what_was_under_way_is_waited_for_from_the_restart_whatever_the_clock_says(
+    start: Start, me: Request, hands: Hands, executors: Any, eventually: Eventually, set_by_s: float
+) -> None:
+    never = asyncio.Event()
+
+    async def hang(run: Run, report: Report) -> None:
+        await never.wait()
+
+    hands.doing = hang
+    daemon = await start(executors=executors)
+    await Operations(daemon).apply(ON, me)
+    await eventually(lambda: hands.mutations)
+    clock = Clock()
+    again = await start(executors=executors, clock=lambda: clock() + set_by_s)
+    left_s = again.collector.busy_until("n1") - again.started_at
+
+    assert left_s == pytest.approx(60.0 + again.collector.engine.settings.grace_s, abs=5.0)
+
+
 async def test_a_clean_end_stops_what_is_under_way_and_starts_nothing_more(
     start: Start, me: Request, eventually: Eventually, hands: Hands, executors: Any
 ) -> None:
@@ -462,6 +483,41 @@ async def test_what_cannot_be_journaled_is_not_sent_and_is_tried_again_when_it_c
     await eventually(lambda: cause(daemon) == "CONVERGED")
     assert hands.mutations == ["switch_on"]
     assert not daemon.is_degraded
+
+
+async def test_what_the_journal_took_too_long_to_keep_is_not_begun_but_decided_anew(
+    start: Start,
+    me: Request,
+    eventually: Eventually,
+    hands: Hands,
+    executors: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """What it was decided on is old by then, and it may count as failed already."""
+    modules(tmp_path, "100ms")
+    daemon = await start(executors=executors)
+    write, stalls, flows = daemon.journal.write, asyncio.Event(), asyncio.Event()
+
+    async def keep(changes: Any) -> None:
+        changes = list(changes)
+        if any(isinstance(change, StartRun) for change in changes) and not flows.is_set():
+            stalls.set()
+            await flows.wait()
+        await write(changes)
+
+    monkeypatch.setattr(daemon.journal, "write", keep)
+    await Operations(daemon).apply(ON, me)
+    await stalls.wait()
+    (begun,) = [event for event in events(daemon, "run-started") if event["kind"] == "mutation"]
+    await asyncio.sleep(0.5)  # more than the grace and such a time-out
+    flows.set()
+    await eventually(lambda: [e for e in events(daemon, "run-ended") if e["run"] == begun["run"]])
+    (ended,) = [event for event in events(daemon, "run-ended") if event["run"] == begun["run"]]
+
+    assert ended["outcomes"] == {"WITHDRAWN": "n1"}
+    await eventually(lambda: hands.mutations)
+    assert begun["run"] not in [run.id for run in hands.asked]
 
 
 async def test_a_fault_in_deciding_does_not_stop_the_daemon_for_good(

@@ -40,7 +40,16 @@ class Grove:
 
     def start(self, name: str, parent: str | None, *children: str) -> None:
         one = Collector(CATALOG, Settings(linger_s={}), incarnation=int(self.now))
-        tree = Tree(name, int(self.now), one.table, one.holds, self.now, parent=parent)
+        tree = Tree(
+            name,
+            int(self.now),
+            one.table,
+            one.holds,
+            self.now,
+            parent=parent,
+            longest_s=one.longest_s,
+            busy=one.busy_until,
+        )
         for child in children:
             tree.add_child(child, self.now)
         one.join(tree, self.now)
@@ -201,6 +210,28 @@ def test_a_longer_lease_stays_where_what_was_begun_may_be_under_way(outcome: Out
     assert grove.ran
     assert 0 not in grove.asked_ms
     assert root.tree.placement.promise_to("c1").binds("n1") > grove.now + LEASE_S
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.CANCELLED])
+def test_nor_is_such_a_node_let_go_when_it_is_taken_away(outcome: Outcome) -> None:
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "DOWN"
+    grove.outcome = outcome
+    grove.declare("n1", ["c1"], os="UP")
+    while not grove.ran:
+        grove.wait(0.5)
+    timeout_s = next(m for m in CATALOG.mutations.values() if m.name == grove.ran[0][2]).timeout_s
+    grove.wait(2.0)
+    grove.world["n1", "os"] = "DOWN"
+    grove.declare("n1", ["c2"])
+    grove.wait(timeout_s - 3.0)
+
+    assert {name for name, _, _ in grove.ran} == {"c1"}
+
+    grove.world["n1", "os"] = "DOWN"
+    grove.wait(120.0)
+
+    assert {name for name, _, _ in grove.ran} == {"c1", "c2"}
 
 
 def test_a_node_that_another_below_the_same_child_took_over_is_seen_as_that_one_says() -> None:
