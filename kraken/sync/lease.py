@@ -109,7 +109,8 @@ class Promises:
 
     def tidy(self, now: float) -> None:
         """Drop what is over."""
-        self._reserved = {key: kept for key, kept in self._reserved.items() if kept[0] > now}
+        if self._reserved:
+            self._reserved = {key: kept for key, kept in self._reserved.items() if kept[0] > now}
 
 
 class Placement:

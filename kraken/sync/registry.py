@@ -92,10 +92,11 @@ class Registry(Mapping[str, Mapping[str, Record]]):
                 self.reach(update.node, through)
             old = records.get(update.variable)
             life = update.stamp.incarnation
-            if any(r.stamp.incarnation > life for r in records.values()):
+            known = next(iter(records.values())).stamp.incarnation if records else life  # all are of one life
+            if known > life:
                 continue
-            for variable in [v for v, r in records.items() if r.stamp.incarnation < life]:
-                del records[variable]
+            if known < life:
+                records.clear()
             if old is not None:
                 former = StateUpdate(
                     update.node, Side.SUMMARY, update.variable, old.value, old.stamp, old.seen_at, old.source
