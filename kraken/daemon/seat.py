@@ -44,6 +44,9 @@ give the same."""
 ASK_S: Final = 10.0
 """Patience with another collector's answer: three levels, each with a letter lost and said again."""
 LATE_STATUS: Final = 504
+TOGETHER_BYTES: Final = 65_536
+"""Of letters that are decided on at once: hundreds of greetings, or a few large deltas, which take memory
+while they are, and some ms."""
 
 Answer = Callable[[Call], Awaitable[tuple[int, bytes]]]
 """Answers another collector's request: status as in HTTP, and body. It is cancelled when nobody waits any
@@ -107,7 +110,7 @@ class Seat:
         self._events = events
         self.accept: Callable[[Arrival], None] = lambda arrival: None
         self.write: Callable[[Sequence[Change]], None] = lambda changes: None
-        self._inbox: list[tuple[str, bytes]] = []
+        self._inbox: list[tuple[str, bytes | None]] = []
         self._asked: dict[str, asyncio.Future[Reply]] = {}
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -130,35 +133,58 @@ class Seat:
         await self.outbox.close()
 
     def hear(self, neighbour: str, letter: bytes) -> None:
-        """A letter came over the wire, which vouches for the name. Read with others that come just now."""
+        """A letter came over the wire, which vouches for the name. Read with all that comes just now."""
+        self._come(neighbour, letter)
+
+    def reach(self, neighbour: str, is_up: bool) -> None:
+        """The wire has a connection with this neighbour, or none any more."""
+        if is_up:
+            self._come(neighbour, None)
+
+    def _come(self, neighbour: str, letter: bytes | None) -> None:
+        """A letter, or (None) a new connection: a thousand that come at once are decided on once."""
         if not self._inbox:
             asyncio.get_running_loop().call_soon(self._read)
         self._inbox.append((neighbour, letter))
 
     def _read(self) -> None:
-        letters, self._inbox = self._inbox, []
-        found: dict[str, list[Letter]] = {}
-        for neighbour, data in letters:
+        came, size = 0, 0
+        while came < len(self._inbox) and size < TOGETHER_BYTES:
+            size += len(self._inbox[came][1] or b"")
+            came += 1
+        self._decide(self._inbox[:came])
+        self._inbox = self._inbox[came:]
+        if self._inbox:
+            asyncio.get_running_loop().call_soon(self._read)
+
+    def _decide(self, came: Sequence[tuple[str, bytes | None]]) -> None:
+        arrivals: list[Arrival] = []
+        letters: dict[str, list[Letter]] = {}
+        met: set[str] = set()
+        for neighbour, data in came:
+            if neighbour not in met:
+                met.add(neighbour)
+                if neighbour != self._parent and neighbour not in self.tree.links:
+                    arrivals.append(ChildAdded(neighbour))
+            if data is None:
+                arrivals.append(Connected(neighbour))
+                letters.pop(neighbour, None)  # what comes after it stays after it
+                continue
             try:
-                found.setdefault(neighbour, []).append(decode(data))
+                letter = decode(data)
             except LetterError as error:
                 self._refuse(neighbour, str(error))
-        for neighbour, read in found.items():
-            self._meet(neighbour)
-            self.accept(Letters(neighbour, read))
-
-    def _meet(self, neighbour: str) -> None:
-        if neighbour != self._parent and neighbour not in self.tree.links:
-            self.accept(ChildAdded(neighbour))
-
-    def reach(self, neighbour: str, is_up: bool) -> None:
-        """The wire has a connection with this neighbour, or none any more."""
-        if is_up:
-            self._meet(neighbour)
-            self.accept(Connected(neighbour))
+                continue
+            if neighbour not in letters:
+                letters[neighbour] = []
+                arrivals.append(Letters(neighbour, letters[neighbour]))
+            letters[neighbour].append(letter)
+        if arrivals:
+            self.accept(*arrivals)
 
     def remove_child(self, name: str, *, fenced: bool = False) -> None:
-        """It was revoked; see `Tree.remove_child`."""
+        """It was revoked; see `Tree.remove_child`. What it said last is not read any more."""
+        self._inbox = [(neighbour, letter) for neighbour, letter in self._inbox if neighbour != name]
         self.accept(ChildRemoved(name, fenced))
 
     def perform(self, news: TreeNews, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from kraken.api.collectorcounts import collector_counts
+from kraken.daemon.arrivals import Arrival, Letters
 from kraken.daemon.config import Tree
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.operations import Operations, Request
@@ -18,7 +20,7 @@ from kraken.errors import RefusedError, StoreError
 from kraken.store.group import GroupCommit
 from kraken.store.records import SaveTree
 from kraken.sync.lease import LEASE_S
-from kraken.sync.letters import Call, Delta, Doc, Row, decode, encode
+from kraken.sync.letters import Ack, Call, Delta, Doc, Letter, Row, decode, encode
 from kraken.testing.pair import Pair
 from kraken.transport import Keyring, join
 
@@ -240,6 +242,82 @@ async def test_a_revoked_child_is_heard_no_more_and_its_nodes_say_so(
     assert told.cause == "UNKNOWN"
     assert "c1" in told.reason
     assert dataclasses.asdict(told)["node"] == "n1"
+
+
+async def test_all_who_come_at_once_are_decided_on_once_and_what_each_says_stays_in_order(pair: Pair) -> None:
+    seat = pair.root.seat
+    assert seat is not None
+    taken: list[list[tuple[str, str, int]]] = []
+
+    def accept(*arrivals: Arrival) -> None:
+        of_them = [a for a in arrivals if getattr(a, "neighbour", getattr(a, "name", "")) in ("c8", "c9")]
+        taken.append([_told(a) for a in of_them])
+
+    seat.accept = accept
+    letter = encode(Letter(7, 0, 0, Ack(0)))
+    for name in ("c8", "c9"):
+        seat.reach(name, True)
+        seat.hear(name, letter)
+    seat.hear("c8", letter)
+    seat.reach("c8", True)
+    seat.hear("c8", letter)
+    await asyncio.sleep(0)
+
+    assert [one for one in taken if one] == [
+        [
+            ("ChildAdded", "c8", 0),
+            ("Connected", "c8", 0),
+            ("Letters", "c8", 2),
+            ("ChildAdded", "c9", 0),
+            ("Connected", "c9", 0),
+            ("Letters", "c9", 1),
+            ("Connected", "c8", 0),
+            ("Letters", "c8", 1),
+        ]
+    ]
+
+
+async def test_much_that_comes_at_once_is_decided_on_in_parts_and_in_order(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole copies of a thousand nodes from each of a hundred children would take memory all at once."""
+    letter = encode(Letter(7, 0, 0, Ack(0)))
+    monkeypatch.setattr("kraken.daemon.seat.TOGETHER_BYTES", 2 * len(letter))
+    seat = pair.root.seat
+    assert seat is not None
+    names = [f"c{number}" for number in range(5, 10)]
+    taken: list[list[str]] = []
+
+    def accept(*arrivals: Arrival) -> None:
+        part = [a.neighbour for a in arrivals if isinstance(a, Letters) and a.neighbour in names]
+        taken.extend([part] if part else [])
+
+    seat.accept = accept
+    for name in names:
+        seat.hear(name, letter)
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+    assert taken == [names[:2], names[2:4], names[4:]]
+
+
+def _told(arrival: Arrival) -> tuple[str, str, int]:
+    name = getattr(arrival, "neighbour", getattr(arrival, "name", ""))
+    return type(arrival).__name__, name, len(getattr(arrival, "letters", ()))
+
+
+async def test_what_a_revoked_child_said_last_does_not_bring_it_back(pair: Pair) -> None:
+    seat = pair.root.seat
+    assert seat is not None
+    seat.reach("c8", True)
+    await asyncio.sleep(0)
+    was_there = "c8" in seat.tree.links
+    seat.hear("c8", encode(Letter(7, 0, 0, Ack(0))))
+    seat.remove_child("c8")
+    await asyncio.sleep(0)
+
+    assert was_there
+    assert "c8" not in seat.tree.links
 
 
 async def test_a_child_that_claims_nodes_of_others_is_not_believed_and_that_is_counted_logged_once_and_shown(
