@@ -179,7 +179,7 @@ def main(times: float, world: Path, speaks: int | None, words: tuple[str, ...]) 
     if speaks is not None:
         speak(speaks)
     me = Path(words[-1]).stem
-    assembly.build_executors = lambda *_: dict.fromkeys(KINDS, DiskWorld(world, me))
+    assembly.build_executors = lambda *_, **__: dict.fromkeys(KINDS, DiskWorld(world, me))
     sys.argv = ["kraken", *words]
     runpy.run_module("kraken.cli", run_name="__main__")  # what a person types is no part of this room
 
