@@ -206,7 +206,7 @@ class FakeKraken:
 def brief(node: dict[str, Any]) -> dict[str, Any]:
     """A node in the brief view."""
     keys = ("name", "groups", "cfg", "dsc", "cause", "reason", "since")
-    return {**{key: node[key] for key in keys}, "collector": ""}
+    return {**{key: node[key] for key in keys}, "collector": node.get("collector", "")}
 
 
 def full(node: dict[str, Any]) -> dict[str, Any]:

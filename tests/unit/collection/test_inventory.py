@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,18 +67,23 @@ def test_a_host_has_everything_kraken_knows_of_its_node(kraken: Any, read: Read)
             "ansible_port": 2222,
         },
         "kraken_cfg": {"phys_state": "POWER_ON", "service": "RUNNING"},
+        "kraken_cfg_source": {"phys_state": "root", "service": "root"},
         "kraken_dsc": {"phys_state": "POWER_ON"},
+        "kraken_dsc_age": {"phys_state": 2.5},
+        "kraken_dsc_source": {"phys_state": "power_status"},
         "kraken_dsc_seen_at": {"phys_state": 1_790_000_005.0},
         "kraken_stale": ["phys_state"],
         "kraken_cause": "RUNNING",
         "kraken_reason": "start_service",
         "kraken_since": 1_790_000_000.0,
+        "kraken_next": "",
         "kraken_collector": "",
         "kraken_groups": ["compute"],
         "kraken_path": ["start_service"],
         "kraken_running": [],
         "kraken_holds": [],
         "kraken_failures": 0,
+        "kraken_quarantined": None,
     }
 
 
@@ -200,6 +206,101 @@ def test_a_kraken_that_is_away_fails_the_source_whole(kraken: Any, read: Read, t
         read(socket=str(tmp_path / "none.sock"))
 
 
+def test_a_kraken_that_is_away_is_remembered_where_that_is_wanted(
+    kraken: Any, read: Read, tmp_path: Path, socket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kraken.add("n1", dsc={"phys_state": "POWER_ON"})
+    kept = {"cache_when_away": True, "cache_plugin": "jsonfile", "cache_connection": str(tmp_path / "cache")}
+    read(**kept)
+    kraken.add("n2")
+    assert sorted(read(**kept).hosts) == ["n1", "n2"], "a Kraken that is there is asked"
+    age_all(tmp_path / "cache", 7200)
+    Path(socket).rename(tmp_path / "elsewhere")
+    capsys.readouterr()
+    inventory = read(**kept)
+    told = " ".join(capsys.readouterr().err.split())
+
+    assert sorted(inventory.hosts) == ["n1", "n2"]
+    assert inventory.get_host("n1").vars["kraken_dsc_age"]["phys_state"] >= 7202.5
+    assert "cannot reach Kraken at" in told
+    assert "the inventory is what Kraken said 2 hours ago" in told
+    with pytest.raises(AnsibleParserError, match="cannot reach Kraken"):
+        read(**kept, nodeset="n1")
+    with pytest.raises(AnsibleParserError, match="cannot reach Kraken"):
+        read(**{**kept, "cache_when_away": False})
+    Path(tmp_path / "elsewhere").rename(socket)
+    with pytest.raises(AnsibleParserError, match="unknown node n7"):
+        read(**kept, nodeset="n[1,7]")
+
+
+def age_all(cache: Path, by_s: float) -> None:
+    """Have what is in the cache be remembered for longer, but not expired."""
+    (file,) = cache.iterdir()
+    kept = json.loads(file.read_text())
+    (inner,) = [kept] if "asked_at" in kept else [json.loads(kept["__payload__"])]
+    inner["asked_at"] -= by_s
+    file.write_text(json.dumps(inner if inner is kept else {**kept, "__payload__": json.dumps(inner)}))
+
+
+def test_what_is_remembered_but_not_whole_is_not_used(
+    kraken: Any, read: Read, tmp_path: Path, socket: str
+) -> None:
+    kraken.add("n1")
+    kept = {"cache": True, "cache_plugin": "jsonfile", "cache_connection": str(tmp_path / "cache")}
+    read(**kept)
+    (file,) = (tmp_path / "cache").iterdir()
+    file.write_text(file.read_text().replace("asked_at", "at"))
+    kraken.add("n2")
+
+    assert sorted(read(**kept).hosts) == ["n1", "n2"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 seconds"), (119, "119 seconds"), (121, "2 minutes"), (9000, "2 hours"), (900_000, "10 days")],
+)
+def test_an_age_is_said_as_people_say_it(seconds: float, said: str) -> None:
+    assert nodes_module.duration(seconds) == said
+
+
+def test_nodes_are_grouped_by_collector_and_by_the_values_of_variables(kraken: Any, read: Read) -> None:
+    kraken.add(
+        "n1", collector="rack-7", cfg={"phys_state": "POWER_ON"}, dsc={"phys_state": "POWER_ON"}, groups=["c"]
+    )
+    kraken.add("n2", cfg={"phys_state": "POWER_ON", "service": "RUNNING"})
+    inventory = read(group_by=["collector", "cfg", "dsc"])
+
+    assert {name: hosts(inventory, name) for name in inventory.groups if name.startswith("kraken_")} == {
+        "kraken_collector_rack_7": ["n1"],
+        "kraken_cfg_phys_state_POWER_ON": ["n1", "n2"],
+        "kraken_cfg_service_RUNNING": ["n2"],
+        "kraken_dsc_phys_state_POWER_ON": ["n1"],
+        "kraken_dsc_phys_state_UNKNOWN": ["n2"],
+        "kraken_dsc_service_UNKNOWN": ["n2"],
+    }
+    assert "c" not in inventory.groups
+
+
+def test_groups_are_named_as_one_likes(kraken: Any, read: Read) -> None:
+    kraken.add("n1", groups=["compute"], cfg={"phys_state": "POWER_ON", "service": "RUNNING"})
+    inventory = read(
+        group_by=["group", "cause", "cfg"],
+        group_prefixes={"group": "k", "cause": "", "cfg": "want"},
+        group_separator="__",
+        group_variables=["service"],
+    )
+
+    for name in ("converged", "k__compute", "want__service__RUNNING"):
+        assert hosts(inventory, name) == ["n1"]
+    assert "quarantined" in inventory.groups
+    assert not [name for name in inventory.groups if "phys_state" in name]
+
+
+def test_a_prefix_for_what_there_is_not_is_an_error(kraken: Any, read: Read) -> None:
+    with pytest.raises(AnsibleParserError, match="group_prefixes: colour is none of group, cause, coll"):
+        read(group_prefixes={"colour": "red"})
+
+
 def test_an_unknown_node_in_the_filter_is_an_error_that_names_it(kraken: Any, read: Read) -> None:
     kraken.add("n1")
 
@@ -256,4 +357,4 @@ def test_two_groups_that_ansible_cannot_tell_apart_are_warned_of(
     inventory = read()
 
     assert hosts(inventory, "rack_1") == ["n1", "n2"]
-    assert "rack-1 and rack_1 are one group here" in " ".join(capsys.readouterr().err.split())
+    assert "group rack-1 and group rack_1 are one group here" in " ".join(capsys.readouterr().err.split())

@@ -10,17 +10,24 @@ short_description: The nodes Kraken knows, as inventory
 version_added: 0.1.0
 description:
   - Asks Kraken's daemon, in one request, for its nodes and all it knows about them.
-  - Hosts are Kraken's nodes. Groups are Kraken's groups, and one group per cause, C(kraken_cause_converged),
-    C(kraken_cause_quarantined) and so on. A cause has its group also when no node has that cause.
+  - Hosts are Kraken's nodes. Groups are Kraken's groups, and those O(group_by) asks for, which the plugin makes without
+    evaluating an expression for each host.
   - Attributes whose name begins with C(ansible_) become host variables of that name (C(ansible_host), C(ansible_user)).
-  - Every host has C(kraken_attributes), C(kraken_cfg) (desired), C(kraken_dsc) (discovered, a variable that is unknown now
-    is absent), C(kraken_dsc_seen_at) (when each was last seen, seconds since the epoch), C(kraken_stale) (variables whose
-    observation is older than they allow), C(kraken_cause), C(kraken_reason), C(kraken_since), C(kraken_collector),
-    C(kraken_groups),
-    C(kraken_path) (names of the mutations that are to come), C(kraken_running), C(kraken_holds) and C(kraken_failures).
+  - Of what is declared, every host has C(kraken_attributes), C(kraken_groups), C(kraken_cfg) (desired) and
+    C(kraken_cfg_source) (who declared each variable).
+  - Of what was seen it has C(kraken_dsc) (discovered; a variable that is unknown now is absent), and for each variable
+    C(kraken_dsc_seen_at) (when it was last seen, seconds since the epoch), C(kraken_dsc_age) (how long ago that was when the
+    inventory was read, in seconds), C(kraken_dsc_source) (what saw it) and C(kraken_stale) (variables whose observation is
+    older than they allow).
+  - Why it is so say C(kraken_cause), C(kraken_reason), C(kraken_since), C(kraken_next) (what comes next), C(kraken_path)
+    (names of the mutations that are to come), C(kraken_running), C(kraken_holds), C(kraken_failures), C(kraken_quarantined)
+    (for what reason, or null) and C(kraken_collector) (who runs the node).
   - What Kraken says is data. Text in it that looks like a template is never rendered.
-  - When Kraken is away the source fails whole; there is never half an inventory. Set
+  - When Kraken is away the source fails whole, unless O(cache_when_away); there is never half an inventory. Set
     C(any_unparsed_is_failed=true) in the section C([inventory]) of C(ansible.cfg), so that the run ends there.
+  - O(compose), O(groups) and O(keyed_groups) give what they give in every inventory. An expression is evaluated once for all
+    hosts that are alike in what it reads, C(kraken_attributes['rack']) once for each rack. One that calls a lookup or a filter
+    this plugin does not know, or reads C(inventory_hostname), is evaluated for each host.
   - The configuration is a file named C(nodes.yml), C(kraken.yml) or C(*.kraken.yml) (or C(.yaml)).
 options:
   plugin:
@@ -39,6 +46,39 @@ options:
   group:
     description: Only nodes of this Kraken group. The server selects them.
     type: str
+  group_by:
+    description:
+      - Which groups are made. V(group) are Kraken's own. V(cause) has a group for every cause there is, also when no node has
+        it. V(collector) has one for each collector that runs nodes. V(cfg) and V(dsc) have one for each variable and value.
+      - A variable that is declared or was seen once, and is not known now, has the value C(UNKNOWN) in V(dsc).
+    type: list
+    elements: str
+    choices: [group, cause, collector, cfg, dsc]
+    default: [group, cause]
+  group_prefixes:
+    description:
+      - How the names of groups begin, for each kind in O(group_by). Kinds not named here begin as they do by default, which
+        is with nothing for C(group), and with C(kraken_cause), C(kraken_collector), C(kraken_cfg), C(kraken_dsc).
+      - Names of causes are in lower case, C(kraken_cause_converged); names and values of variables and collectors are as they
+        are, C(kraken_dsc_phys_state_POWER_ON). Characters that no name of a group may have are replaced as Ansible does.
+    type: dict
+    default: {}
+  group_separator:
+    description: What stands between the prefix, the variable and the value.
+    type: str
+    default: _
+  group_variables:
+    description: Only these variables have groups of V(cfg) and V(dsc). Without it all have.
+    type: list
+    elements: str
+  cache_when_away:
+    description:
+      - Whether the last answer is remembered, and used with a warning that tells its age when Kraken cannot be reached.
+      - It is kept by O(cache_plugin), for O(cache_timeout) seconds (V(0) is for ever), whether or not O(cache) is set; V(memory),
+        the default plugin, forgets it at the end of the run.
+      - A refusal of Kraken, such as an unknown node in O(nodeset), is an error all the same.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - kraken.hpc.connection.plugin
   - constructed
@@ -74,15 +114,31 @@ cache: true
 cache_plugin: ansible.builtin.jsonfile
 cache_connection: ~/.cache/kraken-inventory
 cache_timeout: 60
+
+---
+# states.kraken.yml: groups such as phys_state_POWER_ON and rack7; an answer of the last day will do when Kraken is away
+plugin: kraken.hpc.nodes
+group_by: [group, collector, dsc]
+group_prefixes: {collector: '', dsc: ''}
+group_separator: _
+group_variables: [phys_state]
+cache_when_away: true
+cache_plugin: ansible.builtin.jsonfile
+cache_connection: ~/.cache/kraken-inventory
+cache_timeout: 86400
 """
 
 import hashlib
 import json
 import os
+import time
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-from ansible_collections.kraken.hpc.plugins.module_utils.client import Client, KrakenError
+
+from ansible_collections.kraken.hpc.plugins.module_utils.client import AwayError, Client, KrakenError
+from ansible_collections.kraken.hpc.plugins.plugin_utils.constructing import Constructor
+from ansible_collections.kraken.hpc.plugins.plugin_utils.grouping import CAUSES, Grouping, cause_group  # noqa: F401
 
 try:
     # Its presence says: text is data unless it is trusted.
@@ -95,10 +151,6 @@ else:
         return value
 
 
-CAUSES = (
-    "CONVERGED", "RUNNING", "HELD", "BACKOFF", "QUARANTINED", "BUDGET", "STALE", "UNKNOWN", "NO_PATH",
-    "REQUIRES_UNMET", "WAITING",
-)  # fmt: skip
 FILE_NAMES = ("nodes", "kraken")
 EXTENSIONS = (".yml", ".yaml")
 CONNECTION = ("socket", "url", "token_file")  # what stands in the file wins over the environment as a whole
@@ -119,94 +171,116 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         super().parse(inventory, loader, path, cache)
         config = self._read_config_data(path)
         try:
+            grouping = Grouping(*(self.get_option(key) for key in Grouping.OPTIONS))
             options = {key: self.get_option(key) if key in config else None for key in CONNECTION}
             options.update(ca_path=self.get_option("ca_path"), timeout=self.get_option("timeout"))
             client = Client(options)
             for warning in client.warnings:
                 self.display.warning(warning)
-            nodes = self._nodes(client, cache)
+            asked_at, nodes = self._answer(client, cache, path)
         except KrakenError as error:
             raise AnsibleParserError("kraken.hpc.nodes, %s: %s" % (path, error)) from error
-        self._add_groups(nodes)
-        self._add_hosts(nodes)
+        self._add_groups(grouping.names(nodes))
+        self._add_hosts(nodes, grouping, max(0.0, time.time() - asked_at))
 
-    def _nodes(self, client, cache):
-        """What Kraken answered: now, or remembered if the user wants that."""
+    def _answer(self, client, cache, path):
+        """When Kraken was asked, and its nodes: now, or remembered if the user wants that."""
         query = {key: self.get_option(key) for key in FILTERS}
-        wanted = self.get_option("cache")
+        when_away = self.get_option("cache_when_away")
+        if not self.get_option("cache") and not when_away:
+            return time.time(), client.nodes(view="full", **query)
+        if not self.get_option("cache"):
+            self.load_cache_plugin()
         key = cache_key(client.address, query)
-        if wanted and cache:
-            try:
-                return self._cache[key]
-            except KeyError:
-                pass  # nothing remembered, or for too long
-        nodes = client.nodes(view="full", **query)
-        if wanted:
-            self._cache[key] = nodes
-        return nodes
+        if self.get_option("cache") and cache and (remembered := self._remembered(key)):
+            return remembered
+        try:
+            asked_at, nodes = time.time(), client.nodes(view="full", **query)
+        except AwayError as error:
+            remembered = self._remembered(key) if when_away else None
+            if remembered is None:
+                raise
+            age = duration(time.time() - remembered[0])
+            self.display.warning("kraken.hpc.nodes, %s: %s; the inventory is what Kraken said %s ago" % (path, error, age))
+            return remembered
+        self._cache[key] = {"asked_at": asked_at, "nodes": json.dumps(nodes)}  # a text is written faster than its parts
+        return asked_at, nodes
 
-    def _add_groups(self, nodes):
-        names = {}
-        for group in sorted({group for node in nodes for group in node["groups"]}):
-            safe = self._sanitize_group_name(group)
-            if safe in names:
-                self.display.warning(
-                    "Kraken's groups %s and %s are one group here, %s: rename one of them" % (names[safe], group, safe)
-                )
-            names[safe] = group
+    def _remembered(self, key):
+        """What the cache has, unless that is too old, or not whole."""
+        try:
+            kept = self._cache[key]
+            return float(kept["asked_at"]), json.loads(str(kept["nodes"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _add_groups(self, names):
+        meant = {}
+        for name, what in names:
+            safe = self._sanitize_group_name(name)
+            if meant.setdefault(safe, what) != what:
+                self.display.warning("Kraken's %s and %s are one group here, %s" % (meant[safe], what, safe))
             self.inventory.add_group(safe)
-        for cause in CAUSES:
-            self.inventory.add_group(cause_group(cause))
 
-    def _add_hosts(self, nodes):
-        compose, groups, keyed = (self.get_option(key) for key in ("compose", "groups", "keyed_groups"))
-        strict = self.get_option("strict")
+    def _add_hosts(self, nodes, grouping, age_s):
+        constructor = Constructor(self)
+        groups = {}
         for node in nodes:
             name = node["name"]
             self.inventory.add_host(name)
-            for group in node["groups"]:
-                self.inventory.add_child(self._sanitize_group_name(group), name)
-            self.inventory.add_child(self.inventory.add_group(cause_group(node["cause"])), name)
-            variables = as_data(host_vars(node))
+            host = self.inventory.hosts[name]
+            for group in grouping.of(node):
+                if group not in groups:
+                    groups[group] = self.inventory.groups[self._sanitize_group_name(group)]
+                groups[group].add_host(host)
+            variables = as_data(host_vars(node, age_s))
             for variable, value in variables.items():
-                self.inventory.set_variable(name, variable, value)
-            if compose:
-                self._set_composite_vars(compose, variables, name, strict=strict)
-            if groups:
-                self._add_host_to_composed_groups(groups, variables, name, strict=strict)
-            if keyed:
-                self._add_host_to_keyed_groups(keyed, variables, name, strict=strict)
+                host.set_variable(variable, value)
+            constructor.construct(name, variables)
 
 
-def host_vars(node):
-    """The host variables of a node, given in the API's full view."""
+def host_vars(node, age_s=0.0):
+    """The host variables of a node, given in the API's full view.
+
+    Args:
+        age_s: how long ago Kraken gave it.
+    """
     variables = {key: value for key, value in node["attributes"].items() if key.startswith("ansible_")}
-    seen = node.get("records", {}).get("dsc", {})
+    records = node.get("records", {})
+    seen = records.get("dsc", {})
     variables.update(
         kraken_attributes=node["attributes"],
         kraken_cfg=node["cfg"],
+        kraken_cfg_source={variable: record["source"] for variable, record in records.get("cfg", {}).items()},
         kraken_dsc=node["dsc"],
         kraken_dsc_seen_at={variable: record["seen_at"] for variable, record in seen.items()},
+        kraken_dsc_age={variable: round(record["age_s"] + age_s, 1) for variable, record in seen.items()},
+        kraken_dsc_source={variable: record["source"] for variable, record in seen.items()},
         kraken_stale=sorted(variable for variable, record in seen.items() if record.get("stale")),
         kraken_cause=node["cause"],
         kraken_reason=node.get("reason", ""),
         kraken_since=node.get("since"),
+        kraken_next=node.get("explanation", {}).get("next", ""),
         kraken_collector=node.get("collector", ""),
         kraken_groups=node["groups"],
         kraken_path=[step["name"] for step in node.get("path") or []],
         kraken_running=node.get("running") or [],
         kraken_holds=node.get("holds") or [],
         kraken_failures=node.get("failures", 0),
+        kraken_quarantined=node.get("quarantined"),
     )
     return variables
-
-
-def cause_group(cause):
-    """The group of nodes that have this cause."""
-    return "kraken_cause_" + cause.lower()
 
 
 def cache_key(address, query):
     """Under what the answer of this Kraken to this query is remembered."""
     asked = json.dumps([address, query], sort_keys=True)
-    return "kraken_hpc_nodes_" + hashlib.sha256(asked.encode("utf-8")).hexdigest()[:32]
+    return "kraken_hpc_nodes2_" + hashlib.sha256(asked.encode("utf-8")).hexdigest()[:32]
+
+
+def duration(seconds):
+    """How long that is, in the largest unit of which there are two."""
+    for unit, length_s in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length_s:
+            return "%d %s" % (seconds // length_s, unit)
+    return "%d seconds" % max(0, seconds)
