@@ -52,7 +52,7 @@ def test_an_item_of_a_change_has_the_keys_of_the_page(kraken: Any, fake_api: Mod
 
 
 def test_the_inventory_knows_every_cause_of_the_page() -> None:
-    source = (ROOT / "ansible_collections/kraken/hpc/plugins/inventory/nodes.py").read_text()
+    source = (ROOT / "ansible_collections/kraken/hpc/plugins/plugin_utils/grouping.py").read_text()
     causes = ast.literal_eval(re.search(r"^CAUSES = (\(.*?\n\))", source, re.S | re.M)[1])  # type: ignore[index]
     listed = re.search(r"`cause` is one of (.*?)\. ", " ".join(PAGE.split()))
 
