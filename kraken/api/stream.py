@@ -14,7 +14,7 @@ from litestar.params import Parameter
 from litestar.response import Stream
 
 from kraken.api.problems import fails
-from kraken.daemon.events import KINDS, Event, EventLog
+from kraken.daemon.events import IDLE, KINDS, Event, EventLog
 from kraken.daemon.operations import Operations
 from kraken.errors import DocumentError
 from kraken.executors.aside import in_thread
@@ -73,11 +73,13 @@ async def metrics(operations: Operations) -> Response[bytes]:
 
 
 async def _lines(log: EventLog, cursor: str | None, fits: Callable[[Event], bool]) -> AsyncIterator[bytes]:
-    yield b": kraken\n\n"
-    async with contextlib.aclosing(log.follow(cursor, fits)) as followed:
+    begin = log.newest if cursor is None else ""
+    # An id without data moves no reader but its cursor: who is cut off goes on from there.
+    yield f": kraken\nid: {begin}\n\n".encode() if begin else b": kraken\n\n"
+    async with contextlib.aclosing(log.follow(cursor or begin, fits)) as followed:
         async for event in followed:
-            if event is None:
-                yield b": still here\n\n"
+            if event.kind == IDLE:
+                yield f": still here\nid: {log.cursor(event.sequence)}\n\n".encode()
                 continue
             head = f"id: {log.cursor(event.sequence)}\nevent: {event.kind}\ndata: ".encode()
             yield head + msgspec.json.encode(dict(event.data)) + b"\n\n"

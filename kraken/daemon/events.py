@@ -16,6 +16,8 @@ KINDS = (
     *("cfg", "attribute", "dsc", "cause", "run-started", "run-result", "run-ended"),
     *("command", "hold", "freeze", "module", "collector", "lost"),
 )
+IDLE = "idle"
+"""Nothing happened that is wanted: only how far the events were looked at."""
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -61,6 +63,11 @@ class EventLog:
         self._closed = True
         self._news.set()
 
+    @property
+    def newest(self) -> str:
+        """The cursor after which is what comes from now on."""
+        return self.cursor(self._sequence)
+
     def cursor(self, sequence: int) -> str:
         """The id of an event, for `Last-Event-ID`."""
         return f"{self._incarnation}-{sequence}"
@@ -71,12 +78,12 @@ class EventLog:
         wanted: Callable[[Event], bool] = lambda _: True,
         *,
         idle_s: float = 15.0,
-    ) -> AsyncGenerator[Event | None, None]:
+    ) -> AsyncGenerator[Event, None]:
         """Events after the cursor (None: from now on), as they come, and only those wanted.
 
         A cursor that is too old, unreadable or of another incarnation yields an Event of kind
-        "lost" first, and so does reading so slowly that events are gone. None is yielded when
-        nothing was for `idle_s` seconds, whatever else happened meanwhile.
+        "lost" first, and so does reading so slowly that events are gone. One of kind IDLE is yielded when
+        nothing was for `idle_s` seconds, whatever else happened meanwhile: its cursor skips that.
         """
         last, lost = self._resume(cursor)
         idle_at = _now() + idle_s
@@ -92,7 +99,7 @@ class EventLog:
                     yield event
                     idle_at = _now() + idle_s
             if _now() >= idle_at:
-                yield None
+                yield Event(last, IDLE, {})
                 idle_at = _now() + idle_s
             try:
                 async with asyncio.timeout_at(idle_at):

@@ -58,6 +58,20 @@ async def test_events_as_they_happen_and_resumed(caller: Any, daemon: Daemon) ->
     assert rest[0]["data"]["source"] == "api"
 
 
+async def test_a_stream_says_first_where_it_begins(caller: Any) -> None:
+    """Who is cut off before the first event misses none of what came meanwhile."""
+    await caller.post("/v1/freeze", {"reason": "before"})
+    async with asyncio.timeout(60), caller.client.stream("GET", "/v1/events") as stream:
+        lines = stream.aiter_lines()
+        first = [await anext(lines) for _ in range(3)]
+    await caller.apply({"nodes": {"n1": {"attributes": {"a": 1}}}})
+    cursor = first[1].removeprefix("id: ")
+    (event,) = await follow(caller, "?kinds=freeze,attribute", 1, **{"Last-Event-ID": cursor})
+
+    assert (first[0], first[2]) == (": kraken", "")
+    assert (event["event"], event["data"]["node"]) == ("attribute", "n1")
+
+
 async def test_events_of_some_nodes_only(caller: Any, daemon: Daemon, settled: Any) -> None:
     await caller.apply(CONVERGING)
     await settled()

@@ -8,22 +8,22 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
-from kraken.daemon.events import KEPT, Event, EventLog
+from kraken.daemon.events import IDLE, KEPT, Event, EventLog
 from kraken.model.hold import EVERY_NODE
 
-Stream = AsyncGenerator[Event | None, None]
+Stream = AsyncGenerator[Event, None]
 
 
-def numbers(events: list[Event | None]) -> list[object]:
-    return [None if event is None else event.data.get("i", event.kind) for event in events]
+def numbers(events: list[Event]) -> list[object]:
+    return [event.data.get("i", event.kind) for event in events]
 
 
-async def take(stream: Stream, count: int) -> list[Event | None]:
+async def take(stream: Stream, count: int) -> list[Event]:
     async with asyncio.timeout(60):
         return [await anext(stream) for _ in range(count)]
 
 
-async def begun(stream: Stream) -> asyncio.Task[Event | None]:
+async def begun(stream: Stream) -> asyncio.Task[Event]:
     """Wait for the stream's next event, from now on."""
     waiting = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
@@ -50,7 +50,6 @@ async def test_a_cursor_resumes_without_loss_or_repetition() -> None:
     fill(log, 1, 3)
     async with contextlib.aclosing(log.follow("7-0")) as stream:
         seen = await take(stream, 2)
-    assert seen[-1] is not None
     cursor = log.cursor(seen[-1].sequence)
     fill(log, 4, 5)
     async with contextlib.aclosing(log.follow(cursor)) as stream:
@@ -71,7 +70,6 @@ async def test_a_cursor_that_means_nothing_here_is_lost_and_then_goes_on(cursor:
         fill(log, 4, 4)
         (after,) = await take(stream, 1)
 
-    assert lost is not None
     assert (lost.kind, log.cursor(lost.sequence)) == ("lost", "7-3")
     assert numbers([after]) == [4]
 
@@ -124,7 +122,26 @@ async def test_silence_is_broken_also_while_others_make_noise() -> None:
         seen = await take(stream, 2)
     noise.cancel()
 
-    assert seen == [None, None]
+    assert [event.kind for event in seen] == [IDLE, IDLE]
+    assert 0 < seen[0].sequence < seen[1].sequence, "its cursor is past what was not wanted"
+
+
+async def test_a_quiet_reader_resumes_where_it_was_told_to_be() -> None:
+    """Though more than is kept has happened that it did not want to hear."""
+    log = EventLog(7)
+
+    def wanted(event: Event) -> bool:
+        return event.kind == "dsc"
+
+    fill(log, 1, KEPT)
+    async with contextlib.aclosing(log.follow("7-0", wanted, idle_s=0.01)) as stream:
+        (idle,) = await take(stream, 1)
+    log.add("dsc", {"i": "heard"})
+    fill(log, 1, KEPT - 1)
+    async with contextlib.aclosing(log.follow(log.cursor(idle.sequence), wanted)) as stream:
+        (event,) = await take(stream, 1)
+
+    assert (idle.kind, event.data) == (IDLE, {"i": "heard"})
 
 
 async def test_closing_ends_every_stream_also_those_that_begin_later() -> None:
@@ -156,5 +173,4 @@ async def test_an_event_knows_the_nodes_it_is_about(
     async with contextlib.aclosing(log.follow("7-0")) as stream:
         (event,) = await take(stream, 1)
 
-    assert event is not None
     assert event.nodes == nodes
