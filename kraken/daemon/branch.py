@@ -4,7 +4,7 @@ here is told to them. Synchronous, like the collector; letters come and go as va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from kraken.daemon.arrivals import (
     Calling,
@@ -19,7 +19,7 @@ from kraken.daemon.arrivals import (
 )
 from kraken.model.hold import EVERY_NODE, HoldTable
 from kraken.model.node import NodeTable
-from kraken.model.update import Side, Stamp, StateUpdate, Value
+from kraken.model.update import Side, StateUpdate, Value
 from kraken.sync.events import (
     Adopt,
     Again,
@@ -121,8 +121,8 @@ class Branch:
                     self._forget(nodes, now)
                 case Learn(_, updates):
                     self._learn(updates)
-                case Again(_, seen):
-                    self._again(seen)
+                case Again():
+                    self._again(event)
                 case Outgrow(incarnation):
                     if self._outgrow(incarnation):
                         self._outgrown = incarnation
@@ -175,12 +175,15 @@ class Branch:
                 self._turned.append(ValueChanged(update, None if old is None else old.value))
         self.tree.observed(standing)
 
-    def _again(self, seen: Mapping[str, Mapping[str, tuple[float, Stamp]]]) -> None:
-        for name, variables in seen.items():
-            for variable, (seen_at, stamp) in variables.items():
-                if self._table.see_again(name, variable, stamp, seen_at):
-                    self._touched[name] = None
-                    self.tree.seen_again(name, variable, seen_at, stamp, ours=False)
+    def _again(self, event: Again) -> None:
+        tell = self.tree.parent is not None
+        for name, told in event.seen.items():
+            news = self._table.see_again(name, event.at, told)
+            if news:
+                self._touched[name] = None
+            for variable in news if tell else ():
+                record = self._table[name].dsc[variable]
+                self.tree.seen_again(name, variable, record.seen_at, record.stamp, ours=False)
 
     def _ours(self, gained: Sequence[str], lost: Sequence[str]) -> None:
         for name in lost:

@@ -161,18 +161,28 @@ class NodeTable(Mapping[str, Node]):
                 standing.append(update)
         return standing
 
-    def see_again(self, name: str, variable: str, stamp: Stamp, seen_at: float) -> bool:
-        """The value of Dsc that has this stamp was seen at that time, too.
+    def see_again(self, name: str, at: float, seen: Mapping[str, tuple[int, int, int]]) -> list[str]:
+        """Values of Dsc that stand were seen at other times, too.
+
+        Args:
+            seen: variable -> how long before `at`, in ms, and incarnation and sequence of its stamp.
 
         Returns:
-            Whether that is news: no other value stands, and none that was seen later.
+            The variables of which that is news: no other value stands, and none that was seen later.
         """
         node = self._nodes.get(name)
-        old = None if node is None else node.dsc.get(variable)
-        if node is None or old is None or old.stamp != stamp or seen_at <= old.seen_at:
-            return False
-        node.dsc[variable] = Record(old.value, old.stamp, seen_at, old.source, old.since)
-        return True
+        if node is None:
+            return []
+        dsc, news = node.dsc, []
+        for variable, (age_ms, incarnation, sequence) in seen.items():
+            old = dsc.get(variable)
+            if old is None:
+                continue
+            stamp, seen_at = old.stamp, at - age_ms / 1000
+            if stamp == (incarnation, sequence) and seen_at > old.seen_at:
+                dsc[variable] = Record(old.value, stamp, seen_at, old.source, old.since)
+                news.append(variable)
+        return news
 
     def replace(self, name: str, updates: Iterable[StateUpdate]) -> list[StateUpdate]:
         """What is declared of this node becomes exactly this, whatever stood before: the word of a

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from kraken.model.node import NodeTable
-from kraken.model.update import OBSERVED, Stamp, StateUpdate
+from kraken.model.update import OBSERVED, StateUpdate
 from kraken.sync.events import Again, Event, Learn, Refused
 from kraken.sync.leases import Leases
 from kraken.sync.letters import Ask, Checked, Doc, Hello, Reserve
@@ -49,7 +47,9 @@ class Children:
             if key.startswith(COLLECTOR):
                 self._roster.leaves(child, key)
         if heard.touched:
-            events.append(Again(child, self._seen(child, heard, now)))
+            holder = self._placement.holder
+            seen = {key: told for key, told in heard.touched.items() if holder.get(key) == child}
+            events.append(Again(child, now - heard.lag_s, seen))
         return events
 
     def _hear_of_leases(self, link: Link, heard: Heard, now: float) -> list[Event]:
@@ -63,16 +63,6 @@ class Children:
                 self._leases.hear_checked(link.name, answer, now)
                 self._placing.hurry()
         return []
-
-    def _seen(self, child: str, heard: Heard, now: float) -> Mapping[str, Mapping[str, tuple[float, Stamp]]]:
-        return {
-            key: {
-                v: (now - heard.lag_s - age / 1000, Stamp(incarnation, sequence))
-                for v, (age, incarnation, sequence) in told.items()
-            }
-            for key, told in heard.touched.items()
-            if self._placement.holder.get(key) == child
-        }
 
     def _may_tell(self, child: str, doc: Doc) -> bool:
         held = self._placement.holder.get(doc.key) == child

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kraken.model.hold import Hold
-from kraken.model.update import Stamp, StateUpdate
+from kraken.model.update import StateUpdate
 from kraken.sync.lease import Lease
 from kraken.sync.letters import Call, Letter, Reply
 
@@ -73,10 +73,15 @@ class Learn:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Seen again: node -> variable -> when, by our clock, at the earliest, and the stamp of what was seen."""
+    """Seen again: node -> variable -> age in ms, incarnation and sequence of the stamp, as `Touch` tells it.
+
+    Attributes:
+        at: what the ages count back from, by our clock, at the earliest.
+    """
 
     neighbour: str
-    seen: Mapping[str, Mapping[str, tuple[float, Stamp]]]
+    at: float
+    seen: Mapping[str, Mapping[str, tuple[int, int, int]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,10 +231,10 @@ class Member:
                     self._apply(self.tree.declared(nodes, now), now)
                 case Learn(_, updates):
                     self.tree.observed(self.table.merge(u for u in updates if u.node in self.table))
-                case Again(_, seen):
+                case Again(_, at, seen):
                     for node, variables in seen.items():
-                        for variable, (seen_at, stamp) in variables.items():
-                            self._again(node, variable, seen_at, stamp, ours=False)
+                        for variable, (age_ms, *stamp) in variables.items():
+                            self._again(node, variable, at - age_ms / 1000, Stamp(*stamp), ours=False)
                 case Outgrow(incarnation):
                     self.incarnation = max(self.incarnation, incarnation + 1)
                     assert self.disk is not None

@@ -20,7 +20,7 @@ def table() -> NodeTable:
 def test_a_value_seen_again_is_younger_and_stands_since_the_same_time() -> None:
     nodes = table()
 
-    assert nodes.see_again("n1", "power", Stamp(1, 2), 12.0)
+    assert nodes.see_again("n1", 12.5, {"power": (500, 1, 2)}) == ["power"]
     record = nodes["n1"].dsc["power"]
     assert (record.value, record.stamp, record.seen_at, record.since) == ("ON", Stamp(1, 2), 12.0, 10.0)
 
@@ -28,12 +28,12 @@ def test_a_value_seen_again_is_younger_and_stands_since_the_same_time() -> None:
 def test_what_was_seen_before_or_of_another_value_says_nothing() -> None:
     nodes = table()
     told = [
-        nodes.see_again("n1", "power", Stamp(1, 2), 10.0),
-        nodes.see_again("n1", "power", Stamp(1, 1), 12.0),
-        nodes.see_again("n1", "power", Stamp(1, 3), 12.0),
-        nodes.see_again("n1", "image", Stamp(1, 2), 12.0),
-        nodes.see_again("n2", "power", Stamp(1, 2), 12.0),
+        nodes.see_again("n1", 12.0, {"power": (2000, 1, 2)}),
+        nodes.see_again("n1", 12.0, {"power": (0, 1, 1)}),
+        nodes.see_again("n1", 12.0, {"power": (0, 1, 3), "image": (0, 1, 2)}),
+        nodes.see_again("n1", 12.0, {"power": (0, 2, 2)}),
+        nodes.see_again("n2", 12.0, {"power": (0, 1, 2)}),
     ]
 
-    assert told == [False] * 5
+    assert told == [[]] * 5
     assert nodes["n1"].dsc["power"].seen_at == 10.0
