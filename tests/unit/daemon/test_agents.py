@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -73,8 +74,11 @@ async def test_the_agent_does_it_and_the_collector_sees_it(pair: Pair, eventuall
         "ansible_python_interpreter": sys.executable,
     }
     assert "n1" not in pair.child.collector.table
-    journal = await pair.root.journal.read(lambda store: store.history(limit=20))
-    assert any(entry.text.startswith("start: seen") for entry in journal)
+    async with asyncio.timeout(60):  # the journal is written a little later
+        told = ""
+        while "start: seen" not in told:
+            told = str(await pair.root.journal.read(lambda store: store.history(limit=20)))
+            await asyncio.sleep(0.01)
 
 
 async def test_an_agent_that_is_not_there_is_told(pair: Pair, eventually: Eventually) -> None:
