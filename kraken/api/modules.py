@@ -16,6 +16,7 @@ from kraken.daemon.operations import Operations
 from kraken.errors import DocumentError
 from kraken.executors.aside import in_thread
 from kraken.model import module as declared
+from kraken.model.catalog import Catalog
 from kraken.model.document import nearest
 
 MEDIA_TYPES: Final = {
@@ -86,7 +87,18 @@ class Discovery(TypedDict):
     done_by: str
 
 
+class Guard(TypedDict):
+    """`before`: variable -> the values that a mutation must not give it unless the conditions hold."""
+
+    summary: str
+    before: dict[str, list[str]]
+    requires: dict[str, list[str]]
+    excludes: dict[str, list[str]]
+
+
 class Module(TypedDict):
+    """`mutations` with the conditions that guards of all modules add."""
+
     name: str
     summary: str
     collection: str
@@ -94,6 +106,7 @@ class Module(TypedDict):
     variables: dict[str, Variable]
     mutations: dict[str, Mutation]
     discoveries: dict[str, Discovery]
+    guards: dict[str, Guard]
 
 
 @get("/v1/modules", sync_to_thread=False, summary="Kraken modules")
@@ -105,12 +118,12 @@ def modules(operations: Operations) -> Modules:
 @get("/v1/modules/{name:str}", sync_to_thread=False, summary="One Kraken module", responses=fails(404))
 def module(operations: Operations, name: str) -> Module:
     """One module, whole."""
-    known = operations.daemon.collector.catalog.modules
-    if name not in known:
+    catalog = operations.daemon.collector.catalog
+    if name not in catalog.modules:
         raise NotFoundError(
-            f"no Kraken module {name!r} is loaded", part=name, hint=nearest(name, list(known))
+            f"no Kraken module {name!r} is loaded", part=name, hint=nearest(name, list(catalog.modules))
         )
-    return _whole(known[name])
+    return _whole(catalog.modules[name], catalog)
 
 
 @post("/v1/modules/reload", status_code=200, summary="Read the Kraken modules again")
@@ -178,7 +191,7 @@ def _all(daemon: Daemon) -> Modules:
     }
 
 
-def _whole(found: declared.KrakenModule) -> Module:
+def _whole(found: declared.KrakenModule, catalog: Catalog) -> Module:
     """One module, whole."""
     return {
         "name": found.name,
@@ -186,8 +199,9 @@ def _whole(found: declared.KrakenModule) -> Module:
         "collection": found.collection,
         "file": str(found.file),
         "variables": {name: _variable(v) for name, v in found.variables.items()},
-        "mutations": {name: _mutation(m) for name, m in found.mutations.items()},
+        "mutations": {name: _mutation(catalog.mutations[m.key]) for name, m in found.mutations.items()},
         "discoveries": {name: _discovery(d) for name, d in found.discoveries.items()},
+        "guards": {name: _guard(g) for name, g in found.guards.items()},
     }
 
 
@@ -228,6 +242,15 @@ def _discovery(discovery: declared.Discovery) -> Discovery:
         "timeout_s": discovery.timeout_s,
         "cost": discovery.cost,
         "done_by": discovery.action.kind,
+    }
+
+
+def _guard(guard: declared.Guard) -> Guard:
+    return {
+        "summary": guard.summary,
+        "before": _conditions(guard.before),
+        "requires": _conditions(guard.requires),
+        "excludes": _conditions(guard.excludes),
     }
 
 

@@ -13,7 +13,7 @@ from kraken.errors import DocumentError, ModuleError
 from kraken.model.catalog import Catalog
 from kraken.model.document import read_document
 from kraken.model.loading import link, read_paths
-from kraken.model.module import Condition, KrakenModule
+from kraken.model.module import Condition, Discovery, Guard, KrakenModule, Mutation
 from kraken.model.update import UNKNOWN
 
 if TYPE_CHECKING:
@@ -220,7 +220,12 @@ def _named(module: KrakenModule) -> Iterator[tuple[Sequence[str], Condition]]:
     for variable in module.variables.values():
         for condition in variable.known_when:
             yield ("variables", variable.name, "known_when"), condition
-    for kind, operators in (("discoveries", module.discoveries), ("mutations", module.mutations)):
+    sections: dict[str, Mapping[str, Discovery | Mutation | Guard]] = {
+        "discoveries": dict(module.discoveries),
+        "mutations": dict(module.mutations),
+        "guards": dict(module.guards),
+    }
+    for kind, operators in sections.items():
         for operator in operators.values():
             for condition in operator.requires:
                 yield (kind, operator.name, "requires"), condition

@@ -20,7 +20,7 @@ class Catalog:
 
     Attributes:
         variables: name -> Variable; a variable that several modules declare alike appears once.
-        mutations: `module.name` -> Mutation.
+        mutations: `module.name` -> Mutation, with the conditions of all guards that stand before it.
         discoveries: `module.name` -> Discovery.
     """
 
@@ -36,6 +36,10 @@ class Catalog:
                 self.mutations[mutation.key] = mutation
             for discovery in module.discoveries.values():
                 self.discoveries[discovery.key] = discovery
+        for guard in (guard for module in self.modules.values() for guard in module.guards.values()):
+            for key, mutation in self.mutations.items():
+                if guard.concerns(mutation):
+                    self.mutations[key] = guard.applied(mutation)
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:

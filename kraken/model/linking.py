@@ -8,7 +8,7 @@ from kraken.errors import LocatedError, ModuleError
 from kraken.model.action import BMC_OBSERVATION, BMC_REACH, BMC_REACHED, BMC_VALUES
 from kraken.model.catalog import Catalog
 from kraken.model.document import nearest, read_document
-from kraken.model.module import ANY, CFG_VALUE, Condition, Discovery, KrakenModule, Mutation, Variable
+from kraken.model.module import ANY, CFG_VALUE, Condition, Discovery, Guard, KrakenModule, Mutation, Variable
 from kraken.model.update import UNKNOWN
 
 Place = tuple[str | int, ...]
@@ -64,6 +64,8 @@ def _misfit(module: KrakenModule, catalog: Catalog, lost: Mapping[str, str]) -> 
             check.discovery(discovery)
         for mutation in module.mutations.values():
             check.mutation(mutation)
+        for guard in module.guards.values():
+            check.guard(guard)
     except _Misfit as misfit:
         return misfit
     return None
@@ -126,7 +128,18 @@ class _Check:
         if mutation.disruptive:
             self._knows_what_it_hits(path, mutation)
 
-    def _operator(self, path: Place, operator: Discovery | Mutation) -> None:
+    def guard(self, guard: Guard) -> None:
+        path: Place = ("guards", guard.name)
+        for end in guard.before:
+            place = (*path, "before", end.name)
+            variable = self._declared(place, end.name)
+            for value in end.values:
+                if value != ANY:
+                    self._in_domain(place, variable, value)
+        self._operator(path, guard)
+        self._knows_what_it_hits(path, guard)
+
+    def _operator(self, path: Place, operator: Discovery | Mutation | Guard) -> None:
         self._conditions((*path, "requires"), operator.requires)
         self._conditions((*path, "excludes"), operator.excludes)
 
@@ -141,14 +154,17 @@ class _Check:
             elif condition.name in self._lost:
                 self._declared(place, condition.name)
 
-    def _knows_what_it_hits(self, path: Place, mutation: Mutation) -> None:
-        blind = [("requires", c) for c in mutation.requires if UNKNOWN in c.values]
-        blind += [("excludes", c) for c in mutation.excludes if c.values == (ANY,)]
+    def _knows_what_it_hits(self, path: Place, operator: Mutation | Guard) -> None:
+        blind = [("requires", c) for c in operator.requires if UNKNOWN in c.values]
+        blind += [("excludes", c) for c in operator.excludes if c.values == (ANY,)]
+        can_not = (
+            "a guard cannot let pass" if isinstance(operator, Guard) else "a disruptive mutation cannot act"
+        )
         for key, condition in blind:
             if condition.name in self._variables:
                 raise _Misfit(
                     (*path, key, condition.name),
-                    f"a disruptive mutation cannot act while {condition.name} is {UNKNOWN}",
+                    f"{can_not} while {condition.name} is {UNKNOWN}",
                     "nothing disruptive acts on what nobody knows; let a discovery find out first",
                 )
 

@@ -1,4 +1,4 @@
-"""Kraken modules as values: variables, discoveries, mutations, and the conditions they state.
+"""Kraken modules as values: variables, discoveries, mutations, guards, and the conditions they state.
 
 The format of the files is docs/modules.md; `kraken.model.loading` reads them into these.
 """
@@ -6,7 +6,7 @@ The format of the files is docs/modules.md; `kraken.model.loading` reads them in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -169,6 +169,39 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """Conditions on every mutation, of whatever module, that may bring a variable to certain values.
+
+    Attributes:
+        before: those values, by variable; `(ANY,)`: each of them. `$cfg` may be any value.
+    """
+
+    module: str
+    name: str
+    before: tuple[Condition, ...]
+    requires: tuple[Condition, ...] = ()
+    excludes: tuple[Condition, ...] = ()
+    summary: str = ""
+
+    def concerns(self, mutation: Mutation) -> bool:
+        """Whether it stands before this mutation."""
+        return any(
+            change.variable == end.name
+            and (end.values == (ANY,) or change.target in (*end.values, CFG_VALUE))
+            for change in mutation.changes
+            for end in self.before
+        )
+
+    def applied(self, mutation: Mutation) -> Mutation:
+        """The mutation with the conditions of both."""
+        return replace(
+            mutation,
+            requires=tuple(dict.fromkeys((*mutation.requires, *self.requires))),
+            excludes=tuple(dict.fromkeys((*mutation.excludes, *self.excludes))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class KrakenModule:
     """One module file, read and valid in itself.
 
@@ -183,6 +216,7 @@ class KrakenModule:
     variables: Mapping[str, Variable] = field(default_factory=dict, hash=False)
     discoveries: Mapping[str, Discovery] = field(default_factory=dict, hash=False)
     mutations: Mapping[str, Mutation] = field(default_factory=dict, hash=False)
+    guards: Mapping[str, Guard] = field(default_factory=dict, hash=False)
 
 
 def as_text(value: Value) -> str:

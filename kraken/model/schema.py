@@ -28,6 +28,7 @@ from kraken.model.module import (
     Action,
     Change,
     Discovery,
+    Guard,
     KrakenModule,
     Mutation,
     Observes,
@@ -37,11 +38,12 @@ from kraken.model.update import GROUPS, PRESENCE, UNKNOWN
 
 FORMAT: Final = 1
 
-MODULE_KEYS = ("kraken_module", "name", "summary", "variables", "discoveries", "mutations")
+MODULE_KEYS = ("kraken_module", "name", "summary", "variables", "discoveries", "mutations", "guards")
 VARIABLE_KEYS = ("values", "fresh_for", "known_when", "summary")
 _PLAY_KEYS = tuple(key for key in PLAY_KEYS if key != "check_mode")
 _BOTH_KEYS = ("summary", "requires", "excludes", "runs_on", "timeout", "cost", *ACTION_KEYS, *_PLAY_KEYS)
 DISCOVERY_KEYS = (*_BOTH_KEYS, "observes", "every")
+GUARD_KEYS = ("summary", "before", "requires", "excludes")
 MUTATION_KEYS = (*_BOTH_KEYS, "mutates", "disruptive", "fails_to", "asserts", "serial", "check_mode")
 
 # Keys that people write out of habit -> what to write instead.
@@ -59,6 +61,10 @@ _ADVICE = {
     "serial": "only a mutation is held to so many nodes at once; looks are never limited",
     "check_mode": "only a mutation can be a dry run; a discovery changes nothing",
     "hosts": "Kraken decides on which nodes it is done; requires says on which it can be",
+}
+_GUARD_ADVICE = {
+    "mutates": "a guard says what it stands before: before: {VARIABLE: VALUE}",
+    "when": "conditions belong in requires and excludes, so that the planner can see them",
 }
 _VARIABLE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _VALUE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -83,7 +89,8 @@ def parse_module(top: Part, file: Path, collection: str = "") -> KrakenModule:
         key: _discovery(name, key, part, directory) for key, part in _section(fields, "discoveries")
     }
     mutations = {key: _mutation(name, key, part, directory) for key, part in _section(fields, "mutations")}
-    if not (variables or discoveries or mutations):
+    guards = {key: _guard(name, key, part) for key, part in _section(fields, "guards")}
+    if not (variables or discoveries or mutations or guards):
         raise top.fail("the module declares nothing", hint="add variables, discoveries or mutations")
     for key, part in _section(fields, "mutations"):
         if key in discoveries:
@@ -96,6 +103,7 @@ def parse_module(top: Part, file: Path, collection: str = "") -> KrakenModule:
         variables=variables,
         discoveries=discoveries,
         mutations=mutations,
+        guards=guards,
     )
 
 
@@ -242,6 +250,18 @@ def _mutation(module: str, name: str, part: Part, directory: Path) -> Mutation:
                 hint="start from the values where it is right, and let a discovery find out",
             )
     return mutation
+
+
+def _guard(module: str, name: str, part: Part) -> Guard:
+    terms.check_identifier(name, part)
+    fields = part.fields(GUARD_KEYS, required=("before",), advice=_GUARD_ADVICE)
+    before = terms.conditions(fields["before"])
+    if not before:
+        raise fields["before"].fail("a guard must stand before something", hint="write {VARIABLE: VALUE}")
+    requires, excludes = terms.conditions(fields.get("requires")), terms.conditions(fields.get("excludes"))
+    if not (requires or excludes):
+        raise part.fail("a guard that asks for nothing guards nothing", hint="add requires or excludes")
+    return Guard(module, name, before, requires, excludes, terms.summary(fields))
 
 
 def _changes(part: Part) -> tuple[Change, ...]:

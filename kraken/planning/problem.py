@@ -359,7 +359,7 @@ def operators_of(catalog: Catalog) -> list[Mutation | Discovery]:
     found: list[Mutation | Discovery] = []
     for module in catalog.modules.values():
         found += module.discoveries.values()
-        found += module.mutations.values()
+        found += [catalog.mutations.get(m.key, m) for m in module.mutations.values()]
     return found
 
 

@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ async def _verdicts(
     given: dict[str, Value] = {}
     for file in files.values():
         given.update(file.attributes)
-    todo = [(m, files[module.name]) for module in modules for m in module.mutations.values()]
+    todo = [(catalog.mutations[m.key], files[name]) for name, m in _mutations(modules)]
     if nodes:
         async with Virtual(nodes, ways, given) as stage:
             async for verdict in Trial(catalog, stage).run(todo):
@@ -112,6 +112,13 @@ def _read_tasks(modules: list[KrakenModule], ways: list[Path]) -> bool:
             said = wrong.get(operator.key, "")
             _tell({"tasks": operator.key, "verdict": "FAILED" if said else "OK", "message": said})
     return not wrong
+
+
+def _mutations(modules: list[KrakenModule]) -> Iterator[tuple[str, Mutation]]:
+    """With the name of the module of each."""
+    for module in modules:
+        for mutation in module.mutations.values():
+            yield module.name, mutation
 
 
 def _operators(modules: list[KrakenModule]) -> list[Mutation | Discovery]:

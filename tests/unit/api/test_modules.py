@@ -26,6 +26,24 @@ async def test_modules(caller: Any, tmp_path: Path) -> None:
     assert (await caller.get("/v1/health"))["modules"]["refused"][0]["file"] == refused["file"]
 
 
+async def test_a_mutation_is_shown_with_what_guards_ask_of_it(caller: Any, tmp_path: Path) -> None:
+    (tmp_path / "modules" / "late.yml").write_text(
+        "kraken_module: 1\nname: late\n"
+        "guards: {idle_first: {before: {power: 'OFF'}, requires: {service: STOPPED}}}\n"
+    )
+    await caller.post("/v1/modules/reload")
+    lab, late = await caller.get("/v1/modules/lab"), await caller.get("/v1/modules/late")
+
+    assert lab["mutations"]["switch_off"]["requires"] == {"service": ["STOPPED"]}
+    assert lab["mutations"]["switch_on"]["requires"] == {}
+    assert late["guards"]["idle_first"] == {
+        "summary": "",
+        "before": {"power": ["OFF"]},
+        "requires": {"service": ["STOPPED"]},
+        "excludes": {},
+    }
+
+
 async def test_graphs(caller: Any) -> None:
     await caller.apply({"nodes": {"n1": {}}})
     for kind in ("mutation", "causal"):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kraken.engine.cause import Cause
 from kraken.engine.doubt import doubt, is_stale
+from kraken.model.catalog import Catalog
+from kraken.model.module import Condition, Discovery, Guard, Observes, Variable
+from kraken.model.update import Value
 
-from .conftest import Bench
+from .conftest import IPMI, Bench, vocabulary
 
 FRESH, OLD = 10.0, 100.0
 
@@ -67,3 +72,26 @@ def test_a_little_skew_between_clocks_is_no_future() -> None:
     assert not is_stale(90.0, 104.0, 100.0)
     assert is_stale(90.0, 106.0, 100.0)
     assert not is_stale(None, 0.0, 1e9)
+
+
+@pytest.mark.parametrize(("attributes", "looks"), [({"batch": "b1"}, True), ({}, False)])
+def test_before_a_guarded_step_is_looked_at_what_nobody_knows_on_nodes_that_have_it(
+    attributes: dict[str, Value], looks: bool
+) -> None:
+    """A disruptive step with an excluded variable: unknown is not the same as not excluded."""
+    of_batch = (Condition("batch", ("ANY",)),)
+    jobs = Variable("m", "jobs", ("NONE", "SOME"), known_when=of_batch)
+    see = Discovery("m", "see_jobs", (Observes("jobs"),), IPMI, requires=of_batch)
+    catalog = vocabulary(jobs, see)
+    guard = Guard("m", "g", (Condition("power", ("OFF",)),), excludes=(Condition("jobs", ("SOME",)),))
+    module = replace(catalog.modules["m"], guards={"g": guard})
+    bench = Bench(Catalog([module]))
+    bench.declare("n1", cfg={"power": "OFF"}, attributes=attributes)
+    bench.report("see_power", {"power": "ON"})
+
+    assert bool(bench.out("see_jobs")) is looks
+    assert bool(bench.out("switch_off")) is not looks
+    if looks:
+        bench.report("see_jobs", {"jobs": "NONE"})
+
+        assert len(bench.out("switch_off")) == 1
