@@ -55,8 +55,7 @@ async def _serve(config: Config) -> int:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    tokens = None if config.api.tokens_file is None else Tokens(config.api.tokens_file)
-    tls = tls_context(config)
+    tokens, tls = read_for_doors(config)
     with contextlib.ExitStack() as doors:
         local = doors.enter_context(unix_socket(config))
         remote = None if config.api.address is None else doors.enter_context(tcp_socket(config))
@@ -133,6 +132,16 @@ async def _watchdog() -> AsyncIterator[None]:
         yield
     finally:
         barking.cancel()
+
+
+def read_for_doors(config: Config) -> tuple[Tokens | None, ssl.SSLContext | None]:
+    """Who may call over TCP, and what that is encrypted with; None: nobody, nothing.
+
+    Raises:
+        ConfigError: the file of tokens, the certificate or its key is not as it should be.
+    """
+    tokens = None if config.api.tokens_file is None else Tokens(config.api.tokens_file)
+    return tokens, tls_context(config)
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -247,6 +247,25 @@ def test_a_wrong_configuration_is_named_with_its_key(run: Run, directory: Path, 
     assert not (directory / "state").exists()
 
 
+def test_a_configuration_is_checked_and_nothing_started(run: Run, directory: Path) -> None:
+    right = run("--check")
+    assert right.ended() == 0
+    assert right.log.read_text() == "The configuration is right.\n"
+
+    tokens = directory / "tokens"
+    tokens.write_text("ci: long-enough-to-be-a-token")
+    tokens.chmod(0o644)
+    for text, said in (
+        ("engine: {backoff_s: 0}", "engine.backoff_s"),
+        (f"api: {{listen: '127.0.0.1:7', tokens_file: {tokens}}}", f"chmod 600 {tokens}"),
+    ):
+        (directory / "kraken.yaml").write_text(text)
+        refused(run, "--check", said=said)
+
+    assert not (directory / "state").exists()
+    assert not (directory / "run").exists()
+
+
 def test_doors_that_cannot_be_made_are_named(run: Run, directory: Path) -> None:
     tokens = directory / "tokens"
     with socket.socket() as taken:
