@@ -157,10 +157,10 @@ def finish(session: Session, name: str, given_up: str | None, dry_run: bool, con
 
 def _file(config: str | None) -> CredentialFile:
     """The file that a daemon with this configuration reads; this process leaves no core dump from now on."""
+    from kraken.daemon.assembly import build_vault
     from kraken.daemon.closed import close_memory
     from kraken.daemon.config import DEFAULT_FILE, FILE_VARIABLE, load_config
     from kraken.executors.credentialfile import CredentialFile
-    from kraken.executors.vault import Vault
 
     found = load_config(config, os.environ)
     if found.credentials_file is None:
@@ -171,7 +171,7 @@ def _file(config: str | None) -> CredentialFile:
             "--config FILE; otherwise name one there with the key credentials_file",
         )
     close_memory()
-    return CredentialFile.read(found.credentials_file, Vault(found.vault_password_file))
+    return CredentialFile.read(found.credentials_file, build_vault(found))
 
 
 def _asked(question: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kraken.daemon.clock import Clock
-from kraken.daemon.config import Config
+from kraken.daemon.config import Config, listed
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.news import News
@@ -17,6 +17,7 @@ from kraken.executors import Executor
 from kraken.executors.credentials import Credentials
 from kraken.executors.deferred import BmcExecutor, Deferred, DeferredBmc
 from kraken.executors.tcp import TcpExecutor
+from kraken.executors.vault import Vault
 from kraken.model.catalog import Catalog
 from kraken.model.loading import load_all
 from kraken.model.search import default_collection_paths
@@ -37,7 +38,12 @@ def load_modules(config: Config, environ: Mapping[str, str]) -> tuple[Catalog, l
 
 def build_credentials(config: Config) -> Credentials:
     """The file of credentials, for all who log in."""
-    return Credentials(config.credentials_file, vault_password_file=config.vault_password_file)
+    return Credentials(config.credentials_file, vault=build_vault(config))
+
+
+def build_vault(config: Config) -> Vault:
+    """Who opens what is encrypted."""
+    return Vault(config.vault_password_file, ids=tuple(listed(config.vault_ids)))
 
 
 def build_executors(
@@ -70,10 +76,11 @@ def _ansible(config: Config, environ: Mapping[str, str], *, is_leaf: bool) -> Ex
     from kraken.executors.ansible import AnsibleExecutor, SshSettings, VaultSettings
 
     password = config.vault_password_file
+    default = () if password is None else (f"default@{password}",)
     vault = VaultSettings(
-        identities=() if password is None else (f"default@{password}",),
-        files=tuple(config.ansible.vault_files),
+        identities=(*default, *listed(config.vault_ids)), files=tuple(config.ansible.vault_files)
     )
+    pins = config.state_dir / "known_hosts" if config.ansible.host_keys == "accept-new" else None
     return AnsibleExecutor(
         playbook_command=config.ansible.playbook_command,
         forks=config.ansible.forks,
@@ -83,6 +90,9 @@ def _ansible(config: Config, environ: Mapping[str, str], *, is_leaf: bool) -> Ex
             persist_s=config.ansible.persist_s,
             common_args=config.ansible.ssh_args or "",
             pipelining=config.ansible.pipelining,
+            private_key=config.ansible.private_key_file,
+            known_hosts=config.ansible.known_hosts_file,
+            pins=pins,
         ),
         forkserver=config.ansible.starter != "process",
         forks_here=config.ansible.starter == "forkserver" or not is_leaf,

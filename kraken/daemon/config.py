@@ -25,6 +25,7 @@ from kraken.transport.token import check_collector
 DEFAULT_FILE: Final = Path("/etc/kraken/kraken.yaml")
 FILE_VARIABLE: Final = "KRAKEN_CONFIG"
 
+_VAULT_ID = r"[^\s@,]+@/[^,]*[^\s,]"
 _SOCKET_BYTES_MAX = 107  # sun_path of Linux, unix(7)
 _HOST_PORT = r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):[0-9]{1,5}$"
 # Variables that are no keys: of the command line and of nodes in tests, whose environment we may share.
@@ -130,6 +131,22 @@ class Ansible(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(description="Seconds an idle ssh connection is kept; each one takes 1.5 MB", ge=1),
     ] = 20
+    private_key_file: Annotated[
+        Path | None,
+        Meta(description="The private key to log in to nodes with; without one, those of the daemon's user"),
+    ] = None
+    known_hosts_file: Annotated[
+        Path | None,
+        Meta(
+            description="The host keys of nodes; without one, what the daemon's user knows, or attributes say"
+        ),
+    ] = None
+    host_keys: Annotated[
+        Literal["strict", "accept-new"],
+        Meta(
+            description="Of a node whose host key is not known: refuse it, or take the first one and keep it"
+        ),
+    ] = "strict"
     ssh_args: Annotated[
         str | None, Meta(description="More arguments for ssh, as in `ansible_ssh_common_args`")
     ] = None
@@ -257,6 +274,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     vault_password_file: Annotated[
         Path | None, Meta(description="The password of the vault, or a program that prints it")
+    ] = None
+    vault_ids: Annotated[
+        str | None,
+        Meta(
+            description="More passwords of vaults, by label: one or more of `label@/path`, with commas",
+            pattern=rf"^\s*{_VAULT_ID}(\s*,\s*{_VAULT_ID})*\s*$",
+        ),
     ] = None
     api: Api = Api()
     tree: Tree = Tree()

@@ -48,23 +48,14 @@ class Credentials:
 
     Args:
         file: None when none is configured; then nobody has credentials.
-        vault_password_file: as Ansible's --vault-password-file: a file or a client script. None:
-            Ansible's own configuration names it.
-        ansible_vault: the program that decrypts.
+        vault: who decrypts it.
 
     Thread-safe. Reading may take a second (decryption): `refresh` belongs off the event loop.
     """
 
-    def __init__(
-        self,
-        file: Path | str | None,
-        *,
-        vault_password_file: Path | str | None = None,
-        ansible_vault: str = "ansible-vault",
-    ) -> None:
+    def __init__(self, file: Path | str | None, *, vault: Vault = Vault()) -> None:  # noqa: B008 (frozen)
         self.file = None if file is None else Path(file)
-        password_file = None if vault_password_file is None else Path(vault_password_file)
-        self._vault = Vault(password_file, ansible_vault)
+        self._vault = vault
         self._lock = threading.Lock()
         self._seen: tuple[int, ...] | None = None  # what the file looked like when it was read
         self._known: Mapping[str, Credential] = {}

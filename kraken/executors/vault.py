@@ -42,10 +42,12 @@ class Vault:
         password_file: as Ansible's --vault-password-file: a file or a client script. None: Ansible's own
             configuration names it.
         program: `ansible-vault`, by name or path.
+        ids: more passwords, each `label@/path` as for Ansible's --vault-id.
     """
 
     password_file: Path | None = None
     program: str = "ansible-vault"
+    ids: tuple[str, ...] = ()
 
     def decrypt(self, content: bytes, file: Path) -> bytes:
         """What stands in a file of Vault with this content.
@@ -67,7 +69,10 @@ class Vault:
         Raises:
             CredentialError: as `decrypt`; also when what came out cannot be opened as `decrypt` does it.
         """
-        if self.password_file is None:
+        theirs = [one for one in self.ids if label and one.startswith(f"{label}@")]
+        if theirs:
+            words = ["encrypt", "--vault-id", theirs[0], "--encrypt-vault-id", label]
+        elif self.password_file is None:
             chosen = ["--encrypt-vault-id", label] if label else []
             words = ["encrypt", *chosen]
         elif label:
@@ -84,12 +89,15 @@ class Vault:
         return made
 
     def _passwords(self) -> list[str]:
-        return [] if self.password_file is None else ["--vault-password-file", str(self.password_file)]
+        one = [] if self.password_file is None else ["--vault-password-file", str(self.password_file)]
+        return [*one, *(word for text in self.ids for word in ("--vault-id", text))]
 
     def _run(self, words: list[str], passwords: list[str], given: bytes, file: Path) -> bytes:
         verb, program = words[0], _found(self.program, file)
         if self.password_file is not None:
             _check_password_file(self.password_file)
+        for text in self.ids:
+            _check_password_file(Path(text.partition("@")[2]))
         try:
             done = subprocess.run(
                 [program, *words, *passwords, "--output", "-"],
@@ -115,7 +123,7 @@ class Vault:
             raise CredentialError(
                 f"{file} cannot be {verb}ed: {_last_line(done.stderr)}",
                 part=str(file),
-                hint=f"try {tried}; the key vault_password_file names the password",
+                hint=f"try {tried}; the keys vault_password_file and vault_ids name the passwords",
             )
         return done.stdout
 
@@ -127,7 +135,7 @@ def _check_password_file(file: Path) -> None:
         raise CredentialError(
             f"the vault's password file {file} cannot be read: {exc.strerror}",
             part=str(file),
-            hint="the key vault_password_file of the configuration names it",
+            hint="the key vault_password_file or vault_ids of the configuration names it",
         ) from exc
     if mode & 0o004 and not mode & 0o111:
         raise CredentialError(

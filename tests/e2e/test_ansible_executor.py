@@ -207,6 +207,42 @@ async def test_each_way_of_not_getting_in_is_told_in_plain_words(
     assert results["n3"].message == "permission denied (publickey)"
 
 
+async def test_a_first_key_is_kept_when_told_so_and_another_one_is_refused(
+    nodes: dict[str, Sshd], tmp_path: Path
+) -> None:
+    n1, n2, _ = nodes.values()
+    pins, key = tmp_path / "pins", tmp_path / "user_key"
+    theirs = {
+        "ansible_ssh_common_args": "-F none -o StrictHostKeyChecking=no",
+        "ansible_ssh_private_key_file": str(key),
+    }
+    facts = [sshd.facts(tmp_path / "none", **theirs) for sshd in (n1, n2)]
+    trusting = AnsibleExecutor(ssh=SshSettings(pins=pins, private_key=key))
+    strict = AnsibleExecutor(ssh=SshSettings(known_hosts=pins, private_key=key))
+    try:
+        refused = await perform(strict, LOOK, facts[0])
+        first = await perform(trusting, LOOK, facts[0])
+        kept = pins.read_text()
+        again = await perform(strict, LOOK, *facts)
+        pins.write_text(f"[{n1.address}]:{n1.port} {n2.key_line().partition(' ')[2]}")
+        await trusting.close()
+        trusting = AnsibleExecutor(ssh=SshSettings(pins=pins, private_key=key))
+        changed = await perform(trusting, LOOK, facts[0])
+    finally:
+        await trusting.close()
+        await strict.close()
+
+    assert refused["n1"].message.startswith("its host key is not known")
+    assert first["n1"].outcome is Outcome.OK
+    assert len(kept.splitlines()) == 1
+    assert {name: result.outcome for name, result in again.items()} == {
+        "n1": Outcome.OK,
+        "n2": Outcome.UNREACHABLE,
+    }
+    assert changed["n1"].outcome is Outcome.UNREACHABLE
+    assert f'then: ssh-keygen -f "{pins}" -R "[{n1.address}]:{n1.port}"' in changed["n1"].message
+
+
 async def test_a_frozen_node_costs_only_itself(
     nodes: dict[str, Sshd], executor: AnsibleExecutor, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import pwd
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,10 @@ class SshSettings:
         alive_s: a peer silent for three times as long is given up.
         common_args: more arguments of ssh, sftp and scp, as in `ansible_ssh_common_args`.
         pipelining: whether modules go over the connection alone, without a file on the node: half the cost.
+        private_key: the only one that is offered; None: those of this user, or what a node's attribute names.
+        known_hosts: host keys of nodes; None: those of this user, or what a node's attributes name.
+        pins: where the key of a host that nobody knows is written, which is then known; None: such a host is
+            refused. One whose key is another than the known one always is.
     """
 
     connect_timeout_s: int = 10
@@ -52,6 +57,9 @@ class SshSettings:
     alive_s: int = 10
     common_args: str = ""
     pipelining: bool = True
+    private_key: Path | None = None
+    known_hosts: Path | None = None
+    pins: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +181,15 @@ def environment(
         "ANSIBLE_NOCOWS": "True",
         "ANSIBLE_PIPELINING": str(ssh.pipelining),
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
-        "ANSIBLE_SSH_ARGS": f"{persist} {alive}",
+        "ANSIBLE_SSH_ARGS": f"{persist} {alive} {trust(ssh)}",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control),
         "ANSIBLE_TIMEOUT": str(ssh.connect_timeout_s),
         "ANSIBLE_VERBOSITY": "0",
         "KRAKEN_REPORT": "False",  # these runs have their entries; see kraken.hpc.journal
         "MAX_EVENT_RES": "300000",  # of ansible-runner: characters of a result before it is dropped
     }
+    if ssh.private_key:
+        ours["ANSIBLE_PRIVATE_KEY_FILE"] = str(ssh.private_key)
     if ssh.common_args:
         ours["ANSIBLE_SSH_COMMON_ARGS"] = ssh.common_args
     if collections:
@@ -187,6 +197,29 @@ def environment(
     if vault and vault.identities:
         ours["ANSIBLE_VAULT_IDENTITY_LIST"] = ",".join(vault.identities)
     return kept | ours
+
+
+def trust(ssh: SshSettings) -> str:
+    """Arguments of ssh that say which hosts it believes, and which key it offers.
+
+    Of an option that is given twice ssh takes the first: what stands here wins over `common_args`, a node's
+    `ansible_ssh_common_args` and the user's ssh_config.
+    """
+    options = [f"StrictHostKeyChecking={'accept-new' if ssh.pins else 'yes'}"]
+    users = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"]
+    known = [_quoted(ssh.known_hosts)] if ssh.known_hosts else users
+    if ssh.pins:  # a new key is written to the first file
+        options.append(f"UserKnownHostsFile={' '.join([_quoted(ssh.pins), *known])}")
+    elif ssh.known_hosts:
+        options.append(f"UserKnownHostsFile={known[0]}")
+    if ssh.private_key:
+        options.append("IdentitiesOnly=yes")
+    return " ".join(f"-o {shlex.quote(option)}" for option in options)
+
+
+def _quoted(path: Path) -> str:
+    """As a value in ssh_config(5), which splits at blanks and expands what begins with %."""
+    return '"' + str(path).replace("%", "%%") + '"'
 
 
 def link_beside(directory: Path, project: Path, *, leave_out: str) -> None:

@@ -6,6 +6,7 @@ OpenSSH.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -17,12 +18,17 @@ _HANGS: Final = (
 )
 _TIMED_OUT: Final = "connection timed out: look at its network, and at its console"
 
+_CHANGED: Final = "its host key changed: who answers is not the one that was known"
+
 _SSH: Final = (
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "its host key changed (remove the old one with ssh-keygen -R)",
+        _CHANGED,
     ),
-    ("Host key verification failed", "its host key is not known (add it with ssh-keyscan, or an ssh CA)"),
+    (
+        "Host key verification failed",
+        "its host key is not known (add it with ssh-keyscan, have an ssh CA, or see ansible.host_keys)",
+    ),
     ("Connection refused", "connection refused: no sshd listens there"),
     ("timed out during banner exchange", _HANGS),
     ("read from master failed", _HANGS),  # the connection that was kept, and no new one either
@@ -69,10 +75,18 @@ def why_unreachable(result: Mapping[str, Any]) -> str:
     text = _text(result.get("msg"))
     for said, meant in _SSH:
         if said in text:
+            if meant == _CHANGED:
+                return f"{meant} (installed anew? {_how_to_forget(text)})"
             methods = text.partition("Permission denied (")[2].partition(")")[0]
             return f"{meant} ({methods})" if meant == "permission denied" and methods else meant
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no reason given"
+
+
+def _how_to_forget(text: str) -> str:
+    """The command that forgets a known key, as ssh prints it."""
+    found = re.search(r"ssh-keygen -f \S.*? -R \S+", text)
+    return f"then: {found[0]}" if found else "then forget the old key with ssh-keygen -R"
 
 
 def why_ended(lines: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kraken.executors.ansible.content import (
     link_beside,
     playbook,
     secrets_of,
+    trust,
 )
 from kraken.model.module import Action
 from kraken.model.run import NodeFacts
@@ -165,6 +167,34 @@ def test_the_environment_is_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ControlPersist=7s" in made["ANSIBLE_SSH_ARGS"]
     assert made["ANSIBLE_SSH_COMMON_ARGS"] == "-4"
     assert made["HOME"].startswith("/")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (SshSettings(), ["StrictHostKeyChecking=yes"]),
+        (
+            SshSettings(known_hosts=Path("/a b/known")),
+            ["StrictHostKeyChecking=yes", 'UserKnownHostsFile="/a b/known"'],
+        ),
+        (
+            SshSettings(pins=Path("/s/pins"), known_hosts=Path("/k%d")),
+            ["StrictHostKeyChecking=accept-new", 'UserKnownHostsFile="/s/pins" "/k%%d"'],
+        ),
+        (
+            SshSettings(pins=Path("/p")),
+            [
+                "StrictHostKeyChecking=accept-new",
+                'UserKnownHostsFile="/p" ~/.ssh/known_hosts ~/.ssh/known_hosts2',
+            ],
+        ),
+        (SshSettings(private_key=Path("/k")), ["StrictHostKeyChecking=yes", "IdentitiesOnly=yes"]),
+    ],
+)
+def test_which_hosts_are_believed_is_said_for_every_connection(
+    settings: SshSettings, told: list[str]
+) -> None:
+    assert [word for word in shlex.split(trust(settings)) if word != "-o"] == told
 
 
 def test_files_are_linked_without_touching_their_home(tmp_path: Path) -> None:

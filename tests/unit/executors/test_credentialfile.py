@@ -208,7 +208,7 @@ class TestVault:
         assert vault_id(file.read_bytes()) == label
         assert len(written) == 2
         assert all(one.startswith(b"$ANSIBLE_VAULT;") for one in written)
-        credentials = Credentials(file, vault_password_file=password_file, ansible_vault=program)
+        credentials = Credentials(file, vault=Vault(password_file, program))
         assert (credentials.get("lab").password, credentials.get("lab").previous) == (NEW, SECRET)
         shown = subprocess.run(
             [program, "view", "--vault-password-file", str(password_file), str(file)],
@@ -217,6 +217,23 @@ class TestVault:
             text=True,
         )
         assert shown.stdout == CHANGED
+
+    def test_of_several_passwords_it_is_encrypted_again_with_that_of_its_label(
+        self, file: Path, program: str, password_file: Path, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other-password"
+        other.touch(mode=0o600)
+        other.write_text("another word\n")
+        self.encrypted(file, program, other, "bmcs")
+        vault = Vault(password_file, program, (f"nodes@{password_file}", f"bmcs@{other}"))
+
+        assert CredentialFile.read(file, vault).replace(change)
+        assert vault_id(file.read_bytes()) == "bmcs"
+        assert Credentials(file, vault=vault).get("lab").password == NEW
+        assert Credentials(file, vault=Vault(other, program)).get("lab").password == NEW
+        other.chmod(0o644)
+        with pytest.raises(CredentialError, match="readable by everybody"):
+            CredentialFile.read(file, vault)
 
     def test_a_client_script_that_has_another_password_for_the_label_is_no_way_to_lose_the_file(
         self, file: Path, program: str, password_file: Path

@@ -12,6 +12,7 @@ import pytest
 
 from kraken.errors import CredentialError
 from kraken.executors.credentials import Credentials, parse
+from kraken.executors.vault import Vault
 
 SECRET = "hunter2-hunter2"
 PLAIN = f"""# BMCs
@@ -195,7 +196,7 @@ class TestVault:
     def test_it_is_read_whoever_may_read_the_encrypted_file(
         self, encrypted: Path, password_file: Path, vault: str
     ) -> None:
-        credentials = Credentials(encrypted, vault_password_file=password_file, ansible_vault=vault)
+        credentials = Credentials(encrypted, vault=Vault(password_file, vault))
 
         assert credentials.get("lab").password == SECRET
 
@@ -203,7 +204,7 @@ class TestVault:
         self, encrypted: Path, password_file: Path, vault: str
     ) -> None:
         password_file.write_text("wrong\n")
-        credentials = Credentials(encrypted, vault_password_file=password_file, ansible_vault=vault)
+        credentials = Credentials(encrypted, vault=Vault(password_file, vault))
         with pytest.raises(CredentialError, match=r"cannot be decrypted.*vault_password_file"):
             credentials.get("lab")
         password_file.write_text("open sesame\n")
@@ -216,15 +217,15 @@ class TestVault:
         password_file.chmod(0o644)
 
         with pytest.raises(CredentialError, match=r"readable by everybody.*chmod 600"):
-            Credentials(encrypted, vault_password_file=password_file, ansible_vault=vault).get("lab")
+            Credentials(encrypted, vault=Vault(password_file, vault)).get("lab")
 
     def test_without_a_password_file_it_does_not_ask_on_a_terminal(self, encrypted: Path, vault: str) -> None:
         with pytest.raises(CredentialError, match="cannot be decrypted"):
-            Credentials(encrypted, ansible_vault=vault).get("lab")
+            Credentials(encrypted, vault=Vault(program=vault)).get("lab")
 
     def test_a_missing_program_is_named(self, encrypted: Path) -> None:
         with pytest.raises(CredentialError, match=r"no-such-vault is not installed.*ansible-core"):
-            Credentials(encrypted, ansible_vault="no-such-vault").get("lab")
+            Credentials(encrypted, vault=Vault(program="no-such-vault")).get("lab")
 
 
 def test_a_password_that_is_being_replaced_is_kept_beside_the_new_one_and_in_no_repr() -> None:
