@@ -1,0 +1,237 @@
+"""The roles of the collection, on machines with a real systemd: installed, run again, upgraded, removed.
+
+What pip would download is not downloaded: the wheel is built of this checkout, and the environment that a role
+makes finds the packages Kraken needs in that of the tests. All else is as the role does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kraken
+from kraken.testing.cluster import install_missing
+from tests.e2e.systemd_machine import SystemdMachine, systemd_is_possible
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.xdist_group("roles"),
+    pytest.mark.skipif(not systemd_is_possible(), reason="needs root, systemd and cgroups of version 2"),
+]
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+NEXT = f"{kraken.__version__}.post1"
+PREPARE = """
+mkdir -p /opt/test/site /opt/test/packages && mount --bind "$1" /opt/test/site
+cd /opt/test/packages && ln -s /opt/test/site/* . && rm -rf ./kraken* ./__editable__* ./*.pth
+cat >/opt/test/python <<END
+#!/bin/sh
+"$2" "\\$@" --without-pip || exit
+for last; do :; done
+echo /opt/test/packages >"\\$(echo "\\$last"/lib/python3.*/site-packages)/test.pth"
+END
+chmod 755 /opt/test/python
+"""
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Version -> wheel: this checkout's, and the same under the next version."""
+    place = tmp_path_factory.mktemp("wheels")
+    found = {}
+    for version in (kraken.__version__, NEXT):
+        tree = place / version
+        tree.mkdir()
+        for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, tree)
+        shutil.copytree(ROOT / "kraken", tree / "kraken", ignore=shutil.ignore_patterns("__pycache__"))
+        init = tree / "kraken" / "__init__.py"
+        init.write_text(init.read_text().replace(f'"{kraken.__version__}"', f'"{version}"'))
+        build = (
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            str(place),
+        )
+        subprocess.run([sys.executable, *build, str(tree)], check=True, capture_output=True, cwd=place)
+        [found[version]] = place.glob(f"kraken_hpc-{version}-*.whl")
+    return found
+
+
+class Site:
+    """A head, a collector and an agent to be, and the playbook of whoever has them."""
+
+    def __init__(self, folder: Path, wheels: dict[str, Path]) -> None:
+        self.folder, self.wheels = folder, wheels
+        self.machines: dict[str, SystemdMachine] = {}
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        credentials = folder / "credentials.yaml"
+        credentials.write_text("lab: {username: admin, password: kept-secret}\n")
+        shared = {
+            "kraken_package": str(wheels[kraken.__version__]),
+            "kraken_pip_args": ["--no-deps", "--no-index"],
+            "kraken_os_packages": [],
+            "kraken_python": "/opt/test/python",
+        }
+        self.groups: dict[str, dict[str, Any]] = {
+            "head": {
+                "head_tree_listen": f"127.0.0.1:{port}",
+                "head_tree_addresses": f"127.0.0.1:{port}",
+                "kraken_credentials": str(credentials),
+                "kraken_config": {
+                    "tree": {"name": "head1"},
+                    "limits": {"careful": {"counts": "disruptive", "in_flight": 7}},
+                },
+            },
+            "collector": {"collector_parent": "head1"},
+            "agent": {"agent_parent": "head1"},
+        }
+        self.shared = shared
+        playbook = [
+            {"hosts": role, "gather_facts": False, "roles": [f"kraken.hpc.{role}"]}
+            for role in ("head", "collector", "agent")
+        ]
+        (folder / "site.yml").write_text(json.dumps(playbook))
+
+    def start(self) -> None:
+        """Boot the machines."""
+        packages = str(next(Path(entry) for entry in sys.path if entry.endswith("site-packages")))
+        for name in ("head1", "rack7", "n1"):
+            self.machines[name] = machine = SystemdMachine(name)
+            machine.run("/bin/sh", "-ec", PREPARE, "sh", packages, python())
+
+    def play(self, *words: str, code: int = 0, **values: Any) -> str:
+        """Run the playbook; its output."""
+        hosts = dict(zip(("head", "collector", "agent"), self.machines, strict=True))
+        inventory = {
+            "all": {
+                "vars": self.shared,
+                "children": {
+                    role: {"hosts": {name: self.machines[name].host()}, "vars": self.groups[role]}
+                    for role, name in hosts.items()
+                },
+            }
+        }
+        (self.folder / "hosts.json").write_text(json.dumps(inventory))
+        command = [BIN / "ansible-playbook", "-i", "hosts.json", "site.yml", "-e", json.dumps(values), *words]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={
+                "PATH": f"{BIN}:{os.environ['PATH']}",
+                "HOME": str(self.folder),
+                "LC_ALL": "C.UTF-8",
+                "ANSIBLE_COLLECTIONS_PATH": str(ROOT),
+                "ANSIBLE_INVENTORY_ENABLED": "yaml",
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_PIPELINING": "1",
+                "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            },
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def close(self) -> None:
+        for machine in self.machines.values():
+            machine.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path, wheels: dict[str, Path]) -> Iterator[Site]:
+    install_missing()
+    with contextlib.closing(Site(tmp_path, wheels)) as site:
+        site.start()
+        yield site
+
+
+def python() -> str:
+    """A Python that a confined daemon can reach, with which the packages of these tests work."""
+    version = ".".join(map(str, sys.version_info[:2]))
+    for program in (f"/usr/bin/python{version}", str(Path(sys.base_prefix) / "bin" / f"python{version}")):
+        if Path(program).exists() and not program.startswith(("/root/", "/home/")):
+            return program
+    pytest.skip(f"needs a Python {version} outside of home directories")
+
+
+def changed(output: str) -> dict[str, int]:
+    """Host -> how many tasks changed something, of the recap."""
+    return {host: int(count) for host, count in re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+)", output, re.M)}
+
+
+def connected(head: SystemdMachine) -> set[str]:
+    """Who has joined below it and is heard."""
+    rows = json.loads(head.run("kraken", "collector", "list", "-o", "json"))["collectors"]
+    return {row["name"] for row in rows if row["state"] == "CONNECTED"}
+
+
+def version(machine: SystemdMachine) -> str:
+    """Of the daemon that answers."""
+    return str(json.loads(machine.run("kraken", "status", "-o", "json"))["health"]["version"])
+
+
+def test_machines_are_installed_join_are_upgraded_and_removed(site: Site) -> None:
+    head, rack, node = site.machines.values()
+
+    checked = site.play("--check", "--diff", "--limit", "head1")
+    assert changed(checked)["head1"] > 10
+    assert "kept-secret" not in checked
+    head.run("test", "-e", "/opt/kraken", code=1)
+
+    site.play()
+    for machine, confined in ((head, True), (rack, True), (node, False)):
+        assert machine.run("systemctl", "is-active", "kraken") == "active\n"
+        assert machine.run("systemctl", "is-enabled", "kraken") == "enabled\n"
+        assert machine.run("systemd-analyze", "verify", "kraken.service") == ""
+        user = machine.run("systemctl", "show", "--property", "User", "--value", "kraken").strip()
+        assert user == ("kraken" if confined else "root")
+        exposure = machine.run(
+            "systemd-analyze", "security", "--no-pager", "--threshold=25", "kraken", code=None
+        )
+        assert ("OK" in exposure.splitlines()[-1]) == confined
+    assert connected(head) == {"rack7", "n1"}
+    assert (
+        json.loads(head.run("kraken", "credentials", "list", "-o", "json"))["credentials"][0]["name"] == "lab"
+    )
+    assert head.run("stat", "--format", "%a %U", "/etc/kraken/credentials.yaml") == "600 kraken\n"
+    assert "careful" in head.run("cat", "/etc/kraken/kraken.yaml")
+
+    again = site.play()
+    assert changed(again) == {"head1": 0, "rack7": 0, "n1": 0}
+
+    upgrade = {"kraken_package": str(site.wheels[NEXT])}
+    wrong = site.play("--limit", "rack7", code=2, **upgrade, kraken_config={"engine": {"backoff_s": 0}})
+    assert "engine.backoff_s" in wrong
+    assert version(rack) == kraken.__version__
+    site.play("--limit", "rack7", **upgrade)
+    assert version(rack) == NEXT
+    assert connected(head) == {"rack7", "n1"}
+    assert len(rack.run("ls", "/opt/kraken/venvs").split()) == 1
+
+    site.play("--limit", "rack7", kraken_state="absent")
+    rack.run("test", "-e", "/opt/kraken", code=1)
+    rack.run("test", "-e", "/var/lib/kraken/tree/parent.json")
+    assert "could not be found" in rack.run("systemctl", "status", "kraken", code=4)
+    site.play("--limit", "n1", kraken_state="absent", kraken_purge=True)
+    node.run("test", "-e", "/var/lib/kraken", code=1)
+    assert connected(head) == set()
