@@ -1,4 +1,4 @@
-"""A machine with a real systemd and a real sshd, in namespaces of its own, for tests of what is installed on machines."""
+"""A machine with a real systemd and a real sshd in namespaces of its own, to install things on."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PATIENCE_S = 60.0
 PR_SET_PDEATHSIG = 1
 SYSTEMD = Path("/lib/systemd/systemd")
 
-# BOOT DIRECTORY NAME: becomes pid 1 of a machine whose disk is that of this one with a layer over it. Units that
-# would touch what the machine shares with this one are left out; the network is this one's.
+# BOOT DIRECTORY NAME: becomes pid 1 of a machine whose disk is that of this one with a layer over it. Units
+# that would touch what the machine shares with this one are left out; the network is this one's.
 BOOT = """\
 #!/bin/sh
 set -e
@@ -49,8 +49,9 @@ ln -s /proc/self/fd "$root/dev/fd"
 mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
 rm -rf "$root/etc/systemd/system"
 mkdir -p "$root/etc/systemd/system" "$root/run/old" "$root/run/sshd" "$root/etc/machine"
-for unit in "$root"/lib/systemd/system/sysinit.target.wants/* "$root"/lib/systemd/system/sockets.target.wants/* \\
-    "$root"/lib/systemd/system/timers.target.wants/* systemd-remount-fs.service; do
+units=$root/lib/systemd/system
+for unit in "$units"/sysinit.target.wants/* "$units"/sockets.target.wants/* "$units"/timers.target.wants/* \\
+    systemd-remount-fs.service; do
     case ${unit##*/} in
     systemd-journald*) ;;
     *) ln -sf /dev/null "$root/etc/systemd/system/${unit##*/}" ;;
@@ -126,7 +127,7 @@ class SystemdMachine:
         }
 
     def run(self, *command: str, code: int | None = 0) -> str:
-        """The output of a command in the machine; another exit code than `code` (None: any) fails the test."""
+        """The output of a command in the machine; another exit code than `code` (None: any) fails."""
         done = subprocess.run(
             [*("nsenter", "--target", str(self.pid), "--all", "--"), *command],
             capture_output=True,

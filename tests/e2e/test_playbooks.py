@@ -30,7 +30,10 @@ def test_a_playbook_declares_and_the_inventory_shows_what_came_of_it(
     assert "changed=1" in check
     assert all(node.power() == "off" for node in site.demo.cluster.nodes)
 
-    _ansible(site, *declare)
+    bring_up = ("ansible-playbook", "playbooks/bring_up.yml", "-e", f"bring_up_nodes={nodeset}")
+    assert "power_on" in _ansible(site, *bring_up, "--check")
+    assert all(node.power() == "off" for node in site.demo.cluster.nodes)
+    _ansible(site, *bring_up)
 
     assert all(node.service_running() for node in site.demo.cluster.nodes)
     again = _ansible(site, *declare)
@@ -50,8 +53,50 @@ def test_a_playbook_declares_and_the_inventory_shows_what_came_of_it(
     site.converged()
 
 
-def _ansible(site: Site, program: str, *words: str) -> str:
-    """Run it in the checkout, as the documents say; its output."""
+def test_a_change_is_rolled_through_nodes_and_nodes_are_drained_and_given_back(
+    make_site: Callable[[int], Site],
+) -> None:
+    site = make_site(2)
+    site.apply()
+    site.converged()
+    nodeset, (first, second) = ",".join(site.nodes), site.nodes
+
+    def roll(service: str, *words: str, code: int = 0) -> str:
+        choice = {"roll_nodes": nodeset, "roll_cfg": {"service": service}, "roll_ask_every": 1}
+        return _ansible(
+            site, "ansible-playbook", "playbooks/roll.yml", "-e", json.dumps(choice), *words, code=code
+        )
+
+    assert "changed=1" in roll("STOPPED", "--check")
+    assert all(node.service_running() for node in site.demo.cluster.nodes)
+    rolled = roll("STOPPED")
+    assert rolled.count("Change the next ones") == 2
+    assert not any(node.service_running() for node in site.demo.cluster.nodes)
+    stops = [run["name"].endswith("stop_service") for run in site.demo.get("/v1/runs", limit="1000")["runs"]]
+    assert sum(stops) == 2, "one node after the other"
+    assert "changed=0" in roll("STOPPED")
+
+    drain = ("ansible-playbook", "playbooks/drain.yml", "-e", f"drain_nodes={first}")
+    assert "drain_reason" in _ansible(site, *drain, code=2)
+    _ansible(site, *drain, "-e", "drain_reason=fans")
+    assert site.cause(first) == "HELD"
+
+    stuck = roll("RUNNING", "-e", "roll_wait_timeout=1", code=2)
+    assert f"{first} HELD" in stuck
+    assert not any(node.service_running() for node in site.demo.cluster.nodes)
+
+    roll("RUNNING", "-e", "roll_at_once=2")
+    assert site.demo.cluster[second].service_running()
+    assert not site.demo.cluster[first].service_running()
+
+    back = json.dumps({"return_nodes": first, "return_reason": "fans", "return_cfg": {"service": "RUNNING"}})
+    _ansible(site, "ansible-playbook", "playbooks/return_to_service.yml", "-e", back)
+    site.converged()
+    assert site.demo.cluster[first].service_running()
+
+
+def _ansible(site: Site, program: str, *words: str, code: int = 0) -> str:
+    """Run it in the checkout, as the documents say; its output. Another exit code than `code` fails."""
     done = subprocess.run(
         [str(BIN / program), *words],
         cwd=ROOT,
@@ -61,5 +106,5 @@ def _ansible(site: Site, program: str, *words: str) -> str:
         timeout=900,
         check=False,
     )
-    assert done.returncode == 0, f"{program} {' '.join(words)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    assert done.returncode == code, f"{program} {' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout if code == 0 else done.stdout + done.stderr

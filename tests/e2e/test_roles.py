@@ -1,7 +1,7 @@
 """The roles of the collection, on machines with a real systemd: installed, run again, upgraded, removed.
 
-What pip would download is not downloaded: the wheel is built of this checkout, and the environment that a role
-makes finds the packages Kraken needs in that of the tests. All else is as the role does it.
+What pip would download is not downloaded: the wheel is built of this checkout, and the environment that a
+role makes finds the packages Kraken needs in that of the tests. All else is as the role does it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tests.e2e.systemd_machine import SystemdMachine, systemd_is_possible
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.slow,
     pytest.mark.xdist_group("roles"),
     pytest.mark.skipif(not systemd_is_possible(), reason="needs root, systemd and cgroups of version 2"),
 ]
@@ -105,8 +106,11 @@ class Site:
         }
         self.shared = shared
         playbook = [
-            {"hosts": role, "gather_facts": False, "roles": [f"kraken.hpc.{role}"]}
-            for role in ("head", "collector", "agent")
+            {"name": "Install the head", "import_playbook": "kraken.hpc.install_head"},
+            *(
+                {"hosts": role, "gather_facts": False, "roles": [f"kraken.hpc.{role}"]}
+                for role in ("collector", "agent")
+            ),
         ]
         (folder / "site.yml").write_text(json.dumps(playbook))
 

@@ -56,10 +56,10 @@ def test_a_failure_is_told_by_what_the_result_holds(result: dict[str, Any], told
             "its host key changed: who answers is not the one that was known (installed anew? then forget",
         ),
         (
-            "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nOffending ED25519 key in /k:1\n  remove with:\n"
+            "REMOTE HOST IDENTIFICATION HAS CHANGED!\nOffending ED25519 key in /k:1\n  remove with:\n"
             '  ssh-keygen -f "/k" -R "[n1]:22"\nHost key verification failed.',
-            'its host key changed: who answers is not the one that was known (installed anew? then: ssh-keygen -f "/k" -R '
-            '"[n1]:22")',
+            "its host key changed: who answers is not the one that was known "
+            '(installed anew? then: ssh-keygen -f "/k" -R "[n1]:22")',
         ),
         ("Host key verification failed.", "its host key is not known"),
         ("ssh: Could not resolve hostname n1: Name or service not known", "its name does not resolve"),
