@@ -1,13 +1,17 @@
-"""Where the passwords of BMCs are not: looked for on a real cluster, while it is switched on."""
+"""Where secrets are not: passwords of BMCs, looked for on a real cluster; what tasks of Ansible hide."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from kraken.testing.process import DaemonProcess, kraken_command
 from tests.e2e.conftest import Site
 from tests.e2e.lookout import Lookout
 
@@ -91,3 +95,97 @@ def test_credentials_check_says_who_is_let_in(make_site: Make) -> None:
     assert lines["BAD_CREDENTIALS"] == locked.name
     assert lines["NO_ANSWER"] == mute.name
     assert lines["OK"] == site.nodes[2]
+
+
+VAULTED = """\
+kraken_module: 1
+name: vaulted
+summary: Tasks that need secrets and say no_log.
+variables:
+  key: {values: [ABSENT, PUT]}
+  door: {values: [SHUT, OPEN]}
+mutations:
+  put:
+    mutates: {key: [ANY, PUT]}
+    timeout: 60s
+    asserts: true
+    tasks:
+      - name: Take the key
+        ansible.builtin.command: {cmd: cat, stdin: '{{ first_secret }}'}
+        no_log: true
+        register: taken
+      - name: See that it came through
+        ansible.builtin.assert: {that: "taken.stdout | length == 24"}
+        no_log: true
+  open:
+    mutates: {door: [ANY, OPEN]}
+    timeout: 60s
+    asserts: true
+    tasks:
+      - name: Open the door
+        ansible.builtin.command: "sh -c 'echo $1 >&2; exit 3' sh {{ item }}"
+        loop: ['{{ second_secret }}']
+        no_log: true
+"""
+
+
+def test_what_tasks_hide_is_nowhere_and_each_vault_has_its_password(tmp_path: Path) -> None:
+    secrets = {"first": "only-tasks-may-know-this", "second": "nobody-hears-why-it-fails"}
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "vaulted.yml").write_text(VAULTED)
+    files, ids = [], []
+    for name, secret in secrets.items():
+        password, file = tmp_path / f"{name}-password", tmp_path / f"{name}.yml"
+        password.touch(mode=0o600)
+        password.write_text(f"sesame {name}\n")
+        file.write_text(f"{name}_secret: {secret}\n")
+        ids.append(f"{name}@{password}")
+        vault = Path(sys.executable).with_name("ansible-vault")
+        subprocess.run([vault, "encrypt", "--vault-id", ids[-1], file], check=True, capture_output=True)
+        files.append(str(file))
+    daemon = DaemonProcess(
+        tmp_path,
+        "kraken",
+        {
+            "module_dirs": [str(tmp_path / "modules")],
+            "collections_paths": [str(tmp_path / "none")],
+            "vault_ids": ", ".join(ids),
+            "ansible": {"vault_files": files, "starter": "process"},
+        },
+    )
+    daemon.configure()
+    events = tmp_path / "events"
+    daemon.start()
+    watching = None
+    try:
+        with events.open("wb") as told:
+            watching = subprocess.Popen(
+                [*kraken_command(), "watch", "-o", "json"], env=daemon.environ, stdout=told, stderr=told
+            )
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        daemon.post("/v1/apply", {"document": {"nodes": {"n1": {"attributes": local}}}})
+        assert daemon.kraken("set", "n1", "key=PUT").returncode == 0
+        done = daemon.kraken("wait", "n1", "--timeout", "100s")
+        assert done.returncode == 0, done.stdout + done.stderr + daemon.log.read_text()
+        assert daemon.kraken("set", "n1", "door=OPEN").returncode == 0
+        deadline = time.monotonic() + 100.0
+        while "hidden by no_log" not in (said := daemon.kraken("explain", "n1").stdout):
+            assert time.monotonic() < deadline, said
+            time.sleep(0.2)
+        runs = daemon.get("/v1/runs", limit="1000")["runs"]
+        answers = [daemon.get(f"/v1/runs/{run['id']}") for run in runs]
+        answers += [daemon.get(path) for path in ("/v1/history", "/v1/nodes", "/v1/health")]
+        answers += [daemon.get("/v1/explain", all="true")]
+    finally:
+        if watching is not None:
+            watching.terminate()
+            watching.wait()
+        daemon.stop()
+
+    assert len(runs) >= 2
+    assert b"vaulted" in events.read_bytes() or b"door" in events.read_bytes()
+    for secret in secrets.values():
+        assert secret not in str(answers)
+        assert secret not in said
+        for kept in (events, daemon.log, *daemon.state.rglob("kraken.db*")):
+            assert secret.encode() not in kept.read_bytes(), kept
