@@ -24,7 +24,7 @@ from kraken.sync.feed import Feed
 from kraken.sync.lease import Placement, Promises
 from kraken.sync.leases import Leases
 from kraken.sync.letters import NONE_BEFORE, Ask, Delta, Doc, Hello, Letter, Reserved
-from kraken.sync.link import Heard, Link
+from kraken.sync.link import HELLO_S, Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.mirror import Mirror
 from kraken.sync.placing import Placing
@@ -161,13 +161,21 @@ def without(kind: type[Event], decide: Callable[..., list[Event]]) -> Callable[.
 
 # -- of leases ------------------------------------------------------------------------------------
 
-GRANTED = Leases.hear_grant
+GRANTED, GRANT = Leases.hear_grant, Leases.grant
 
 
 def counts_from_arrival(
     leases: Leases, link: Link, hello: Hello | None, written_at: float, **more: Any
 ) -> None:
     GRANTED(leases, link, hello, written_at if link.heard_at is None else link.heard_at, **more)
+
+
+def promises_the_silent_nothing(leases: Leases, link: Link, now: float) -> int:
+    promises = leases.placement.promise_to(link.name)
+    until, lease_ms = promises.until, GRANT(leases, link, now)
+    if link.heard_at is not None and now - link.heard_at > HELLO_S + 1.0:
+        promises.until = until
+    return lease_ms
 
 
 def counts_at_once(leases: Leases, link: Link, hello: Hello | None, written_at: float, **more: Any) -> None:
@@ -326,6 +334,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "a lease counts from its arrival": (
         replaces(Leases, "hear_grant", counts_from_arrival),
         leases.the_last_hello_comes_late,
+    ),
+    "what is promised to who is silent does not count": (
+        replaces(Leases, "grant", promises_the_silent_nothing),
+        leases.a_collector_that_is_not_heard_hears_of_its_lease_still,
     ),
     "a lease counts before what it means is known": (
         replaces(Leases, "hear_grant", counts_at_once),

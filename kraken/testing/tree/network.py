@@ -31,6 +31,7 @@ class Network:
 
     Attributes:
         rule: chosen by hand, it goes before the weather, but not before a cut.
+        cut: pairs between which nothing goes. muted: (sender, receiver) of which nothing arrives.
     """
 
     def __init__(self, seed: int) -> None:
@@ -38,6 +39,7 @@ class Network:
         self.weather = Weather()
         self.rule: Rule | None = None
         self.cut: set[frozenset[str]] = set()
+        self.muted: set[tuple[str, str]] = set()
         self.letters = 0
         self.bytes = 0
 
@@ -48,7 +50,7 @@ class Network:
         """Seconds until each copy arrives."""
         self.letters += 1
         self.bytes += len(data)
-        if self.is_cut(a, b):
+        if self.is_cut(a, b) or (a, b) in self.muted:
             return []
         if self.rule is not None and (chosen := self.rule(a, b, data)) is not None:
             return chosen

@@ -30,6 +30,22 @@ def the_last_hello_comes_late() -> None:
     assert forest.root.tree.placement.holder["n1"] == "b"
 
 
+def a_collector_that_is_not_heard_hears_of_its_lease_still() -> None:
+    """What was written to it may have come, whether or not it is thought to live."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
+    forest.network.muted.add(("a", "root"))
+    for _ in range(240):
+        forest.run_for(0.5)
+        forest.try_runs("n1", 3.0)
+
+    assert forest.root.tree.placement.holder["n1"] == "b"
+
+    forest.network.muted.clear()
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["a"]
+
+
 def a_lease_comes_before_the_word_that_the_node_is_gone() -> None:
     forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
     forest.network.cut.add(frozenset(("root", "a")))
@@ -383,6 +399,7 @@ STORIES: list[Callable[[], None]] = [
     a_parent_restarts_while_a_child_has_a_longer_lease,
     a_parent_restarts_with_other_modules_while_a_child_has_a_longer_lease,
     the_last_hello_comes_late,
+    a_collector_that_is_not_heard_hears_of_its_lease_still,
     a_lease_comes_before_the_word_that_the_node_is_gone,
     a_parent_loses_its_disk_while_a_mutation_runs,
     a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,
