@@ -7,27 +7,33 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MODULES := $(addprefix ansible_collections/kraken/hpc/plugins/,modules module_utils)
 
-.PHONY: help demo test check lint types imports unit soak benchmarks pictures clean
+.PHONY: help demo test test-collection check lint types imports unit soak benchmarks pictures docs-collection clean
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 demo: $(STAMP) ## a cluster from cold to in service, live in this terminal (NODES=64 LEVELS=3 ARGS=--exit)
 	@$(BIN)/python -m kraken.testing.demo --nodes $(NODES) --levels $(LEVELS) $(ARGS)
 
 test: $(STAMP) packages ## everything: lint, types, rooms, unit, property, simulation, end-to-end
 	@$(MAKE) --no-print-directory lint types imports
-	$(BIN)/pytest -n 2 --dist worksteal -m "not e2e"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not e2e and not collection"
 	$(BIN)/pytest -n 4 --dist loadgroup -m e2e  # they wait more than they reckon
+
+test-collection: $(STAMP) ## the collection before the tools of the Ansible world: sanity, Galaxy, the oldest Ansible
+	$(BIN)/pytest -m collection tests/collection
 
 check: $(STAMP) ## what must be green before a commit: lint, types, rooms, the fast tests
 	@$(MAKE) --no-print-directory lint types imports
-	$(BIN)/pytest -n 2 --dist worksteal -m "not e2e and not simulation and not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not e2e and not collection and not simulation and not slow"
 
 lint: $(STAMP) ## ruff over all Python, ansible-lint over all YAML
 	$(BIN)/ruff check kraken tests
 	$(BIN)/ruff format --check kraken tests
+	$(BIN)/ruff check --isolated --select E9,F --target-version py37 $(MODULES)  # the oldest on a target
+	$(BIN)/ansible-lint --offline --profile production playbooks inventory examples ansible_collections/kraken/hpc
 
 types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
@@ -43,6 +49,9 @@ benchmarks: $(STAMP) packages ## figures, each beside a peer where there is one
 
 pictures: $(STAMP) ## the pictures of the base modules in docs/ (needs Graphviz)
 	@$(BIN)/python -m kraken.cli.pictures
+
+docs-collection: $(STAMP) ## the pages of the collection, as docs.ansible.com has them, in build/collection
+	@$(BIN)/python -m tests.collection.docsite build/collection
 
 .PHONY: packages
 packages: $(STAMP) ## the Debian packages that the end-to-end tests and the models need (as root; otherwise says which)

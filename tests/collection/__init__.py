@@ -1,0 +1,1 @@
+"""The collection before the tools by which the Ansible world judges one: `make test-collection`."""
