@@ -20,6 +20,7 @@ LONGEST = (
     "test_joining",
     "test_cluster",
     "test_playbooks",
+    "test_example_slurm",
     "test_redfish",
     "test_ipmi_faults",
     "test_dead_system",

@@ -60,3 +60,21 @@ def test_the_module_of_the_three_levels_is_right(capsys: pytest.CaptureFixture[s
     code = run(["module", "check", str(EXAMPLES / "03-three-levels" / "modules"), "--strict"])
 
     assert code == 0, capsys.readouterr()
+
+
+def test_the_collection_for_slurm_is_right_and_ends_no_job(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it does with a real Slurm: tests/e2e/test_example_slurm.py."""
+    place = str(EXAMPLES / "04-slurm")
+    attributes = "bmc.protocol=ipmi,bmc.address=10.0.0.1,service.unit=slurmd,slurm.controller=localhost"
+
+    def path(dsc: str, cfg: str, attributes: str) -> object:
+        words = ["--dsc", dsc, "--cfg", cfg, "--attr", attributes, "-o", "json"]
+        assert run(["module", "path", place, "--with", str(ROOT), *words]) == 0
+        return json.loads(capsys.readouterr().out)["path"]
+
+    accepted = ["--ignore", "trap:slurm_state=*"]
+    assert run(["module", "check", place, "--with", str(ROOT), "--strict", *accepted]) == 0
+    capsys.readouterr()
+    busy, off = "phys_state=POWER_ON,slurm_state=UP,slurm_jobs=RUNNING", "phys_state=POWER_OFF"
+    assert path(busy, off, attributes) == ["drain", "run_dry", "power_off"]
+    assert path("phys_state=POWER_ON", off, "bmc.protocol=ipmi,bmc.address=10.0.0.1") == ["power_off"]

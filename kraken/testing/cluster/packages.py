@@ -27,8 +27,20 @@ MODEL_CHECKER = {  # what checks the models of docs/models
     "gcc": "gcc",
     "gencat": "libc6-dev",  # stands for the headers beside it, which gcc only recommends
 }
+BATCH_SYSTEM = {  # what the example for Slurm is tried with
+    "slurmctld": "slurmctld",
+    "slurmd": "slurmd",
+    "scontrol": "slurm-client",
+    "munged": "munge",
+}
 SEARCHED = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))  # absent from many users' PATH
-SYSTEM_SERVICES = ("ssh.service", "ssh.socket", "openipmi.service")
+SERVICES_OF = {  # package -> its services, which would run on this machine from the next boot on
+    "openssh-server": ("ssh.service", "ssh.socket"),
+    "openipmi": ("openipmi.service",),
+    "slurmctld": ("slurmctld.service",),
+    "slurmd": ("slurmd.service",),
+    "munge": ("munge.service",),
+}
 
 
 def find(program: str) -> str | None:
@@ -84,7 +96,7 @@ def install_missing(package_of: Mapping[str, str] = PACKAGE_OF) -> tuple[str, ..
                     hint="install them by hand, then try again",
                 )
         if Path("/run/systemd/system").is_dir():
-            _run(["systemctl", "disable", *(s for s in SYSTEM_SERVICES if _brings(s, packages))])
+            _run(["systemctl", "disable", *(s for p in packages for s in SERVICES_OF.get(p, ()))])
     require_programs(package_of)
     return packages
 
@@ -103,10 +115,6 @@ class _services_kept_down:
     def __exit__(self, *_: object) -> None:
         if self.ours:
             self.policy.unlink(missing_ok=True)
-
-
-def _brings(service: str, packages: tuple[str, ...]) -> bool:
-    return ("openssh-server" if service.startswith("ssh") else "openipmi") in packages
 
 
 def _run(argv: list[str]) -> subprocess.CompletedProcess[str]:
