@@ -33,7 +33,7 @@ lint: $(STAMP) ## ruff over all Python, ansible-lint over all YAML
 	$(BIN)/ruff check kraken tests
 	$(BIN)/ruff format --check kraken tests
 	$(BIN)/ruff check --isolated --select E9,F --target-version py37 $(MODULES)  # the oldest on a target
-	$(BIN)/ansible-lint --offline --profile production playbooks inventory examples ansible_collections/kraken/hpc
+	ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=false $(BIN)/ansible-lint --offline --profile production playbooks inventory examples ansible_collections/kraken/hpc
 
 types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
