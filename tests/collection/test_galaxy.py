@@ -24,6 +24,24 @@ def test_the_importer_of_galaxy_takes_the_tarball(tarball: Path) -> None:
     assert [line for line in lines if not line.startswith(KNOWN)] == [], done.stdout
 
 
+def test_a_release_tells_of_everything_that_is_new(content: Path) -> None:
+    """The fragments are well formed; modules and plugins are found by their documentation."""
+    linted = run("antsibull-changelog", "lint", at=content)
+    released = run("antsibull-changelog", "release", "--date", "2026-12-01", at=content)
+    changelog = (content / "CHANGELOG.md").read_text().replace("\\", "")
+    new = [
+        path.stem
+        for kind in ("modules", "inventory", "lookup", "callback")
+        for path in (content / "plugins" / kind).glob("*.py")
+    ]
+
+    assert (linted.returncode, linted.stdout) == (0, "")
+    assert released.returncode == 0, released.stdout
+    assert new
+    assert [name for name in new if f"kraken.hpc.{name} - " not in changelog] == []
+    assert "The first release" in changelog
+
+
 def test_its_documentation_is_ready_for_the_docsite(content: Path) -> None:
     done = run("antsibull-docs", "lint-collection-docs", "--plugin-docs", content, at=content)
 

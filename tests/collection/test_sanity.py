@@ -22,11 +22,8 @@ from tests.collection.environments import (
 
 pytestmark = pytest.mark.collection
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-SLOW = (
-    "pylint",
-    "ansible-doc",
-    "yamllint",
-)  # the rest of the suite asks ansible-doc, and `make lint` yamllint
+SLOW = ("pylint", "ansible-doc", "yamllint", "changelog")
+"""The rest of the suite asks ansible-doc, `make lint` yamllint, and `test_galaxy.py` lints the changelog."""
 
 
 @pytest.mark.e2e
