@@ -14,6 +14,7 @@ from kraken.testing.cluster import Cluster, install_missing
 from kraken.testing.demo import WISHES, Demo
 
 LONGEST = (
+    "test_roles",
     "test_tree_processes",
     "test_collection",
     "test_converge",

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ mount -t sysfs -o ro sysfs "$root/sys"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 mount -t tmpfs -o mode=755 run "$root/run"
 mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+while read -r place; do
+    mkdir -p "$root$place" && mount --bind "$place" "$root$place" && mount -o remount,bind,ro "$root$place"
+done <"$directory/given"
 mount -t tmpfs -o mode=755 dev "$root/dev"
 for device in null zero full random urandom tty; do
     : >"$root/dev/$device"
@@ -90,16 +94,17 @@ class SystemdMachine:
 
     Args:
         address: of its sshd, on loopback.
+        given: directories of this machine that it sees, too, though they lie in /tmp; it has its own.
 
     Attributes:
         pid: of its systemd, as this machine counts.
         port: of its sshd.
     """
 
-    def __init__(self, name: str, address: str = "127.0.0.1") -> None:
+    def __init__(self, name: str, address: str = "127.0.0.1", given: Sequence[Path] = ()) -> None:
         groups = _groups()
         assert groups is not None, "ask systemd_is_possible first"
-        self.name, self.address = name, address
+        self.name, self.address, self._given = name, address, given
         self.directory = Path(tempfile.mkdtemp(prefix="kraken-machine-"))
         self.group = groups / self.directory.name
         self.log = self.directory / "console"
@@ -161,6 +166,7 @@ class SystemdMachine:
     def _write(self) -> None:
         files = {
             "places": "\n".join(_places()),
+            "given": "".join(f"{place}\n" for place in self._given),
             "kraken-test.target": TARGET,
             "test-sshd.service": SSHD.replace("@SSHD@", find("sshd") or "sshd"),
             "sshd_config": f"ListenAddress {self.address}:{self.port}\nHostKey /etc/machine/host_key\n"

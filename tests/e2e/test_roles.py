@@ -116,10 +116,10 @@ class Site:
 
     def start(self) -> None:
         """Boot the machines."""
-        packages = str(next(Path(entry) for entry in sys.path if entry.endswith("site-packages")))
+        packages = next(Path(entry) for entry in sys.path if entry.endswith("site-packages"))
         for name in ("head1", "rack7", "n1"):
-            self.machines[name] = machine = SystemdMachine(name)
-            machine.run("/bin/sh", "-ec", PREPARE, "sh", packages, python())
+            self.machines[name] = machine = SystemdMachine(name, given=[packages])
+            machine.run("/bin/sh", "-ec", PREPARE, "sh", str(packages), python())
 
     def play(self, *words: str, code: int = 0, **values: Any) -> str:
         """Run the playbook; its output."""
