@@ -27,6 +27,7 @@ from tests.e2e.systemd_machine import SystemdMachine, systemd_is_possible
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
+    pytest.mark.timeout(1800),  # nine minutes where others work beside it
     pytest.mark.xdist_group("roles"),
     pytest.mark.skipif(not systemd_is_possible(), reason="needs root, systemd and cgroups of version 2"),
 ]
