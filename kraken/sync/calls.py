@@ -37,7 +37,7 @@ class Calls:
 
         Args:
             source: the neighbour it came from; None: it is ours.
-            until: when the asker gives it up, by our clock and at the earliest.
+            until: until when, by our clock, the asker waits at least.
         """
         if source is not None and source != self._links.parent:
             text = f"{self._me} takes requests from its parent and its own people only"

@@ -129,7 +129,7 @@ class Called:
     """Somebody in the tree asks this collector.
 
     Attributes:
-        until: when, by our clock, the asker has given it up at the latest: what is asked is not begun then.
+        until: until when, by our clock, the asker waits at least: what is asked is not begun after that.
     """
 
     call: Call
