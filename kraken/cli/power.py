@@ -50,7 +50,8 @@ def power(
 
     Whatever is declared, but never behind Kraken's back: what Kraken would undo is refused, unless
     --hold keeps it from that or --declare changes what is declared. What ends somebody's work is asked
-    for (or wants --yes, or a reason for --hold). Nodes are told of as their BMCs answer; a command is
+    for (or wants --yes, or a reason for --hold); what a guard would keep Kraken from, as a job that
+    runs, is told and wants --yes with a hold, too. Nodes are told of as their BMCs answer; a command is
     done when its effect was seen, not when a BMC has said yes. Exit code 4: some nodes did not tell,
     or failed.
 

@@ -15,12 +15,13 @@ from kraken.daemon.slices import in_slices
 from kraken.errors import DocumentError, RefusedError
 from kraken.model.action import BMC_VARIABLE
 from kraken.model.bmc import ADDRESS, bmc_address_problem
-from kraken.model.byhand import PROTOCOL, PROTOCOLS, WORDS, power_by_hand, target_of
+from kraken.model.byhand import PROTOCOL, PROTOCOLS, WORDS, power_by_hand, restarts, target_of
+from kraken.model.catalog import Catalog
 from kraken.model.document import nearest
 from kraken.model.hold import EVERY_NODE, Hold
-from kraken.model.module import Mutation
+from kraken.model.module import Change, Mutation
 from kraken.model.nodeset import fold
-from kraken.model.update import UNKNOWN
+from kraken.model.update import UNKNOWN, Value
 from kraken.store.records import Note
 
 DECLARABLE = ("on", "off")
@@ -84,6 +85,7 @@ class _Finding:
     impossible: str = ""
     opposed: str = ""
     held: tuple[Hold, ...] = ()
+    guarded: str = ""
     power: str = UNKNOWN
 
 
@@ -218,6 +220,7 @@ def _find(operations: Operations, name: str, word: str) -> _Finding:
         mutation,
         opposed=_opposed(operations, name, mutation),
         held=tuple(collector.holds.on(name, daemon.clock())),
+        guarded=_guarded(collector.catalog, mutation, progress.state, attributes),
         power=progress.value(BMC_VARIABLE),
     )
 
@@ -237,10 +240,30 @@ def _opposed(operations: Operations, name: str, mutation: Mutation) -> str:
     return f"{would} {' and '.join(wishes)}"
 
 
+def _guarded(
+    catalog: Catalog, mutation: Mutation, state: Mapping[str, str], attributes: Mapping[str, Value]
+) -> str:
+    """The guards that would keep Kraken itself from it, and why; "" when none would.
+
+    What restarts the node is as much as off to who works on it.
+    """
+    ways = [mutation]
+    if restarts(mutation):
+        ways.append(replace(mutation, changes=(Change(BMC_VARIABLE, None, target_of("off")),)))
+    told = []
+    for guard in catalog.guards:
+        unmet = catalog.unmet(guard, state, attributes) if any(map(guard.concerns, ways)) else []
+        if unmet:
+            about = f": {guard.summary.rstrip('.')}" if guard.summary else ""
+            told.append(f"{guard.module}.{guard.name} would keep Kraken from it ({', '.join(unmet)}){about}")
+    return "; ".join(told)
+
+
 def _wants_yes(found: Sequence[_Finding], word: str, hold: str | None, who: str) -> list[str]:
     """Why a yes is wanted; empty when the command goes without one.
 
-    Who gives a reason for a hold has said what is meant, for as many nodes as may be changed unasked.
+    Who gives a reason for a hold has said what is meant, for as many nodes as may be changed unasked,
+    but not that a guard is to be broken.
     """
     reasons: list[str] = []
     if word != "on" and (hold is None or len(found) > CONFIRM_ABOVE):
@@ -252,6 +275,8 @@ def _wants_yes(found: Sequence[_Finding], word: str, hold: str | None, who: str)
             reasons.append(f"nobody knows whether {fold(unknown)} has power")
     for nodes, text in _folded((f.node, _others(f.held, who)) for f in found).items():
         reasons.append(f"{nodes}: held by {text}")
+    for nodes, text in _folded((f.node, f.guarded) for f in found).items():
+        reasons.append(f"{nodes}: {text}")
     if len(found) > CONFIRM_ABOVE and not reasons:
         reasons.append(f"more than {CONFIRM_ABOVE} nodes want a yes")
     return reasons

@@ -8,7 +8,17 @@ from functools import cached_property
 from typing import Any
 
 from kraken.errors import DocumentError
-from kraken.model.module import ANY, Condition, Discovery, KrakenModule, Mutation, State, Variable, as_text
+from kraken.model.module import (
+    ANY,
+    Condition,
+    Discovery,
+    Guard,
+    KrakenModule,
+    Mutation,
+    State,
+    Variable,
+    as_text,
+)
 from kraken.model.update import UNKNOWN, Value
 
 
@@ -22,6 +32,7 @@ class Catalog:
         variables: name -> Variable; a variable that several modules declare alike appears once.
         mutations: `module.name` -> Mutation, with the conditions of all guards that stand before it.
         discoveries: `module.name` -> Discovery.
+        guards: all of them; what they ask for is in the mutations already.
     """
 
     def __init__(self, modules: Iterable[KrakenModule] = ()) -> None:
@@ -36,7 +47,8 @@ class Catalog:
                 self.mutations[mutation.key] = mutation
             for discovery in module.discoveries.values():
                 self.discoveries[discovery.key] = discovery
-        for guard in (guard for module in self.modules.values() for guard in module.guards.values()):
+        self.guards = [guard for module in self.modules.values() for guard in module.guards.values()]
+        for guard in self.guards:
             for key, mutation in self.mutations.items():
                 if guard.concerns(mutation):
                     self.mutations[key] = guard.applied(mutation)
@@ -110,6 +122,23 @@ class Catalog:
         return self.holds(operator.requires, state, attributes) and not any(
             self.meets(condition, state, attributes) for condition in operator.excludes
         )
+
+    def unmet(self, guard: Guard, state: State, attributes: Mapping[str, Value]) -> list[str]:
+        """What of a node a guard does not let pass, as `slurm_jobs=RUNNING`; empty: it holds.
+
+        What nobody knows, though it could be known of such a node, does not pass either.
+        """
+
+        def is_dark(name: str) -> bool:
+            variable = self.variables.get(name)
+            if variable is None or name in state:
+                return False
+            return self.holds(variable.known_when, state, attributes)
+
+        wrong = [c.name for c in guard.requires if not self.meets(c, state, attributes)]
+        wrong += [c.name for c in guard.excludes if self.meets(c, state, attributes) or is_dark(c.name)]
+        known = {**attributes, **dict.fromkeys(self.variables, UNKNOWN), **state}
+        return [f"{name}={as_text(known.get(name, 'nothing'))}" for name in dict.fromkeys(wrong)]
 
     def check_cfg(self, cfg: Mapping[str, Any]) -> dict[str, str]:
         """The Cfg as given, if every variable is declared and every value in its domain.

@@ -22,6 +22,23 @@ from kraken.testing.daemons import living
 BASE = Path(__file__).parents[3] / "ansible_collections/kraken/hpc/extensions/kraken"
 Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
 
+BATCH = """\
+kraken_module: 1
+name: batch
+variables:
+  jobs: {values: [NONE, RUNNING], known_when: {batch.server: ANY}}
+guards:
+  jobs_end_first:
+    summary: No node goes off while a job is on it.
+    before: {phys_state: POWER_OFF}
+    excludes: {jobs: RUNNING}
+discoveries:
+  ask:
+    observes: [jobs]
+    requires: {batch.server: ANY}
+    every: 30s
+    tasks: [{ansible.builtin.debug: {}}]
+"""
 YES = Request("alice", yes=True)
 ALICE = Request("alice")
 
@@ -142,6 +159,32 @@ async def test_what_ends_work_wants_a_yes_and_what_does_not_goes_without(
     await command_power(operations, ["n1"], "on", None, ALICE)
 
     assert operations.daemon.collector.engine.progress("n1").command is not None
+
+
+@pytest.mark.parametrize("word", ["off", "soft", "cycle", "reset"])
+async def test_a_guard_that_keeps_kraken_from_it_is_told_and_wants_a_yes_with_a_hold_too(
+    tmp_path: Path, operations: Operations, world: FakeWorld, eventually: Eventually, word: str
+) -> None:
+    (tmp_path / "modules/batch.yml").write_text(BATCH)
+    await operations.daemon.reload()
+    world.truth["n1"]["jobs"] = "RUNNING"
+    await operations.apply({"nodes": {"n[1,3]": {"attributes": {"batch.server": "x"}}}}, YES)
+    progress = operations.daemon.collector.engine.progress("n1")
+    await eventually(lambda: progress.value("jobs") == "RUNNING")
+
+    with pytest.raises(UnconfirmedError) as refused:
+        await command_power(operations, ["n1", "n2"], word, "fans", ALICE)
+
+    assert refused.value.message == (
+        f"power {word} of 2 nodes (n[1-2]): n1: batch.jobs_end_first would keep Kraken from it "
+        "(jobs=RUNNING): No node goes off while a job is on it; nothing was done"
+    )
+    with pytest.raises(UnconfirmedError, match=r"n3: .* \(jobs=UNKNOWN\)"):
+        await command_power(operations, ["n3"], word, "fans", ALICE)
+    assert held_by(operations) == held_by(operations, "n3") == []
+    await command_power(operations, ["n2"], word, "fans", ALICE)
+    await command_power(operations, ["n1"], word, "fans", YES)
+    await eventually(lambda: outcome(operations.daemon))
 
 
 async def test_the_hold_of_somebody_else_is_named_and_wants_a_yes(
