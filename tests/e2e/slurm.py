@@ -102,8 +102,7 @@ class Slurm:
                 *("--pid-file", pid, "--log-file", log, "--seed-file", seed),
             )
             self._await(lambda: self._says("munge", "--no-input", "--socket", sock), "munged answers")
-            self._start("slurmctld", "-D", "-f", str(self.configuration))
-            self._await(lambda: self._says("scontrol", "ping"), "slurmctld answers")
+            self.start_controller()
         except BaseException:
             self.close()
             raise
@@ -123,6 +122,17 @@ class Slurm:
                 process.wait()
         self._running.clear()
         shutil.rmtree(self.place, ignore_errors=True)
+
+    def start_controller(self) -> None:
+        """Start slurmctld, which knows what it knew."""
+        self._start("slurmctld", "-D", "-f", str(self.configuration))
+        self._await(lambda: self._says("scontrol", "ping"), "slurmctld answers")
+
+    def stop_controller(self) -> None:
+        """End slurmctld, which was started last; jobs and nodes go on."""
+        controller = self._running.pop()
+        controller.terminate()
+        controller.wait(STOP_S)
 
     @property
     def configuration(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -168,3 +169,76 @@ def test_what_somebody_else_has_drained_is_left_to_them(taught: Batch) -> None:
     slurm.run("scontrol", "update", f"nodename={node.name}", "state=resume")
     site.kraken("discover", node.name)
     site.converged(node.name)
+
+
+def test_off_by_hand_of_a_node_with_a_job_is_refused_and_told(taught: Batch) -> None:
+    site, slurm, node = taught.site, taught.slurm, taught.nodes[0]
+    job = slurm.submit(node, A_WEEK)
+    site.until(lambda: slurm.job(job) == "RUNNING", "the job runs")
+    taught.look_again(node.name)
+
+    undone = site.kraken("power", node.name, "off", code=3)
+    held = site.kraken("power", node.name, "off", "--hold", "fans", code=3)
+    declared = site.kraken("power", node.name, "off", "--declare", "--yes", code=3)
+
+    assert "it would power_on, for phys_state=POWER_ON is declared" in undone
+    assert "slurm.jobs_end_first would keep Kraken from it (slurm_state=UP, slurm_jobs=RUNNING)" in held
+    assert "slurm_state=DRAIN first" in held
+    assert "phys_state=POWER_OFF cannot be had together with slurm_state=UP" in declared
+    assert site.cause(node.name) == "CONVERGED"
+    assert node.power() == "on"
+    slurm.finish(node)
+    site.until(lambda: slurm.job(job) == "COMPLETED", "the job ends")
+
+
+def test_while_slurm_does_not_answer_no_node_of_its_goes_off(taught: Batch) -> None:
+    site, slurm, node = taught.site, taught.slurm, taught.nodes[0]
+    taught.declare("slurm_state=DRAIN")
+    site.converged()
+
+    def is_in_doubt() -> bool:
+        site.kraken("discover", node.name)
+        return site.cause(node.name) == "STALE"
+
+    slurm.stop_controller()
+    try:
+        site.until(is_in_doubt, "Kraken notices that nobody answers")
+        taught.declare("phys_state=POWER_OFF", "--unset", "run_state", "--unset", "service")
+        for _ in range(3):
+            site.kraken("discover", node.name)
+            site.until(lambda: site.cause(node.name) != "RUNNING", "Slurm was asked in vain")
+            told = site.kraken("explain", node.name)
+            assert site.cause(node.name) in ("STALE", "UNKNOWN")
+            assert "slurm_look" in told
+        assert node.power() == "on"
+    finally:
+        slurm.start_controller()
+    site.converged()
+
+    assert node.power() == "off"
+
+
+def test_without_its_collection_the_guard_is_gone_and_no_node_goes_off_by_that_alone(taught: Batch) -> None:
+    site, slurm, node = taught.site, taught.slurm, taught.nodes[0]
+    job = slurm.submit(node, A_WEEK)
+    site.until(lambda: slurm.job(job) == "RUNNING", "the job runs")
+    taught.declare("phys_state=POWER_OFF", "slurm_state=DRAIN", "--unset", "run_state", "--unset", "service")
+    site.until(lambda: site.cause(node.name) == "WAITING", "Kraken waits for the job")
+    assert "slurm_jobs" in site.kraken("module", "show", "power_ipmi")
+
+    shutil.rmtree(taught.place / "ansible_collections/acme")
+    site.kraken("module", "reload")
+    site.until(lambda: site.cause(node.name) == "NO_PATH", "what is declared cannot be had any more")
+    site.kraken("discover", node.name)
+    told = site.kraken("explain", node.name)
+
+    assert "no loaded module declares the variable slurm_state" in told
+    assert "slurm_jobs" not in site.kraken("module", "show", "power_ipmi")
+    assert node.power() == "on"
+    assert slurm.job(job) == "RUNNING"
+
+    site.kraken("set", node.name, "phys_state=POWER_OFF", "--unset", "slurm_state")
+    site.converged(node.name)
+
+    assert node.power() == "off"
+    slurm.run("scancel", job)
