@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from kraken.daemon.config import Tree
+from kraken.daemon.crowd import Crowd, Line
 from kraken.daemon.rates import Rate, Rates
 from kraken.errors import RefusedError
 from kraken.transport import Keyring, ParentState, Traffic, Wire
@@ -25,6 +26,8 @@ log = logging.getLogger("kraken.daemon")
 SAMPLE_S: Final = 10.0
 """Between two readings of the counters that rates are made of."""
 _EVERYWHERE: Final = ("*", "0.0.0.0", "[::]")
+CONNECTED: Final = Line(logging.INFO, "collector is connected", "collectors are connected")
+GONE: Final = Line(logging.WARNING, "connection of a collector is gone", "connections of collectors are gone")
 
 
 class Neighbours:
@@ -66,6 +69,7 @@ class Neighbours:
         self._wire = Wire(self.keyring, self._heard, clock, self._linked)
         self._since: dict[str, float] = {}  # neighbour -> when its connection came or went
         self._rates = Rates()
+        self._crowd = Crowd(log)
         self._sampling: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -90,6 +94,7 @@ class Neighbours:
         if self._sampling is not None:
             self._sampling.cancel()
             self._sampling = None
+        self._crowd.flush()
         self._wire.close()
 
     def send(self, neighbour: str, letter: bytes) -> None:
@@ -195,8 +200,7 @@ class Neighbours:
     def _linked(self, neighbour: str, is_up: bool) -> None:
         self._since[neighbour] = self.clock()
         if neighbour != self.parent:
-            level = logging.INFO if is_up else logging.WARNING
-            log.log(level, "connection of a child", extra={"collector": neighbour, "connected": is_up})
+            self._crowd.tell(CONNECTED if is_up else GONE, neighbour)
         self.on_link(neighbour, is_up)
 
     def _sample(self) -> None:

@@ -24,6 +24,7 @@ from kraken.daemon.arrivals import (
     TreeNews,
 )
 from kraken.daemon.collector import Collector
+from kraken.daemon.crowd import Crowd, Line
 from kraken.daemon.events import EventLog
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.outbox import Outbox
@@ -44,6 +45,8 @@ give the same."""
 ASK_S: Final = 10.0
 """Patience with another collector's answer: three levels, each with a letter lost and said again."""
 LATE_STATUS: Final = 504
+HEARD: Final = Line(logging.INFO, "collector is heard", "collectors are heard")
+SILENT: Final = Line(logging.WARNING, "collector is not heard any more", "collectors are not heard any more")
 TOGETHER_BYTES: Final = 65_536
 """Of letters that are decided on at once: hundreds of greetings, or a few large deltas, which take memory
 while they are, and some ms."""
@@ -106,6 +109,7 @@ class Seat:
         neighbours.on_revoked = self.remove_child
         self.outbox = Outbox(self.tree, journal, neighbours.send)
         self.refused: Counter[str] = Counter()
+        self._crowd = Crowd(log)
         self.answers: dict[str, Answer] = {}
         self._events = events
         self.accept: Callable[[Arrival], None] = lambda arrival: None
@@ -131,6 +135,7 @@ class Seat:
         for future in self._asked.values():
             future.cancel()
         await self.outbox.close()
+        self._crowd.flush()
 
     def hear(self, neighbour: str, letter: bytes) -> None:
         """A letter came over the wire, which vouches for the name. Read with all that comes just now."""
@@ -250,8 +255,11 @@ class Seat:
         kind = "parent" if link.neighbour == self._parent else "collector"
         nodes = len(self.tree.placement.of(link.neighbour))
         text = f"{kind} {link.neighbour} is {'heard' if link.is_up else 'not heard any more'}"
-        level = logging.INFO if link.is_up else logging.WARNING
-        log.log(level, text, extra={"collector": link.neighbour, "nodes": nodes})
+        if link.neighbour == self._parent:
+            level = logging.INFO if link.is_up else logging.WARNING
+            log.log(level, text, extra={"collector": link.neighbour, "nodes": nodes})
+        else:
+            self._crowd.tell(HEARD if link.is_up else SILENT, link.neighbour, nodes)
         data = {"collector": link.neighbour, "is_up": link.is_up, "since": link.since, "nodes": nodes}
         self._events.add("collector", {**data, "at": now})
         self.write([Note(now, link.neighbour, "collector", text, self.tree.me, data)])
