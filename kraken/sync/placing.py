@@ -71,12 +71,18 @@ class Placing:
         gained: list[str] = []
         lost: list[str] = []
         waiting: dict[str, None] = {}
+        known: dict[tuple[str, ...], tuple[Sequence[str], str | None]] = {}
         for key in self.waiting:
             if key not in self._table:
                 continue
-            targets = self._targets(key)
+            listed = tuple(self.listed(key))
+            found = known.get(listed)
+            if found is None:
+                found = known[listed] = self._targets(listed), self._living(listed, now)
+            targets, wanted = found
             holder = self._placement.holder.get(key)
-            wanted = self._wanted(key, targets, holder, now)
+            if wanted is None and targets and holder not in targets:
+                wanted = targets[0]  # nobody lives: it stays with who may have it, else it goes to the first
             if holder is not None and (holder in self.drained or (wanted is not None and wanted != holder)):
                 self._take_away(key, holder, lost)
                 holder = None
@@ -132,23 +138,20 @@ class Placing:
         child = self._registry.via.get(COLLECTOR + collector)
         return child if child in self._links and child not in self.drained else None
 
-    def _targets(self, key: str) -> list[str]:
-        """Who may have the node, the preferred first."""
-        listed = self.listed(key)
+    def _targets(self, listed: Sequence[str]) -> Sequence[str]:
+        """Who may have a node that lists these, the preferred first."""
         if not listed:
             return [Placement.OURS]
         found = [toward for name in listed if (toward := self.toward(name)) is not None]
         return list(dict.fromkeys(found))
 
-    def _wanted(self, key: str, targets: Sequence[str], holder: str | None, now: float) -> str | None:
-        """Who should have the node: the most preferred that lives; None: leave it as it is."""
-        for name in self.listed(key):
+    def _living(self, listed: Sequence[str], now: float) -> str | None:
+        """The way to the most preferred of them that lives; None: none does."""
+        for name in listed:
             toward = self.toward(name)
             if toward is not None and self._lives(name, toward, now):
                 return toward
-        if holder is not None and holder in targets:
-            return None  # nobody lives who could take it
-        return targets[0] if targets else None
+        return None
 
     def _lives(self, collector: str, toward: str, now: float) -> bool:
         if toward == Placement.OURS:

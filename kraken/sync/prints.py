@@ -72,7 +72,8 @@ class Prints:
 
     def whole(self, keys: Iterable[str]) -> tuple[int, int]:
         """How many of these keys have a document, and their digest."""
-        found = [mark for key in keys if (mark := self.of(key))]
+        known, of = self._known.get, self.of
+        found = [mark for key in keys if (mark := known(key) or of(key))]
         return len(found), digest(found)
 
     def describe(

@@ -33,6 +33,9 @@ QUEUE: Final = 64
 has newer news: a long queue would only make it old."""
 _BACKLOG: Final = 4096
 """Connections the kernel holds while a thousand children come back at once (net.core.somaxconn caps it)."""
+_FIRST: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+_LAST: Final = int(zmq.NOBLOCK)
+"""Numbers: to join flags of pyzmq's enumeration costs as much as to send a letter."""
 KEY_S: Final = 10.0
 """Between two new keys of one child: each costs a write to the disk. Who is refused says it again later."""
 
@@ -108,7 +111,8 @@ class Below:
     def _put(self, child: str, route: bytes, data: bytes) -> bool:
         self._pump.poke()
         try:
-            self._socket.send_multipart((route, data), zmq.NOBLOCK)
+            self._socket.send(route, _FIRST)
+            self._socket.send(data, _LAST)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
