@@ -21,7 +21,8 @@ HELLO_S: Final = 10.0
 DEAD_S: Final = 40.0
 """Silence after which a neighbour counts as dead: four hellos, as OSPF has it (RFC 2328, C.3)."""
 ANSWER_S: Final = 0.5
-"""Between hellos that only answer a neighbour who does not know us yet."""
+"""Between hellos that only answer a neighbour who does not know us yet; and how long a parent waits for the
+first of a child that has just connected."""
 
 
 @dataclass(slots=True)
@@ -228,6 +229,10 @@ class Link:
     def greet_now(self, now: float) -> None:
         """Something that only a hello tells became another."""
         self._hello_at = now
+
+    def greet_soon(self, now: float) -> None:
+        """It is to speak first; if that is lost, we do."""
+        self._hello_at = min(self._hello_at, now + ANSWER_S)
 
     def outgoing(self, now: float) -> list[Letter]:
         """What is due."""

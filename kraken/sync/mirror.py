@@ -6,7 +6,7 @@ and keeps asking until an answer comes. One way serves the first contact, a retu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -47,6 +47,7 @@ class Mirror:
         prints: of our copies. keys: which of them are of this neighbour.
         give: for the document of a key that differs, what we hold and the writer may have lost; None
             where what the writer says stands alone.
+        anew: keys of which each life of the writer says another document: those are asked for at once.
 
     Attributes:
         have: we hold all of the feed up to here; -1: not whole yet.
@@ -57,11 +58,14 @@ class Mirror:
         prints: Prints,
         keys: Callable[[], Iterable[str]],
         give: Callable[[str], Doc | None] | None = None,
+        *,
+        anew: Iterable[str] = (),
     ) -> None:
         self.have = -1
         self._prints = prints
         self._keys = keys
         self._give = give
+        self._anew = anew
         self._exchange: _Exchange | None = None
         self._number = 0
         self._differs = 0
@@ -84,6 +88,8 @@ class Mirror:
         self._differs += 1
         if self.have < 0 or self._differs >= DIFFERS_MAX:
             self._exchange, self._differs = _Exchange(), 0
+            if self.have < 0:
+                self._exchange.want.update(dict.fromkeys(self._anew))
         return False
 
     def delta(self, delta: Delta) -> bool:
@@ -123,7 +129,7 @@ class Mirror:
             exchange.upto = tell.upto
         for key in asked.want:
             exchange.want.pop(key, None)
-        extra = self._compare(tell, asked.parts)
+        extra = self._compare(tell, asked.parts, frozenset(asked.want))
         if tell.upto < self.have:
             extra = []
         if not exchange.parts and not exchange.want:
@@ -141,7 +147,8 @@ class Mirror:
         """Read anew each time, since ages grow."""
         return [doc for key in keys if self._give is not None and (doc := self._give(key)) is not None]
 
-    def _compare(self, tell: Tell, parts: Iterable[str]) -> list[str]:
+    def _compare(self, tell: Tell, parts: Iterable[str], asked: Set[str]) -> list[str]:
+        """What differs is asked for, but for what was just now: it is in the writer's feed."""
         exchange = self._exchange
         assert exchange is not None
         own: dict[str, dict[str, int]] = {part: {} for part in parts}
@@ -161,8 +168,9 @@ class Mirror:
                         exchange.parts.append(f"{part}{digit:x}")
                 continue
             told = tell.prints.get(part, {})
-            exchange.want.update(dict.fromkeys(key for key, mark in told.items() if mine.get(key) != mark))
-            for key in [key for key in mine if key not in told]:
+            differ = (key for key, mark in told.items() if mine.get(key) != mark and key not in asked)
+            exchange.want.update(dict.fromkeys(differ))
+            for key in [key for key in mine if key not in told and key not in asked]:
                 if self._give is not None and self._give(key) is not None:
                     exchange.want[key] = None
                 else:

@@ -159,6 +159,7 @@ class Tree:
                 self._prints_observed,
                 lambda: [*self.placement.of(name), *self.registry.below(name)],
                 self._give_back,
+                anew=(COLLECTOR + name,),
             ),
             greet=self._greeting,
         )
@@ -213,10 +214,12 @@ class Tree:
         return events
 
     def reached(self, neighbour: str, now: float) -> None:
-        """The transport has a (new) connection with it: greet it at once, what went before may be lost."""
+        """The transport has a (new) connection with it: what went before may be lost. A child speaks first:
+        two that greet each other at the same moment answer each other, too.
+        """
         link = self.links.get(neighbour)
         if link is not None:
-            link.greet_now(now)
+            (link.greet_now if neighbour == self.parent else link.greet_soon)(now)
             self.links.poke(neighbour)
 
     def tick(self, now: float) -> list[Event]:

@@ -27,7 +27,7 @@ def hello(tree: Tree, neighbour: str, life: int = 5, has: int = 0, now: float = 
     events = tree.hear(
         neighbour, Letter(life, tree.life, 0, Hello(neighbour, 1, 0, 0, 0, 0, -1, True, 0, has)), now
     )
-    tree.reached(neighbour, now)
+    tree.links[neighbour].greet_now(now)
     events = [*events, *tree.tick(now)]
     said = [e.letter.body for e in events if isinstance(e, Send) and e.neighbour == neighbour]
     return [body.has for body in said if isinstance(body, Hello)]

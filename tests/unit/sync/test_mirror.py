@@ -203,3 +203,31 @@ def test_a_change_before_the_copy_is_whole_or_after_a_gap_is_not_taken_in() -> N
         False,
     ]
     assert mirror.have == 4
+
+
+def test_what_each_life_says_anew_is_asked_for_with_the_first_question_and_not_again() -> None:
+    held = {"@c1": 1, "n1": 1}
+    mirror = Mirror(Prints(lambda key: held.get(key, 0)), lambda: list(held), anew=("@c1",))
+    mirror.hello(hello_of(2, digest=3))
+    asked = mirror.ask(0.0)
+    assert asked is not None
+    assert (asked.parts, asked.want) == ([""], ["@c1"])
+
+    mirror.tell(Tell(asked.number, 5, {}, {"": {"@c1": 2, "n1": 1}}))
+
+    assert not mirror.is_comparing
+    assert mirror.have == 5
+
+
+def test_a_repair_asks_for_nothing_before_it_has_compared() -> None:
+    held = {"@c1": 1}
+    mirror = Mirror(Prints(lambda key: held.get(key, 0)), lambda: list(held), anew=("@c1",))
+    mirror.hello(hello_of(1, digest=1))
+    assert mirror.have == 5
+    for _ in range(DIFFERS_MAX):
+        mirror.hello(hello_of(1, digest=2))
+
+    asked = mirror.ask(0.0)
+
+    assert asked is not None
+    assert asked.want == []

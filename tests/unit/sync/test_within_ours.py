@@ -34,7 +34,7 @@ def middle(**nodes: tuple[list[str], bool]) -> Tree:
 def leases(tree: Tree, child: str, now: float) -> list[int]:
     """Those of the hellos to this child when it says hello."""
     events = tree.hear(child, Letter(5, 7, 0, Hello(child, 1, 0, 0, 0, 0, -1, True)), now)
-    tree.reached(child, now)
+    tree.links[child].greet_now(now)
     events = [*events, *tree.tick(now)]
     said = [event.letter.body for event in events if isinstance(event, Send) and event.neighbour == child]
     return [body.lease_ms for body in said if isinstance(body, Hello)]
