@@ -94,24 +94,22 @@ class Group:
 class Child:
     """A collector without an engine: what it is told it has, what it sees it tells."""
 
-    def __init__(self, name: str, clock: Callable[[], float], life: int = 1) -> None:
+    def __init__(
+        self, name: str, clock: Callable[[], float], life: int = 1, before: Child | None = None
+    ) -> None:
         self.name = name
-        self.table = NodeTable()
+        self.table = NodeTable() if before is None else before.table
         self.holds = HoldTable()
         self._clock = clock
         self._sequence = 0
         self.out: list[bytes] = []
         self.life = life
-        self.tree = Tree(name, life, self.table, self.holds, clock(), parent="root")
+        memory = None if before is None else before.tree.memory()
+        self.tree = Tree(name, life, self.table, self.holds, clock(), parent="root", memory=memory)
 
     def again(self) -> Child:
         """Its next life, with what it had on its disk."""
-        fresh = Child(self.name, self._clock, self.life + 1)
-        fresh.table, memory = self.table, self.tree.memory()
-        fresh.tree = Tree(
-            self.name, fresh.life, fresh.table, fresh.holds, self._clock(), parent="root", memory=memory
-        )
-        return fresh
+        return Child(self.name, self._clock, self.life + 1, self)
 
     def hear(self, data: bytes) -> None:
         self._apply(self.tree.hear("root", decode(data), self._clock()))

@@ -57,8 +57,12 @@ class WireChildren:
         self._process.kill()
         self._process.join()
 
+    def begin(self) -> None:
+        """Each ends, if it lived, and begins a life with what it had on its disk; nobody connects yet."""
+        self._do("begin")
+
     def come(self) -> float:
-        """Each begins a new life with what it had on its disk, and connects; seconds until all are up."""
+        """All connect at once, and greet; seconds until each and the root have heard each other."""
         seconds: float = self._do("come")
         return seconds
 
@@ -91,22 +95,29 @@ class Member:
         self._keys, self._endpoint, self._context = keys, f"tcp://127.0.0.1:{port}", context
         self._socket: zmq.Socket[bytes] | None = None
         self._pump: Pump | None = None
+        self._has_come = False
 
-    def come(self) -> None:
+    def begin(self) -> None:
         if self._pump is not None and self._socket is not None:
             self._pump.close()
             self._socket.close()
             self.child = self.child.again()
+        self._has_come = False
         socket = self._socket = self._context.socket(zmq.DEALER)
         socket.linger = 0
-        socket.immediate = True
         socket.probe_router = True
         socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 5000
         socket.curve_serverkey = self._keys.server.encode()
         socket.curve_publickey = self._keys.public.encode()
         socket.curve_secretkey = self._keys.secret.encode()
-        socket.connect(self._endpoint)
         self._pump = Pump(socket, self._read)
+
+    def come(self) -> None:
+        """Greet as soon as there is a connection, as libzmq's monitor has a daemon do."""
+        assert self._socket is not None, "it has begun"
+        self._socket.connect(self._endpoint)
+        self._has_come = True
+        self.tick()
 
     @property
     def is_up(self) -> bool:
@@ -119,13 +130,15 @@ class Member:
         return feed.acked >= 0 and feed.is_quiet
 
     def tick(self) -> None:
+        if not self._has_come:
+            return
         self.child.tick()
-        assert self._socket is not None, "it has come"
-        assert self._pump is not None, "it has come"
+        assert self._socket is not None, "who has come has begun"
+        assert self._pump is not None, "who has come has begun"
         while self.child.out:
             try:
                 self._socket.send(self.child.out[0], zmq.NOBLOCK)
-            except zmq.Again:  # no connection yet: the next hello will do
+            except zmq.Again:  # what waits is too much: the next hello will do
                 self.child.out.clear()
                 return
             self.child.out.pop(0)
@@ -154,6 +167,10 @@ class Crowd:
         context: zmq.Context[Any] = zmq.Context()
         context.set(zmq.MAX_SOCKETS, 3 * len(keys) + 100)  # a closed one goes in its own time
         self.members = [Member(name, of, port, context) for name, of in keys.items()]
+
+    async def begin(self) -> None:
+        for member in self.members:
+            member.begin()
 
     async def come(self) -> float:
         began = time.monotonic()
