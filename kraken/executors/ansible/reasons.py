@@ -46,6 +46,12 @@ _SSH: Final = (
 )
 """What ssh says -> what we say; the first that is found."""
 
+_BECOME: Final = re.compile(r"\b(Missing|Incorrect) (sudo|su|doas|dzdo|ksu|pbrun|sesu) password\b")
+_BECOME_SAYS: Final = {"Missing": "asks for a password", "Incorrect": "does not take the password"}
+_BECOME_WANTS: Final = (
+    "let it do without for this user, or put ansible_become_password into a file of ansible.vault_files"
+)
+
 
 def why_failed(result: Mapping[str, Any]) -> str:
     """The message of a failed task's result."""
@@ -61,6 +67,9 @@ def why_failed(result: Mapping[str, Any]) -> str:
             if isinstance(item, Mapping) and "censored" in item:
                 return "its output is hidden by no_log"
     text = _text(result.get("msg")) or _text(result.get("reason")) or "no message"
+    if asked := _BECOME.search(text):
+        why, method = asked.groups()
+        return f"{method} {_BECOME_SAYS[why]} ({_BECOME_WANTS})"
     if isinstance(result.get("rc"), int):
         text += f" (rc {result['rc']})"
     told = _text(result.get("stderr")) or _text(result.get("module_stderr")) or _text(result.get("stdout"))

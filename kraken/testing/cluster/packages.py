@@ -33,6 +33,7 @@ BATCH_SYSTEM = {  # what the example for Slurm is tried with
     "scontrol": "slurm-client",
     "munged": "munge",
 }
+SUDO = {"sudo": "sudo"}  # with which tasks become somebody else on a node
 SEARCHED = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))  # absent from many users' PATH
 SERVICES_OF = {  # package -> its services, which would run on this machine from the next boot on
     "openssh-server": ("ssh.service", "ssh.socket"),

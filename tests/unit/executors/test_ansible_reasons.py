@@ -16,6 +16,7 @@ from kraken.executors.ansible.reasons import LENGTH_MAX, one_line, why_ended, wh
         ({"msg": "non-zero return code", "rc": 3, "stderr": "a\nb"}, "non-zero return code (rc 3): b"),
         ({"msg": "failed", "rc": 1, "stdout": "only here"}, "failed (rc 1): only here"),
         ({"reason": "no such file"}, "no such file"),
+        ({"msg": "Missing mysql password"}, "Missing mysql password"),
         ({"msg": ["a", "list"]}, "['a', 'list']"),
         ({"msg": False}, "False"),
         ({}, "no message"),
@@ -35,6 +36,22 @@ from kraken.executors.ansible.reasons import LENGTH_MAX, one_line, why_ended, wh
 )
 def test_a_failure_is_told_by_what_the_result_holds(result: dict[str, Any], told: str) -> None:
     assert why_failed(result) == told
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "Task failed: Missing sudo password",
+            "sudo asks for a password (let it do without for this user, or",
+        ),
+        ("Incorrect su password", "su does not take the password (let it do without for this user, or put"),
+    ],
+)
+def test_whoever_wants_a_password_to_become_another_is_named_with_where_to_put_it(
+    said: str, told: str
+) -> None:
+    assert why_failed({"msg": said, "rc": 1, "stderr": "sudo: a password is required"}).startswith(told)
 
 
 @pytest.mark.parametrize(
