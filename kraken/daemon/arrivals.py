@@ -34,12 +34,15 @@ class Observed:
 
     Attributes:
         seen_at: when, by our clock; not before what is known of these variables was seen.
+        is_so_now: they are so still, after all that was done to the node. Else what a mutation of such a
+            variable did is as unknown as before.
     """
 
     node: str
     values: Mapping[str, str]
     source: str
     seen_at: float
+    is_so_now: bool
 
 
 @dataclass(frozen=True, slots=True)

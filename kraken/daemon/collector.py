@@ -270,7 +270,8 @@ class Collector:
                 self._take_result(result, now, news, follows)
         elif isinstance(arrival, Observed):
             if self.runs(arrival.node) and arrival.node in self.table:
-                self.engine.settle(arrival.node, arrival.values)
+                if arrival.is_so_now:
+                    self.engine.settle(arrival.node, arrival.values)
                 told = (arrival.node, arrival.values, arrival.source)
                 self.recorder.observe(*told, self.catalog, arrival.seen_at, news, follows)
         elif isinstance(arrival, OfTree):

@@ -51,7 +51,9 @@ async def observe(
         if not request.dry_run:
             confirm(items, yes=request.yes)
             source = f"reported by {request.who}"
-            daemon.accept(*(Observed(name, values, source, now - age_s) for name, values in seen.items()))
+            daemon.accept(
+                *(Observed(name, values, source, now - age_s, age_s == 0.0) for name, values in seen.items())
+            )
         return items
 
 

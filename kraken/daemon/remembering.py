@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from kraken.daemon.arrivals import Consequence, ValueChanged
 from kraken.daemon.collector import Collector
 from kraken.daemon.declare import Item
+from kraken.engine.doubt import NOT_SEEN
 from kraken.engine.effects import StepEnded, TroubleChanged
 from kraken.model.byhand import by_hand
 from kraken.model.node import Record
@@ -26,7 +27,7 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
     engine, table = collector.engine, collector.table
     for trouble in memory.troubles:
         if trouble.node in table:
-            engine.restore_trouble(
+            engine.former.restore_trouble(
                 trouble.node, trouble.failures, trouble.quarantined, trouble.since, trouble.effort
             )
     open_runs = {(run.node, run.operator) for run in memory.unfinished}
@@ -38,9 +39,12 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
         if all(_seen_since(dsc.get(c.variable), touch.ended_at) for c in mutation.changes):
             attributes = table[touch.node].attribute_values()
             engine.batches.limits.remember_draw(mutation, attributes, touch.ended_at, now)
+            engine.former.asserted(
+                touch.node, mutation, [v for v, record in dsc.items() if record.source in NOT_SEEN]
+            )
             continue
         in_doubt = (touch.node, touch.operator) in open_runs
-        for effect in engine.interrupted(touch.node, mutation, now, unfinished=in_doubt):
+        for effect in engine.former.interrupted(touch.node, mutation, now, unfinished=in_doubt):
             consequences.append(effect)
             if isinstance(effect, TroubleChanged):
                 # Kept with the end of the run: a crash between the two would let it be repeated blindly.

@@ -45,7 +45,7 @@ class Batches:
     def __init__(self, settings: Settings, incarnation: int) -> None:
         self._settings = settings
         self._incarnation = incarnation
-        self.last_number = 0  # of the run that left last
+        self.last_number = 0  # of the run that left last, or of what others saw since
         self._operators: dict[str, Operator] = {}
         self._waiting: dict[str, dict[str, None]] = {}
         self._issued_at: dict[str, float] = {}
@@ -54,6 +54,11 @@ class Batches:
         self.limits = Limits(settings.limits)
         self.lanes: dict[str, Lanes] = {}  # of what is waited for and limits count
         self.turns = Turns(self.limits, self.lanes)
+
+    def next_number(self) -> int:
+        """The number of what is sent, or seen, now: later than all before."""
+        self.last_number += 1
+        return self.last_number
 
     def add(self, operator: Operator, node: str, now: float, attributes: Mapping[str, Value] = _NONE) -> None:
         """Let the node wait for its turn; a node waits once.
@@ -229,8 +234,7 @@ class Batches:
             del waiting[node]
         self._arrivals[key] = (now, now)
         operator = self._operators[key]
-        self.last_number += 1
-        run_id = f"{self._incarnation}-{self.last_number}"
+        run_id = f"{self._incarnation}-{self.next_number()}"
         run = Run(run_id, operator, tuple(nodes), now, operator.timeout_s)
         self._issued_at[key] = now
         self.active[run.id] = Active(run, self.last_number, set(nodes))

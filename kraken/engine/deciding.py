@@ -181,10 +181,15 @@ class Decider:
 
     def _look_first(self, progress: Progress, doubted: Doubt, now: float) -> Verdict:
         looks, again_at = self._looks.wanted(progress, doubted.variable, now)
-        for name in self._looks.grounds(progress, doubted.variable):
+        grounds = self._looks.unsure_grounds(progress, doubted.variable)
+        for name in self._looks.grounds(progress, doubted.variable) - grounds:
             ground = doubt(self.catalog, progress, name, now, disruptive=False)
             if ground is not None:  # perhaps nobody can see the one because the other is not so any more
                 looks += self._looks.wanted(progress, ground.variable, now)[0]
+        for name in sorted(grounds):
+            more, at = self._looks.wanted(progress, name, now)
+            looks += more
+            again_at = min((time for time in (again_at, at) if time is not None), default=None)
         for look in looks:
             self.queue(progress, look, now)
         return Verdict(doubted.cause, doubted.variable, doubted.detail, again_at)

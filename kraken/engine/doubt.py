@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kraken.engine.cause import Cause
 from kraken.engine.progress import Progress
 from kraken.model.catalog import Catalog
+from kraken.model.module import Variable
 from kraken.model.update import UNKNOWN
 
 TIMEOUT_SOURCE = "timeout"
@@ -14,6 +15,9 @@ TIMEOUT_SOURCE = "timeout"
 
 FORGOTTEN_SOURCE = "forgotten"
 """The source of UNKNOWN where there was a value that no longer counts."""
+
+NOT_SEEN: Final = frozenset({TIMEOUT_SOURCE, FORGOTTEN_SOURCE})
+"""The sources of what the engine concluded itself."""
 
 CLOCK_SKEW_S = 5.0
 """An observation from further in the future than this has an age nobody knows."""
@@ -41,9 +45,11 @@ def doubt(
             too. A value that is UNKNOWN because another one says so (`known_when`) is as well known
             as that other one.
     """
-    if variable in progress.unsettled:
-        return Doubt(Cause.STALE, variable, f"{variable} was not seen since it was last acted on")
     declared = catalog.variables.get(variable)
+    if variable in progress.unsettled:
+        if declared is not None and not _is_of_such_nodes(catalog, progress, declared):
+            return None  # the doubt waits until the attributes are as they were
+        return Doubt(Cause.STALE, variable, f"{variable} was not seen since it was last acted on")
     if declared is None:
         return None
     record = progress.node.dsc.get(variable)
@@ -66,6 +72,14 @@ def doubt(
         detail = f"{variable}={record.value} was asserted by a time-out, nobody has seen it"
         return Doubt(Cause.UNKNOWN, variable, detail)
     return None
+
+
+def _is_of_such_nodes(catalog: Catalog, progress: Progress, variable: Variable) -> bool:
+    """Whether the variable can have a value on a node with these attributes."""
+    return all(
+        c.name in catalog.variables or catalog.meets(c, progress.state, progress.attributes)
+        for c in variable.known_when
+    )
 
 
 def misses_since(progress: Progress, variable: str, seen_at: float) -> int:

@@ -10,8 +10,9 @@ from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.command import Commands
 from kraken.engine.deciding import Decider
 from kraken.engine.effects import CauseChanged, Effect, Start
-from kraken.engine.effort import forgive, recover, rest, resume
+from kraken.engine.effort import forgive, recover, rest
 from kraken.engine.explain import explain, held_by
+from kraken.engine.former import Former
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
 from kraken.engine.permit import MayRun, Permit, always
@@ -22,7 +23,6 @@ from kraken.engine.retry import trouble_changed
 from kraken.engine.settings import Settings
 from kraken.engine.steps import Steps
 from kraken.model.catalog import Catalog
-from kraken.model.effort import Effort
 from kraken.model.hold import HoldTable
 from kraken.model.module import Discovery, Mutation
 from kraken.model.node import NodeTable
@@ -85,6 +85,7 @@ class Engine:
         self.commands = Commands(
             catalog, planner, self.batches, self._steps, self._progress, self._dirty, self._permit
         )
+        self.former = Former(self.batches, self._steps, self._progress, self._dirty, self._owed)
         self.batches.adopt((*catalog.mutations.values(), *catalog.discoveries.values()))
         for progress in self._progress.values():
             self._looks.adopt(progress)
@@ -96,7 +97,8 @@ class Engine:
 
         Calling it with no news, at any time, is always right and does what time has made due.
         """
-        effects, self._owed = self._owed, []
+        effects = list(self._owed)
+        self._owed.clear()
         for item in news:
             if isinstance(item, Changed):
                 self._changed(item, now)
@@ -144,8 +146,10 @@ class Engine:
         return self._reports.admit(result)
 
     def settle(self, node: str, variables: Iterable[str]) -> None:
-        """These variables of the node were seen by somebody else, after what mutations did to them."""
-        self._progress[node].unsettled.difference_update(variables)
+        """These variables of the node were seen by somebody else just now, after all that mutations did."""
+        progress, number = self._progress[node], self.batches.next_number()
+        progress.unsettled.difference_update(variables)
+        progress.seen_by.update(dict.fromkeys(variables, number))
 
     def explain(self, node: str, now: float) -> Explanation:
         """The node's one cause, with the fact that blocks and what happens next."""
@@ -223,36 +227,6 @@ class Engine:
         """
         if self._progress.pop(node, None) is not None:
             self.batches.forget(node, now)
-
-    def restore_trouble(
-        self,
-        node: str,
-        failures: Mapping[str, int],
-        quarantined: str | None,
-        since: float,
-        effort: Effort | None = None,
-    ) -> None:
-        """Remember what a former life of the daemon knew of this node's failures."""
-        progress = self._progress[node]
-        progress.trouble = Trouble(failures=dict(failures), quarantined=quarantined, since=since)
-        if effort is not None:
-            resume(progress, effort)
-        self._steps.pause_again(progress)
-        self._dirty[node] = None
-
-    def interrupted(self, node: str, mutation: Mutation, now: float, *, unfinished: bool) -> list[Effect]:
-        """A former life of the daemon did this on the node, and nobody has seen the effect since.
-
-        It is not done again before it was looked for. Where nothing can look, and it was under way
-        (`unfinished`), a person must.
-        """
-        progress = self._progress[node]
-        self._dirty[node] = None
-        self._steps.touch(progress, mutation)
-        self._steps.forget(progress, mutation, self._owed)
-        self.batches.limits.resume(node, mutation, progress.attributes, progress.unsettled, now)
-        how = "was under way when the daemon ended"
-        return self._steps.lose(progress, mutation, how, now) if unfinished else []
 
     # -- news ---------------------------------------------------------------------------------
 

@@ -163,6 +163,53 @@ class Looks:
                 conditions += (*watch.requires, *watch.excludes)
         return {c.name for c in conditions if c.name in self._catalog.variables} - {variable}
 
+    def excuse(self, progress: Progress) -> None:
+        """End the doubts about what can have no value, where looks sent after it was acted on saw that.
+
+        What came back later, but had been sent before, may tell of a time before (docs/decisions/0063).
+        """
+        for variable in sorted(progress.unsettled & self._catalog.variables.keys()):
+            if self._is_groundless(progress, variable, progress.touched.get(variable, progress.born)):
+                progress.unsettled.discard(variable)
+
+    def unsure_grounds(self, progress: Progress, variable: str) -> set[str]:
+        """Why a variable in doubt can have no value, as far as that was not seen since it was acted on:
+        the variables to be looked at, or it would be doubted for ever.
+        """
+        found: set[str] = set()
+        todo = [variable] if variable in progress.unsettled else []
+        since = progress.touched.get(variable, progress.born)
+        while todo:
+            for ground in self._missing(progress, todo.pop()):
+                if not self.knowable(progress, ground):
+                    todo.append(ground)
+                elif not self._is_seen_since(progress, ground, since):
+                    found.add(ground)
+        return found
+
+    def _is_groundless(self, progress: Progress, variable: str, since: int) -> bool:
+        """Whether it can have no value, as was seen by looks that were sent after the run of this number."""
+        return any(
+            self._is_seen_since(progress, ground, since)
+            if self.knowable(progress, ground)
+            else self._is_groundless(progress, ground, since)
+            for ground in self._missing(progress, variable)
+        )
+
+    def _is_seen_since(self, progress: Progress, variable: str, since: int) -> bool:
+        return variable not in progress.unsettled and progress.seen_by.get(variable, -1) > since
+
+    def _missing(self, progress: Progress, variable: str) -> list[str]:
+        """The variables that would have to be otherwise for this one to have a value."""
+        catalog = self._catalog
+        declared = catalog.variables.get(variable)
+        return [
+            condition.name
+            for condition in (declared.known_when if declared is not None else ())
+            if condition.name in catalog.variables
+            and not catalog.meets(condition, progress.state, progress.attributes)
+        ]
+
     def look(self, progress: Progress, discovery: Discovery) -> Look:
         """The node's record of this discovery, made when it is new."""
         look = progress.looks.get(discovery.key)

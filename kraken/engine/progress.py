@@ -125,6 +125,8 @@ class Progress:
         touched: variable -> number of the last run that had left when a mutation that changes it
             ended, or when it was forgotten; what earlier runs saw does not count.
         unsettled: variables that nobody has seen since a mutation of them ended (or was lost).
+        seen_by: variable -> number of the run that saw its value, or answered that it has none; those whose
+            value nobody saw in this life (restored, asserted) are absent.
         missed: variable -> how often in a row whoever looks at it got no answer, and when that look was sent.
         gathered: keys of mutations that wait for their turn, with what each would write.
         command: what a person commanded last, also when it is over; None: nothing in this life.
@@ -148,6 +150,7 @@ class Progress:
         "looks",
         "missed",
         "node",
+        "seen_by",
         "since",
         "state",
         "touched",
@@ -174,6 +177,7 @@ class Progress:
         self.missed: dict[str, tuple[int, float]] = {}
         self.touched: dict[str, int] = {}
         self.unsettled: set[str] = set()
+        self.seen_by: dict[str, int] = {}
         self.trouble = Trouble()
         self.effort = NOTHING
         self.calm_since: float | None = None

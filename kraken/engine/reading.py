@@ -57,12 +57,11 @@ class Reader:
                 progress.key = None
                 for look in progress.looks.values():
                     look.blind = False
-                for variable in progress.unsettled & self._catalog.variables.keys():
-                    if not self._looks.knowable(progress, variable):
-                        progress.unsettled.discard(variable)
+            self._looks.excuse(progress)
 
     def _forget(self, progress: Progress, state: Mapping[str, str]) -> None:
         """What is UNKNOWN from now on may be seen again only by looks yet to come."""
         for variable in progress.state:
             if variable not in state:
                 progress.touched[variable] = self._batches.last_number
+                progress.seen_by.pop(variable, None)

@@ -55,6 +55,7 @@ class Reports:
             if variable not in own and active.number <= progress.touched.get(variable, progress.born):
                 continue
             progress.unsettled.discard(variable)
+            progress.seen_by[variable] = active.number
             admitted[variable] = value
         return admitted
 
@@ -104,17 +105,17 @@ class Reports:
             return
         for observes in run.operator.observes:
             variable = observes.variable
-            if variable not in progress.unsettled or variable in result.observed:
+            if variable in result.observed or number <= progress.touched.get(variable, progress.born):
                 continue
             value = progress.value(variable)
-            if number <= progress.touched.get(variable, progress.born):
-                continue
             if value == UNKNOWN:
                 progress.unsettled.discard(variable)
-            elif observes.values is None or value in observes.values:
+                progress.seen_by[variable] = number
+            elif variable in progress.unsettled and (observes.values is None or value in observes.values):
                 progress.unsettled.discard(variable)
                 effects.append(Assert(progress.node.name, {variable: UNKNOWN}, FORGOTTEN_SOURCE))
                 self._asserting.add(progress.node.name)
+        self._looks.excuse(progress)
 
     def _sound(self, observed: Mapping[str, str]) -> Mapping[str, str]:
         """What of it is about declared variables, and within their domains."""

@@ -253,6 +253,8 @@ class Steps:
         self.forget(progress, mutation, effects)
         asserted = {variable: value for variable, value in mutation.fails_to.items() if variable not in seen}
         if asserted:
+            for variable in asserted:
+                progress.seen_by.pop(variable, None)
             effects.append(Assert(progress.node.name, asserted, TIMEOUT_SOURCE))
         return bool(asserted)
 
@@ -293,7 +295,6 @@ class Steps:
         forgotten: dict[str, str] = {}
         for variable in sorted(self.disturbs(mutation) - {change.variable for change in mutation.changes}):
             progress.touched[variable] = self._batches.last_number
-            progress.unsettled.discard(variable)
             if progress.state.pop(variable, None) is not None:
                 forgotten[variable] = UNKNOWN
         if forgotten:

@@ -14,6 +14,7 @@ from kraken.engine import command as command_module
 from kraken.engine import deciding as deciding_module
 from kraken.engine import engine as engine_module
 from kraken.engine import explain as explain_module
+from kraken.engine import former as former_module
 from kraken.engine import steps as steps_module
 from kraken.engine.cause import Explanation, Fact
 from kraken.engine.engine import Engine
@@ -104,7 +105,7 @@ BREAKAGES: dict[str, Breaks] = {
     "nodes are given up too early": replaces(
         deciding_module, "is_spent", lambda progress, *args: progress.effort.steps > 3
     ),
-    "what a node cost is forgotten at a restart": replaces(engine_module, "resume", lambda *args: None),
+    "what a node cost is forgotten at a restart": replaces(former_module, "resume", lambda *args: None),
     "what a node cost is forgotten as soon as it converges": replaces(
         engine_module, "recover", forgets_the_effort
     ),

@@ -233,7 +233,7 @@ def test_a_node_that_is_deleted_takes_its_command_along(up: Bench) -> None:
 def test_an_interrupted_restart_forgets_what_ran_when_the_daemon_is_back(up: Bench) -> None:
     mutation = power_by_hand("cycle", BMC)
     assert mutation is not None
-    assert up.engine.interrupted("n1", mutation, up.now, unfinished=True) == []
+    assert up.engine.former.interrupted("n1", mutation, up.now, unfinished=True) == []
     up.accept()
 
     assert up.collector.table["n1"].dsc_values()["run_state"] == "UNKNOWN"

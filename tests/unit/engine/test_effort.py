@@ -199,7 +199,7 @@ def test_what_was_done_in_vain_survives_a_restart(bench: Bench) -> None:
     after.now = bench.now - 600.0
     after.declare("n1", cfg={"power": "ON"})
     after.now = bench.now
-    after.engine.restore_trouble("n1", kept.failures, kept.quarantined, kept.since, kept.effort)
+    after.engine.former.restore_trouble("n1", kept.failures, kept.quarantined, kept.since, kept.effort)
     after.report("see_power", {"power": "OFF"})
     undo(after, 100)
 
@@ -209,7 +209,9 @@ def test_what_was_done_in_vain_survives_a_restart(bench: Bench) -> None:
 
 def test_what_was_wished_after_the_last_mutation_is_not_held_against_the_node(bench: Bench) -> None:
     bench.declare("n1", cfg={"power": "ON"})
-    bench.engine.restore_trouble("n1", {}, None, 0.0, Effort(9.0, 1, (("m.switch_on", 9),), bench.now - 1.0))
+    bench.engine.former.restore_trouble(
+        "n1", {}, None, 0.0, Effort(9.0, 1, (("m.switch_on", 9),), bench.now - 1.0)
+    )
     bench.report("see_power", {"power": "OFF"})
 
     assert bench.cause() == "RUNNING"

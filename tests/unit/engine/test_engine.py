@@ -187,7 +187,7 @@ def test_failures_pause_a_little_longer_each_time_and_a_new_wish_ends_the_pause(
 
 def test_a_restart_remembers_failures_and_their_pause(bench: Bench) -> None:
     bench.declare("n1", cfg={"power": "ON"})
-    bench.engine.restore_trouble("n1", {"m.switch_on": 4}, None, bench.now)
+    bench.engine.former.restore_trouble("n1", {"m.switch_on": 4}, None, bench.now)
     bench.report("see_power", {"power": "OFF"})
 
     assert bench.cause() == "BACKOFF"
@@ -203,7 +203,7 @@ def test_what_was_under_way_at_the_end_of_a_former_life_is_looked_for_first(benc
     switch_on = bench.collector.catalog.mutations["m.switch_on"]
     bench.declare("n1", cfg={"power": "ON"})
     bench.runs.clear()
-    bench.engine.interrupted("n1", replace(switch_on, action=IPMI), bench.now, unfinished=True)
+    bench.engine.former.interrupted("n1", replace(switch_on, action=IPMI), bench.now, unfinished=True)
 
     assert "power" in bench.engine.progress("n1").unsettled
 
