@@ -39,7 +39,7 @@ from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
 from kraken.model.node import NodeTable
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
-from kraken.model.update import OBSERVED, Stamp, StateUpdate
+from kraken.model.update import OBSERVED, Side, Stamp, StateUpdate
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
 from kraken.sync.tree import Tree
@@ -355,6 +355,8 @@ class Collector:
         for name in result.lost:
             self.engine.disown(name, now)
         self._new.update(dict.fromkeys(result.gained))
+        for name, variables in self._seen_elsewhere(result).items():
+            self.engine.doubt(name, variables, now)
         news += [
             Changed(name)
             for name in dict.fromkeys((*result.touched, *result.gained))
@@ -365,6 +367,22 @@ class Collector:
                 self.recorder.changed.add(turned.update.node)
         if result or (self.branch is not None and self.branch.tree.placement.changed):
             follows.append(result)
+
+    def _seen_elsewhere(self, result: TreeNews) -> dict[str, list[str]]:
+        """What of the nodes that we run is known by the word of others alone: those who ran them until now,
+        or a former life of ours that is forgotten. What they did to the nodes afterwards, nobody told us.
+        """
+        found: dict[str, list[str]] = {}
+        for name in result.gained:
+            node = self.table.get(name)
+            said = None if node is None else node.summary.get(CAUSE)
+            if node is not None and said is not None and self.branch and said.source != self.branch.tree.me:
+                found[name] = list(node.dsc)
+        for turned in result.turned:
+            update = turned.update
+            if update.side is Side.DSC and update.node in self.table and self.runs(update.node):
+                found.setdefault(update.node, []).append(update.variable)
+        return found
 
     def _take_result(
         self, result: NodeResult, now: float, news: list[News], follows: list[Consequence]

@@ -49,7 +49,10 @@ def doubt(
     if variable in progress.unsettled:
         if declared is not None and not _is_of_such_nodes(catalog, progress, declared):
             return None  # the doubt waits until the attributes are as they were
-        return Doubt(Cause.STALE, variable, f"{variable} was not seen since it was last acted on")
+        why = "was not seen since it was last acted on"
+        if variable not in progress.touched:
+            why = "is known by what another collector saw, and was not looked at since"
+        return Doubt(Cause.STALE, variable, f"{variable} {why}")
     if declared is None:
         return None
     record = progress.node.dsc.get(variable)

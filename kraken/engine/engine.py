@@ -15,6 +15,7 @@ from kraken.engine.explain import explain, held_by
 from kraken.engine.former import Former
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
+from kraken.engine.parted import Parted
 from kraken.engine.permit import MayRun, Permit, always
 from kraken.engine.progress import Progress, Trouble
 from kraken.engine.reading import Reader
@@ -62,6 +63,7 @@ class Engine:
         self.batches = Batches(settings, incarnation)
         self._seed = seed
         self._progress: dict[str, Progress] = {}
+        self._parted = Parted(self.batches)
         self._wakes: list[tuple[float, str]] = []
         self._dirty: dict[str, None] = {}
         self._asserting: set[str] = set()  # what a time-out says of them will come back as news
@@ -221,11 +223,20 @@ class Engine:
         """The node stands in the table; the next `reconcile` decides for it."""
         self._changed(Changed(node), now)
 
+    def doubt(self, node: str, variables: Iterable[str], now: float) -> None:
+        """Another collector saw these of the node: they are looked at before they are acted on."""
+        self.know(node, now)
+        progress = self._progress[node]
+        seen = [v for v in variables if v in progress.state and self._steps.observable(progress, v)]
+        progress.unsettled.update(seen)
+
     def disown(self, node: str, now: float) -> None:
         """Somebody else runs the node from now on: nothing is decided for it any more. What is under way on
-        it is waited for, should it come back.
+        it is waited for, should it come back, and what is in doubt is so then.
         """
-        if self._progress.pop(node, None) is not None:
+        progress = self._progress.pop(node, None)
+        if progress is not None:
+            self._parted.keep(progress)
             self.batches.forget(node, now)
 
     # -- news ---------------------------------------------------------------------------------
@@ -234,6 +245,7 @@ class Engine:
         name = news.node
         node = self.table.get(name)
         if node is None:
+            self._parted.drop(name)
             if self._progress.pop(name, None) is not None:
                 self.batches.forget(name, now)
             return
@@ -243,6 +255,7 @@ class Engine:
                 self.batches.forget(name, now)
             progress = self._progress[name] = Progress(node, now, self.batches.last_number)
             self._reader.read(progress, None)
+            self._parted.give_back(progress)
             self._inherit(progress)
         else:
             self._reader.read(progress, news.side)

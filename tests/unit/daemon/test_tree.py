@@ -31,6 +31,8 @@ class Grove:
         self.ran: list[tuple[str, str, str]] = []  # (collector, node, mutation)
         self.asked_ms: list[int] = []  # for how long leases were asked for; 0: given back
         self.outcome = Outcome.OK  # of mutations: what is said of them, whatever they did
+        self.is_mute = False  # looks get no answer
+        self.are_out = False  # looks do not come back
         self.cut: set[str] = set()
         self.collectors: dict[str, Collector] = {}
         self._posts: deque[tuple[str, str, bytes]] = deque()
@@ -72,6 +74,8 @@ class Grove:
             given = [waiting.popleft()] if waiting else []
             for effect in self.collectors[name].accept(given, self.now):
                 if isinstance(effect, Start):
+                    if self.are_out and isinstance(effect.run.operator, Discovery):
+                        continue
                     waiting.append(Results([self._do(name, effect, node) for node in effect.run.nodes]))
                 elif isinstance(effect, TreeNews) and name not in self.cut:
                     self._posts.extend((name, s.neighbour, encode(s.letter)) for s in effect.letters)
@@ -81,12 +85,19 @@ class Grove:
     def _do(self, name: str, start: Start, node: str) -> NodeResult:
         operator = start.run.operator
         if isinstance(operator, Discovery):
+            if self.is_mute:
+                return NodeResult(start.run.id, node, Outcome.TIMEOUT)
             seen = {o.variable: v for o in operator.observes if (v := self.world.get((node, o.variable)))}
             return NodeResult(start.run.id, node, Outcome.OK, seen)
         self.ran.append((name, node, operator.name))
         seen = {c.variable: str(c.target) for c in operator.changes}
         self.world.update({(node, variable): value for variable, value in seen.items()})
         return NodeResult(start.run.id, node, self.outcome, seen if self.outcome is Outcome.OK else {})
+
+    def dsc(self, name: str, node: str) -> dict[str, str]:
+        """What this collector knows of the node."""
+        table = self.collectors[name].table
+        return table[node].dsc_values() if node in table else {}
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds
@@ -346,3 +357,60 @@ def test_a_node_without_collectors_is_run_by_the_root() -> None:
 
     assert {name for name, _, _ in grove.ran} == {"root"}
     assert "n2" not in grove.collectors["c1"].table
+
+
+def test_a_node_that_went_to_another_and_came_back_is_doubted_as_before() -> None:
+    grove = Grove("c1")
+    grove.world["n1", "os"] = "DOWN"
+    grove.declare("n1", os="UP")
+    grove.wait(30.0)
+    engine = grove.collectors["root"].engine
+    engine.progress("n1").unsettled.add("web")
+    engine.progress("n1").trouble.quarantined = "a person must look"
+    grove.is_mute = True
+    for here in (["c1"], []):
+        grove.declare("n1", here)
+        grove.wait(120.0)
+
+    assert grove.collectors["root"].runs("n1")
+    assert "web" in engine.progress("n1").unsettled
+    assert engine.progress("n1").trouble.quarantined == "a person must look"
+
+
+def test_what_another_collector_saw_is_looked_at_before_anything_is_done_on_it() -> None:
+    grove = Grove("c1")
+    grove.world["n1", "os"] = "DOWN"
+    grove.declare("n1", ["c1"])
+    grove.wait(30.0)
+    grove.is_mute = True
+    grove.declare("n1", [], os="UP")
+    while not grove.collectors["root"].runs("n1"):
+        grove.wait(0.5)
+    grove.wait(1.0)
+
+    assert grove.ran == []
+    assert grove.collectors["root"].table["n1"].dsc_values()["os"] == "DOWN"
+    assert grove.collectors["root"].explain("n1", grove.now).cause == "STALE"
+
+    grove.is_mute = False
+    grove.wait(60.0)
+
+    assert {name for name, _, _ in grove.ran} == {"root"}
+
+
+def test_what_comes_back_from_above_to_a_collector_without_its_disk_is_looked_at_first() -> None:
+    grove = Grove("c1")
+    grove.world["n1", "os"] = "DOWN"
+    grove.declare("n1", ["c1"])
+    grove.wait(30.0)
+    grove.are_out = True
+    grove.start("c1", "root")
+    while "os" not in grove.dsc("c1", "n1"):
+        grove.wait(0.5)
+    grove.declare("n1", os="UP")
+    grove.wait(2.0)
+
+    assert grove.ran == []
+    assert grove.collectors["c1"].explain("n1", grove.now).reason == (
+        "os is known by what another collector saw, and was not looked at since"
+    )
