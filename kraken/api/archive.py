@@ -6,7 +6,8 @@ import asyncio
 from typing import Annotated
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, Parameter
 
 from kraken.api import answers, views
 from kraken.api.problems import NotFoundError, fails
@@ -23,7 +24,7 @@ Limit = Annotated[int, Parameter(description=f"at most so many, 1 to {LIMIT_MAX}
 
 @get("/v1/runs", summary="Runs of mutations", responses=fails(422, 507))
 async def runs(
-    operations: Operations,
+    operations: NamedDependency[Operations],
     active: Annotated[bool | None, Parameter(description="only those under way, or not")] = None,
     limit: Limit = 100,
 ) -> answers.Runs:
@@ -36,7 +37,7 @@ async def runs(
 
 
 @get("/v1/runs/{run_id:str}", summary="One run", responses=fails(404, 507))
-async def run(operations: Operations, run_id: str) -> answers.RunWithResults:
+async def run(operations: NamedDependency[Operations], run_id: FromPath[str]) -> answers.RunWithResults:
     """One run, with what each node came to."""
     entry = await operations.daemon.journal.read(lambda store: store.run(run_id))
     if entry is None:
@@ -46,7 +47,7 @@ async def run(operations: Operations, run_id: str) -> answers.RunWithResults:
 
 @get("/v1/history", summary="What changed, and by whom", responses=fails(404, 422, 507))
 async def history(
-    operations: Operations,
+    operations: NamedDependency[Operations],
     nodeset: Annotated[str | None, Parameter(description="only entries of these nodes")] = None,
     limit: Limit = 100,
     before: Annotated[int | None, Parameter(description="`next` of the answer before")] = None,

@@ -7,8 +7,9 @@ from typing import Annotated, Any, TypedDict, cast
 
 import msgspec
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 
 from kraken.api import bodies
@@ -47,11 +48,13 @@ _TOPICS = [topic.value for topic in Topic]
 )
 async def bmc(
     request: Request[Any, Any, Any],
-    operations: Operations,
-    topic: Annotated[str, Parameter(description="info, sensors or sel")],
+    operations: NamedDependency[Operations],
+    topic: Annotated[str, PathParameter(description="info, sensors or sel")],
     nodeset: Nodeset = None,
-    all: bool = False,
-    timeout_s: Annotated[float, Parameter(query="timeout", description="seconds for all of it")] = TIMEOUT_S,
+    all: FromQuery[bool] = False,
+    timeout_s: Annotated[
+        float, QueryParameter(name="timeout", description="seconds for all of it")
+    ] = TIMEOUT_S,
 ) -> Stream:
     """Ask BMCs; the first line says how many nodes are meant, the last how many were told of."""
     if topic not in _TOPICS:
@@ -125,7 +128,9 @@ class Lights(TypedDict):
     responses=fails(404, 409, 413, 422, 507),
 )
 async def identify(
-    request: Request[Any, Any, Any], operations: Operations, data: bodies.LightOrder
+    request: Request[Any, Any, Any],
+    operations: NamedDependency[Operations],
+    data: JSONBody[bodies.LightOrder],
 ) -> Lights:
     """Have BMCs switch the light by which their nodes are found; answers when all have, or 30 s are over."""
     names = operations.select(data.nodeset, data.all)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from kraken.api import bodies
 from kraken.api.problems import fails
@@ -117,7 +119,7 @@ class Rotating(TypedDict):
 
 
 @get("/v1/collectors", summary="The collectors below, and the parent", responses=fails())
-async def collectors(operations: Operations) -> CollectorList:
+async def collectors(operations: NamedDependency[Operations]) -> CollectorList:
     """Who was invited, has joined or was revoked; how it stands with each, and what goes to and fro."""
     daemon = operations.daemon
     neighbours, now = daemon.neighbours, daemon.clock()
@@ -159,7 +161,7 @@ async def collectors(operations: Operations) -> CollectorList:
     responses=fails(409, 422, 507),
 )
 async def invite_collector(
-    request: Request[Any, Any, Any], operations: Operations, data: bodies.Invite
+    request: Request[Any, Any, Any], operations: NamedDependency[Operations], data: JSONBody[bodies.Invite]
 ) -> Response[Invited]:
     """Make a token for this name; one made before for it and not used is good no more."""
     asked = Asked(who(request))
@@ -182,7 +184,7 @@ async def invite_collector(
     responses=fails(404, 409, 422, 507),
 )
 async def revoke_collector(
-    request: Request[Any, Any, Any], operations: Operations, data: bodies.Revoke
+    request: Request[Any, Any, Any], operations: NamedDependency[Operations], data: JSONBody[bodies.Revoke]
 ) -> RevokedAnswer:
     """Refuse its key from now on, and end an invitation that is open for the name."""
     asked = Asked(who(request), yes=data.yes)
@@ -202,7 +204,7 @@ async def revoke_collector(
     responses=fails(404, 409, 422, 507),
 )
 async def rotate_collector(
-    request: Request[Any, Any, Any], operations: Operations, data: bodies.NewKey
+    request: Request[Any, Any, Any], operations: NamedDependency[Operations], data: JSONBody[bodies.NewKey]
 ) -> Rotating:
     """Begin it; it is done when the collector's `key` is another and `changing_key` is false."""
     key = await rotate(operations.daemon, data.name, Asked(who(request)))

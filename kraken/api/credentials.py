@@ -7,7 +7,9 @@ from typing import Any, TypedDict
 
 import msgspec
 from litestar import Request, get, post
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromQuery, JSONBody
 from litestar.response import Stream
 
 from kraken.api import bodies
@@ -45,7 +47,9 @@ class CredentialUses(TypedDict):
 
 
 @get("/v1/credentials", summary="Credentials by name, and who logs in with them", responses=fails(404, 422))
-async def credentials(operations: Operations, nodeset: Nodeset = None, all: bool = False) -> CredentialUses:
+async def credentials(
+    operations: NamedDependency[Operations], nodeset: Nodeset = None, all: FromQuery[bool] = False
+) -> CredentialUses:
     """The credentials that nodes name and the file has; never what stands behind a name."""
     names = operations.select(nodeset, all)
     found = await overview(operations.daemon, operations.daemon.credentials, names)
@@ -77,7 +81,9 @@ async def credentials(operations: Operations, nodeset: Nodeset = None, all: bool
     },
 )
 async def rotate_credential(
-    request: Request[Any, Any, Any], operations: Operations, data: bodies.RotateOrder
+    request: Request[Any, Any, Any],
+    operations: NamedDependency[Operations],
+    data: JSONBody[bodies.RotateOrder],
 ) -> Stream:
     """Change the password in BMCs that have the previous one yet; no password is taken or given here."""
     asked = Asked(who(request), yes=data.yes)

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Annotated, Final, TypedDict
 
 from litestar import Response, get, post
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from kraken.api.problems import NotFoundError, fails
 from kraken.daemon.daemon import Daemon
@@ -110,13 +111,13 @@ class Module(TypedDict):
 
 
 @get("/v1/modules", sync_to_thread=False, summary="Kraken modules")
-def modules(operations: Operations) -> Modules:
+def modules(operations: NamedDependency[Operations]) -> Modules:
     """The Kraken modules in use, and those refused."""
     return _all(operations.daemon)
 
 
 @get("/v1/modules/{name:str}", sync_to_thread=False, summary="One Kraken module", responses=fails(404))
-def module(operations: Operations, name: str) -> Module:
+def module(operations: NamedDependency[Operations], name: FromPath[str]) -> Module:
     """One module, whole."""
     catalog = operations.daemon.collector.catalog
     if name not in catalog.modules:
@@ -127,7 +128,7 @@ def module(operations: Operations, name: str) -> Module:
 
 
 @post("/v1/modules/reload", status_code=200, summary="Read the Kraken modules again")
-async def reload_modules(operations: Operations) -> Modules:
+async def reload_modules(operations: NamedDependency[Operations]) -> Modules:
     """Read the Kraken modules again."""
     await operations.daemon.reload()
     return _all(operations.daemon)
@@ -144,13 +145,14 @@ async def reload_modules(operations: Operations) -> Modules:
     },
 )
 async def graph(
-    operations: Operations,
-    kind: Annotated[str, Parameter(description="mutation or causal")] = "mutation",
-    picture: Annotated[str, Parameter(query="format", description=", ".join(MEDIA_TYPES))] = "dot",
+    operations: NamedDependency[Operations],
+    kind: Annotated[str, QueryParameter(description="mutation or causal")] = "mutation",
+    picture: Annotated[str, QueryParameter(name="format", description=", ".join(MEDIA_TYPES))] = "dot",
     of_node: Annotated[
-        str | None, Parameter(query="node", description="as it can be changed, with its state, path and Cfg")
+        str | None,
+        QueryParameter(name="node", description="as it can be changed, with its state, path and Cfg"),
     ] = None,
-    variables: Annotated[str | None, Parameter(description="only these, separated by commas")] = None,
+    variables: Annotated[str | None, QueryParameter(description="only these, separated by commas")] = None,
 ) -> Response[bytes]:
     """A picture of what can become what, or of which variable needs which."""
     if kind not in ("mutation", "causal"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Request, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from kraken.api import answers, bodies, views
 from kraken.api.across import Across
@@ -23,7 +25,9 @@ from kraken.daemon.operations import Request as Asked
     responses=fails(404, 409, 413, 422),
 )
 async def observations(
-    request: Request[Any, Any, Any], operations: Operations, data: bodies.Observations
+    request: Request[Any, Any, Any],
+    operations: NamedDependency[Operations],
+    data: JSONBody[bodies.Observations],
 ) -> answers.Changes:
     """Take in what was seen of nodes, each by the collector that runs it; of all of them or of none."""
     seen = read_seen(data.observations, operations, data.age_s)

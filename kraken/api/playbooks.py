@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from litestar import Request, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from kraken.api import bodies
 from kraken.api.problems import fails
@@ -27,7 +29,9 @@ class Kept(TypedDict):
     summary="Tell what a playbook did to nodes",
     responses=fails(413, 422, 507),
 )
-async def playbooks(request: Request[Any, Any, Any], operations: Operations, data: bodies.Playbook) -> Kept:
+async def playbooks(
+    request: Request[Any, Any, Any], operations: NamedDependency[Operations], data: JSONBody[bodies.Playbook]
+) -> Kept:
     """Keep in the journal what a playbook came to on each of its hosts that is a node."""
     kept, unknown = await keep_played(operations, _played(data), Asked(who(request)))
     return {"kept": kept, "unknown": unknown}

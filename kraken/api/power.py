@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, TypedDict, cast
 
 from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody
 
 from kraken.api import answers, bodies, views
 from kraken.api.across import Across, await_holds
@@ -78,7 +80,9 @@ class Powers(TypedDict):
     responses=fails(404, 409, 413, 422, 507),
 )
 async def command(
-    request: Request[Any, Any, Any], operations: Operations, data: bodies.PowerOrder
+    request: Request[Any, Any, Any],
+    operations: NamedDependency[Operations],
+    data: JSONBody[bodies.PowerOrder],
 ) -> Ordered:
     """Command power at once, whatever is declared; on all of the nodes, or on none."""
     names = operations.select(data.nodeset, data.all)
@@ -105,7 +109,7 @@ async def command(
     responses=fails(404, 409, 413, 422, 507),
 )
 async def declare(
-    request: Request[Any, Any, Any], operations: Operations, data: bodies.PowerWish
+    request: Request[Any, Any, Any], operations: NamedDependency[Operations], data: JSONBody[bodies.PowerWish]
 ) -> answers.Changes:
     """Declare that nodes are on, or off, and withdraw what cannot be had with it."""
     names = operations.select(data.nodeset, data.all)
@@ -114,7 +118,10 @@ async def declare(
 
 @get("/v1/power", summary="The power of nodes, and what is commanded of it", responses=fails(404, 422))
 async def power(
-    request: Request[Any, Any, Any], operations: Operations, nodeset: Nodeset = None, all: bool = False
+    request: Request[Any, Any, Any],
+    operations: NamedDependency[Operations],
+    nodeset: Nodeset = None,
+    all: FromQuery[bool] = False,
 ) -> Powers:
     """What is known of the power of nodes, how old that is, and how far commands are."""
     names = operations.select(nodeset, all)

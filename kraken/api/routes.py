@@ -9,8 +9,9 @@ from typing import Annotated, Any, cast
 
 import msgspec
 from litestar import Request, Response, get, patch, post
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, Parameter
 
 from kraken.api import answers, bodies, plans, views
 from kraken.api.across import Across
@@ -36,7 +37,7 @@ _KEEPS = fails(409, 413, 422, 507)
 
 
 @get("/v1/health", sync_to_thread=False, summary="How the daemon is, in numbers")
-def health(operations: Operations) -> answers.Health:
+def health(operations: NamedDependency[Operations]) -> answers.Health:
     """How the daemon is, and what it sees, in numbers."""
     return views.health(operations.daemon)
 
@@ -52,7 +53,7 @@ def health(operations: Operations) -> answers.Health:
 )
 async def nodes(
     request: Http,
-    operations: Operations,
+    operations: NamedDependency[Operations],
     nodeset: Nodeset = None,
     view: Annotated[str, Parameter(description="names, brief or full")] = "brief",
     cause: Annotated[str | None, Parameter(description="only those of this cause")] = None,
@@ -67,7 +68,9 @@ async def nodes(
 
 
 @get("/v1/nodes/{name:str}", summary="One node", responses=fails(404))
-async def node(request: Http, operations: Operations, name: str) -> answers.FullNode:
+async def node(
+    request: Http, operations: NamedDependency[Operations], name: FromPath[str]
+) -> answers.FullNode:
     """Everything about one node, by who runs it where that one answers."""
     operations.node(name)
     told = await Across(operations, [name], who(request)).node(name)
@@ -75,33 +78,41 @@ async def node(request: Http, operations: Operations, name: str) -> answers.Full
 
 
 @post("/v1/apply", status_code=200, summary="Declare a document", responses=_CHANGES)
-async def apply(request: Http, operations: Operations, data: bodies.Application) -> answers.Changes:
+async def apply(
+    request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.Application]
+) -> answers.Changes:
     """Declare what a document says; all of it or nothing."""
     asked = Asked(who(request), data.dry_run, data.allow_unreachable, data.yes)
     return views.changes(await operations.apply(data.document, asked))
 
 
 @post("/v1/nodes/delete", status_code=200, summary="Forget nodes", responses=_CHANGES)
-async def delete(request: Http, operations: Operations, data: bodies.Selection) -> answers.Changes:
+async def delete(
+    request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.Selection]
+) -> answers.Changes:
     """Forget nodes, with all that was declared and seen of them."""
     names = operations.select(data.nodeset, data.all)
     return views.changes(await operations.delete(names, Asked(who(request), yes=data.yes)))
 
 
 @patch("/v1/cfg", summary="Set and withdraw variables", responses=_CHANGES)
-async def change_cfg(request: Http, operations: Operations, data: bodies.Change) -> answers.Changes:
+async def change_cfg(
+    request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.Change]
+) -> answers.Changes:
     """Set and withdraw variables of Cfg."""
     return await _change(request, operations, data, operations.change_cfg)
 
 
 @patch("/v1/attributes", summary="Set and withdraw attributes", responses=_CHANGES)
-async def change_attributes(request: Http, operations: Operations, data: bodies.Change) -> answers.Changes:
+async def change_attributes(
+    request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.Change]
+) -> answers.Changes:
     """Set and withdraw attributes."""
     return await _change(request, operations, data, operations.change_attributes)
 
 
 @post("/v1/plan", status_code=200, summary="What would be done", responses=fails(404, 413, 422))
-async def plan(operations: Operations, data: bodies.PlanQuestion) -> answers.Plan:
+async def plan(operations: NamedDependency[Operations], data: JSONBody[bodies.PlanQuestion]) -> answers.Plan:
     """What would be done if these values were declared, nodes folded by equal plans."""
     names = operations.select(data.nodeset, data.all)
     _check_both(data.set, data.unset)
@@ -110,7 +121,7 @@ async def plan(operations: Operations, data: bodies.PlanQuestion) -> answers.Pla
 
 @post("/v1/plan/apply", status_code=200, summary="Do what a plan says, or refuse", responses=_KEEPS)
 async def apply_plan(
-    request: Http, operations: Operations, data: bodies.PlanApplication
+    request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.PlanApplication]
 ) -> answers.AppliedPlan:
     """Declare what a plan was made for, if that is still what would be done; else nothing."""
     asked = Asked(who(request), data.dry_run, yes=data.yes)
@@ -118,7 +129,7 @@ async def apply_plan(
 
 
 @get("/v1/drift", summary="Where nodes are not as declared", responses=_SELECTS)
-async def drift(operations: Operations, nodeset: Nodeset = None) -> answers.Drift:
+async def drift(operations: NamedDependency[Operations], nodeset: Nodeset = None) -> answers.Drift:
     """What differs now, and how well that is known, equal drift together; of every node or those chosen."""
     table = operations.daemon.collector.table
     names = operations.select(nodeset) if nodeset is not None else list(table)
@@ -136,7 +147,7 @@ async def drift(operations: Operations, nodeset: Nodeset = None) -> answers.Drif
 )
 async def explain(
     request: Http,
-    operations: Operations,
+    operations: NamedDependency[Operations],
     nodeset: Nodeset = None,
     all: Annotated[bool, Parameter(description="every node")] = False,
     view: Annotated[str, Parameter(description="each, or folded: without those of each")] = "each",
@@ -162,7 +173,9 @@ async def explain(
 
 
 @post("/v1/discover", status_code=200, summary="Look now", responses=fails(404, 422))
-async def discover(request: Http, operations: Operations, data: bodies.Look) -> answers.Asked:
+async def discover(
+    request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.Look]
+) -> answers.Asked:
     """Look at these nodes now, or only at one variable of theirs."""
     names = operations.select(data.nodeset, data.all)
     known = operations.daemon.collector.catalog.variables
@@ -180,14 +193,16 @@ async def discover(request: Http, operations: Operations, data: bodies.Look) -> 
 
 
 @get("/v1/holds", sync_to_thread=False, summary="Every hold that stands")
-def holds(operations: Operations) -> answers.Holds:
+def holds(operations: NamedDependency[Operations]) -> answers.Holds:
     """Every hold that stands; those set together are folded, the freeze has nodeset `*`."""
     now = operations.daemon.clock()
     return {"holds": views.holds(h for h in operations.daemon.collector.holds if h.stands(now))}
 
 
 @post("/v1/holds", status_code=200, summary="Leave nodes alone", responses=_CHANGES)
-async def hold(request: Http, operations: Operations, data: bodies.NewHold) -> answers.Changes:
+async def hold(
+    request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.NewHold]
+) -> answers.Changes:
     """Leave these nodes alone."""
     names = operations.select(data.nodeset, data.all)
     asked = Asked(who(request), yes=data.yes)
@@ -195,7 +210,9 @@ async def hold(request: Http, operations: Operations, data: bodies.NewHold) -> a
 
 
 @post("/v1/holds/release", status_code=200, summary="Lift holds", responses=fails(404, 413, 422, 507))
-async def release(request: Http, operations: Operations, data: bodies.Release) -> answers.Changes:
+async def release(
+    request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.Release]
+) -> answers.Changes:
     """Lift every hold of the nodes, or only that of this id, or this owner's."""
     names = operations.select(data.nodeset, data.all)
     asked = Asked(who(request))
@@ -203,14 +220,16 @@ async def release(request: Http, operations: Operations, data: bodies.Release) -
 
 
 @post("/v1/freeze", status_code=200, summary="Leave every node alone", responses=fails(413, 422, 507))
-async def freeze(request: Http, operations: Operations, data: bodies.Freeze) -> answers.Frozen:
+async def freeze(
+    request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.Freeze]
+) -> answers.Frozen:
     """No mutation starts anywhere; discovery goes on."""
     await operations.freeze(data.reason, Asked(who(request)))
     return views.frozen(operations.daemon)
 
 
 @post("/v1/thaw", status_code=200, summary="Lift the freeze", responses=fails(507))
-async def thaw(request: Http, operations: Operations) -> answers.Thawed:
+async def thaw(request: Http, operations: NamedDependency[Operations]) -> answers.Thawed:
     """Lift the freeze; the holds of single nodes stay."""
     lifted = await operations.thaw(Asked(who(request)))
     return views.thawed(operations.daemon, lifted)
@@ -222,7 +241,9 @@ async def thaw(request: Http, operations: Operations) -> answers.Thawed:
     summary="End quarantine and pauses",
     responses=fails(404, 413, 422, 507),
 )
-async def retry(request: Http, operations: Operations, data: bodies.Selection) -> answers.Changes:
+async def retry(
+    request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.Selection]
+) -> answers.Changes:
     """End quarantine and pauses."""
     across = Across(operations, operations.select(data.nodeset, data.all), who(request))
     items = views.changes(await operations.retry(across.here, Asked(who(request))))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from litestar.response import Stream
@@ -35,7 +36,7 @@ EVENT_STREAM = "text/event-stream"
 )
 async def events(
     request: Request[Any, Any, Any],
-    operations: Operations,
+    operations: NamedDependency[Operations],
     nodeset: Annotated[str | None, Parameter(description="only events of these nodes")] = None,
     kinds: Annotated[str | None, Parameter(description="only these kinds, with commas between")] = None,
 ) -> Stream:
@@ -64,7 +65,7 @@ async def events(
         )
     },
 )
-async def metrics(operations: Operations) -> Response[bytes]:
+async def metrics(operations: NamedDependency[Operations]) -> Response[bytes]:
     """Prometheus text."""
     await in_thread(lambda: importlib.import_module("kraken.api.metrics"))  # an agent may never be asked
     from kraken.api.metrics import MEDIA_TYPE, prometheus_text
