@@ -7,6 +7,8 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Where an environment says that Python keeps no bytecode, every process of a test would compile all of Kraken.
+unexport PYTHONDONTWRITEBYTECODE
 MODULES := $(addprefix ansible_collections/kraken/hpc/plugins/,modules module_utils)
 
 .PHONY: help demo test test-collection check lint types imports unit soak benchmarks pictures docs-collection clean
