@@ -1,4 +1,4 @@
-"""What ansible-playbook is given: playbook, inventory, environment. Pure but for `link_beside`.
+"""What ansible-playbook is given: playbook, inventory, environment. Pure but for what looks beside tasks.
 
 Values from attributes and Cfg are data: marked unsafe, so Ansible never reads a template in them,
 whatever they hold.
@@ -34,6 +34,7 @@ _NOT_A_HOST = {"all", "ungrouped"}
 _KEPT = ("HOME", "KRB5CCNAME", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "TZ", "USER")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OF_BLOCKS = {"throttle"}  # keywords that no play takes
+_MORE_PLUGINS = {"filter_plugins", "lookup_plugins", "test_plugins"}
 _NOT_PLAIN = {"action", "always", "block", "ignore_unreachable", "local_action", "rescue"}
 
 
@@ -228,6 +229,15 @@ def link_beside(directory: Path, project: Path, *, leave_out: str) -> None:
         for entry in directory.iterdir():
             if not entry.name.startswith(".") and entry.name != leave_out:
                 (project / entry.name).symlink_to(entry.absolute())
+
+
+def brings_plugins(project: Path) -> bool:
+    """Whether plugins lie beside the tasks or in a role there, which may stand in for Ansible's own.
+
+    Filters, tests and lookups never do: their names are not those of files, or no run has them loaded.
+    """
+    places = [project, *project.glob("roles/*")]
+    return any(folder.name not in _MORE_PLUGINS for place in places for folder in place.glob("*_plugins"))
 
 
 def mentions(content: Any, *keys: str) -> bool:

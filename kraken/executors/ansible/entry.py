@@ -4,18 +4,20 @@
 
 Passes its output, environment and directory to the fork server at SOCKET, waits, and ends with the status
 that it is told. Where nobody listens there, or the fork server does not take the run, it becomes `KEEPER
-LIFELINE ...` by exec: the run is then what it is without a fork server. Starts once per run, so it imports
-little.
+LIFELINE ...` by exec: the run is then what it is without a fork server. One that is not ready yet is waited
+for, while the writer of LIFELINE is there. Starts once per run, so it imports little.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import sys
 
 TAKEN = b"+"
+ABANDONED = 1  # nobody wants the run any more, and it was not begun
 LOST = 1  # the fork server's keeper ended without a word: it was killed
 
 
@@ -30,6 +32,7 @@ def main(argv: list[str]) -> int:
 def ask(path: str, kept: list[str]) -> int | None:
     """The run's exit status; None when the fork server does not take it: then nothing was begun."""
     lifeline, output_max, control, *command = kept
+    life = os.open(lifeline, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(f"{os.path.dirname(lifeline)}/keeper.pid", "w") as file:  # noqa: PTH120, PTH123
         file.write(str(os.getpid()))
     request = {
@@ -46,6 +49,8 @@ def ask(path: str, kept: list[str]) -> int | None:
             data = json.dumps(request).encode() + b"\n"
             sent = socket.send_fds(server, [data], [1])
             server.sendall(data[sent:])
+            if not is_answered(server, life):
+                return ABANDONED  # who forks it now finds nobody here to tell, and begins nothing
             if server.recv(1) != TAKEN:
                 return None
         except OSError:
@@ -54,6 +59,21 @@ def ask(path: str, kept: list[str]) -> int | None:
         while more := server.recv(64):
             said += more
         return int(said) if said else LOST
+
+
+def is_answered(server: socket.socket, life: int) -> bool:
+    """Wait for an answer, or the end of the connection; False when the writer of `life` has gone before."""
+    poller = select.poll()
+    poller.register(server, select.POLLIN)
+    poller.register(life, select.POLLIN)
+    while True:
+        try:
+            if not os.read(life, 512):  # poll(2) tells only of a writer that was there
+                return False
+        except BlockingIOError:
+            pass
+        if any(descriptor == server.fileno() for descriptor, _ in poller.poll()):
+            return True
 
 
 if __name__ == "__main__":

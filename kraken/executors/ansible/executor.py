@@ -39,7 +39,7 @@ class AnsibleExecutor:
         collections: paths to search for collections; empty: Ansible's own.
         output_max: bytes a run may write before it is stopped.
         forkserver: whether runs are forked from a process that has Ansible imported (ADR 55), where this
-            `ansible-playbook` allows it.
+            `ansible-playbook` allows it, and the module brings no plugins of its own beside it.
         forks_here: whether those on this machine alone are, too.
     """
 
@@ -149,11 +149,13 @@ class AnsibleExecutor:
             ),
             output_max=self.output_max,
             on_event=flight.on_event,
-            starter=self.workspace.starter if self._forks(flight.nodes) else None,
+            starter=self.workspace.starter if self._forks(flight.nodes, project) else None,
         )
 
-    def _forks(self, nodes: Mapping[str, NodeFacts]) -> bool:
-        return self.forkserver and (self.forks_here or not all(map(_is_here, nodes.values())))
+    def _forks(self, nodes: Mapping[str, NodeFacts], project: Path) -> bool:
+        if not self.forkserver or content.brings_plugins(project):
+            return False
+        return self.forks_here or not all(map(_is_here, nodes.values()))
 
 
 class _Flight:

@@ -1,9 +1,10 @@
 """Holds Ansible imported and forks a run of ansible-playbook in 20 ms: a program, as ADR 55 has it.
 
-    forkserver.py SOCKET LIFELINE KEEPER PLAYBOOK_COMMAND
+    forkserver.py LISTENER LIFELINE KEEPER PLAYBOOK_COMMAND
 
-It runs under the interpreter of PLAYBOOK_COMMAND, never Kraken's own. Listens at SOCKET (a path in a
-directory nobody else may enter) when everything is imported. Who connects sends one request (JSON, and the
+It runs under the interpreter of PLAYBOOK_COMMAND, never Kraken's own. Takes requests when everything is
+imported, from the descriptor LISTENER of a unix socket (whose path is in a directory nobody else may enter):
+who connects before waits there. Who connects sends one request (JSON, and the
 descriptor output goes to); a child of this process becomes a keeper (KEEPER, the file beside this one) and
 the keeper's child ansible-playbook itself, by its own entry point. The answer is "-" where the request cannot
 be done here: its environment is another than the one Ansible was imported in, or Ansible or its
@@ -38,53 +39,39 @@ REQUEST_MAX = 1 << 20  # bytes: an environment and a command
 PER_RUN = ("ANSIBLE_LOCAL_TEMP", "AWX_ISOLATED_DATA_DIR", "TMPDIR")
 """What of the environment may differ from run to run."""
 
-PRELOADED = (
-    *(f"action.{name}" for name in ("command", "copy", "debug", "fail", "normal", "service", "set_fact")),
-    *(f"action.{name}" for name in ("shell", "template")),
-    "become.sudo",
-    "cache.memory",
-    "callback.default",
-    "connection.local",
-    "connection.ssh",
-    "filter.core",
-    "filter.mathstuff",
-    "filter.urls",
-    "inventory.yaml",
-    "shell.sh",
-    "strategy.free",
-    "strategy.host_pinned",
-    "test.core",
-    "test.files",
-    "test.mathstuff",
-    "vars.host_group_vars",
+PRELOADED = {
+    "action": ("command", "copy", "debug", "fail", "normal", "service", "set_fact", "shell", "template"),
+    "cache": ("memory",),
+    "callback": ("default", "junit", "minimal", "oneline", "tree"),
+    "inventory": ("yaml",),
+    "strategy": ("free", "host_pinned"),
+}
+"""Plugins of nearly every run, by kind; one that this Ansible does not have is left out."""
+WHOLE = ("become", "connection", "shell")
+"""Kinds of which every run reads all plugins and their documentation (playbook_executor.py)."""
+IMPORTED = (
+    *(f"filter.{name}" for name in ("core", "mathstuff", "urls")),
+    *(f"test.{name}" for name in ("core", "files", "mathstuff")),
 )
-"""Plugins of nearly every run; one that this Ansible does not have is left out."""
+"""Files of many plugins each, for what they import."""
 
 
 def main(argv: list[str]) -> int:
-    path, lifeline, keeper_path, program = argv
+    listener, lifeline, keeper_path, program = argv
     sys.path[0] = os.path.dirname(program)  # noqa: PTH120 (as if that program ran)
     stamps = Stamps()
     keeper = load(keeper_path)
     sys.argv = [program]
     playbook = importlib.import_module("ansible.cli.playbook")
-    for name in PRELOADED:
-        with contextlib.suppress(Exception):
-            importlib.import_module(f"ansible.plugins.{name}")
-    with contextlib.suppress(Exception):  # of an Ansible that has this elsewhere; runs then read it
+    stamps.take()  # first: what changes from now on is seen
+    with contextlib.suppress(Exception):  # of an Ansible that has these elsewhere; runs then load them
+        preload(stamps)
+    with contextlib.suppress(Exception):
         remember_routing()
-    stamps.take()
     gc.collect()
     gc.freeze()  # children copy no page because its objects are counted
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as server:
-        server.bind(f"{path}.new")
-        server.listen(128)
-        os.rename(f"{path}.new", path)  # noqa: PTH104
-        try:
-            serve(server, int(lifeline), stamps, keeper, playbook.main)
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(path)  # noqa: PTH108
+    with socket.socket(fileno=int(listener)) as server:
+        serve(server, int(lifeline), stamps, keeper, playbook.main)
     return 0
 
 
@@ -100,6 +87,10 @@ class Stamps:
         files = [str(getattr(importlib.import_module(name), "__file__", "")) for name in modules]
         names = [os.environ.get("ANSIBLE_CONFIG", ""), *files]
         self._files = {name: stamp(name) for name in names}
+
+    def watch(self, directories: list[str]) -> None:
+        """Have it count, too, when a file comes into one of these or leaves it."""
+        self._files |= {name: stamp(name) for name in directories}
 
     def hold(self, environment: dict[str, str]) -> bool:
         """Whether what is imported is what this environment would import now."""
@@ -117,6 +108,33 @@ def stamp(name: str) -> tuple[int, int, int] | None:
         about = os.stat(name)  # noqa: PTH116
         return about.st_ino, about.st_size, about.st_mtime_ns
     return None
+
+
+def preload(stamps: Stamps) -> None:
+    """Load plugins of Ansible's own as a run would, with their documentation, which configures them.
+
+    Where the site has one of that name, it is the run that loads it. `stamps` watches the directories from
+    which one could come.
+    """
+    loaders = importlib.import_module("ansible.plugins.loader")
+    home = os.path.dirname(os.path.realpath(str(importlib.import_module("ansible").__file__))) + os.sep  # noqa: PTH120
+
+    def is_own(path: str | None) -> bool:
+        return path is not None and os.path.realpath(path).startswith(home)
+
+    for kind in (*PRELOADED, *WHOLE):
+        loader = getattr(loaders, f"{kind}_loader")
+        found = list(loader.all(path_only=True))
+        places = loader.print_paths().split(os.pathsep)
+        stamps.watch([path for path in places if not is_own(path) and not path.endswith("__pycache__")])
+        for name in PRELOADED.get(kind, ()):
+            if is_own(loader.find_plugin(name)):
+                loader.get(name, class_only=True)
+        if kind in WHOLE and all(map(is_own, found)):
+            for _ in loader.all(class_only=True):
+                pass
+    for name in IMPORTED:
+        importlib.import_module(f"ansible.plugins.{name}")
 
 
 def remember_routing() -> None:

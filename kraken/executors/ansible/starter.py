@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ HERE = Path(__file__).parent
 FORKSERVER = HERE / "forkserver.py"
 KEEPER = HERE / "keeper.py"
 END_S = 5.0
+WAITING_MAX = 128  # runs that have asked and are not yet forked
 ENTRY_POINT = "ansible.cli.playbook"
 """What an `ansible-playbook` imports that a fork server can stand in for."""
 
@@ -23,9 +25,10 @@ ENTRY_POINT = "ansible.cli.playbook"
 class Starter:
     """Keeps one fork server, for the runs of one executor. Thread-safe.
 
-    No run waits for it: as long as it is not ready, runs start as they do without one. It ends by itself
-    when nothing was asked of it for a while, and when Ansible or its configuration has changed; the next
-    run has it started again. Where it failed, runs start without one from then on.
+    It listens from the moment it is started, and who asks before it has Ansible imported waits until it has:
+    as long as the run itself would import. It ends by itself when nothing was asked of it for a while, and
+    when Ansible or its configuration has changed; the next run has it started again. Where it failed, the
+    runs that wait, and all from then on, start without one.
 
     Args:
         directory: where its socket lies; of mode 0700, its path of 90 bytes at most.
@@ -47,7 +50,7 @@ class Starter:
     def offer(self, program: str, environment: Mapping[str, str]) -> Path | None:
         """Where a run of this program in this environment may ask for a fork; None when nowhere.
 
-        Nobody may listen there yet, or no more.
+        Nobody may listen there any more.
         """
         with self._lock:
             if program in self._refused:
@@ -73,26 +76,29 @@ class Starter:
             self._stop()
 
     def _start(self, interpreter: list[str], program: str, environment: Mapping[str, str]) -> None:
-        for name in (self.socket, self.socket.with_name(f"{self.socket.name}.new")):
-            name.unlink(missing_ok=True)
+        self.socket.unlink(missing_ok=True)
         theirs, self._lifeline = os.pipe2(os.O_CLOEXEC)
-        arguments = [str(self.socket), str(theirs), str(KEEPER), program]
-        try:
-            self._server = subprocess.Popen(
-                [*interpreter, str(FORKSERVER), *arguments],
-                env=dict(environment),
-                cwd="/",
-                pass_fds=(theirs,),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError as error:
-            log.warning("fork server not started", extra={"program": program, "error": str(error)})
-            self._refused.add(program)
-        finally:
-            os.close(theirs)
+        # Its own copy of the listener is the only one left: when it is gone, who waits there is told.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
+            listener.bind(str(self.socket))
+            listener.listen(WAITING_MAX)
+            arguments = [str(listener.fileno()), str(theirs), str(KEEPER), program]
+            try:
+                self._server = subprocess.Popen(
+                    [*interpreter, str(FORKSERVER), *arguments],
+                    env=dict(environment),
+                    cwd="/",
+                    pass_fds=(listener.fileno(), theirs),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                log.warning("fork server not started", extra={"program": program, "error": str(error)})
+                self._refused.add(program)
+            finally:
+                os.close(theirs)
 
     def _stop(self) -> None:
         if self._lifeline >= 0:

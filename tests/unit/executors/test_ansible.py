@@ -89,11 +89,11 @@ both = pytest.mark.parametrize("executor", ["started", FORKED], indirect=True)
 
 
 async def make_ready(executor: AnsibleExecutor) -> None:
-    """Have its fork server started, by a first run, and wait until it listens."""
+    """Have its fork server started, by a first run, which was forked from it."""
     await perform(executor, [], node("first"))
     starter = executor.workspace.starter
     assert starter is not None
-    await until(starter.socket.exists)
+    assert starter.pid is not None
 
 
 @pytest.fixture
@@ -518,6 +518,81 @@ async def test_a_killed_daemon_leaves_no_process_and_the_next_one_sweeps_its_fil
     assert left not in below(directory)
 
 
+PYTHON = """\
+#!/bin/sh
+case "$*" in */forkserver.py*) {instead} ;; esac
+exec {python} "$@"
+"""
+
+
+def playbook_command_under(directory: Path, *, instead: str) -> str:
+    """An ansible-playbook whose Python does something else `instead` of being a fork server."""
+    python, program = directory / "python", directory / "ansible-playbook"
+    python.write_text(PYTHON.format(instead=instead, python=sys.executable))
+    program.write_text(f"#!{python}\nfrom ansible.cli.playbook import main\nmain()\n")
+    for file in (python, program):
+        file.chmod(0o755)
+    return str(program)
+
+
+async def test_the_first_run_waits_for_the_process_it_is_forked_from(directory: Path, tmp_path: Path) -> None:
+    executor, stop = AnsibleExecutor(work_directory=directory, forkserver=True), tmp_path / "stop"
+    tasks = [{"ansible.builtin.shell": f"while [ ! -e {stop} ]; do sleep 0.05; done"}]
+    flying = asyncio.create_task(perform(executor, tasks, node("n1")))
+    await until(lambda: executor.workspace.starter is not None and executor.workspace.starter.pid)
+    starter = executor.workspace.starter
+    assert starter is not None
+    pid = starter.pid
+    assert pid is not None
+    await until(lambda: len(descendants(pid)) > 2)
+    stop.touch()
+    results = await flying
+    await executor.close()
+
+    assert results["n1"].outcome is Outcome.OK, results["n1"].message
+
+
+async def test_runs_that_wait_for_a_process_that_fails_go_their_own_way(
+    directory: Path, tmp_path: Path
+) -> None:
+    broken = playbook_command_under(tmp_path, instead="sleep 1; exit 3")
+    executor = AnsibleExecutor(work_directory=directory, playbook_command=broken, forkserver=True)
+    tasks = [{"ansible.builtin.ping": {}}]
+    together = await asyncio.gather(*(perform(executor, tasks, node("n1")) for _ in range(2)))
+    later = await perform(executor, tasks, node("n1"))
+    starter = executor.workspace.starter
+    assert starter is not None
+    pid = starter.pid
+    await executor.close()
+
+    assert [r["n1"].outcome for r in (*together, later)] == [Outcome.OK] * 3
+    assert pid is None
+
+
+async def test_a_run_that_waits_to_be_forked_can_be_stopped(directory: Path, tmp_path: Path) -> None:
+    stuck = playbook_command_under(tmp_path, instead="exec sleep 623")
+    executor = AnsibleExecutor(work_directory=directory, playbook_command=stuck, forkserver=True)
+    began = tmp_path / "began"
+    run = Run(
+        "r1",
+        mutation([{"ansible.builtin.file": {"path": str(began), "state": "touch"}}]),
+        ("n1",),
+        time.time(),
+        600.0,
+    )
+    flying = asyncio.create_task(executor.run(run, {"n1": node("n1")}, Told()))
+    await until(lambda: any("entry.py" in title for title in processes_below(directory).values()))
+    flying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flying
+    left = [title for title in processes_below(directory).values() if "sleep 623" not in title]
+    await executor.close()
+
+    assert left == []
+    assert processes_below(directory) == {}
+    assert not began.exists()
+
+
 async def test_a_run_is_forked_and_outlives_the_process_it_was_forked_from(
     directory: Path, tmp_path: Path
 ) -> None:
@@ -577,6 +652,46 @@ async def test_another_ansible_cfg_is_honoured_by_the_next_run(directory: Path, 
     await executor.close()
 
     assert seen == [{"v": "before"}, {"v": "afterwards"}]
+
+
+OTHER_DEBUG = """\
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        return {"changed": False, "kraken_dsc": {"by": "the site's own"}}
+"""
+
+
+@pytest.mark.parametrize("where", ["configured", "beside the module", "in a role"])
+async def test_a_plugin_of_the_site_comes_before_ansibles_own(
+    directory: Path, tmp_path: Path, where: str
+) -> None:
+    """Also when it is put there while there is a process with Ansible's own in it."""
+    here = tmp_path / "module"
+    config = tmp_path / "ansible.cfg"
+    places = {
+        "configured": tmp_path / "plugins",
+        "beside the module": here / "action_plugins",
+        "in a role": here / "roles" / "one" / "action_plugins",
+    }
+    config.write_text(f"[defaults]\naction_plugins = {tmp_path / 'plugins'}\n")
+    tasks: list[Any] = [{"ansible.legacy.debug": {"msg": "x"}}]
+    if where == "in a role":
+        (here / "roles" / "one" / "tasks").mkdir(parents=True)
+        (here / "roles" / "one" / "tasks" / "main.yml").write_text("- ansible.legacy.debug: {msg: x}\n")
+        tasks = [{"ansible.builtin.import_role": {"name": "one"}}]
+    here.mkdir(exist_ok=True)
+    executor = AnsibleExecutor(work_directory=directory, config=config, forkserver=True)
+    before = await perform(executor, mutation(tasks, here), node("n1"))
+    places[where].mkdir()
+    (places[where] / "debug.py").write_text(OTHER_DEBUG)
+    after = await perform(executor, mutation(tasks, here), node("n1"))
+    await executor.close()
+
+    assert (before["n1"].outcome, before["n1"].observed) == (Outcome.OK, {})
+    assert after["n1"].observed == {"by": "the site's own"}, after["n1"].message
 
 
 async def test_a_playbook_command_of_another_kind_is_started_as_a_program(
@@ -739,11 +854,9 @@ async def test_sixty_four_hosts_in_one_run(executor: AnsibleExecutor) -> None:
 
 @pytest.mark.parametrize("forkserver", [False, True])
 async def test_output_without_end_is_contained(directory: Path, tmp_path: Path, *, forkserver: bool) -> None:
-    executor = AnsibleExecutor(work_directory=directory, output_max=1_000_000, forkserver=forkserver)
-    if forkserver:
-        await make_ready(executor)
-    plugins = tmp_path / "module" / "action_plugins"
-    plugins.mkdir(parents=True)
+    plugins, config = tmp_path / "plugins", tmp_path / "ansible.cfg"
+    plugins.mkdir()
+    config.write_text(f"[defaults]\naction_plugins = {plugins}\nlibrary = {tmp_path / 'library'}\n")
     (plugins / "flood.py").write_text(
         "import os\nfrom ansible.plugins.action import ActionBase\n"
         "from ansible.utils.display import Display\n"
@@ -752,9 +865,14 @@ async def test_output_without_end_is_contained(directory: Path, tmp_path: Path, 
         "        while True:\n"
         "            Display().display('x' * 1000)\n"
     )
-    (tmp_path / "module" / "library").mkdir()
-    (tmp_path / "module" / "library" / "flood.py").write_text("#!/usr/bin/python3\n")
-    results = await perform(executor, mutation([{"flood": {}}], tmp_path / "module"), node("n1"))
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "flood.py").write_text("#!/usr/bin/python3\n")
+    executor = AnsibleExecutor(
+        work_directory=directory, output_max=1_000_000, forkserver=forkserver, config=config
+    )
+    if forkserver:
+        await make_ready(executor)
+    results = await perform(executor, mutation([{"flood": {}}]), node("n1"))
     await executor.close()
 
     assert results["n1"].outcome is Outcome.FAILED
