@@ -146,18 +146,25 @@ def paths(entries: dict[str, Any], lead: str) -> Iterator[str]:
         yield from paths(entry.get("contains", {}), f"{lead}{key}.")
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_options_are_documented_as_they_are(name: str) -> None:
-    documentation, _, _ = documents(name)
-    shown = subprocess.run(
-        [Path(sys.executable).parent / "ansible-doc", "-t", "module", f"kraken.hpc.{name}", "--json"],
+@pytest.fixture(scope="module")
+def shown() -> dict[str, Any]:
+    """Module -> what ansible-doc shows of it; one start for all of them."""
+    names = [f"kraken.hpc.{name}" for name in MODULES]
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ansible-doc", "-t", "module", *names, "--json"],
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    options = json.loads(shown.stdout)[f"kraken.hpc.{name}"]["doc"]["options"]
+    return {name: json.loads(done.stdout)[f"kraken.hpc.{name}"]["doc"] for name in MODULES}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_options_are_documented_as_they_are(name: str, shown: dict[str, Any]) -> None:
+    documentation, _, _ = documents(name)
+    options = shown[name]["options"]
     spec = spec_of(name)
 
     assert documentation["module"] == name
