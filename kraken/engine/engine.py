@@ -17,7 +17,7 @@ from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
 from kraken.engine.parted import Parted
 from kraken.engine.permit import MayRun, Permit, always
-from kraken.engine.progress import Progress, Trouble
+from kraken.engine.progress import Phase, Progress, Trouble
 from kraken.engine.reading import Reader
 from kraken.engine.reports import Reports
 from kraken.engine.retry import trouble_changed
@@ -236,6 +236,9 @@ class Engine:
         """
         progress = self._progress.pop(node, None)
         if progress is not None:
+            for step in progress.underway.values():
+                if step.phase is Phase.ISSUED:  # its end may come while nobody here asks for it
+                    self._steps.touch(progress, step.mutation)
             self._parted.keep(progress)
             self.batches.forget(node, now)
 

@@ -195,3 +195,14 @@ def test_a_start_does_not_take_what_was_forgotten_for_what_was_seen() -> None:
 
     assert bench.collector.table["n1"].dsc["image"].source == "forgotten"
     assert "image" in again.engine.progress("n1").unsettled
+
+
+def test_what_ended_on_a_node_while_another_had_it_is_in_doubt_when_it_comes_back(off: Bench) -> None:
+    off.engine.disown("n1", off.now)
+    off.report("switch_on", outcome=Outcome.UNREACHABLE)
+    off.engine.know("n1", off.now)
+    off.accept()
+
+    assert off.out("switch_on") == []
+    assert off.cause() == "STALE"
+    assert "power" in off.engine.progress("n1").unsettled
