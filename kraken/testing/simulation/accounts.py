@@ -31,9 +31,10 @@ Question = tuple[tuple[tuple[str, object], ...], ...]
 
 
 class Heard(NamedTuple):
-    """What the last look of a discovery at a node said, and when it was sent to look."""
+    """What the last look of a discovery at a node said, reported that cannot be, and when it was sent."""
 
     message: str
+    impossible: tuple[str, ...]
     issued_at: float
 
 
@@ -53,7 +54,13 @@ class Accounts:
         place = (result.node, run.operator.key)
         before = self._heard.get(place)
         if before is None or before.issued_at <= run.issued_at:
-            self._heard[place] = Heard(result.message, run.issued_at)
+            variables = self._watch.simulation.catalog.variables
+            impossible = [
+                name
+                for name, value in result.observed.items()
+                if name not in variables or not variables[name].accepts(value)
+            ]
+            self._heard[place] = Heard(result.message, tuple(impossible), run.issued_at)
 
     def stays(self, node: str, now: float) -> None:
         """All that was said of it is so still."""
@@ -253,8 +260,11 @@ class Accounts:
             if f"{key}: " not in told.reason or f"{key}: {SILENT}" in told.reason:
                 continue
             heard = self._heard.get((node.name, key))
-            if heard is None or not heard.message or f"{key}: {heard.message}" not in told.reason:
+            said = heard is not None and (heard.message or heard.impossible)
+            if heard is None or not said or f"{key}: {heard.message}" not in told.reason:
                 return f"{key} said {heard} when it looked last"
+            if any(f"it reported {name}" not in told.reason for name in heard.impossible):
+                return f"{key} reported {heard.impossible}, which cannot be"
             assert told.fact is not None, "what is looked for is the fact"
             conditions = (
                 *discovery.requires,
