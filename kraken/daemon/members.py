@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kraken.sync.registry import LINK, PARENT, UP
+from kraken.sync.registry import DOWN, LINK, PARENT, TWINS
 from kraken.sync.shelf import COLLECTOR
 from kraken.sync.tree import Tree
 
@@ -18,6 +18,7 @@ class Member:
         parent: the name of the one it hangs below, as far as is known.
         is_up: its parent hears it. `since`: when that became so, seconds since the epoch; None: unknown.
         heard_s: since we had its last letter; None for one that is not our own child, or was never heard.
+        twins: its parent hears two daemons under its name.
         lag_s: how long its last letter was on its way, and our clock's time to it before, at most.
     """
 
@@ -27,6 +28,7 @@ class Member:
     since: float | None
     heard_s: float | None = None
     lag_s: float | None = None
+    twins: bool = False
 
 
 def members(tree: Tree, now: float) -> Iterator[Member]:
@@ -41,6 +43,7 @@ def members(tree: Tree, now: float) -> Iterator[Member]:
             None if said is None else said.since,
             None if link.heard_at is None else max(0.0, now - link.heard_at),
             link.lag_s,
+            link.twins.speak(now),
         )
     for key in tree.registry:
         name = key.removeprefix(COLLECTOR)
@@ -53,8 +56,8 @@ def members(tree: Tree, now: float) -> Iterator[Member]:
         if silent_since is not None:
             yield Member(name, above, False, silent_since)
         else:
-            is_up = said is not None and said.value == UP
-            yield Member(name, above, is_up, None if said is None else said.since)
+            is_up, twins = said is not None and said.value != DOWN, said is not None and said.value == TWINS
+            yield Member(name, above, is_up, None if said is None else said.since, twins=twins)
 
 
 def _silent_since(tree: Tree, name: str) -> float | None:

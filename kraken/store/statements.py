@@ -144,7 +144,7 @@ def _tree(change: SaveTree) -> Iterator[Step]:
     for node in change.nodes:
         for kind in NODE_KINDS:
             yield _FORGET_BRANCH, {"kind": kind, "key": node}
-    for kind in ("via", "strange", "longest"):
+    for kind in ("via", "strange", "longest", "doubts"):
         yield _FORGET_BRANCHES, {"kind": kind}
     kept: dict[str, Mapping[str, object]] = {
         "kept": {"": True},
@@ -152,6 +152,7 @@ def _tree(change: SaveTree) -> Iterator[Step]:
         "via": memory.via,
         "strange": dict.fromkeys(memory.strange, True),
         "longest": {"": memory.longest_s},
+        "doubts": {"": True} if memory.doubts else {},
     }
     for kind, values in kept.items():
         for key, value in values.items():

@@ -290,6 +290,7 @@ def _tree(connection: sqlite3.Connection) -> TreeMemory | None:
         {key: via(value) for key, value in kinds.get("via", {}).items()},
         sorted(kinds.get("strange", {})),
         float(kinds.get("longest", {}).get("", 0.0)),
+        "doubts" in kinds,
     )
 
 

@@ -51,6 +51,9 @@ class Calls:
             return self._bring(Reply(call.id, LATE, f"it came to {self._me} too late to be begun".encode()))
         if call.to == self._me:
             return [Called(call, until)]
+        if toward is not None and self._links[toward].twins.speak(now):
+            text = f"two daemons speak as collector {toward}; nobody knows which would do it"
+            return self._bring(Reply(call.id, 503, text.encode()))
         if toward is None or not self._links[toward].is_up:
             text = f"collector {call.to} is not reached from {self._me}"
             return self._bring(Reply(call.id, 503, text.encode()))

@@ -1,14 +1,17 @@
-"""What children say, and what a parent believes of it: each speaks of what it has, and of nothing else."""
+"""What children say, and what a parent believes of it: each speaks of what it has, and of nothing else.
+Of two that speak under one name neither is believed to have let go anything.
+"""
 
 from __future__ import annotations
 
 from kraken.model.node import NodeTable
 from kraken.model.update import OBSERVED, StateUpdate
-from kraken.sync.events import Again, Event, Learn, Refused
+from kraken.sync.events import Again, Event, Learn, Refused, TwinsChanged
 from kraken.sync.leases import Leases
 from kraken.sync.letters import Ask, Checked, Doc, Hello, Reserve
 from kraken.sync.link import Heard, Link
 from kraken.sync.placing import Placing
+from kraken.sync.registry import DOWN, LINK, TWINS, UP
 from kraken.sync.roster import Roster
 from kraken.sync.shelf import COLLECTOR, updates_of
 
@@ -22,6 +25,7 @@ class Children:
         self._leases = leases
         self._placement = leases.placement
         self._placing = placing
+        self._twins: set[str] = set()
 
     def hear(self, link: Link, heard: Heard, now: float) -> list[Event]:
         """Take in what a letter of this child brought."""
@@ -30,7 +34,7 @@ class Children:
             self._placement.promise_to(child).begin_session()
         if isinstance(heard.body, Ask):
             return []  # it drives its own copy; there is nothing it could give back
-        events = self._hear_of_leases(link, heard, now)
+        events = [*self.watch(link, now), *self._hear_of_leases(link, heard, now)]
         if heard.became_whole:
             self._placing.hurry()
         updates: list[StateUpdate] = []
@@ -52,8 +56,28 @@ class Children:
             events.append(Again(child, now - heard.lag_s, seen))
         return events
 
+    def watch(self, link: Link, now: float) -> list[Event]:
+        """Notice that two daemons speak as this child, or do so no more."""
+        speak = link.twins.speak(now)
+        if speak == (link.name in self._twins):
+            return []
+        (self._twins.add if speak else self._twins.discard)(link.name)
+        self.tell_of(link, now)
+        link.greet_now(now)
+        return [TwinsChanged(link.name, speak)]
+
+    def tell_of(self, link: Link, now: float) -> None:
+        """Say how it stands with this child, and have its nodes placed by that."""
+        value = UP if link.is_up else DOWN
+        self._roster.say(LINK + link.name, TWINS if link.name in self._twins else value, now)
+        self._placing.reconsider(link.name)
+
     def _hear_of_leases(self, link: Link, heard: Heard, now: float) -> list[Event]:
         match heard.body:
+            case Hello() | Checked() if self._leases.binds_us(link, now):
+                return []
+            case Reserve() if link.twins.speak(now):
+                return []
             case Hello() if link.they_have == 0:
                 if self._placement.absolve(link.name, now):
                     self._placing.hurry()

@@ -24,6 +24,7 @@ class Memory:
         strange: children who had nodes of us in a life that was forgotten, and "" while something of that
             life may still be under way; see `Placement`.
         longest_s: the longest lease that this life, or the one before it, may have promised.
+        doubts: our parent said that another life of our name speaks, and has not said since that none does.
     """
 
     placed: Mapping[str, tuple[str, int, int, bool, bool]]
@@ -32,6 +33,7 @@ class Memory:
     via: Mapping[str, str]
     strange: Iterable[str]
     longest_s: float = 0.0
+    doubts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,14 @@ class LinkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class TwinsChanged:
+    """Two daemons speak as this child of ours, or it is alone again; of our parent: as ourselves, it says."""
+
+    neighbour: str
+    speak: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A neighbour said what it has no right to say, and was not believed."""
 
@@ -152,6 +162,7 @@ Event = (
     | Outgrow
     | Ours
     | LinkChanged
+    | TwinsChanged
     | Refused
     | Granted
     | Called

@@ -10,9 +10,10 @@ from kraken.model.update import OBSERVED
 from kraken.sync.events import Event, Granted, Memory, Refused
 from kraken.sync.lease import LEASE_S, Lease, Placement, Tenure
 from kraken.sync.letters import Check, Checked, Hello, Reserve, Reserved
-from kraken.sync.link import Link
+from kraken.sync.link import Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.longest import Longest
+from kraken.sync.twins import ALONE, TWIN, Doubt
 
 NO_LEASE: Final = Lease()
 GIVE_BACK_S: Final = 5.0
@@ -44,6 +45,7 @@ class Leases:
         busy: Callable[[str], float],
     ) -> None:
         self.tenure = Tenure()
+        self.doubt = Doubt(links.parent is not None and memory is not None and memory.doubts)
         self._longest = Longest(now, longest_s, 0.0 if memory is None else memory.longest_s)
         strange = (Placement.OURS,) if memory is None else memory.strange
         self._quiet_from = now + self._longest.promised_s if Placement.OURS in strange else now
@@ -85,6 +87,7 @@ class Leases:
             via,
             place.forgotten,
             self._longest.promised_s,
+            self.doubt.stands,
         )
 
     @property
@@ -142,7 +145,7 @@ class Leases:
 
     def may_run(self, key: str, until: float) -> bool:
         """Whether a mutation that ends at `until` at the latest may start on this node now."""
-        if self.placement.holder.get(key) != Placement.OURS:
+        if self.placement.holder.get(key) != Placement.OURS or self.doubt.stands:
             return False
         return not self.told(key).shared or self.tenure.lasts(key, until)
 
@@ -190,6 +193,8 @@ class Leases:
         """
         if link.heard_at is None or now - link.heard_at > GRANT_S:
             return 0
+        if link.twins.speak(now) or self.doubt.stands:
+            return 0
         until = now + LEASE_S
         if self._links.parent is not None and self._is_within_ours(link.name):
             until = min(until, self.tenure.ends_at)
@@ -206,11 +211,37 @@ class Leases:
         held = self.placement.of(child)
         return any(self.told(key).shared for key in held) or not any(k in self.placement.shared for k in held)
 
+    def binds_us(self, link: Link, now: float) -> bool:
+        """Whether another daemon of this child's name may have something under way: what the child says of
+        nodes that it let go, it says of itself alone.
+        """
+        return link.twins.bind(link.their_life, now, self._longest.promised_s)
+
+    def twin(self, link: Link, now: float) -> int:
+        """What our hello to this neighbour says of twins; see `Hello`."""
+        if link.name == self._links.parent:
+            return TWIN if self.doubt.stands else 0
+        if link.twins.speak(now):
+            return TWIN
+        return ALONE if link.twins.is_alone(link.their_life, now, self._longest.promised_s) else 0
+
+    def hear_of_twins(self, link: Link, heard: Heard) -> bool:
+        """Our parent may have said that another has our name, or that nobody has; whether that is news."""
+        upto = heard.body.upto if isinstance(heard.body, Hello) else 0
+        if not self.doubt.hear(heard.twin, upto, link.mirror.have, restarted=heard.restarted):
+            return False
+        self.placement.changed.add(Placement.OURS)
+        return True
+
     def covers(self, key: str, holder: str) -> bool:
         """Whether the node may be given to this holder as far as our own lease goes: who has it may run
         mutations on it for as long as the common lease lasts that it was given before.
         """
-        if holder == Placement.OURS or not self.told(key).shared:
+        if holder == Placement.OURS:
+            return True
+        if self.doubt.stands:
+            return False
+        if not self.told(key).shared:
             return True
         if self.placement.promise_to(holder).until <= self.tenure.ends_at:
             return True
@@ -221,7 +252,7 @@ class Leases:
 
     def reserve(self, keys: Sequence[str], until: float, now: float) -> int | None:
         """Ask the parent for a lease until then; `Granted` tells of it. None: nobody is to be asked."""
-        if self._links.parent is None:
+        if self._links.parent is None or self.doubt.stands:
             return None
         return self._ask_above(keys, until, now, None, 0)
 
@@ -231,6 +262,8 @@ class Leases:
 
         Not for longer than a life of ours that forgets it would respect it.
         """
+        if self.doubt.stands:
+            return []
         if not self._longest.allows(body.for_ms / 1000):
             what = f"it asks for a lease of {body.for_ms / 1000:.0f} s, longer than any mutation here"
             return [Refused(child, f"{what} ({self.longest_s:.0f} s): install its Kraken modules here, too")]

@@ -74,6 +74,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
         has: child to parent: of how many nodes it knows, from this life of the parent or a former one; -1:
             of none, but a forgotten life of its may have a mutation under way. Parent to child:
             `NONE_BEFORE`, or 0.
+        twin: parent to child: `twins.TWIN`, another life of its name speaks, too; `twins.ALONE`, none does;
+            0: that is not known. Child to parent: TWIN, it was told so, and begins nothing; else 0.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     whole: bool
     lease_ms: int = 0
     has: int = 0
+    twin: int = 0
 
 
 class Delta(msgspec.Struct, frozen=True, array_like=True, tag="delta"):

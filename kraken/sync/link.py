@@ -15,6 +15,7 @@ from kraken.sync.letters import VERSION, Ack, Ask, Body, Call, Delta, Doc, Hello
 from kraken.sync.mirror import Mirror
 from kraken.sync.prints import Prints
 from kraken.sync.shelf import age_ms
+from kraken.sync.twins import ALONE, TWIN, Twins
 
 HELLO_S: Final = 10.0
 """Between hellos: 100 children cost a parent 10 letters a second, well under a thousandth of a core."""
@@ -45,6 +46,7 @@ class Heard:
         known: keys the neighbour now knows all of what was to be told; whether it was that they are none
             of its business.
         became_whole: from now on we hold all of its feed.
+        twin: what the hello says of another with our name, as far as it is about us; see `Hello`.
         body: what is not of the feeds: of leases and calls.
     """
 
@@ -55,6 +57,7 @@ class Heard:
     known: list[tuple[str, bool]] = field(default_factory=list)
     became_whole: bool = False
     restarted: bool = False
+    twin: int = 0
     body: Body | None = None
 
 
@@ -62,7 +65,8 @@ class Link:
     """One neighbour, as we know it.
 
     Args:
-        me: our name. life: of ours. prints: of what we tell it. keys: which those are.
+        me: our name. life: of ours; greater from where one of theirs comes back that had a
+            session with us. prints: of what we tell it. keys: which those are.
         read: a key's document, or some fields of it, as it is told; ages reckoned at `now`.
         mirror: our copy of what it tells.
         greet: our hello, but for what this class knows itself.
@@ -77,6 +81,7 @@ class Link:
             nothing of its runs.
         is_up: it lives, and knows that we do.
         down_since: since when it is not up.
+        twins: whether two lives of it speak.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Link:
         self.life = life
         self.their_life = 0
         self.lives = 0
+        self._greatest = 0  # of their lives
         self.heard_at: float | None = None
         self.lag_s: float | None = None
         self.is_up = False
@@ -104,12 +110,14 @@ class Link:
         self.feed = Feed()
         self.mirror = mirror()
         self.they_have = -1
+        self.twins = Twins()
         self._prints = prints
         self._keys = keys
         self._read = read
         self._new_mirror = mirror
         self._greet = greet
         self._their_sent: tuple[int, float] | None = None  # their clock in their last hello, and when it came
+        self._twin_ms = -1  # the neighbour's clock in the hello that last told of twins
         self._hello_at = now
         self._answered_at = float("-inf")
         self._ack_owed = False
@@ -124,6 +132,7 @@ class Link:
         """Take in a letter of this neighbour."""
         self.traffic.letters_in += 1
         body = letter.body
+        self._count_lives(letter, now)
         if isinstance(body, Hello):
             return self._hear_hello(letter, body, now)
         if letter.life != self.their_life or letter.your_life != self.life:
@@ -164,6 +173,9 @@ class Link:
             if letter.life < self.their_life and not silent:
                 self._count_stranger(now)
                 return Heard()  # of a former life, late
+            if letter.life <= self._greatest:
+                self.life += 1  # it may have had a session with us, which it must end as we do
+            self._greatest = max(self._greatest, letter.life)
             restarted = True
             self.lives += 1
             self.their_life = letter.life
@@ -174,6 +186,7 @@ class Link:
             self._others.clear()
             self._calls.clear()
             self._touched.clear()
+            self._twin_ms = -1
             self._hello_at = now
         self._their_sent = (hello.sent_ms, now)
         self.speaks = min(VERSION, max(1, hello.speaks))
@@ -183,7 +196,7 @@ class Link:
         if not knows_us:
             if now - self._answered_at >= ANSWER_S:
                 self._answered_at = self._hello_at = now
-            return Heard(restarted=restarted)
+            return Heard(restarted=restarted, twin=self._twin(hello, knows_us=False))
         self._lives(now)
         if not self.is_up:
             self.is_up = True
@@ -193,7 +206,23 @@ class Link:
         became = self.mirror.hello(hello)
         self._ack_owed |= self.mirror.have != before
         lag = self._lag(letter, now)
-        return Heard(known=known, became_whole=became, restarted=restarted, lag_s=lag, body=hello)
+        twin = self._twin(hello, knows_us=True)
+        return Heard(known=known, became_whole=became, restarted=restarted, lag_s=lag, twin=twin, body=hello)
+
+    def _twin(self, hello: Hello, *, knows_us: bool) -> int:
+        """What it says of another with our name: that there is one concerns each of us; that there is none,
+        only whom it knows. A late hello says nothing.
+        """
+        if hello.sent_ms < self._twin_ms:
+            return 0
+        self._twin_ms = hello.sent_ms
+        return hello.twin if knows_us or hello.twin != ALONE else 0
+
+    def _count_lives(self, letter: Letter, now: float) -> None:
+        """What a letter proves of the life that wrote it; of our clock it knows only in this life of ours."""
+        is_ours = letter.your_life == self.life and letter.yours_ms > 0
+        holds = letter.body.twin == TWIN if isinstance(letter.body, Hello) else None
+        self.twins.hear(letter.life, now, letter.yours_ms / 1000 if is_ours else None, holds=holds)
 
     def _lives(self, now: float) -> None:
         self.heard_at = now
@@ -320,6 +349,7 @@ class Link:
             hello.whole,
             hello.lease_ms,
             hello.has,
+            hello.twin,
         )
 
 

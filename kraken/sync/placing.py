@@ -159,7 +159,7 @@ class Placing:
         link = self._links.get(toward)
         if link is None or not link.is_up or link.heard_at is None or now - link.heard_at > DEAD_S:
             return False
-        return self._registry.broken(collector) is None
+        return self._registry.broken(collector) is None and self._registry.twinned(collector) is None
 
     def reconsider(self, collector: str) -> None:
         """This collector came, went or moved: who lists it, or one below it, is placed anew."""

@@ -11,8 +11,9 @@ from kraken.sync.shelf import COLLECTOR
 
 PARENT = "parent"
 LINK = "link:"
-"""Leads the variable in which a parent says of a child whether it hears it: "UP", or "DOWN"."""
-UP, DOWN = "UP", "DOWN"
+"""Leads the variable in which a parent says of a child whether it hears it: "UP" or "DOWN";
+"TWINS": it hears two daemons of that name."""
+UP, DOWN, TWINS = "UP", "DOWN", "TWINS"
 
 
 class Registry(Mapping[str, Mapping[str, Record]]):
@@ -132,6 +133,15 @@ class Registry(Mapping[str, Mapping[str, Record]]):
             key = through if parent is None else COLLECTOR + str(parent.value)
         found.reverse()
         return [key.removeprefix(COLLECTOR) for key in found]
+
+    def twinned(self, name: str) -> str | None:
+        """The first collector on the way to this one of which its parent hears two; it may be that one."""
+        chain = [self.me.removeprefix(COLLECTOR), *self.chain(name)]
+        for parent, child in itertools.pairwise(chain):
+            record = self._docs.get(COLLECTOR + parent, {}).get(LINK + child)
+            if record is not None and record.value == TWINS:
+                return child
+        return None
 
     def broken(self, name: str) -> tuple[str, Record] | None:
         """The first collector on the way to this one, beyond our own children, that its parent does not

@@ -14,7 +14,17 @@ from kraken.model.node import NodeTable
 from kraken.model.update import OBSERVED, Stamp, StateUpdate, Value
 from kraken.sync.calls import Calls
 from kraken.sync.children import Children
-from kraken.sync.events import Adopt, Event, Forget, Learn, LinkChanged, Memory, Outgrow, Refused
+from kraken.sync.events import (
+    Adopt,
+    Event,
+    Forget,
+    Learn,
+    LinkChanged,
+    Memory,
+    Outgrow,
+    Refused,
+    TwinsChanged,
+)
 from kraken.sync.lease import LEASE_S, SKEW, Lease, Placement
 from kraken.sync.leases import Leases
 from kraken.sync.letters import (
@@ -33,7 +43,7 @@ from kraken.sync.links import Links
 from kraken.sync.mirror import Mirror
 from kraken.sync.placing import Placing
 from kraken.sync.prints import Prints
-from kraken.sync.registry import DOWN, LINK, PARENT, UP, Registry
+from kraken.sync.registry import DOWN, LINK, PARENT, Registry
 from kraken.sync.roster import Roster
 from kraken.sync.shelf import (
     COLLECTOR,
@@ -202,8 +212,7 @@ class Tree:
         if link.is_up and not was_up:
             events.append(LinkChanged(neighbour, True, now))
             if neighbour != self.parent:
-                self.roster.say(LINK + neighbour, UP, now)
-                self.placing.reconsider(neighbour)
+                self.children.tell_of(link, now)
         hear = self._hear_parent if neighbour == self.parent else self.children.hear
         events += hear(link, heard, now)
         if isinstance(heard.body, Call):
@@ -233,8 +242,9 @@ class Tree:
             if link.check(now):
                 events.append(LinkChanged(link.name, False, link.down_since))
                 if link.name != self.parent:
-                    self.roster.say(LINK + link.name, DOWN, now)
-                    self.placing.reconsider(link.name)
+                    self.children.tell_of(link, now)
+            if link.name != self.parent:
+                events += self.children.watch(link, now)
         due_at = self.placing.due_at
         if due_at is not None and now >= due_at:
             events += self.placing.place(now)
@@ -342,6 +352,10 @@ class Tree:
         events: list[Event] = []
         body = heard.body
         hello = body if isinstance(body, Hello) else None
+        if self.leases.hear_of_twins(link, heard):
+            self.placing.hurry()
+            link.greet_now(now)
+            events.append(TwinsChanged(link.name, self.leases.doubt.stands))
         if hello is not None and hello.has == NONE_BEFORE:
             self.leases.is_first(now)
         if self.leases.hear_grant(link, hello, now - heard.lag_s, restarted=heard.restarted):
@@ -401,13 +415,15 @@ class Tree:
         return self._was_whole or (self._remembers and self._ticked_at - self.started_at > DEAD_S)
 
     def _greeting(self, neighbour: str, now: float) -> Hello:
+        link = self.links[neighbour]
+        twin = self.leases.twin(link, now)
         if neighbour == self.parent:
             self.placement.tidy(now)
-            return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=True, has=self.leases.knows(now))
-        link = self.links[neighbour]
+            return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=True, has=self.leases.knows(now), twin=twin)
         whole = self.is_whole and not self._may_lack(link, now)
         has = NONE_BEFORE if neighbour in self._new and link.lives == 1 else 0
-        return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=whole, lease_ms=self.leases.grant(link, now), has=has)
+        lease_ms = self.leases.grant(link, now)
+        return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=whole, lease_ms=lease_ms, has=has, twin=twin)
 
     def _may_lack(self, link: Link, now: float) -> bool:
         """Whether a child that remembers nodes might hear too soon that it has none: we lost our memory,

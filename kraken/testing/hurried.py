@@ -35,6 +35,7 @@ from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 TIMES: Final = (
     "ANSWER_S",
     "ASK_AGAIN_S",
+    "BESIDE_S",
     "CHECK_S",
     "DEAD_S",
     "GRANT_S",

@@ -31,10 +31,11 @@ from kraken.sync.placing import Placing
 from kraken.sync.registry import Registry
 from kraken.sync.shelf import updates_of
 from kraken.sync.tree import Tree
+from kraken.sync.twins import Doubt, Twins
 from kraken.testing.tree.chaos import Chaos
 from kraken.testing.tree.forest import BrokenPromiseError
 from kraken.testing.tree.member import Member
-from tests.simulation.stories import leases, words
+from tests.simulation.stories import leases, twins, words
 
 Breaks = Callable[[pytest.MonkeyPatch], None]
 Story = Callable[[], None]
@@ -258,6 +259,39 @@ def tells_fields_alone(links: Links, name: str, key: str, fields: Any = None) ->
         MARK(links, name, key, fields)
 
 
+# -- of two under one name ------------------------------------------------------------------------
+
+HEAR_LIFE, GRANT, DOUBT = Twins.hear, Leases.grant, Doubt.hear
+
+
+def counts_every_life(
+    twins_heard: Twins, life: int, now: float, written_at: float | None, *, holds: bool | None
+) -> None:
+    HEAR_LIFE(twins_heard, life, now, now + 1.0, holds=holds)
+
+
+def gives_two_leases(leases_given: Leases, link: Link, now: float) -> int:
+    link.twins._until, until = float("-inf"), link.twins._until
+    lease_ms = GRANT(leases_given, link, now)
+    link.twins._until = until
+    return lease_ms
+
+
+def gives_leases_in_doubt(leases_given: Leases, link: Link, now: float) -> int:
+    leases_given.doubt.stands, stands = False, leases_given.doubt.stands
+    lease_ms = GRANT(leases_given, link, now)
+    leases_given.doubt.stands = stands
+    return lease_ms
+
+
+def forgets_its_doubt(leases_kept: Leases, *args: Any) -> Memory:
+    return replace(MEMORY(leases_kept, *args), doubts=False)
+
+
+def believes_at_once(doubt: Doubt, said: int, upto: int, have: int, *, restarted: bool) -> bool:
+    return DOUBT(doubt, said, -1, have, restarted=restarted)
+
+
 BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "letters of former lives are heard": (
         replaces(Link, "hear", hears_every_life),
@@ -439,6 +473,38 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "who is given a node is not told of it": (
         replaces(Links, "mark", tells_fields_alone),
         leases.a_collector_moves_and_takes_its_nodes_with_it,
+    ),
+    "two daemons under one name are not noticed": (
+        replaces(Twins, "speak", lambda *args: False),
+        twins.two_speak_and_neither_begins_anything_until_one_is_silent,
+    ),
+    "whoever has a former life is two": (
+        replaces(Twins, "hear", counts_every_life),
+        chaos(5),
+    ),
+    "two that speak have leases": (
+        replaces(Leases, "grant", gives_two_leases),
+        twins.two_speak_and_neither_begins_anything_until_one_is_silent,
+    ),
+    "a life that was told is forgotten with it": (
+        replaces(Leases, "memory", forgets_its_doubt),
+        twins.one_of_two_is_cut_off_when_it_was_told_and_starts_again,
+    ),
+    "who is alone begins before it is over what the other began": (
+        replaces(Twins, "bind", lambda twins, life, now, longest_s: twins.speak(now)),
+        twins.one_of_two_is_switched_off_while_its_mutation_runs,
+    ),
+    "what one of two lets go the other has let go": (
+        replaces(Leases, "binds_us", lambda *args: False),
+        twins.a_node_is_taken_from_two_while_a_mutation_of_one_runs,
+    ),
+    "who is alone begins before it holds what its parent holds": (
+        replaces(Doubt, "hear", believes_at_once),
+        twins.a_node_is_taken_from_the_other_while_one_is_cut_off,
+    ),
+    "two that speak give leases to their children": (
+        replaces(Leases, "grant", gives_leases_in_doubt),
+        twins.children_of_two_are_given_nothing,
     ),
 }
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.simulation.stories import leases, words
+from tests.simulation.stories import leases, twins, words
 
 
 @pytest.mark.simulation
-@pytest.mark.parametrize("story", [*words.STORIES, *leases.STORIES], ids=lambda story: story.__name__)
+@pytest.mark.parametrize(
+    "story", [*words.STORIES, *leases.STORIES, *twins.STORIES], ids=lambda story: story.__name__
+)
 def test_a_tree_in_trouble_comes_out_well(story: Callable[[], None]) -> None:
     story()

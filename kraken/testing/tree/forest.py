@@ -6,6 +6,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 
 from kraken.model.hold import EVERY_NODE
 from kraken.model.node import Node, Record
@@ -39,7 +40,9 @@ class Forest:
         self.network = Network(seed)
         self._order = itertools.count()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, Member] = {}  # by the name of their process
+        self._copied: set[str] = set()  # names that two had at some time
+        self._routes: dict[tuple[str, str], str] = {}  # of whom, neighbour -> its process that spoke last
         self._turn_at: dict[str, float] = {}
         self._read: dict[tuple[str, str], tuple[Node, dict[str, Record]]] = {}  # of whom, which node
         self._truly_seen: dict[tuple[str, str, Stamp], float] = {}
@@ -58,6 +61,34 @@ class Forest:
                 rate=1 + self.random.uniform(-4e-4, 4e-4) if skewed else 1.0,
             )
 
+    def copy(self, name: str) -> str:
+        """A second process starts over a copy of this one's disk, on a machine of its own; gives back its
+        name on the stage.
+        """
+        original = self.members[name]
+        twin = Member(
+            original.name,
+            original.parent,
+            original.children,
+            lambda: self.time,
+            self._post,
+            skew_s=original.skew_s + 1e4,
+            rate=2 - original.rate,
+            longest_s=original.longest_s,
+            process=f"{name}'",
+        )
+        twin.disk, twin.known, twin.life = deepcopy(original.disk), set(original.known), original.life
+        self.members[twin.process] = twin
+        self._copied.add(name)
+        twin.start()
+        self._awake_since[twin.process] = self.time
+        self._wake(twin)
+        return twin.process
+
+    def remove(self, process: str) -> None:
+        """This machine is switched off, and will not be back."""
+        self.members.pop(process).crash()
+
     @property
     def root(self) -> Member:
         return next(member for member in self.members.values() if member.parent is None)
@@ -65,7 +96,7 @@ class Forest:
     def start(self) -> None:
         for member in self.members.values():
             member.start()
-            self._awake_since[member.name] = self.time
+            self._awake_since[member.process] = self.time
             self._wake(member)
 
     # -- time ---------------------------------------------------------------------------------
@@ -85,14 +116,17 @@ class Forest:
         if not member.is_running or member.is_paused:
             return
         at = max(self.time, member.next_at())
-        if self._turn_at.get(member.name, float("inf")) <= at and self._turn_at[member.name] >= self.time:
+        if (
+            self._turn_at.get(member.process, float("inf")) <= at
+            and self._turn_at[member.process] >= self.time
+        ):
             return
-        self._turn_at[member.name] = at
+        self._turn_at[member.process] = at
 
         def turn() -> None:
-            if self._turn_at.get(member.name) != at:
+            if self._turn_at.get(member.process) != at:
                 return
-            del self._turn_at[member.name]
+            del self._turn_at[member.process]
             member.turn()
             self.look(member)
             self._wake(member)
@@ -100,12 +134,22 @@ class Forest:
         self.at(at - self.time, turn)
 
     def _post(self, sender: str, receiver: str, data: bytes) -> None:
-        for delay in self.network.carry(sender, receiver, data):
+        if sender not in self.members:
+            return  # it was removed in the middle of its turn
+        name = self.members[sender].name
+        process = self._routes.get((sender, receiver), receiver)
+        if name != sender and receiver in self.members[sender].children and process == receiver:
+            return  # a child goes to one address, and a copy has another
+
+        for delay in self.network.carry(sender, process, data):
 
             def arrive() -> None:
-                member = self.members[receiver]
-                self._heard[sender, receiver] = self.time
-                member.receive(sender, data)
+                member = self.members.get(process)
+                if member is None:
+                    return
+                self._heard[name, process] = self.time
+                self._routes[process, name] = sender  # as the wire has it: who spoke last is answered
+                member.receive(name, data)
                 self._wake(member)
 
             self.at(delay, arrive)
@@ -138,7 +182,7 @@ class Forest:
         seers = []
         for member in self.members.values():
             if member.is_running and not member.is_paused and member.see(node, variable, value):
-                seers.append(member.name)
+                seers.append(member.process)
                 self._wake(member)
         for name in seers:
             record = self.members[name].table[node].dsc[variable]
@@ -156,10 +200,10 @@ class Forest:
             if until is None:
                 continue
             other = self.busy.get(node)
-            if other is not None and other[0] > self.time and other[1] != member.name:
-                self.broken(f"{member.name} runs a mutation on {node} while {other[1]} does")
-            self.busy[node] = (until, member.name)
-            starters.append(member.name)
+            if other is not None and other[0] > self.time and other[1] != member.process:
+                self.broken(f"{member.process} runs a mutation on {node} while {other[1]} does")
+            self.busy[node] = (until, member.process)
+            starters.append(member.process)
         return starters
 
     def end_run(self, node: str) -> str | None:
@@ -189,6 +233,8 @@ class Forest:
         for link in member.tree.links.values():
             if len(link.feed) > bound:
                 self.broken(f"the queue of {member.name} to {link.name} is above the size of the state")
+            if link.twins.speak(member.clock()) and link.name not in self._copied:
+                self.broken(f"{member.name} takes {link.name} for two")
 
     def check_reads(self) -> None:
         """While it knows a node, nobody sees a value of it older than one it has seen. What a copy has
@@ -198,7 +244,7 @@ class Forest:
             if not member.is_running:
                 continue
             for name, node in member.table.items():
-                before, held = self._read.get((member.name, name), (None, {}))
+                before, held = self._read.get((member.process, name), (None, {}))
                 if before is node and held == node.dsc:
                     continue
                 for variable, record in node.dsc.items():
@@ -206,7 +252,7 @@ class Forest:
                     if former is not None and record.stamp < former.stamp:
                         self.broken(f"{member.name} saw {name}.{variable} go back")
                     self._check_age(member, name, variable, record)
-                self._read[member.name, name] = (node, dict(node.dsc))
+                self._read[member.process, name] = (node, dict(node.dsc))
             self._check_silence(member)
 
     def _check_age(self, member: Member, node: str, variable: str, record: Record) -> None:
@@ -218,11 +264,11 @@ class Forest:
             self.broken(f"{member.name} has {node}.{variable} {told - truly:.3f} s younger than it is")
 
     def _check_silence(self, member: Member) -> None:
-        awake_s = self.time - self._awake_since.get(member.name, EPOCH)
+        awake_s = self.time - self._awake_since.get(member.process, EPOCH)
         if member.is_paused or awake_s <= SILENCE_S:
             return
         for name, link in member.tree.links.items():
-            silent_s = min(awake_s, self.time - self._heard.get((name, member.name), EPOCH))
+            silent_s = min(awake_s, self.time - self._heard.get((name, member.process), EPOCH))
             if link.is_up and silent_s > SILENCE_S:
                 self.broken(f"{member.name} thinks that {name} lives, silent for {silent_s:.1f} s")
 

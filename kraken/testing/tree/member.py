@@ -41,7 +41,8 @@ class Member:
 
     Args:
         true_now: the one clock nobody in the tree can read. skew_s, rate: how its own differs.
-        post: called with receiver and bytes.
+        post: called with who sends, receiver and bytes.
+        process: our name on the stage: another than `name` where two run under one.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Member:
         skew_s: float = 0.0,
         rate: float = 1.0,
         longest_s: float = 60.0,
+        process: str = "",
     ) -> None:
         self.name = name
+        self.process = process or name
         self.parent = parent
         self.children = list(children)
         self.true_now = true_now
@@ -259,7 +262,7 @@ class Member:
             placement.changed.clear()
 
     def _send(self, neighbour: str, letter: Letter) -> None:
-        self._post(self.name, neighbour, encode(letter))
+        self._post(self.process, neighbour, encode(letter))
 
     def _keep_declared(self, name: str) -> None:
         assert self.disk is not None

@@ -188,6 +188,7 @@ def test_who_has_which_node_is_remembered_node_by_node(store: Store, reopen: Reo
         {"@c1": "c1", "@c9": "c1"},
         ["c2", "c3"],
         610.5,
+        doubts=True,
     )
     store.write([SaveTree(whole, ["n1", "n2", "n3"])])
 
