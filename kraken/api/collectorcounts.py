@@ -14,7 +14,7 @@ class CollectorCounts(TypedDict):
     """`parent_state`: how it stands with its wire. `refused`: reason -> how often since the daemon started.
 
     `below`: collectors at any depth that joined and may speak; `connected`: those heard by the one they hang
-    below; `away`: the others.
+    below; `away`: the others. `twins`: those, this one among them, under whose name two daemons speak.
     """
 
     parent: str | None
@@ -23,6 +23,7 @@ class CollectorCounts(TypedDict):
     below: int
     connected: int
     away: list[str]
+    twins: list[str]
     refused: dict[str, int]
 
 
@@ -37,12 +38,16 @@ def collector_counts(daemon: Daemon) -> CollectorCounts:
             "below": 0,
             "connected": 0,
             "away": [],
+            "twins": [],
             "refused": {},
         }
     names, state = neighbours.names(), neighbours.parent_state
     away = [name for name in names if not is_heard(daemon, neighbours, name)]
+    twins = [neighbours.me] if daemon.collector.may_be_two else []
     if daemon.seat is not None:
-        deeper = [m for m in members(daemon.seat.tree, daemon.clock()) if m.parent != neighbours.me]
+        below = list(members(daemon.seat.tree, daemon.clock()))
+        deeper = [member for member in below if member.parent != neighbours.me]
+        twins += [member.name for member in below if member.twins]
         away += [member.name for member in deeper if not member.is_up]
         names = [*names, *(member.name for member in deeper)]
     return {
@@ -52,6 +57,7 @@ def collector_counts(daemon: Daemon) -> CollectorCounts:
         "below": len(names),
         "connected": len(names) - len(away),
         "away": away,
+        "twins": twins,
         "refused": refusals(daemon),
     }
 

@@ -48,8 +48,9 @@ class Above(TypedDict):
 
 
 class CollectorRow(TypedDict):
-    """A collector below. `state`: CONNECTED, SILENT (its wire stands), AWAY, INVITED, OVER (its invitation)
-    or REVOKED. `parent`: the collector it hangs below; of one that is not ours, its parent told all of this.
+    """A collector below. `state`: CONNECTED, SILENT (its wire stands), TWINS (two daemons speak under its
+    name), AWAY, INVITED, OVER (its invitation) or REVOKED. `parent`: the collector it hangs below; of one
+    that is not ours, its parent told all of this.
 
     `since`: when that began, as far as is known. `heard_s`: since its last letter. `lag_s`: how long that was
     under way at most. `nodes`: that it runs. `key`: how its public key begins, "" until it has joined, and of
@@ -254,7 +255,7 @@ def _deeper(member: Member, runs: Mapping[str, int]) -> CollectorRow:
     return {
         "name": member.name,
         "parent": member.parent,
-        "state": "CONNECTED" if member.is_up else "AWAY",
+        "state": "TWINS" if member.twins else "CONNECTED" if member.is_up else "AWAY",
         "since": member.since,
         "heard_s": None,
         "lag_s": None,
@@ -278,6 +279,8 @@ def _standing(
         return ("INVITED", child.invited_at) if is_open else ("OVER", child.expires_at)
     if not neighbours.is_connected(child.name):
         return "AWAY", neighbours.since(child.name)
+    if member is not None and member.twins:
+        return "TWINS", member.since
     if member is not None and not member.is_up:
         return "SILENT", member.since
     return "CONNECTED", neighbours.since(child.name) if member is None else member.since

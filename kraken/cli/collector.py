@@ -36,6 +36,7 @@ POLL_S: Final = 0.2
 _STATES: Final = {  # of the API -> in words, and how it looks
     "CONNECTED": ("connected", "good"),
     "SILENT": ("silent", "bad"),
+    "TWINS": ("two daemons", "bad"),
     "AWAY": ("away", "bad"),
     "INVITED": ("invited", "busy"),
     "OVER": ("never joined, its invitation is over", "warn"),
@@ -109,6 +110,7 @@ def list_(session: Session, form: str) -> int:
     \b
     connected   it is heard
     silent      its connection stands, and it has said nothing for too long
+    two daemons another has its name and key: neither begins anything
     away        it has joined, and no connection was seen
     invited     nobody has used its token yet
     revoked     it is heard no more

@@ -131,6 +131,10 @@ def _neighbours(output: Output, counts: Mapping[str, Any]) -> list[str]:
             more = f" and {len(away) - AWAY_MAX} more" if len(away) > AWAY_MAX else ""
             text += f"; not heard: {printable(', '.join(away[:AWAY_MAX]))}{more}"
         lines.append(output.paint(text, style))
+    if counts.get("twins"):
+        names = printable(", ".join(counts["twins"]))
+        text = f"Two daemons speak as {names}: neither begins anything until one of them is stopped"
+        lines.append(output.paint(text, "bad"))
     if counts.get("refused"):
         text = f"Collectors refused: {refusals(counts['refused'])} (the daemon's log names them)"
         lines.append(output.paint(text, "warn"))

@@ -10,7 +10,7 @@ from kraken.model.hold import Hold
 from kraken.model.module import Mutation
 from kraken.model.run import NodeResult
 from kraken.model.update import StateUpdate, Value
-from kraken.sync.events import Adopt, Answered, Called, LinkChanged, Refused, Send
+from kraken.sync.events import Adopt, Answered, Called, LinkChanged, Refused, Send, TwinsChanged
 from kraken.sync.letters import Call, Letter, Reply
 
 
@@ -173,7 +173,7 @@ class TreeNews:
         touched: nodes whose records, holds or place became another: the engine is to look at them.
         gained, lost: nodes that we run from now on, or no longer.
         adopted, forgotten: nodes whose declared side is to be kept anew, or not at all any more.
-        told: changed links and words that were not believed, for the journal.
+        told: changed links, two under one name, and words that were not believed, for the journal.
         calls: requests to this collector, and answers to its own.
         outgrown: every later life must have a greater incarnation; None: as before.
     """
@@ -185,7 +185,7 @@ class TreeNews:
     lost: Sequence[str]
     adopted: Sequence[Adopt]
     forgotten: Sequence[str]
-    told: Sequence[LinkChanged | Refused]
+    told: Sequence[LinkChanged | TwinsChanged | Refused]
     calls: Sequence[Called | Answered]
     outgrown: int | None
 

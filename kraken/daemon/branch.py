@@ -34,6 +34,7 @@ from kraken.sync.events import (
     Outgrow,
     Refused,
     Send,
+    TwinsChanged,
 )
 from kraken.sync.tree import Tree
 
@@ -106,7 +107,7 @@ class Branch:
         self._lost: dict[str, None] = {}
         self._adopted: list[Adopt] = []
         self._forgotten: list[str] = []
-        self._told: list[LinkChanged | Refused] = []
+        self._told: list[LinkChanged | TwinsChanged | Refused] = []
         self._calls: list[Called | Answered] = []
         self._outgrown: int | None = None
 
@@ -128,7 +129,7 @@ class Branch:
                         self._outgrown = incarnation
                 case Ours(gained, lost):
                     self._ours(gained, lost)
-                case LinkChanged() | Refused():
+                case LinkChanged() | TwinsChanged() | Refused():
                     self._told.append(event)
                 case Called() | Answered():
                     self._calls.append(event)

@@ -32,6 +32,7 @@ from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.effects import Assert, CauseChanged
 from kraken.engine.engine import Engine
 from kraken.engine.news import Changed, News, Reported
+from kraken.engine.permit import NO_LEASE, NOT_ALONE
 from kraken.engine.progress import Progress
 from kraken.engine.settings import Settings
 from kraken.model.byhand import all_by_hand
@@ -87,6 +88,7 @@ class Collector:
             incarnation=incarnation,
             seed=seed,
             may_run=self._may_run,
+            lacks=lambda: NOT_ALONE if self.may_be_two else NO_LEASE,
         )
         self.branch: Branch | None = None
         self._lacking: dict[str, float] = {}  # node -> until when a lease is wanted for what is to run on it
@@ -164,6 +166,11 @@ class Collector:
         if self.branch is None or self.runs(node):
             return self.engine.explain(node, now)
         return explain_elsewhere(self.branch.tree, self.table[node], now)
+
+    @property
+    def may_be_two(self) -> bool:
+        """Our parent said that another daemon speaks as this collector, and not since that none does."""
+        return self.branch is not None and self.branch.tree.leases.doubt.stands
 
     def progress(self, node: str) -> Progress:
         """What is known of the node; of one run elsewhere, what its records say. To be read only."""

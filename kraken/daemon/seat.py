@@ -33,7 +33,7 @@ from kraken.model.nodeset import fold
 from kraken.store.group import GroupCommit
 from kraken.store.records import Change, Note
 from kraken.store.records import Memory as Remembered
-from kraken.sync.events import Answered, Called, LinkChanged, Memory
+from kraken.sync.events import Answered, Called, LinkChanged, Memory, TwinsChanged
 from kraken.sync.letters import Call, Letter, Reply, decode
 from kraken.sync.tree import Tree
 
@@ -41,7 +41,8 @@ log = logging.getLogger("kraken.tree")
 
 LIVES: Final = 24
 """Bits for the numbers of the leases that one life gives; the incarnation leads them, so that no two lives
-give the same."""
+give the same. A random number in its lower half tells daemons apart that began with one number: copies of a
+state directory, started in one second."""
 ASK_S: Final = 10.0
 """Patience with another collector's answer: three levels, each with a letter lost and said again."""
 LATE_STATUS: Final = 504
@@ -94,7 +95,7 @@ class Seat:
         self.collector = collector
         self.tree = Tree(
             neighbours.me,
-            collector.incarnation << LIVES,
+            (collector.incarnation << LIVES) + secrets.randbits(LIVES // 2),
             collector.table,
             collector.holds,
             now,
@@ -198,6 +199,8 @@ class Seat:
         for told in news.told:
             if isinstance(told, LinkChanged):
                 self._note_link(told, now)
+            elif isinstance(told, TwinsChanged):
+                self._note_twins(told, now)
             else:
                 self._refuse(told.neighbour, told.what)
         for call in news.calls:
@@ -263,6 +266,19 @@ class Seat:
         data = {"collector": link.neighbour, "is_up": link.is_up, "since": link.since, "nodes": nodes}
         self._events.add("collector", {**data, "at": now})
         self.write([Note(now, link.neighbour, "collector", text, self.tree.me, data)])
+
+    def _note_twins(self, twins: TwinsChanged, now: float) -> None:
+        name = self.tree.me if twins.neighbour == self._parent else twins.neighbour
+        if twins.speak:
+            text = (
+                f"two daemons speak as collector {name}: neither begins anything until one of them is stopped"
+            )
+        else:
+            text = f"one daemon alone speaks as collector {name} again"
+        extra = {"collector": name, "parent": self._parent or self.tree.me}
+        log.log(logging.WARNING if twins.speak else logging.INFO, text, extra=extra)
+        self._events.add("collector", {"collector": name, "twins": twins.speak, "at": now})
+        self.write([Note(now, name, "collector", text, self.tree.me, {"twins": twins.speak})])
 
     def _refuse(self, neighbour: str, what: str) -> None:
         self.refused[neighbour] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Verdict
@@ -16,7 +16,7 @@ from kraken.engine.former import Former
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
 from kraken.engine.parted import Parted
-from kraken.engine.permit import MayRun, Permit, always
+from kraken.engine.permit import NO_LEASE, MayRun, Permit, always
 from kraken.engine.progress import Phase, Progress, Trouble
 from kraken.engine.reading import Reader
 from kraken.engine.reports import Reports
@@ -41,7 +41,7 @@ class Engine:
     Args:
         incarnation: of the collector; leads the ids of runs.
         seed: of the jitter in pauses.
-        may_run: whether a mutation that ends by a time may start on a node.
+        may_run: whether a mutation that ends by a time may start on a node. lacks: as in `Permit`.
     """
 
     def __init__(
@@ -55,8 +55,9 @@ class Engine:
         incarnation: int = 1,
         seed: int = 0,
         may_run: MayRun = always,
+        lacks: Callable[[], str] = lambda: NO_LEASE,
     ) -> None:
-        self._permit = Permit(may_run, settings.grace_s)
+        self._permit = Permit(may_run, lacks, settings.grace_s)
         self.table = table
         self.holds = holds
         self.settings = settings

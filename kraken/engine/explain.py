@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Fact, Verdict
 from kraken.engine.doubt import FORGOTTEN_SOURCE
+from kraken.engine.permit import NOT_ALONE
 from kraken.engine.progress import Look, Phase, Progress, Underway
 from kraken.engine.turns import Turn
 from kraken.model.byhand import by_hand
@@ -48,7 +49,9 @@ def explain(
             topic, _, particulars = verdict.detail.partition(": ")
             following = "`kraken retry` releases it"
         case Cause.BUDGET if verdict.detail:
-            topic, following = f"{subject} {verdict.detail}", "starts when the lease comes"
+            topic = f"{subject} {verdict.detail}"
+            alone = "starts when one of the two is stopped and the parent is sure of it"
+            following = alone if verdict.detail == NOT_ALONE else "starts when the lease comes"
         case Cause.BUDGET:
             turn = _turn(catalog, progress, batches, subject, now)
             if turn is None:

@@ -9,6 +9,7 @@ from kraken.engine.cause import Cause, Verdict
 from kraken.model.module import Mutation
 
 NO_LEASE: Final = "waits for the parent's lease"
+NOT_ALONE: Final = "is not begun while another daemon may speak under this collector's name"
 ASK_AGAIN_S: Final = 2.0
 """Until a lease that did not come is asked for again: a letter may be lost."""
 
@@ -25,10 +26,12 @@ class Permit:
     """Asks for a lease that lasts as long as a mutation may.
 
     Args:
+        lacks: what is waited for where nothing may start: `NO_LEASE` or `NOT_ALONE`.
         grace_s: how much later than its time-out a mutation may be over.
     """
 
-    def __init__(self, may_run: MayRun, grace_s: float) -> None:
+    def __init__(self, may_run: MayRun, lacks: Callable[[], str], grace_s: float) -> None:
+        self._lacks = lacks
         self._may_run = may_run
         self._grace_s = grace_s
 
@@ -36,4 +39,4 @@ class Permit:
         """Why the mutation cannot start now; None: it can."""
         if self._may_run(node, now + mutation.timeout_s + self._grace_s):
             return None
-        return Verdict(Cause.BUDGET, mutation.key, NO_LEASE, now + ASK_AGAIN_S)
+        return Verdict(Cause.BUDGET, mutation.key, self._lacks(), now + ASK_AGAIN_S)

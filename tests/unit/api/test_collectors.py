@@ -243,6 +243,18 @@ async def test_one_that_is_not_heard_though_its_connection_stands_is_silent(
     assert (counts["below"], counts["connected"], counts["away"]) == (1, 0, ["rack8"])
 
 
+async def test_two_daemons_under_one_name_are_a_state_of_their_own(
+    caller: Caller, daemon: Daemon, child: Neighbours
+) -> None:
+    assert daemon.seat is not None
+    now, twins = daemon.clock(), daemon.seat.tree.links["rack7"].twins
+    twins.hear(5, now - 3.0, now - 1.0, holds=None)
+    twins.hear(6, now - 2.0, now - 1.0, holds=None)
+
+    await until(caller, lambda rows: rows["rack7"]["state"] == "TWINS")
+    assert (await caller.get("/v1/health"))["collectors"]["twins"] == ["rack7"]
+
+
 async def test_what_is_said_to_run_nothing_gives_its_nodes_away_at_once(
     caller: Caller, daemon: Daemon, child: Neighbours
 ) -> None:

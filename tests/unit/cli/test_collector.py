@@ -146,16 +146,23 @@ def status_of(daemon: Call, kraken: Call, **counts: Any) -> list[str]:
         *({"call": f"GET /v1/{what}", "answer": {}} for what in ("explain", "runs", "holds")),
     )
     lines = kraken("status").out.splitlines()
-    return [line for line in lines if "ollector" in line or line.startswith("Parent")]
+    return [line for line in lines if "ollector" in line or line.startswith(("Parent", "Two"))]
 
 
 def test_status_tells_how_it_stands_with_the_parent_and_who_is_below(daemon: Call, kraken: Call) -> None:
-    counts = {"below": 4, "connected": 3, "away": ["rack8"], "refused": {"unknown key": 2}}
+    counts = {
+        "below": 4,
+        "connected": 3,
+        "away": ["rack8"],
+        "twins": ["rack7"],
+        "refused": {"unknown key": 2},
+    }
     parent = {"parent": "top", "parent_state": "REFUSED", "parent_reason": "it must invite us anew"}
 
     assert status_of(daemon, kraken, **counts, **parent) == [
         "Parent top: it must invite us anew",
         "Collectors: 3 of 4 connected; not heard: rack8",
+        "Two daemons speak as rack7: neither begins anything until one of them is stopped",
         "Collectors refused: unknown key (2 times) (the daemon's log names them)",
     ]
 

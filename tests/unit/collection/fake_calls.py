@@ -274,7 +274,7 @@ class Calls:
 
     def invite(self, asked: Any) -> Any:
         name = asked.body["name"]
-        joined = self.collectors.get(name) in ("CONNECTED", "SILENT", "AWAY")
+        joined = self.collectors.get(name) in ("CONNECTED", "SILENT", "TWINS", "AWAY")
         self.collectors[name] = self.collectors[name] if joined else "INVITED"
         self.numbers += 1
         answer = {"name": name, "parent": "head1", "token": f"KRK1-secret{self.numbers}", "replaces": joined}
@@ -284,7 +284,7 @@ class Calls:
         name = asked.body["name"]
         if name not in self.collectors:
             raise self.refusal("not-found", f"no collector '{name}' was invited here; nothing was done")
-        had_joined = self.collectors[name] in ("CONNECTED", "SILENT", "AWAY")
+        had_joined = self.collectors[name] in ("CONNECTED", "SILENT", "TWINS", "AWAY")
         if had_joined and not asked.body["yes"]:
             raise self.refusal("needs-confirmation", f"revoking {name}: it is heard no more", nodes=3)
         self.collectors[name] = "REVOKED"

@@ -20,7 +20,8 @@ from kraken.errors import RefusedError, StoreError
 from kraken.store.group import GroupCommit
 from kraken.store.records import SaveTree
 from kraken.sync.lease import LEASE_S
-from kraken.sync.letters import Ack, Call, Delta, Doc, Letter, Row, decode, encode
+from kraken.sync.letters import Ack, Call, Delta, Doc, Hello, Letter, Row, decode, encode
+from kraken.sync.twins import ALONE, TWIN
 from kraken.testing.pair import Pair
 from kraken.transport import Keyring, join
 
@@ -92,6 +93,46 @@ async def test_what_may_outlast_the_common_lease_is_begun_under_a_longer_one(
 
     assert pair.mutations("c1") == ["switch_on"]
     assert pair.mutations("root") == []
+
+
+def say_of_twins(pair: Pair, twin: int, your_life: int) -> None:
+    """The child hears its root say this, to that life."""
+    assert pair.child.seat is not None
+    link = pair.child.seat.tree.links["root"]
+    hello = Hello("root", 1, int(pair.root.clock() * 1000), link.mirror.have, 0, -1, -1, True, twin=twin)
+    pair.child.accept(Letters("root", [Letter(link.their_life, your_life, 0, hello)]))
+
+
+async def test_who_is_told_that_another_has_its_name_begins_nothing_until_it_is_told_that_none_has(
+    pair: Pair, eventually: Eventually
+) -> None:
+    await pair.declare("n1", power="ON")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    say_of_twins(pair, TWIN, 77)
+    await pair.declare("n1", power="OFF")
+    await eventually(lambda: pair.cause("c1", "n1") == "BUDGET")
+    told = pair.child.collector.explain("n1", pair.child.clock())
+
+    assert told.reason.startswith("lab.switch_off")
+    assert "another daemon may speak under this collector's name" in told.reason
+    assert "one of the two is stopped" in told.next
+    assert collector_counts(pair.child)["twins"] == ["c1"]
+
+    await pair.stop("c1")
+    await pair.start("c1")
+    await eventually(lambda: pair.cause("c1", "n1") == "BUDGET")
+
+    assert pair.mutations("c1") == ["switch_on"], "a restart is no proof"
+
+    seat = pair.child.seat
+    assert seat is not None
+    await eventually(lambda: seat.tree.links["root"].mirror.have >= 0)
+    say_of_twins(pair, ALONE, seat.tree.links["root"].life)
+    await eventually(lambda: pair.mutations("c1") == ["switch_on", "switch_off"])
+    assert collector_counts(pair.child)["twins"] == []
+    texts = [entry.text for entry in await pair.child.journal.read(lambda store: store.history(nodes=["c1"]))]
+    assert any("two daemons speak as collector c1" in text for text in texts)
+    assert any("one daemon alone speaks as collector c1" in text for text in texts)
 
 
 async def test_a_hold_set_at_the_root_holds_at_the_child(pair: Pair, eventually: Eventually) -> None:

@@ -110,7 +110,7 @@ collector:
       description: The collector it hangs below.
       type: str
     state:
-      description: C(CONNECTED), C(SILENT), C(AWAY), C(INVITED), C(OVER) or C(REVOKED).
+      description: C(CONNECTED), C(SILENT), C(TWINS), C(AWAY), C(INVITED), C(OVER) or C(REVOKED).
       type: str
     nodes:
       description: How many nodes it runs.
@@ -157,7 +157,7 @@ import tempfile
 from ansible_collections.kraken.hpc.plugins.module_utils.client import KrakenError
 from ansible_collections.kraken.hpc.plugins.module_utils.task import run
 
-JOINED = ("CONNECTED", "SILENT", "AWAY")
+JOINED = ("CONNECTED", "SILENT", "TWINS", "AWAY")
 HINTS = {"needs-confirmation": "confirm: true says that it is meant"}
 
 
