@@ -11,7 +11,7 @@ import pytest
 from tests.collection.environments import BIN, ROOT
 
 SOURCE = ROOT / "ansible_collections/kraken/hpc"
-LEFTOVERS = ("__pycache__", "*.pyc", "*.tar.gz", ".ansible", "output")
+LEFTOVERS = ("__pycache__", "*.pyc", "*.tar.gz", ".ansible", "output", "integration_config.yml")
 
 
 @pytest.fixture

@@ -20,10 +20,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 KEPT = Path(sys.prefix) / "collection"
-OLDEST = "2.17"  # as in setup.cfg
 NEWEST_HERE = "2.19"  # the newest for Python 3.11
-NEWEST = "2.21"  # as in setup.cfg; it wants the Python below
-NEWEST_WANTS = ("3.12", "3.13", "3.14")
+RELEASES = {  # of ansible-core, as in setup.cfg -> Pythons of its controller, the preferred first
+    "2.17": ("3.11", "3.12", "3.10"),
+    "2.18": ("3.11", "3.12", "3.13"),
+    NEWEST_HERE: ("3.11", "3.12", "3.13"),
+    "2.20": ("3.12", "3.13", "3.14"),
+    "2.21": ("3.12", "3.13", "3.14"),
+}
+OLDEST, NEWEST = min(RELEASES), max(RELEASES)
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 GET_PIP = """import subprocess, sys
 pip = [{python!r}, "-m", "pip", "--python", sys.executable, "install", "--quiet"]
 wanted = [word for word in sys.argv[1:] if not word.startswith("--no-")]
@@ -78,6 +84,11 @@ def alone(name: str) -> Iterator[None]:
     with (KEPT / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def controller(release: str) -> str | None:
+    """The Python for the controller of that release: ours where it can be; None: none is here."""
+    return sys.executable if HERE in RELEASES[release] else interpreter(*RELEASES[release])
 
 
 def interpreter(*versions: str) -> str | None:
