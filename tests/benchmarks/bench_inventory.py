@@ -184,7 +184,7 @@ def prepare(place: Path) -> None:
     (place / "constructed.kraken.yml").write_text(yaml.safe_dump({**ours, **EXPRESSIONS}))
     (place / "each.kraken.yml").write_text(yaml.safe_dump({**ours, **EXPRESSIONS, "plugin": "each"}))
     documented = yaml.safe_load(doc_of("kraken.hpc.nodes"))["options"]
-    own = ("nodeset", "cause", "group", "cache_when_away")
+    own = ("nodeset", "cause", "group", "collector", "cache_when_away")
     options = {k: v for k, v in documented.items() if k in own or k.startswith("group_")}
     (place / "plugins").mkdir()
     indented = "".join(f"  {line}\n" for line in yaml.safe_dump(options).splitlines())
