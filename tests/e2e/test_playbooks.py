@@ -95,6 +95,83 @@ def test_a_change_is_rolled_through_nodes_and_nodes_are_drained_and_given_back(
     assert site.demo.cluster[first].service_running()
 
 
+def test_nodes_are_maintained_a_few_at_a_time_and_stay_held_where_that_fails(
+    make_site: Callable[[int], Site], tmp_path: Path
+) -> None:
+    site = make_site(3)
+    site.apply()
+    site.converged()
+    first, second, third = (site.demo.cluster[name] for name in site.nodes)
+
+    def maintain(*words: str, code: int = 0, **values: object) -> str:
+        choice = {"maintain_at_once": 1, "maintain_cfg": {"service": "STOPPED"}, "maintain_wait_timeout": 120}
+        more = json.dumps({**choice, "maintain_reason": "new kernel", **values})
+        return _ansible(site, "ansible-playbook", "playbooks/maintain.yml", "-e", more, *words, code=code)
+
+    def done(name: str) -> list[str]:
+        stops = {"stop_service": "stop", "start_service": "start"}
+        return [stops[what] for what, outcome in site.issues(name) if what in stops and outcome == "OK"]
+
+    assert "Say what to run" in maintain(code=2)
+    maintain("--check", maintain_command="true")
+    before = {name: done(name) for name in site.nodes}
+    (tmp_path / "tasks.yml").write_text(TASKS)
+
+    told = maintain(
+        maintain_tasks=str(tmp_path / "tasks.yml"), maintain_failed_max=1, broken=first.name, code=2
+    )
+
+    assert f"{first.name} failed and stays held: no screwdriver" in told
+    assert told.count("nothing runs, and new kernel is why it is held") == 3
+    assert [site.cause(name) for name in site.nodes] == ["HELD", "CONVERGED", "CONVERGED"]
+    assert [node.service_running() for node in (first, second, third)] == [False, True, True]
+    assert {name: done(name)[len(steps) :] for name, steps in before.items()} == {
+        first.name: ["stop"],
+        second.name: ["stop", "start"],
+        third.name: ["stop", "start"],
+    }
+    told_of = [
+        run["nodeset"]
+        for run in site.demo.get("/v1/runs", limit="1000")["runs"]
+        if run["name"].endswith(("stop_service", "start_service"))
+    ][:4]
+    assert told_of == [third.name, third.name, second.name, second.name], "one node after the other"
+
+    stopped = maintain(maintain_command="/bin/false", code=2)
+
+    assert (
+        f"{second.name} failed and stays held (new kernel); 0 may fail, so the rest was left alone" in stopped
+    )
+    assert [site.cause(name) for name in site.nodes] == ["HELD", "HELD", "CONVERGED"]
+    assert done(third.name) == [*before[third.name], "stop", "start"], "the rest was left alone"
+
+    stuck = maintain(maintain_cfg={"phys_state": "POWER_OFF"}, maintain_command="true", code=2)
+
+    assert f"{third.name} did not drain, and is as before" in stuck
+    assert site.cause(third.name) == "CONVERGED"
+
+
+TASKS = """\
+- name: See that nothing runs here, and that Kraken knows why
+  ansible.builtin.command: service demo status
+  register: demo_service
+  changed_when: false
+  failed_when: demo_service.rc == 0
+- name: Ask Kraken
+  kraken.hpc.node_info:
+    nodes: "{{ inventory_hostname }}"
+  delegate_to: localhost
+  register: held
+- name: Tell it
+  ansible.builtin.debug:
+    msg: "nothing runs, and {{ (held.nodes.values() | first).holds[0].reason }} is why it is held"
+- name: Work
+  ansible.builtin.assert:
+    that: inventory_hostname != broken
+    fail_msg: no screwdriver
+"""
+
+
 def _ansible(site: Site, program: str, *words: str, code: int = 0) -> str:
     """Run it in the checkout, as the documents say; its output. Another exit code than `code` fails."""
     done = subprocess.run(
