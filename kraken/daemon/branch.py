@@ -161,20 +161,12 @@ class Branch:
         self._apply(self.tree.declared(nodes, now), now)
 
     def _learn(self, updates: Iterable[StateUpdate]) -> None:
-        standing = []
-        nodes, merge = self._table, self._table.merge
-        for update in updates:
-            node = nodes.get(update.node)
-            if node is None:
-                continue
-            old = node.side(update.side).get(update.variable)
-            if not merge((update,)):
-                continue
-            standing.append(update)
+        found = self._table.learn(updates)
+        for update, old in found:
             self._touched[update.node] = None
             if old is None or old.value != update.value:
                 self._turned.append(ValueChanged(update, None if old is None else old.value))
-        self.tree.observed(standing)
+        self.tree.observed([update for update, _ in found])
 
     def _again(self, event: Again) -> None:
         tell = self.tree.parent is not None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
+from typing import TypeVar, overload
 
 import msgspec
 
 from kraken.errors import UnknownNodeError
 from kraken.model.nodeset import fold
 from kraken.model.update import GROUPS, PRESENCE, Side, Stamp, StateUpdate, Value, newer
+
+T = TypeVar("T")
 
 _Place = tuple[Side, str]  # side and variable
 _DECLARED = (Side.CFG, Side.ATTRIBUTE)  # written by the root; what is not is seen again
@@ -97,7 +100,14 @@ class NodeTable(Mapping[str, Node]):
     def __contains__(self, name: object) -> bool:
         return name in self._nodes
 
-    # What Mapping would do a node at a time.
+    # What Mapping would do a node at a time, or by way of an exception.
+
+    @overload
+    def get(self, name: str, /) -> Node | None: ...
+    @overload
+    def get(self, name: str, /, default: T) -> Node | T: ...
+    def get(self, name: str, /, default: object = None) -> object:
+        return self._nodes.get(name, default)
 
     def values(self) -> ValuesView[Node]:
         return self._nodes.values()
@@ -160,6 +170,19 @@ class NodeTable(Mapping[str, Node]):
             elif self._merge_one(update):
                 standing.append(update)
         return standing
+
+    def learn(self, updates: Iterable[StateUpdate]) -> list[tuple[StateUpdate, Record | None]]:
+        """Take in records of Dsc and summary as `merge` does; give back those that stand, in order, each with
+        what stood before it.
+        """
+        nodes, found = self._nodes, []
+        for update in updates:
+            node = nodes.get(update.node)
+            if node is not None:
+                old = node.side(update.side).get(update.variable)
+                if self._set(node, update):
+                    found.append((update, old))
+        return found
 
     def see_again(self, name: str, at: float, seen: Mapping[str, tuple[int, int, int]]) -> list[str]:
         """Values of Dsc that stand were seen at other times, too.

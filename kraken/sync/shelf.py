@@ -44,7 +44,7 @@ def updates_of(doc: Doc, now: float, lag_s: float, sides: Iterable[Side]) -> lis
 
     Thousands of nodes have the same few words; each is held once.
     """
-    allowed = tuple(sides)
+    allowed, written_at = tuple(sides), now - lag_s
     return [
         StateUpdate(
             doc.key,
@@ -52,7 +52,7 @@ def updates_of(doc: Doc, now: float, lag_s: float, sides: Iterable[Side]) -> lis
             intern(row.variable),
             intern(row.value) if isinstance(row.value, str) else row.value,
             Stamp(row.incarnation, row.sequence),
-            now - lag_s - row.age_ms / 1000,
+            written_at - row.age_ms / 1000,
             intern(row.source),
         )
         for row in doc.rows

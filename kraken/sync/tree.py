@@ -75,6 +75,7 @@ class Tree:
     Attributes:
         started_at: when this life began.
         roster: what collectors say of themselves. children: what they say, and what follows.
+        placement: who has which node.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Tree:
         self.links = Links(parent)
         self.registry = Registry(me)
         self.leases = Leases(table, self.links, life, now, longest_s, memory, busy)
+        self.placement = self.leases.placement
         self._declared = Declared(table, holds, self.leases.given)
         self._observed = Observed(table, self.registry, lambda key: self.leases.told(key).epoch)
         self._prints_above = Prints(Declared(table, holds, self.leases.told).print)
@@ -131,11 +133,6 @@ class Tree:
                 self.registry.reach(key, through)
         for key in table:
             self.placing.index(key)
-
-    @property
-    def placement(self) -> Placement:
-        """Who has which node."""
-        return self.leases.placement
 
     def memory(self, keys: Iterable[str] | None = None) -> Memory:
         """What the next life should know; of these nodes only, where they are given."""

@@ -129,6 +129,22 @@ def test_merging_what_is_known_gives_nothing_back(history: list[StateUpdate]) ->
     assert nodes.merge(history) == []
 
 
+@tried(300)
+@given(histories, st.lists(updates([STAYS, COMES_AND_GOES], [Side.DSC]), max_size=12))
+def test_what_is_learned_is_what_merging_it_gives_each_with_what_stood_before(
+    history: list[StateUpdate], told: list[StateUpdate]
+) -> None:
+    merged, learned = table(history), table(history)
+    expected = []
+    for update in told:
+        node = merged.get(update.node)
+        before = None if node is None else node.dsc.get(update.variable)
+        expected += [(standing, before) for standing in merged.merge([update])]
+
+    assert learned.learn(told) == expected
+    assert shown(learned) == shown(merged)
+
+
 @tried(100)
 @given(of_one_thing, of_one_thing, of_one_thing)
 def test_newer_is_a_choice_that_does_not_depend_on_grouping(
