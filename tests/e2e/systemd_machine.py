@@ -17,7 +17,7 @@ from typing import Any
 
 from kraken.testing.cluster.packages import find
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 PR_SET_PDEATHSIG = 1
 SYSTEMD = Path("/lib/systemd/systemd")
 

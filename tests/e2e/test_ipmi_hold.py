@@ -71,8 +71,8 @@ def test_a_hold_gives_the_only_slot_of_a_bmc_to_whoever_works_there(pair: tuple[
         site.converged("n1", "n2")
         for bmc in (held, other):
             site.until(lambda b=bmc: b.desk.open_sessions == 1 and b.count(CHASSIS_STATUS) > 0, "looked at")
-        looks = herd.do(lambda: held.count(CHASSIS_STATUS))
         site.kraken("hold", "n1", "--reason", "a new fan")
+        looks = herd.do(lambda: held.count(CHASSIS_STATUS))
         site.until(lambda: held.desk.open_sessions == 0, "the slot is given back")
 
         assert herd.do(lambda: held.count(CHASSIS_STATUS)) == looks, "at the hold, not at the next look"

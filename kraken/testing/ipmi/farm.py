@@ -26,7 +26,7 @@ PASSWORD: Final = "secret"
 PER_PROCESS: Final = 64  # each is a management controller of its own, with an address on one IPMB
 
 _DEVICE = "0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr"  # revision, firmware, maker, product
-_START_S = 20.0
+_START_S = 60.0
 _PORTS = range(20000, 32000)  # below those the kernel gives to clients
 
 _LAN = """startlan 1

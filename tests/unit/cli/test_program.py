@@ -18,7 +18,7 @@ import pytest
 
 Call = Callable[..., Any]
 PROGRAM = [sys.executable, "-m", "kraken.cli"]
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0  # only ever reached by a failure
 CONFIRM: list[dict[str, Any]] = [
     {"call": "PATCH /v1/cfg", "body": {"yes": True}, "answer": {"changed": 0, "items": []}},
     {

@@ -101,7 +101,7 @@ def test_examples_run_as_they_stand(world: Any, socket: str, tmp_path: Path, nam
         },
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
 
@@ -155,7 +155,7 @@ def shown() -> dict[str, Any]:
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     return {name: json.loads(done.stdout)[f"kraken.hpc.{name}"]["doc"] for name in MODULES}

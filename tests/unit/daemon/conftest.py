@@ -15,7 +15,7 @@ from kraken.daemon.operations import Operations, Request
 from kraken.testing.daemons import living
 from kraken.testing.pair import Pair, running_pair
 
-PATIENCE_S = 60.0  # only ever reached by a failure
+PATIENCE_S = 180.0  # only ever reached by a failure
 Start = Callable[..., Awaitable[Daemon]]
 
 

@@ -15,7 +15,7 @@ from kraken.daemon.notify import sd_notify, watchdog_interval_s
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.settimeout(10)
+        listener.settimeout(60)
         yield listener
 
 

@@ -139,7 +139,7 @@ def test_a_lifeline_dropped_before_the_start_starts_nothing(tmp_path: Path, star
         "touch",
         str(tmp_path / "ran"),
     ]
-    done = subprocess.run(command, check=False, timeout=30)
+    done = subprocess.run(command, check=False, timeout=120)
 
     assert done.returncode != 0
     assert not (tmp_path / "ran").exists()
@@ -150,7 +150,7 @@ def test_a_command_that_cannot_start_says_so(tmp_path: Path) -> None:
     os.mkfifo(lifeline)
     writer = os.open(lifeline, os.O_RDWR)
     command = [sys.executable, "-I", "-S", str(KEEPER), str(lifeline), "1000", "/c", "/nowhere/program"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     os.close(writer)
 
     assert done.returncode == 127

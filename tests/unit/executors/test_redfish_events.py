@@ -52,7 +52,7 @@ async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until it does; the test ends in a timeout otherwise."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for pause_s in itertools.repeat(0.005):
             if holds():
                 return
@@ -90,9 +90,8 @@ async def test_a_hold_ends_the_stream_with_the_session(site: Listening) -> None:
     await site.one("power_status")
     await until(lambda: bmc.events.listeners == 1)
     site.executor.leave(["n0"])
-    await until(lambda: not bmc.sessions and bmc.events.listeners == 0)
 
-    assert site.executor.streams == 0
+    await until(lambda: not bmc.sessions and bmc.events.listeners == 0 and site.executor.streams == 0)
 
 
 async def test_a_new_session_gets_a_stream_of_its_own(site: Listening) -> None:
@@ -101,9 +100,8 @@ async def test_a_new_session_gets_a_stream_of_its_own(site: Listening) -> None:
     await until(lambda: site.executor.streams == 1)
     bmc.sessions.clear()
     await site.one("power_status")
-    await until(lambda: bmc.events.opened == 2 and bmc.events.listeners == 1)
 
-    assert site.executor.streams == 1
+    await until(lambda: (bmc.events.opened, bmc.events.listeners, site.executor.streams) == (2, 1, 1))
 
 
 async def test_where_nobody_wants_news_no_stream_is_asked_for(site: Listening) -> None:
@@ -139,7 +137,7 @@ async def test_a_stream_that_failed_is_tried_again_later_and_told_once(
     caplog.set_level(logging.INFO, events.__name__)
     bmc = await site.add_one()
     bmc.say("GET", EVENTS, 503, times=2)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for _ in itertools.takewhile(lambda _: site.executor.streams == 0, itertools.count()):
             await site.one("power_status")
 
@@ -188,7 +186,7 @@ async def test_a_bmc_that_is_bad_at_events_is_polled_as_before(
     fault(bmc)
     await site.one("power_status")
     tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("events of")]
-    await asyncio.wait(tasks, timeout=10)
+    await asyncio.wait(tasks, timeout=60)
     asked = bmc.count("GET", EVENTS)
     for power, value in (("On", "POWER_ON"), ("Off", "POWER_OFF")):
         bmc.power = power
@@ -279,7 +277,7 @@ async def test_who_asks_is_told_why_there_is_no_stream(
     await site.one("power_status")
     tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("events of")]
     if tasks:
-        await asyncio.wait(tasks, timeout=10)
+        await asyncio.wait(tasks, timeout=60)
     told = await listening(site)
 
     assert told is not None
