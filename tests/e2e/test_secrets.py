@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kraken.executors.ansible.keeper import descendants
 from kraken.testing.process import DaemonProcess, kraken_command
 from tests.e2e.conftest import Site
 from tests.e2e.lookout import Lookout
@@ -127,6 +128,104 @@ mutations:
         loop: ['{{ second_secret }}']
         no_log: true
 """
+
+
+LASTING = """\
+kraken_module: 1
+name: lasting
+summary: A task that has a secret for as long as it is let.
+variables:
+  key: {{values: [ABSENT, PUT]}}
+mutations:
+  put:
+    mutates: {{key: [ANY, PUT]}}
+    timeout: 10m
+    asserts: true
+    tasks:
+      - name: Take the key
+        ansible.builtin.command: {{cmd: cat, stdin: '{{{{ the_secret }}}}'}}
+        no_log: true
+        register: taken
+      - name: Stay
+        ansible.builtin.shell:
+          cmd: "touch {began}; while [ ! -e {go} ]; do sleep 0.05; done"
+          stdin: '{{{{ taken.stdout }}}}'
+        no_log: true
+"""
+
+
+@pytest.mark.parametrize("starter", ["process", "forkserver"])
+def test_what_tasks_hide_is_nowhere_while_they_run(tmp_path: Path, starter: str) -> None:
+    secret, began, go = "seen-by-nobody-meanwhile", tmp_path / "began", tmp_path / "go"
+    password, variables, modules = tmp_path / "password", tmp_path / "vars.yml", tmp_path / "modules"
+    modules.mkdir()
+    (modules / "lasting.yml").write_text(LASTING.format(began=began, go=go))
+    password.touch(mode=0o600)
+    password.write_text("sesame\n")
+    variables.write_text(f"the_secret: {secret}\n")
+    vault = Path(sys.executable).with_name("ansible-vault")
+    lock = [vault, "encrypt", "--vault-password-file", password, variables]
+    subprocess.run(lock, check=True, capture_output=True)
+    daemon = DaemonProcess(
+        tmp_path,
+        "kraken",
+        {
+            "module_dirs": [str(modules)],
+            "collections_paths": [str(tmp_path / "none")],
+            "vault_password_file": str(password),
+            "ansible": {"vault_files": [str(variables)], "starter": starter},
+        },
+    )
+    daemon.configure()
+    events, lookout, watching = tmp_path / "events", Lookout(secret.encode()), None
+    lookout.start()
+    daemon.start()
+    try:
+        with events.open("wb") as told:
+            watch = [*kraken_command(), "watch", "-o", "json"]
+            watching = subprocess.Popen(watch, env=daemon.environ, stdout=told, stderr=told)
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        daemon.post("/v1/apply", {"document": {"nodes": {"n1": {"attributes": local}}}})
+        assert daemon.kraken("set", "n1", "key=PUT").returncode == 0
+        deadline = time.monotonic() + 100.0
+        while not (began.exists() and b"run-started" in events.read_bytes()):
+            assert time.monotonic() < deadline, daemon.log.read_text()
+            time.sleep(0.05)
+        [run] = daemon.get("/v1/runs", limit="10")["runs"]
+        answers = [daemon.get(f"/v1/runs/{run['id']}")]
+        answers += [daemon.get(path) for path in ("/v1/history", "/v1/nodes", "/v1/health")]
+        answers += [daemon.get("/v1/explain", all="true")]
+        files = files_of_runs(daemon.pid)
+        holding = [file for file in files if secret.encode() in file.read_bytes()]
+        kept = [events, daemon.log, *daemon.state.rglob("kraken.db*")]
+        holding += [file for file in kept if secret.encode() in file.read_bytes()]
+        go.touch()
+        done = daemon.kraken("wait", "n1", "--timeout", "100s")
+    finally:
+        go.touch()
+        lookout.end()
+        if watching is not None:
+            watching.terminate()
+            watching.wait()
+        daemon.stop()
+
+    assert run["out"] == 1, "it was looked at while the task ran"
+    assert "inventory.json" in {file.name for file in files}
+    assert holding == []
+    assert secret not in str(answers)
+    assert lookout.seen, "processes of Ansible were looked at"
+    assert not lookout.found
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def files_of_runs(daemon: int) -> list[Path]:
+    """The files of what runs of Ansible under way at this daemon work with."""
+    inventories = set()
+    for pid in descendants(daemon):
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        inventories |= {Path(word) for word in arguments if word.endswith("/inventory.json")}
+    roots = {inventory.parent.parent for inventory in inventories}
+    return [path for root in roots for path in root.rglob("*") if path.is_file()]
 
 
 def test_what_tasks_hide_is_nowhere_and_each_vault_has_its_password(tmp_path: Path) -> None:
