@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 2.0  # for the command to end after SIGTERM; ansible-playbook takes 10 ms
 KILL_S = 5.0  # for what got SIGKILL to vanish; longer only in uninterruptible sleep
+ROUNDS = 1000  # of killing orphans between two walks through all processes
+QUIET_ROUNDS = 20  # without one: the list of them may miss one
 EXIT_NO_COMMAND = 127
 
 
@@ -151,14 +153,16 @@ class Keeper:
         except BlockingIOError:
             return False
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Take in who has ended; whether there are children left."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
-                    return
+                    return True
                 if pid == self.child:
                     self.status = status
+        return False
 
     def _terminate(self) -> None:
         """Ask the command to end, and give it the time to tidy up behind itself."""
@@ -175,13 +179,27 @@ class Keeper:
         end = time.monotonic() + KILL_S
         while time.monotonic() < end:
             victims = [pid for pid in descendants(os.getpid()) if not self._is_spared(pid)]
-            if not victims:
+            kill(victims)
+            if self._kill_children() and not victims:
                 return
-            for pid in victims:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
-            self._reap()
+
+    def _kill_children(self) -> bool:
+        """SIGKILL to what is a child of the keeper itself, as every orphan below it is; False when more come.
+
+        What forks and ends, over and over, is always such an orphan, and has another number before a walk
+        through all processes has come to it.
+        """
+        quiet = 0
+        for _ in range(ROUNDS):
+            if not self._reap():
+                return True  # without a child there is nobody below
+            victims = [pid for pid in children() if not self._is_spared(pid)]
+            kill(victims)
+            quiet = 0 if victims else quiet + 1
+            if quiet == QUIET_ROUNDS:
+                return True
+        return False
 
     def _is_spared(self, pid: int) -> bool:
         try:
@@ -190,6 +208,24 @@ class Keeper:
         except OSError:
             return False
         return title.startswith(self.spared) and b"[mux]" in title
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def children() -> list[int]:
+    """Of this process, at the price of one read; one may be missing while they change (proc(5)).
+
+    Empty where the kernel does not tell (CONFIG_PROC_CHILDREN).
+    """
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:  # noqa: PTH123
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
 
 
 def descendants(root: int) -> list[int]:

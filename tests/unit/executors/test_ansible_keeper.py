@@ -20,13 +20,15 @@ from kraken.executors.ansible.starter import KEEPER
 class Kept:
     """A shell command under a keeper, and the writer of its lifeline."""
 
-    def __init__(self, directory: Path, script: str, output_max: int = 1_000_000) -> None:
+    def __init__(
+        self, directory: Path, script: str, output_max: int = 1_000_000, *, inherit: tuple[int, ...] = ()
+    ) -> None:
         lifeline = directory / "lifeline"
         os.mkfifo(lifeline)
         self.lifeline = os.open(lifeline, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         limits = [str(lifeline), str(output_max), str(directory / "c")]
         command = [sys.executable, "-I", "-S", str(KEEPER), *limits, "sh", "-c", script]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=inherit)
         self.pids: set[int] = set()
 
     def wait_for(self, count: int) -> None:
@@ -94,6 +96,32 @@ def test_everything_below_ends_with_its_keeper(tmp_path: Path, started: list[Kep
     kept.process.wait()
 
     assert alive(kept.pids) == set()
+
+
+HOP = "import os\nwhile not os.fork() or os._exit(0):\n    os.setsid()\n    os.write({out}, b'.')\n"
+"""A process that is another one, in another session, every millisecond."""
+
+
+def test_what_forks_and_ends_over_and_over_ends_with_its_keeper(tmp_path: Path, started: list[Kept]) -> None:
+    hop, (alive_while_open, out) = tmp_path / "hop.py", os.pipe()
+    hop.write_text(HOP.format(out=out))
+    script = f"{sys.executable} -I -S {hop} & {sys.executable} -I -S {hop} & sleep 636"
+    started.append(kept := Kept(tmp_path, script, inherit=(out,)))
+    os.close(out)
+    said = b""
+    while len(said) < 50:
+        said += os.read(alive_while_open, 10)
+    kept.drop_lifeline()
+    kept.process.wait()
+    os.set_blocking(alive_while_open, False)
+    is_over = False
+    with contextlib.suppress(BlockingIOError):  # somebody could still write
+        while os.read(alive_while_open, 65536):
+            pass
+        is_over = True
+    os.close(alive_while_open)  # with which whoever is left ends
+
+    assert is_over
 
 
 def test_a_killed_command_takes_its_strays_along(tmp_path: Path, started: list[Kept]) -> None:
