@@ -50,6 +50,16 @@ def make_subreaper() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def forgo_protection(path: str = "/proc/self/oom_score_adj") -> None:
+    """Where a daemon is spared when memory runs out (OOMScoreAdjust), what it runs is not (proc(5))."""
+    with contextlib.suppress(OSError):
+        with open(path) as file:  # noqa: PTH123
+            is_spared = int(file.read()) < 0
+        if is_spared:
+            with open(path, "w") as file:  # noqa: PTH123
+                file.write("0\n")
+
+
 def execute(command: list[str]) -> None:
     """Become this program; OSError when it cannot be started."""
     os.execvp(command[0], command)
@@ -124,6 +134,7 @@ class Keeper:
                 os.dup2(theirs, 2)
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
                     signal.signal(number, signal.SIG_DFL)
+                forgo_protection()
                 self.become(command)
             except OSError as error:
                 os.write(2, f"cannot start {command[0]}: {error.strerror}\n".encode())

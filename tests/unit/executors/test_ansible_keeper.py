@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kraken.executors.ansible.keeper import descendants
+from kraken.executors.ansible.keeper import descendants, forgo_protection
 from kraken.executors.ansible.starter import KEEPER
 
 
@@ -133,6 +133,18 @@ def test_a_killed_command_takes_its_strays_along(tmp_path: Path, started: list[K
 
     assert alive(kept.pids) == set()
     assert kept.process.returncode == 256 - signal.SIGKILL
+
+
+@pytest.mark.parametrize(("daemons", "runs"), [("-500\n", "0\n"), ("0\n", "0\n"), ("300\n", "300\n")])
+def test_what_a_spared_daemon_runs_is_not_spared_when_memory_runs_out(
+    tmp_path: Path, daemons: str, runs: str
+) -> None:
+    """On a file: to be spared takes a privilege that root has not everywhere."""
+    score = tmp_path / "oom_score_adj"
+    score.write_text(daemons)
+    forgo_protection(str(score))
+
+    assert score.read_text() == runs
 
 
 def test_what_a_command_left_running_on_purpose_stays(tmp_path: Path, started: list[Kept]) -> None:
