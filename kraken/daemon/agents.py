@@ -29,11 +29,13 @@ VERB: Final = "run"
 AGENT: Final = "agent"
 """The attribute that names a node's agent; without it, it is called as the node."""
 _NOT_REACHED: Final = 503
+_FAULT: Final = 500
 _NOT_ASKED: Final = (_NOT_REACHED, LATE)
 _OUTCOMES: Final = {
     _NOT_REACHED: Outcome.UNREACHABLE,
     LATE: Outcome.UNREACHABLE,
     LATE_STATUS: Outcome.TIMEOUT,
+    _FAULT: Outcome.INTERRUPTED,
 }
 _LOCAL: Final[Mapping[str, Value]] = {
     "ansible_connection": "local",
@@ -168,7 +170,7 @@ async def do_here(executor: Executor | None, run: Run, facts: NodeFacts) -> Node
     await doing(part, {facts.name: here}, report)
     if not found:
         return NodeResult(
-            run.id, facts.name, Outcome.FAILED, message="its executor ended without a word of it"
+            run.id, facts.name, Outcome.INTERRUPTED, message="its executor ended without a word of it"
         )
     return found[0]
 

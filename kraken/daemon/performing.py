@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from kraken.errors import ExecutorError, KrakenError, StoreError
+from kraken.errors import KrakenError, StoreError
 from kraken.executors import BacksOff, Executor, KeepsSessions
 from kraken.model.nodeset import fold
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
@@ -103,8 +103,8 @@ class Performing:
             if fresh:
                 self._report(run, fresh)
 
-        outcome, within_s = Outcome.FAILED, run.timeout_s
-        message = "its executor ended without a word of it"
+        outcome, within_s = Outcome.INTERRUPTED, run.timeout_s
+        message = "its executor ended without a word of it; what it did is not known"
         try:
             if run.is_mutation:
                 await self._journal.write([_start(run)])
@@ -115,14 +115,18 @@ class Performing:
         except asyncio.CancelledError:
             outcome, message = Outcome.CANCELLED, "stopped by the daemon; what it did is not known"
         except StoreError as error:
+            outcome = Outcome.FAILED
             message = f"nothing was sent, because the run could not be journaled: {error}"
             log.error("run not journaled", extra={"run": run.id, "error": str(error)})
             self._not_sent(run)
         except KrakenError as error:
-            message = str(error)
+            outcome, message = Outcome.FAILED, str(error)
             log.error("executor broken", extra={"run": run.id, "error": str(error)})
+        except _StoppedError:
+            message = "its executor stopped by itself; what it did is not known"
+            log.error("executor stopped", extra={"run": run.id, "operator": run.operator.key})
         except Exception:
-            message = "a fault in its executor; the daemon's log has it"
+            message = "a fault in its executor, the daemon's log has it; what it did is not known"
             log.exception("executor failed", extra={"run": run.id, "operator": run.operator.key})
         left = [node for node in run.nodes if node not in results]
         if left:
@@ -174,10 +178,14 @@ class Performing:
                 elif not hand.cancelled() and hand.exception() is not None:
                     log.error("executor failed", extra={"run": run.id}, exc_info=hand.exception())
         if hand.cancelled() and in_time:
-            raise ExecutorError("its executor stopped by itself", part=action.kind)
+            raise _StoppedError
         if in_time:
             hand.result()
         return in_time
+
+
+class _StoppedError(Exception):
+    """An executor was cancelled, and not by us."""
 
 
 def _start(run: Run) -> StartRun:

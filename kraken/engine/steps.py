@@ -154,12 +154,15 @@ class Steps:
                 self._batches.limits.acknowledged(progress.node.name, step.mutation.key, now)
                 return False
             self.fail(progress, step, Outcome.FAILED, result.message or other, now, effects)
-        elif result.outcome in (Outcome.CANCELLED, Outcome.INTERRUPTED):
+        elif result.outcome is Outcome.CANCELLED:
             effects.append(self._ended(progress, step, result.outcome, now, result.message))
             effects += self.lose(progress, step.mutation, "was stopped under way", now)
         else:
             seen = result.observed
-            return self.fail(progress, step, result.outcome, result.message, now, effects, seen)
+            asserted = self.fail(progress, step, result.outcome, result.message, now, effects, seen)
+            if result.outcome is Outcome.INTERRUPTED:
+                effects += self.lose(progress, step.mutation, "ended in a way nobody knows", now)
+            return asserted
         return False
 
     def ends_by(self, step: Underway) -> float:

@@ -18,7 +18,7 @@ class Outcome(StrEnum):
     UNREACHABLE = "UNREACHABLE"  # nobody answered
     TIMEOUT = "TIMEOUT"  # it began and did not end in time
     CANCELLED = "CANCELLED"  # stopped by us; what it did is not known
-    INTERRUPTED = "INTERRUPTED"  # the daemon ended while it was under way
+    INTERRUPTED = "INTERRUPTED"  # who did it ended meanwhile: the daemon, or a fault in a hand
     WITHDRAWN = "WITHDRAWN"  # taken back before anything was sent: nothing was done
 
 

@@ -98,12 +98,22 @@ class Account:
                 results.append(self._result(node, Outcome.CANCELLED, text))
         return results
 
-    def ended(self, status: str) -> list[NodeResult]:
-        """Results for all that are out when ansible-playbook is gone, `status` telling how."""
+    def ended(self, status: str, *, is_followed: bool = True) -> list[NodeResult]:
+        """Results for all that are out when ansible-playbook is gone, `status` telling how.
+
+        Args:
+            is_followed: all that it told was heard: so who is in no task has not begun.
+        """
         said = why_ended([*self._head, *self._tail])
-        if self.doing:
-            status += "; what it did is not known"
-        return self.give_up(Outcome.FAILED, f"{said} ({status})" if said else status)
+        told = f"{said} ({status})" if said else status
+        results = []
+        for node in self.out:
+            if node in self.doing or not is_followed:
+                told_of = f"{told}; what it did is not known"
+                results.append(self._result(node, Outcome.INTERRUPTED, told_of))
+            else:
+                results.append(self._result(node, Outcome.FAILED, told))
+        return results
 
     def _settle(self, stats: Mapping[str, Any]) -> list[NodeResult]:
         """The playbook is over: hosts that ended early (`meta: end_host`) are told here."""

@@ -222,7 +222,7 @@ class _Flight:
 
     def _perform(self) -> None:
         directory: Path | None = None
-        status = ""
+        status, is_followed = "", True
         try:
             directory = self._executor.workspace.run_directory()
             play = self._executor.lay_out(directory, self)
@@ -238,9 +238,10 @@ class _Flight:
             except Exception as error:
                 log.exception("run not followed to its end", extra={"run": self.run.id})
                 status = f"Kraken could not follow ansible-playbook: {type(error).__name__}"
+                is_followed = False
         finally:
             self._clean_up(directory)
-            self._settle(status)
+            self._settle(status, is_followed)
 
     def _clean_up(self, directory: Path | None) -> None:
         """Remove the directory, and the ssh masters of nodes that hang: they would hang the next run."""
@@ -251,7 +252,7 @@ class _Flight:
         if keys and control is not None:
             stop_masters(control, keys)
 
-    def _settle(self, status: str) -> None:
+    def _settle(self, status: str, is_followed: bool) -> None:
         with self._lock:
             if self._error is not None:
                 results = []
@@ -259,7 +260,7 @@ class _Flight:
                 text = "stopped by Kraken; what it did is not known"
                 results = self._account.give_up(Outcome.CANCELLED, text)
             else:
-                results = self._account.ended(status)
+                results = self._account.ended(status, is_followed=is_followed)
         self._send(results, last=True)
 
     def _send(self, results: list[NodeResult], *, last: bool = False) -> None:

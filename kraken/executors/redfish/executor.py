@@ -192,7 +192,7 @@ class RedfishExecutor:
         except Exception as exc:  # a mistake of ours about one BMC ends no run on the others
             log.exception("BMC not understood", extra={"bmc": str(server.place), "node": order.node})
             text = f"BMC {server.place} was not understood ({type(exc).__name__}): the daemon's log has more"
-            return NodeResult(run.id, order.node, Outcome.FAILED, {}, text)
+            return NodeResult(run.id, order.node, Outcome.INTERRUPTED, {}, text)
         return NodeResult(run.id, order.node, answer.outcome, answer.seen, answer.message, answer.is_news)
 
     def _bmc(self, server: Server) -> Bmc:

@@ -20,6 +20,7 @@ from kraken.sync.tree import Tree
 from kraken.testing.simulation.domains import services
 
 CATALOG = services().catalog
+IN_DOUBT = (Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.INTERRUPTED)
 
 
 class Grove:
@@ -208,7 +209,7 @@ def test_a_longer_lease_goes_back_when_its_mutation_is_over() -> None:
     assert root.tree.placement.promise_to("c1").binds("n1") <= grove.now + LEASE_S
 
 
-@pytest.mark.parametrize("outcome", [Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.CANCELLED])
+@pytest.mark.parametrize("outcome", IN_DOUBT)
 def test_a_longer_lease_stays_where_what_was_begun_may_be_under_way(outcome: Outcome) -> None:
     grove = Grove("c1", "c2")
     grove.world["n1", "os"] = "DOWN"
@@ -223,7 +224,7 @@ def test_a_longer_lease_stays_where_what_was_begun_may_be_under_way(outcome: Out
     assert root.tree.placement.promise_to("c1").binds("n1") > grove.now + LEASE_S
 
 
-@pytest.mark.parametrize("outcome", [Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.CANCELLED])
+@pytest.mark.parametrize("outcome", IN_DOUBT)
 def test_nor_is_such_a_node_let_go_when_it_is_taken_away(outcome: Outcome) -> None:
     grove = Grove("c1", "c2")
     grove.world["n1", "os"] = "DOWN"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kraken.daemon.arrivals import LookAt, Released, Results
 from kraken.engine.effects import Start, StepEnded, TroubleChanged
-from kraken.model.module import Action, Change, Mutation
+from kraken.model.module import Action, Change, Mutation, Variable
 from kraken.model.run import NodeResult, Outcome
 from kraken.testing.ipmi import Chassis
 from kraken.testing.ipmi.chassis import CHASSIS_CONTROL
@@ -170,6 +170,24 @@ def test_a_cancelled_step_is_no_failure_but_is_looked_for(off: Bench) -> None:
     assert not off.engine.progress("n1").trouble
     assert off.cause() == "STALE"
     assert off.out("switch_on") == []
+
+
+def test_a_step_that_ended_in_a_way_nobody_knows_is_a_failure_and_is_looked_for(off: Bench) -> None:
+    off.report("switch_on", outcome=Outcome.INTERRUPTED)
+
+    assert off.engine.progress("n1").trouble.failures == {"m.switch_on": 1}
+    assert "power" in off.engine.progress("n1").unsettled
+
+
+def test_where_nothing_can_look_for_it_a_person_must() -> None:
+    label = Variable("m", "label", ("DONE",))
+    bench = Bench(vocabulary(label, Mutation("m", "mark", (Change("label", None, "DONE"),), action=IPMI)))
+    bench.declare("n1", cfg={"label": "DONE"})
+    bench.report("mark", outcome=Outcome.INTERRUPTED)
+    bench.wait(600.0)
+
+    assert bench.cause() == "QUARANTINED"
+    assert "nothing observes label: look at the node" in bench.engine.explain("n1", bench.now).reason
 
 
 def test_pauses_end_in_quarantine_and_quarantine_with_a_release(off: Bench) -> None:

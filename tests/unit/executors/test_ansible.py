@@ -790,7 +790,7 @@ async def test_an_exception_while_listening_orphans_nothing(
     monkeypatch.setattr(Account, "take", burst)
     results = await perform(executor, [{"ansible.builtin.command": "sleep 614"}], node("n1"))
 
-    assert results["n1"].outcome is Outcome.FAILED
+    assert results["n1"].outcome is Outcome.INTERRUPTED
     assert "Kraken could not follow ansible-playbook: KeyError" in results["n1"].message
     assert processes_below(directory) == {}
     assert "a bug of ours" in caplog.text
@@ -807,7 +807,7 @@ async def test_an_exception_inside_ansible_runner_orphans_nothing(
     monkeypatch.setattr(Runner, "event_callback", burst)
     results = await perform(executor, [{"ansible.builtin.command": "sleep 615"}], node("n1"))
 
-    assert results["n1"].outcome is Outcome.FAILED
+    assert results["n1"].outcome is Outcome.INTERRUPTED
     assert processes_below(directory) == {}
 
 
@@ -875,7 +875,7 @@ async def test_output_without_end_is_contained(directory: Path, tmp_path: Path, 
     results = await perform(executor, mutation([{"flood": {}}]), node("n1"))
     await executor.close()
 
-    assert results["n1"].outcome is Outcome.FAILED
+    assert results["n1"].outcome is Outcome.INTERRUPTED
     assert "grew past its limit" in results["n1"].message
 
 

@@ -116,11 +116,22 @@ def test_a_gone_playbook_is_told_with_its_first_error() -> None:
     assert book.ended("status 4")[0].message == "no such thing (status 4)"
 
 
-def test_after_a_begun_task_a_gone_playbook_leaves_doubt() -> None:
-    book = account("n1")
+def test_a_gone_playbook_leaves_doubt_of_whom_it_had_in_hand() -> None:
+    book = account("n1", "n2")
     book.take(event("runner_on_start", "n1", "Work"))
 
-    assert book.ended("killed")[0].message == "killed; what it did is not known"
+    assert outcomes(book.ended("killed")) == [
+        ("n1", Outcome.INTERRUPTED, "killed; what it did is not known"),
+        ("n2", Outcome.FAILED, "killed"),
+    ]
+
+
+def test_and_of_everybody_where_it_was_not_heard_to_its_end() -> None:
+    book = account("n1")
+
+    assert outcomes(book.ended("not followed", is_followed=False)) == [
+        ("n1", Outcome.INTERRUPTED, "not followed; what it did is not known")
+    ]
 
 
 def test_time_over_tells_who_was_in_which_task_and_who_never_began() -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from kraken.executors.accounts import Rotated
+from kraken.executors.place import Answer
 from kraken.executors.reading import Reading, Topic
 from kraken.executors.redfish import RedfishExecutor, RedfishLimits
+from kraken.executors.redfish.bmc import Bmc
+from kraken.executors.redfish.words import Order
 from kraken.model.run import NodeFacts, Outcome
 from kraken.testing.redfish import FakeBmc
 from kraken.testing.redfish.bmc import SESSIONS, SYSTEMS
@@ -271,3 +274,22 @@ async def test_a_bmc_that_restarted_is_asked_anew(site: Site) -> None:
     await bmc.start()
 
     assert (await site.one("power_status")).outcome is Outcome.OK
+
+
+async def test_a_mistake_of_ours_leaves_doubt_about_that_bmc_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perform = Bmc.perform
+
+    async def stumble(bmc: Bmc, order: Order) -> Answer:
+        if order.node == "n0":
+            raise KeyError("a bug of ours")
+        return await perform(bmc, order)
+
+    monkeypatch.setattr(Bmc, "perform", stumble)
+    await site.add()
+    await site.add()
+    found = await site.ask({"power": "on"})
+
+    assert found["n0"].outcome is Outcome.INTERRUPTED
+    assert found["n1"].outcome is Outcome.OK
