@@ -40,6 +40,8 @@ class Account:
         self._tail: deque[str] = deque(maxlen=LINES_MAX)
         action = run.operator.action
         tasks = action.spec if action else []
+        operator = run.operator
+        self._own = {c.variable for c in operator.changes} if isinstance(operator, Mutation) else set()
         self._may_go_on = mentions(tasks, "ignore_unreachable")
         self._may_end_early = mentions(tasks, *_MAY_END_EARLY) and not mentions(tasks, "any_errors_fatal")
 
@@ -68,6 +70,8 @@ class Account:
             return []
         if kind not in ("runner_on_ok", "runner_on_skipped", "runner_on_failed", "runner_on_unreachable"):
             return []
+        if kind == "runner_on_failed" and not data.get("ignore_errors"):
+            self._observed[node] = self._foreign(node)
         self._observe(node, task, result, dropped=kind == "runner_on_ok" and data.get("res") == {})
         if kind == "runner_on_unreachable":
             self._unreached[node] = why_unreachable(result)
@@ -154,7 +158,13 @@ class Account:
         text = "; ".join([message, *self._remarks.get(node, ())] if message else self._remarks.get(node, ()))
         secrets = secrets_of(self._facts[node])
         observed = self._observed.get(node, {})
+        if outcome not in (Outcome.OK, Outcome.FAILED):
+            observed = self._foreign(node)
         return NodeResult(self.run.id, node, outcome, observed, one_line(text, secrets))
+
+    def _foreign(self, node: str) -> dict[str, str]:
+        """What its tasks saw but of what they are to change: that was before they came to grief."""
+        return {v: value for v, value in self._observed.get(node, {}).items() if v not in self._own}
 
     def _observe(self, node: str, task: str, result: Mapping[str, Any], *, dropped: bool) -> None:
         """Take every kraken_dsc of a result; later ones override earlier ones."""

@@ -184,6 +184,35 @@ def test_what_a_failing_task_saw_counts_too() -> None:
     assert told.observed == {"service": "FAILED"}
 
 
+SAW = event("runner_on_ok", "n1", "Look", {"kraken_dsc": {"service": "STOPPED", "os": "UP"}})
+
+
+def test_what_was_seen_before_a_task_failed_is_no_word_on_what_it_was_to_change() -> None:
+    book = account("n1")
+    book.take(SAW)
+    book.take(event("runner_on_failed", "n1", "Work", {"msg": "no"}))
+    (told,) = book.take(event("runner_on_ok", "n1", REFUSED_MARK))
+
+    assert (told.outcome, told.observed) == (Outcome.FAILED, {"os": "UP"})
+
+
+@pytest.mark.parametrize("how", ["unreachable", "late", "killed", "stopped"])
+def test_nor_is_what_was_seen_before_its_end_was_lost(how: str) -> None:
+    book = account("n1")
+    book.take(event("runner_on_start", "n1", "Look"))
+    book.take(SAW)
+    if how == "unreachable":
+        results = book.take(event("runner_on_unreachable", "n1", "Work", {"msg": "gone"}))
+    elif how == "late":
+        results = book.time_out()
+    elif how == "killed":
+        results = book.ended("killed")
+    else:
+        results = book.give_up(Outcome.CANCELLED, "stopped")
+
+    assert [told.observed for told in results] == [{"os": "UP"}]
+
+
 def test_a_result_that_was_dropped_for_its_size_is_mentioned() -> None:
     (told,) = account("n1").take(event("runner_on_ok", "n1", f"Work{DONE_MARK}", {}))
 
