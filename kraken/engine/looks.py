@@ -168,6 +168,8 @@ class Looks:
 
         What came back later, but had been sent before, may tell of a time before (docs/decisions/0063).
         """
+        if not progress.unsettled:
+            return
         for variable in sorted(progress.unsettled & self._catalog.variables.keys()):
             if self._is_groundless(progress, variable, progress.touched.get(variable, progress.born)):
                 progress.unsettled.discard(variable)
