@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 from kraken.daemon.arrivals import Consequence, ValueChanged
 from kraken.daemon.collector import Collector
@@ -43,6 +44,9 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
                 touch.node, mutation, [v for v, record in dsc.items() if record.source in NOT_SEEN]
             )
             continue
+        bound_s = mutation.timeout_s + engine.settings.grace_s
+        if now - bound_s < touch.ended_at < inf:  # it ended, and what of it is at work may not have
+            collector.remember_run(touch.node, now + bound_s)
         in_doubt = (touch.node, touch.operator) in open_runs
         for effect in engine.former.interrupted(touch.node, mutation, now, unfinished=in_doubt):
             consequences.append(effect)

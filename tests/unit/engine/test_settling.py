@@ -206,3 +206,15 @@ def test_what_ended_on_a_node_while_another_had_it_is_in_doubt_when_it_comes_bac
     assert off.out("switch_on") == []
     assert off.cause() == "STALE"
     assert "power" in off.engine.progress("n1").unsettled
+
+
+@pytest.mark.parametrize(("ended_s_ago", "is_bound"), [(20.0, True), (300.0, False), (-3600.0, True)])
+def test_what_ended_in_doubt_shortly_before_a_start_binds_its_node_still(
+    lost: Bench, ended_s_ago: float, is_bound: bool
+) -> None:
+    again = Bench(lost.collector.catalog)
+    again.collector.restore(lost.collector.table.records(), (), lost.now)
+    touch = Touch("n1", INSTALL.key, lost.now - ended_s_ago)  # by a clock that may have been set since
+    remembered(again.collector, Memory(touched=(touch,)), lost.now)
+
+    assert (again.collector.busy_until("n1") >= lost.now + INSTALL.timeout_s) is is_bound
