@@ -9,7 +9,7 @@ import click
 
 from kraken.cli.arguments import Duration, all_option, output_option, select
 from kraken.cli.declare import show_change
-from kraken.cli.errors import Exit
+from kraken.cli.errors import Exit, ProblemError
 from kraken.cli.feed import Feed
 from kraken.cli.following import ASKED, ORDERED, Ending, Following, Row, power_of
 from kraken.cli.output import NO_NODES, Output, ago, count
@@ -67,7 +67,7 @@ def power(
     if action == STATUS:
         return _status(session, selection, form, patience, look=not no_wait)
     if declare:
-        answer = order(session, "/v1/power/declare", {**selection, "do": action}, yes=yes)
+        answer = _declared(session, {**selection, "do": action}, yes=yes)
         show_change(session.output, form, answer, done="changed")
         return Exit.DONE if no_wait else wait_for(session, selection, patience)
     body = {**selection, "do": action, "hold": hold.strip() if hold else None}
@@ -83,6 +83,15 @@ def power(
     if form == "table" and kept:
         session.output.line(kept)
     return following.result(rows, f"power {action}")
+
+
+def _declared(session: Session, body: Mapping[str, Any], *, yes: bool) -> dict[str, Any]:
+    try:
+        return order(session, "/v1/power/declare", body, yes=yes)
+    except ProblemError as problem:
+        if problem.kind == "unreachable":
+            problem.hint = "`kraken set` declares it together with what can be had with it"
+        raise
 
 
 def _read(words: Sequence[str], everything: bool) -> tuple[str | None, str]:

@@ -185,6 +185,7 @@ def test_off_by_hand_of_a_node_with_a_job_is_refused_and_told(taught: Batch) -> 
     assert "slurm.jobs_end_first would keep Kraken from it (slurm_state=UP, slurm_jobs=RUNNING)" in held
     assert "slurm_state=DRAIN first" in held
     assert "phys_state=POWER_OFF cannot be had together with slurm_state=UP" in declared
+    assert "`kraken set` declares it together with what can be had with it" in declared
     assert site.cause(node.name) == "CONVERGED"
     assert node.power() == "on"
     slurm.finish(node)

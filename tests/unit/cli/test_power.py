@@ -80,3 +80,22 @@ def test_a_daemon_that_is_gone_for_good_is_a_time_out_and_said_once(
     told = capsys.readouterr().err
     assert told.count("no daemon listens; waiting for it to come back") == 1
     assert "the daemon did not answer" in told
+
+
+def test_power_that_cannot_be_declared_alone_points_to_where_more_can_be_said(
+    daemon: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = {
+        "type": "urn:kraken:problem:unreachable",
+        "title": "No path",
+        "status": 409,
+        "detail": "no path leads there: n1: phys_state=POWER_OFF cannot be had together with slurm_state=UP",
+        "hint": "--allow-unreachable declares it all the same",
+    }
+    daemon({"call": "POST /v1/power/declare", "status": 409, "answer": refusal})
+
+    assert run(["power", "n1", "off", "--declare", "--yes"]) == Exit.REFUSED
+    told = capsys.readouterr().err
+    assert "slurm_state=UP" in told
+    assert "`kraken set` declares it together with what can be had with it" in told
+    assert "--allow-unreachable" not in told, "it is no option here"
