@@ -17,6 +17,7 @@ from ansible.plugins.loader import inventory_loader
 from ansible.template import Templar
 
 from ansible_collections.kraken.hpc.plugins.inventory import nodes as nodes_module
+from ansible_collections.kraken.hpc.plugins.plugin_utils.grouping import CAUSES, cause_group
 
 Read = Callable[..., InventoryData]
 
@@ -109,7 +110,7 @@ def test_nodes_are_grouped_by_krakens_groups_and_by_cause(kraken: Any, read: Rea
 def test_every_cause_has_its_group_even_without_nodes(kraken: Any, read: Read) -> None:
     groups = read().groups
 
-    assert all(nodes_module.cause_group(cause) in groups for cause in nodes_module.CAUSES)
+    assert all(cause_group(cause) in groups for cause in CAUSES)
 
 
 def test_a_cause_this_collection_does_not_know_gets_its_group_too(kraken: Any, read: Read) -> None:

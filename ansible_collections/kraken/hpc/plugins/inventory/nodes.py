@@ -138,7 +138,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 
 from ansible_collections.kraken.hpc.plugins.module_utils.client import AwayError, Client, KrakenError
 from ansible_collections.kraken.hpc.plugins.plugin_utils.constructing import Constructor
-from ansible_collections.kraken.hpc.plugins.plugin_utils.grouping import CAUSES, Grouping, cause_group  # noqa: F401
+from ansible_collections.kraken.hpc.plugins.plugin_utils.grouping import Grouping
 
 try:
     # Its presence says: text is data unless it is trusted.

@@ -129,11 +129,12 @@ class Memory:
             return MISSING, -1
         value, depth = variables[name], 0
         for by_dot, step in steps:
-            if type(value) is dict and step in value and not (by_dot and hasattr(dict, step)):
+            kind = type(value)  # one derived from dict may answer otherwise
+            if kind is dict and step in value and not (by_dot and hasattr(dict, step)):
                 value, depth = value[step], depth + 1
             elif hasattr(value, step):
                 raise TypeError(step)  # a method: no two are alike
-            elif type(value) is dict:
+            elif kind is dict:
                 return MISSING, depth
             else:
                 break
