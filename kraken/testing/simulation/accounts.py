@@ -248,7 +248,11 @@ class Accounts:
             return "no such limit counts it"
         if (found[5] is not None) != (limit.by is not None):
             return "it is not told whom the limit is about"
-        if not 1 <= int(found[3]) <= int(found[4]) <= len(simulation.durable.table):
+        counted = [m for m in simulation.catalog.mutations.values() if limit.concerns(m)]
+        places = len(simulation.durable.table) * (
+            len(counted) + 1
+        )  # a node may wait for several, one by hand
+        if not 1 <= int(found[3]) <= int(found[4]) <= places:
             return "there is no such place"
         if told.next_at is None or told.next_at < now - SKEW_S:
             return "it is not told when it may start"
