@@ -15,14 +15,15 @@ from litestar.params import FromPath, JSONBody, Parameter
 
 from kraken.api import answers, bodies, plans, views
 from kraken.api.across import Across
+from kraken.api.choosing import choose
 from kraken.api.problems import fails
 from kraken.api.security import who
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
 from kraken.daemon.slices import in_slices
-from kraken.engine.cause import Cause, Explanation
-from kraken.errors import DocumentError, NodeSetError
+from kraken.engine.cause import Explanation
+from kraken.errors import DocumentError
 from kraken.model.document import nearest
 
 Http = Request[Any, Any, Any]
@@ -57,25 +58,13 @@ async def nodes(
     view: Annotated[str, Parameter(description="names, brief or full")] = "brief",
     cause: Annotated[str | None, Parameter(description="only those of this cause")] = None,
     group: Annotated[str | None, Parameter(description="only those in this group")] = None,
+    collector: Annotated[str | None, Parameter(description="only those that this collector runs")] = None,
 ) -> Response[bytes]:
     """Declared nodes, all of them or those chosen."""
     if view not in ("names", "brief", "full"):
         raise DocumentError(f"unknown view {view!r}", key="view", hint="names, brief or full")
-    daemon = operations.daemon
-    table, collector = daemon.collector.table, daemon.collector
-    names = operations.select(nodeset) if nodeset is not None else list(table)
-    if cause is not None:
-        if cause.upper() not in Cause.__members__:
-            raise DocumentError(
-                f"unknown cause {cause!r}", key="cause", hint=nearest(cause.upper(), list(Cause.__members__))
-            )
-        names = [name for name in names if collector.cause(name) == cause.upper()]
-    if group is not None:
-        known = table.groups()
-        if group not in known:
-            raise NodeSetError(f"unknown group @{group}", part=group, hint=nearest(group, sorted(known)))
-        names = [name for name in names if group in table[name].groups]
-    return _tagged(request, await _listed(daemon, names, view))
+    names = choose(operations, nodeset, cause, group, collector)
+    return _tagged(request, await _listed(operations.daemon, names, view))
 
 
 @get("/v1/nodes/{name:str}", summary="One node", responses=fails(404))

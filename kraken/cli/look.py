@@ -25,11 +25,18 @@ from kraken.cli.table import Cell, Column
     help="Only nodes with this cause, like STALE; `kraken status --help` lists them.",
 )
 @click.option("--group", metavar="GROUP", help="Only nodes of this group.")
+@click.option("--collector", metavar="NAME", help="Only nodes that this collector runs.")
 @click.option("--each", is_flag=True, help="One line per node, instead of folding equal ones.")
 @output_option("table", "json", "yaml", "name")
 @pass_session
 def nodes(
-    session: Session, nodeset: str | None, cause: str | None, group: str | None, each: bool, form: str
+    session: Session,
+    nodeset: str | None,
+    cause: str | None,
+    group: str | None,
+    collector: str | None,
+    each: bool,
+    form: str,
 ) -> None:
     """Which nodes there are and how they stand.
 
@@ -42,7 +49,8 @@ def nodes(
     clush -w "$(kraken nodes --cause STALE -o name)" uptime
     """
     view = "names" if form == "name" else None
-    answer = session.client.get("/v1/nodes", nodeset=nodeset, cause=cause, group=group, view=view)
+    chosen = {"nodeset": nodeset, "cause": cause, "group": group, "collector": collector}
+    answer = session.client.get("/v1/nodes", **chosen, view=view)
     found = answer.get("nodes", [])
     output = session.output
 
@@ -53,7 +61,7 @@ def nodes(
 
     def table() -> None:
         if not found:
-            output.line(_nobody(nodeset, cause, group))
+            output.line(_nobody(nodeset, cause, group, collector))
         elif each:
             output.table(EACH, [_each_row(node) for node in found])
         else:
@@ -62,10 +70,11 @@ def nodes(
     output.show(form, answer, table=table, names=names)
 
 
-def _nobody(nodeset: str | None, cause: str | None, group: str | None) -> str:
-    if not (nodeset or cause or group):
+def _nobody(nodeset: str | None, cause: str | None, group: str | None, collector: str | None) -> str:
+    if not (nodeset or cause or group or collector):
         return NO_NODES
-    among = " and ".join(part for part in (nodeset, group and f"the group {group}") if part)
+    parts = (nodeset, group and f"the group {group}", collector and f"collector {collector}")
+    among = " and ".join(part for part in parts if part)
     return printable(f"No node{f' of {among}' if among else ''}{f' is {cause}' if cause else ''}.")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kraken.errors import DocumentError, ModuleError
 from kraken.model.catalog import Catalog
 from kraken.model.document import read_document
-from kraken.model.loading import link, read_paths
+from kraken.model.loading import link, read_beside, read_paths
 from kraken.model.module import Condition, Discovery, Guard, KrakenModule, Mutation
 from kraken.model.update import UNKNOWN
 
@@ -103,16 +103,16 @@ class Checked:
         }
 
 
-def check_files(paths: Iterable[Path], beside: Iterable[Path] = (), ignores: Sequence[str] = ()) -> Checked:
+def check_files(paths: Sequence[Path], beside: Iterable[Path] = (), ignores: Sequence[str] = ()) -> Checked:
     """Check the modules below `paths`; those in `beside` are there too and not spoken of.
 
     Args:
         ignores: `CODE` or `CODE:NAME` of what is accepted; NAME may hold `*`.
     """
     modules, problems = read_paths(paths)
-    others, _ = read_paths(beside)
+    others, _ = read_beside(beside, paths, modules)
     files = {module.file for module in modules}
-    catalog, misfits = link([*(other for other in others if other.file not in files), *modules])
+    catalog, misfits = link([*others, *modules])
     asked = {str(file) for file in files}
     problems += [error for error in misfits if error.file in asked]
     warnings, attributes = _conditions(catalog, files)

@@ -208,7 +208,7 @@ def _loaded(paths: Sequence[Path], beside: Sequence[Path]) -> Catalog:
     """What the modules declare together; says which were refused."""
     from kraken.model.loading import load_paths
 
-    catalog, problems = load_paths([*paths, *beside])
+    catalog, problems = load_paths(paths, beside)
     for problem in problems:
         complain(f"module refused: {describe(problem)}")
     if not catalog.modules:

@@ -30,6 +30,7 @@ class Underway:
     Attributes:
         writes: every variable it changes, with the value expected.
         acknowledged_at: when its executor said that it is done; 0.0 before.
+        said: what it remarked then; mostly "".
         looks: how many times its effect was looked for since then.
         disowned: it was begun on a node of this name that was deleted since; nothing follows from it,
             but while it is out nothing that conflicts may start.
@@ -45,6 +46,7 @@ class Underway:
     deadline: float
     run_id: str | None = None
     acknowledged_at: float = 0.0
+    said: str = ""
     looks: int = 0
     disowned: bool = False
     by: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from kraken.engine.batches import Batches
@@ -15,6 +15,8 @@ from kraken.model.catalog import Catalog
 from kraken.model.module import Discovery
 from kraken.model.run import NodeResult, Outcome, Run
 from kraken.model.update import UNKNOWN
+
+SHOWN_MAX = 60  # characters of a value that cannot be
 
 
 class Reports:
@@ -67,7 +69,8 @@ class Reports:
         if progress is None:  # the node is gone, but its place was kept until now
             self.batches.limits.ended(result.node, run.operator.key, now)
             return
-        result = replace(result, observed=self._sound(result.observed))
+        message = "; ".join(filter(None, (result.message, *self._unsound(result.observed))))
+        result = replace(result, observed=self._sound(result.observed), message=message)
         if isinstance(run.operator, Discovery):
             look = progress.looks.get(run.operator.key)
             if look is not None and look.run_id == run.id:
@@ -118,6 +121,15 @@ class Reports:
         """What of it is about declared variables, and within their domains."""
         variables = self.catalog.variables
         return {v: value for v, value in observed.items() if v in variables and variables[v].accepts(value)}
+
+    def _unsound(self, observed: Mapping[str, str]) -> Iterator[str]:
+        """What is not taken in of it, and why, for whoever wrote the tasks."""
+        variables = self.catalog.variables
+        for name, value in observed.items():
+            if name not in variables:
+                yield f"it reported {name}, which no module declares"
+            elif not variables[name].accepts(value):
+                yield f"it reported {name}={value[:SHOWN_MAX]!r}, which {name} cannot be"
 
 
 def _changed_by(run: Run, progress: Progress) -> frozenset[str]:

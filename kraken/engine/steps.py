@@ -148,7 +148,7 @@ class Steps:
         elif result.outcome is Outcome.OK:
             other = self._seen_elsewhere(step, result.observed)
             if other is None:
-                step.phase, step.acknowledged_at = Phase.CONFIRMING, now
+                step.phase, step.acknowledged_at, step.said = Phase.CONFIRMING, now, result.message
                 if restarts(step.mutation):
                     step.settles_at = now + SETTLE_S
                 self._batches.limits.acknowledged(progress.node.name, step.mutation.key, now)
@@ -365,9 +365,8 @@ class Steps:
             return f"no word from its executor within {step.mutation.timeout_s:g} s"
         looks = [look for look in progress.looks.values() if look.message]
         watched = {change.variable for change in step.mutation.changes}
-        told = "; ".join(
-            look.message for look in looks if watched & {o.variable for o in look.discovery.observes}
-        )
+        watching = [look for look in looks if watched & {o.variable for o in look.discovery.observes}]
+        told = "; ".join(filter(None, (step.said, *(look.message for look in watching))))
         seen = f"{wanted} was not seen within {step.mutation.timeout_s:g} s"
         if told:
             seen += f" ({told})"

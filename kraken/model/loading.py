@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kraken.errors import ModuleError
@@ -21,6 +21,7 @@ __all__ = [
     "load_directory",
     "load_file",
     "load_paths",
+    "read_beside",
     "read_paths",
 ]
 
@@ -53,11 +54,35 @@ def load_directory(directory: Path) -> tuple[list[KrakenModule], list[ModuleErro
     return modules, [*errors, *wrong]
 
 
-def load_paths(paths: Iterable[Path]) -> tuple[Catalog, list[ModuleError]]:
-    """What the modules below these paths declare together, and an error for each one refused."""
+def load_paths(paths: Sequence[Path], beside: Iterable[Path] = ()) -> tuple[Catalog, list[ModuleError]]:
+    """What the modules below these paths declare together, those `beside` after them, and an error for
+    each one refused."""
     modules, problems = read_paths(paths)
-    catalog, misfits = link(modules)
-    return catalog, [*problems, *misfits]
+    others, wrong = read_beside(beside, paths, modules)
+    catalog, misfits = link([*modules, *others])
+    return catalog, [*problems, *wrong, *misfits]
+
+
+def read_beside(
+    beside: Iterable[Path], paths: Sequence[Path], modules: Sequence[KrakenModule]
+) -> tuple[list[KrakenModule], list[ModuleError]]:
+    """What lies beside `modules`, which were read of `paths`, and is not a copy of them; not linked.
+
+    A collection that is worked on may be installed, too, as it was before. It steps aside: as a whole, or
+    with the modules of the same name where `paths` names single files.
+    """
+    others, problems = read_paths(beside)
+    whole = {_collection_of(module.file) for module in modules if module.file not in paths} - {""}
+    single = {(_collection_of(module.file), module.name) for module in modules}
+    files = {module.file.resolve() for module in modules}
+
+    def is_copy(other: KrakenModule) -> bool:
+        collection = _collection_of(other.file)
+        if other.file.resolve() in files or collection in whole:
+            return True
+        return bool(collection) and (collection, other.name) in single
+
+    return [other for other in others if not is_copy(other)], problems
 
 
 def read_paths(paths: Iterable[Path]) -> tuple[list[KrakenModule], list[ModuleError]]:
@@ -97,6 +122,12 @@ def _read_file(path: Path) -> tuple[list[KrakenModule], list[ModuleError]]:
         return [load_file(path)], []
     except ModuleError as error:
         return [], [error]
+
+
+def _collection_of(file: Path) -> str:
+    """`namespace.name` of the collection in whose `extensions/kraken` a module lies; "" elsewhere."""
+    parts = file.absolute().parts
+    return ".".join(parts[-5:-3]) if parts[-3:-1] == ("extensions", "kraken") else ""
 
 
 def _load_each(files: Iterable[tuple[Path, str]]) -> tuple[list[KrakenModule], list[ModuleError]]:

@@ -94,11 +94,11 @@ class Account:
         results = []
         for node in self.out:
             if node in self.doing:
-                text = f"not through after {self.run.timeout_s:g} s, in {self.doing[node]!r}"
+                text = f"not through after {round(self.run.timeout_s, 1):g} s, in {self.doing[node]!r}"
                 text += "; what it did is not known"
                 results.append(self._result(node, Outcome.TIMEOUT, text))
             else:
-                text = f"its turn did not come within {self.run.timeout_s:g} s; nothing was done"
+                text = f"its turn did not come within {round(self.run.timeout_s, 1):g} s; nothing was done"
                 results.append(self._result(node, Outcome.CANCELLED, text))
         return results
 

@@ -85,7 +85,7 @@ async def _verdicts(
 
 def _modules(paths: list[Path], beside: list[Path]) -> tuple[Catalog, list[KrakenModule]]:
     """All that is declared, and the modules that are tried."""
-    catalog, problems = load_paths([*paths, *beside])
+    catalog, problems = load_paths(paths, beside)
     asked = {path.resolve() for path in paths}
 
     def is_asked(file: Path) -> bool:

@@ -256,3 +256,23 @@ async def test_a_request_that_is_too_long_for_the_tree_is_refused_and_not_read_t
     assert said[0]["status"] == problem["status"] == 413
     assert problem["detail"] == "a request of more than 4,128,768 bytes does not cross the tree"
     assert problem["hint"] == "do it in several, each of fewer nodes, or ask collector c1 itself"
+
+
+async def test_nodes_are_chosen_by_the_collector_that_runs_them(pair: Pair, root: Caller) -> None:
+    await pair.declare("n1", power="ON")
+    await root.apply({"nodes": {"n2": {"attributes": {"collectors": ["root"]}}}})
+    await until(lambda: pair.root.collector.runner("n1") == "c1")
+
+    async def names(query: str) -> Any:
+        return (await root.get(f"/v1/nodes?view=names&{query}"))["nodes"]
+
+    assert await names("collector=c1") == ["n1"]
+    assert await names("collector=root") == ["n2"]
+    assert await names("collector=c1&nodeset=n2") == []
+
+
+async def test_a_collector_that_nobody_knows_is_an_error(root: Caller) -> None:
+    problem = await root.problem("GET", "/v1/nodes?collector=c2")
+
+    assert (problem["type"], problem["part"]) == ("not-found", "c2")
+    assert "c1" in problem["hint"]

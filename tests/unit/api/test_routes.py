@@ -50,6 +50,13 @@ async def test_nodes_are_chosen_by_nodeset_cause_and_group(caller: Any, settled:
     assert await names("cause=RUNNING") == []
 
 
+async def test_a_daemon_alone_knows_no_collector(caller: Any) -> None:
+    problem = await caller.problem("GET", "/v1/nodes?collector=rack7")
+
+    assert (problem["type"], problem["part"], problem["status"]) == ("not-found", "rack7", 404)
+    assert "no other collector" in problem["hint"]
+
+
 async def test_who_has_the_list_already_is_told_so(caller: Any) -> None:
     await caller.apply({"nodes": {"x": {}}})
     first = await caller.ask("GET", "/v1/nodes?view=names")

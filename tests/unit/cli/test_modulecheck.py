@@ -54,6 +54,38 @@ def lamp(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_collection_that_is_installed_too_as_it_was_before_is_no_conflict(
+    kraken: Call, tmp_path: Path
+) -> None:
+    def collection(place: str, *files: tuple[str, str]) -> Path:
+        folder = tmp_path / place / "ansible_collections/acme/light/extensions/kraken"
+        folder.mkdir(parents=True)
+        for name, text in files:
+            (folder / name).write_text(text)
+        return folder
+
+    lamp = collection("work", ("lamp.yml", LAMP))
+    collection(
+        "installed",
+        ("lamp.yml", LAMP + DEAD),
+        ("lantern.yml", LAMP.replace("name: lamp", "name: lantern")),
+    )
+    installed = str(tmp_path / "installed")
+    for what in (tmp_path / "work", lamp, lamp.parents[1]):
+        alone = kraken("module", "check", str(what))
+        assert alone.code == Exit.DONE
+        assert kraken("module", "check", str(what), "--with", installed) == alone
+    one = kraken("module", "check", str(lamp / "lamp.yml"), "--with", installed)
+    assert "loaded already" not in one.out
+
+    path = ("module", "path", str(lamp), "--with", installed, "--dsc", "lamp=DARK", "--cfg", "lamp=LIT")
+    assert kraken(*path, "--attr", "lamp.address=x").err == ""
+
+    other = tmp_path / "installed/ansible_collections/acme/light"
+    other.rename(other.with_name("gloom"))
+    assert "loaded already" in kraken("module", "check", str(lamp), "--with", installed).out
+
+
 @pytest.mark.parametrize("path", [BASE, ROOT / "examples/02-a-module-of-your-own"])
 def test_the_base_modules_and_the_example_pass_strictly(kraken: Call, path: Path) -> None:
     result = kraken("module", "check", str(path), "--strict", "-o", "json")

@@ -136,6 +136,8 @@ class FakeKraken:
             chosen = [node for node in chosen if node["cause"] == query["cause"]]
         if "group" in query:
             chosen = [node for node in chosen if query["group"] in node["groups"]]
+        if "collector" in query:
+            chosen = [node for node in chosen if node.get("collector") == query["collector"]]
         view = {"names": lambda node: node["name"], "brief": brief, "full": full}[query.get("view", "brief")]
         return {"nodes": [view(node) for node in chosen]}
 

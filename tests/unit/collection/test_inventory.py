@@ -123,16 +123,18 @@ def test_a_cause_this_collection_does_not_know_gets_its_group_too(kraken: Any, r
 
 def test_filters_are_the_servers_work(kraken: Any, read: Read) -> None:
     kraken.add("n[1-4]", groups=["compute"])
-    kraken.add("n5", groups=["compute"], cause="HELD")
+    kraken.add("n5", groups=["compute"], cause="HELD", collector="rack7")
+    kraken.add("n6", groups=["compute"], cause="HELD", collector="rack8")
     kraken.add("login1", cause="HELD")
-    inventory = read(nodeset="n[1-5]", cause="HELD", group="compute")
+    inventory = read(nodeset="n[1-6]", cause="HELD", group="compute", collector="rack7")
 
     assert list(inventory.hosts) == ["n5"]
     assert kraken.asked[0].query == {
         "view": "full",
-        "nodeset": "n[1-5]",
+        "nodeset": "n[1-6]",
         "cause": "HELD",
         "group": "compute",
+        "collector": "rack7",
     }
 
 

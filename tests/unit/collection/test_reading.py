@@ -50,6 +50,14 @@ def test_a_cause_that_nobody_has_gives_no_nodes_and_is_no_error(task: Any) -> No
     assert (result["failed"], result["nodes"], result["causes"], result["drift"]) == (False, {}, {}, [])
 
 
+@pytest.mark.parametrize("module", ["state_info", "node_info"])
+def test_only_nodes_that_one_collector_runs_are_told_of(kraken: Any, task: Any, module: str) -> None:
+    kraken.nodes["n2"]["collector"] = "rack7"
+    result = task(module, all=True, collector="rack7")
+
+    assert list(result["nodes"]) == ["n2"]
+
+
 def test_node_info_tells_attributes_groups_and_the_way_ahead(kraken: Any, task: Any) -> None:
     kraken.nodes["login1"].update(path=[{"name": "power_on"}], running=[{"name": "boot"}], failures=2)
     result = task("node_info", all=True)

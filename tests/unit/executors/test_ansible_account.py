@@ -20,7 +20,7 @@ def account(
     changes = (Change("service", None, "RUNNING"),)
     mutation = Mutation("web", "start", changes, action=action, asserts=play is not None)
     facts = {name: NodeFacts(name, dict(attributes)) for name in names}
-    return Account(Run("r1", mutation, names, 0.0, 30.0), host_names(names), facts)
+    return Account(Run("r1", mutation, names, 0.0, 29.978), host_names(names), facts)
 
 
 def event(kind: str, host: str, task: str = "Work", res: Any = None, **data: Any) -> dict[str, Any]:

@@ -46,6 +46,9 @@ options:
   group:
     description: Only nodes of this Kraken group. The server selects them.
     type: str
+  collector:
+    description: Only nodes that this collector runs. The server selects them; one that does not exist is an error.
+    type: str
   group_by:
     description:
       - Which groups are made. V(group) are Kraken's own. V(cause) has a group for every cause there is, also when no node has
@@ -154,7 +157,7 @@ else:
 FILE_NAMES = ("nodes", "kraken")
 EXTENSIONS = (".yml", ".yaml")
 CONNECTION = ("socket", "url", "token_file")  # what stands in the file wins over the environment as a whole
-FILTERS = ("nodeset", "cause", "group")
+FILTERS = ("nodeset", "cause", "group", "collector")
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):

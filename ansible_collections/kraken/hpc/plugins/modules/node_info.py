@@ -22,6 +22,10 @@ options:
     description:
       - Only nodes in this group, without the V(@).
     type: str
+  collector:
+    description:
+      - Only nodes that this collector runs. One that does not exist is an error.
+    type: str
 extends_documentation_fragment:
   - kraken.hpc.connection
   - kraken.hpc.nodes.reading
@@ -128,17 +132,18 @@ problem:
 from ansible_collections.kraken.hpc.plugins.module_utils.nodeset import fold
 from ansible_collections.kraken.hpc.plugins.module_utils.task import READING_EXCLUSIVE, READING_ONE_OF, reading_spec, run
 
+FILTERS = ("cause", "group", "collector")  # the server's work
+
 
 def main():
     spec = reading_spec()
-    spec.update(cause={"type": "str"}, group={"type": "str"})
+    spec.update({key: {"type": "str"} for key in FILTERS})
     run(tell, spec, mutually_exclusive=READING_EXCLUSIVE, required_one_of=READING_ONE_OF)
 
 
 def tell(task):
     """Ask for the nodes."""
-    params = task.params
-    query = {"view": "full", "cause": params["cause"], "group": params["group"]}
+    query = dict({key: task.params[key] for key in FILTERS}, view="full")
     found = [node for answer in task.read("/v1/nodes", expect="nodes", **query) for node in answer]
     groups = {}
     for node in found:
