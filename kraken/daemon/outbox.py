@@ -10,13 +10,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from kraken.daemon.arrivals import TreeNews
 from kraken.errors import StoreError
 from kraken.model.hold import EVERY_NODE
 from kraken.store.group import GroupCommit
 from kraken.store.records import AdoptNode, Change, ForgetNode, Outgrow, SaveTree
 from kraken.sync.events import Send
-from kraken.sync.letters import Checked, Delta, encode
+from kraken.sync.letters import Checked, Delta, Hello, encode
 from kraken.sync.tree import Tree
 
 log = logging.getLogger("kraken.tree")
@@ -29,7 +31,8 @@ class Outbox:
     """Keeps what the tree changed, and then sends what it wrote.
 
     While the disk takes nothing, letters that speak of what is not kept are left out, as if they were
-    lost; greetings go on, so that nobody takes a full disk for a dead collector.
+    lost; greetings go on, so that nobody takes a full disk for a dead collector. They do not say that we
+    know of no node, which is not kept.
 
     Args:
         send: puts a letter on the wire, or loses it.
@@ -106,7 +109,7 @@ class Outbox:
                     self._outgrown = outgrown if self._outgrown is None else self._outgrown
                     self._fails(error, len(nodes) + len(placed))
                     left, self._letters = [*letters, *self._letters], []
-                    self._post([send for send in left if self._is_harmless(send)])
+                    self._post(harmless for send in left if (harmless := self._harmless(send)) is not None)
                     return
                 self.is_failing = False
                 self._post(letters)  # later ones may speak of what changed later
@@ -133,12 +136,17 @@ class Outbox:
             log.error("places of nodes not kept", extra=extra, exc_info=None if known else error)
         self.is_failing = True
 
-    def _is_harmless(self, send: Send) -> bool:
-        """Whether it says nothing that must not be forgotten here."""
+    def _harmless(self, send: Send) -> Send | None:
+        """The letter without what must not be forgotten here; None: it says nothing else.
+
+        A greeting that says that we know of no node says what the disk does not: it may have one still.
+        """
         body = send.letter.body
-        return not isinstance(body, Checked) and (
-            not isinstance(body, Delta) or send.neighbour == self._tree.parent
-        )
+        if isinstance(body, Checked) or (isinstance(body, Delta) and send.neighbour != self._tree.parent):
+            return None
+        if isinstance(body, Hello) and send.neighbour == self._tree.parent and body.has == 0:
+            return Send(send.neighbour, replace(send.letter, body=replace(body, has=-1)))
+        return send
 
     def _post(self, letters: Iterable[Send]) -> None:
         for send in letters:

@@ -143,6 +143,37 @@ def test_what_was_restored_keeps_its_true_age() -> None:
     assert two.stamp() > one.stamp()
 
 
+def test_nothing_disruptive_rests_on_what_a_former_life_saw_though_it_looks_fresh() -> None:
+    """Between two lives somebody may have set the clock back: the age that it gives is a guess."""
+    one = collector()
+    run = looks(one.accept([declared("n1", os="DOWN")], 10.0))["see_os"]
+    one.accept([seen(run, "n1", os="UP")], 12.0)
+    two = collector(incarnation=2)
+    two.restore(list(one.table.records()), [], 13.0)
+    effects = two.accept([], 13.0)
+
+    assert {effect.run.operator.name for effect in effects if isinstance(effect, Start)} == {*looks(effects)}
+    assert two.engine.cause("n1").value == "STALE"
+    assert "a former life of this daemon" in two.engine.explain("n1", 13.0).reason
+
+    effects = two.accept([seen(looks(effects)["see_os"], "n1", os="UP")], 14.0)
+    begun = [
+        effect.run.operator.name for effect in [*effects, *two.accept([], 20.0)] if isinstance(effect, Start)
+    ]
+    assert "lower" in begun, "it was seen in this life"
+
+
+def test_what_only_helps_may_rest_on_what_a_former_life_saw() -> None:
+    one = collector()
+    run = looks(one.accept([declared("n1", os="UP")], 10.0))["see_os"]
+    one.accept([seen(run, "n1", os="DOWN")], 12.0)
+    two = collector(incarnation=2)
+    two.restore(list(one.table.records()), [], 13.0)
+    effects = [*two.accept([], 13.0), *two.accept([], 20.0)]
+
+    assert "raise" in [effect.run.operator.name for effect in effects if isinstance(effect, Start)]
+
+
 def test_an_executor_learns_what_is_known_and_nothing_that_is_not() -> None:
     one = collector()
     run = looks(one.accept([declared("n1", os="UP")], 10.0))["see_os"]

@@ -10,13 +10,15 @@ import pytest
 
 from kraken.daemon.arrivals import TreeNews
 from kraken.daemon.outbox import Outbox
+from kraken.errors import StoreError
 from kraken.model.hold import HoldTable
 from kraken.model.node import NodeTable
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
 from kraken.store.group import GroupCommit
 from kraken.store.records import SaveUpdates
 from kraken.store.store import Store
-from kraken.sync.events import Adopt
+from kraken.sync.events import Adopt, Send
+from kraken.sync.letters import Hello, Letter, decode
 from kraken.sync.tree import Tree
 
 HERE = StateUpdate("n1", Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 1.0, "ann")
@@ -32,13 +34,16 @@ async def journal(tmp_path: Path) -> AsyncIterator[GroupCommit]:
     await journal.close()
 
 
-def outbox(journal: GroupCommit, table: NodeTable) -> Outbox:
+def outbox(journal: GroupCommit, table: NodeTable, sent: list[bytes] | None = None) -> Outbox:
     tree = Tree("c1", 1, table, HoldTable(), 0.0, parent="root")
-    return Outbox(tree, journal, lambda neighbour, letter: None)
+    told = [] if sent is None else sent
+    return Outbox(tree, journal, lambda neighbour, letter: told.append(letter))
 
 
-def news(adopted: Sequence[Adopt] = (), forgotten: Sequence[str] = ()) -> TreeNews:
-    return TreeNews((), (), (), (), (), adopted, forgotten, (), (), None)
+def news(
+    adopted: Sequence[Adopt] = (), forgotten: Sequence[str] = (), letters: Sequence[Send] = ()
+) -> TreeNews:
+    return TreeNews(letters, (), (), (), (), adopted, forgotten, (), (), None)
 
 
 async def kept(journal: GroupCommit) -> set[tuple[str, Any]]:
@@ -89,3 +94,33 @@ async def test_what_fails_in_whatever_way_is_kept_with_the_next(
 
     assert not box.is_failing
     assert await kept(journal) == {(PRESENCE, PRESENT), ("os", "UP")}
+
+
+@pytest.mark.parametrize(("has", "told"), [(0, -1), (2, 2), (-1, -1)])
+async def test_what_is_forgotten_in_memory_alone_is_not_said_to_be_gone(
+    journal: GroupCommit, monkeypatch: pytest.MonkeyPatch, has: int, told: int
+) -> None:
+    """The next life finds the node on the disk and takes it for its own: a parent that forgot who had it, and
+    heard of none, would have given it to another.
+    """
+
+    async def full(self: GroupCommit, changes: Any) -> None:
+        raise StoreError("no space is left")
+
+    sent: list[bytes] = []
+    greeting = Send("root", Letter(1, 2, 0, Hello("c1", 1, 0, 0, 0, 0, -1, True, has=has)))
+    box = outbox(journal, NodeTable(), sent)
+    with monkeypatch.context() as patch:
+        patch.setattr(GroupCommit, "write", full)
+        box.put(news(forgotten=["n1"], letters=[greeting]))
+        await box.close()
+        box.put(news(letters=[greeting]))  # nothing new, and what was to be kept is not
+        await box.close()
+    box.put(news(letters=[greeting]))
+    await box.close()
+
+    assert [body.has for letter in sent if isinstance(body := decode(letter).body, Hello)] == [
+        told,
+        told,
+        has,
+    ]
