@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Verdict
-from kraken.engine.doubt import Doubt, doubt
+from kraken.engine.doubt import Doubt, doubt, unseen
 from kraken.engine.effects import Effect
 from kraken.engine.effort import is_spent, reason
 from kraken.engine.looks import Looks
@@ -175,6 +175,8 @@ class Decider:
             names += [variable for variable in differing if variable not in names]
         for variable in names:
             found = doubt(self.catalog, progress, variable, now, disruptive=mutation.disruptive)
+            if found is None and mutation.disruptive:
+                found = unseen(self.catalog, progress, variable)
             if found is not None:
                 return found
         return None

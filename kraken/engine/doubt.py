@@ -85,6 +85,19 @@ def _is_of_such_nodes(catalog: Catalog, progress: Progress, variable: Variable) 
     )
 
 
+def unseen(catalog: Catalog, progress: Progress, variable: str) -> Doubt | None:
+    """Why a value that grows old is to be looked at before anything disruptive rests on it: nobody saw it in
+    this life. Its age is by the clock of a former one, and somebody may have set that since. See ADR 62.
+    """
+    declared = catalog.variables.get(variable)
+    if declared is None or declared.fresh_for_s is None or progress.value(variable) == UNKNOWN:
+        return None
+    if variable in progress.seen_by:
+        return None
+    value = progress.node.dsc[variable].value
+    return Doubt(Cause.STALE, variable, f"{variable}={value} was not seen since this daemon started")
+
+
 def misses_since(progress: Progress, variable: str, seen_at: float) -> int:
     """How many looks at the variable in a row got no answer, if the last was sent after it was seen."""
     misses, asked_at = progress.missed.get(variable, (0, 0.0))

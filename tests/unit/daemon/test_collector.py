@@ -154,7 +154,7 @@ def test_nothing_disruptive_rests_on_what_a_former_life_saw_though_it_looks_fres
 
     assert {effect.run.operator.name for effect in effects if isinstance(effect, Start)} == {*looks(effects)}
     assert two.engine.cause("n1").value == "STALE"
-    assert "a former life of this daemon" in two.engine.explain("n1", 13.0).reason
+    assert "was not seen since this daemon started" in two.engine.explain("n1", 13.0).reason
 
     effects = two.accept([seen(looks(effects)["see_os"], "n1", os="UP")], 14.0)
     begun = [
