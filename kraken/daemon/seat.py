@@ -291,6 +291,7 @@ def _declared_here(me: str, parent: str, names: Sequence[str]) -> RefusedError:
     return RefusedError(
         f"{what} declared at this daemon, which is collector {me} below {parent} now, and would be lost",
         part=me,
-        hint="start it with an empty state directory but for `tree/`, and declare them at the root; or "
+        hint="when all that it began is over, start it with an empty state directory but for `tree/`, and "
+        "declare them at the root; or "
         "`kraken leave`, and it is a root with them again",
     )
