@@ -83,6 +83,8 @@ class Placing:
             holder = self._placement.holder.get(key)
             if wanted is None and targets and holder not in targets:
                 wanted = targets[0]  # nobody lives: it stays with who may have it, else it goes to the first
+            if holder in targets and wanted != holder and self._is_to_come(holder, now):
+                wanted, waiting[key] = None, None
             if holder is not None and (holder in self.drained or (wanted is not None and wanted != holder)):
                 self._take_away(key, holder, lost)
                 holder = None
@@ -152,6 +154,13 @@ class Placing:
             if toward is not None and self._lives(name, toward, now):
                 return toward
         return None
+
+    def _is_to_come(self, holder: str | None, now: float) -> bool:
+        """Whether this child had nodes in a former life of ours, and has as long as any to be heard in this:
+        else whoever is heard first after a restart has them all.
+        """
+        link = None if holder is None else self._links.get(holder)
+        return link is not None and link.heard_at is None and now - link.down_since <= DEAD_S
 
     def _lives(self, collector: str, toward: str, now: float) -> bool:
         if toward == Placement.OURS:

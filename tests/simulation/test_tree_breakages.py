@@ -426,6 +426,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Leases, "memory", forgets_what_it_could_promise),
         leases.a_parent_restarts_with_other_modules_while_a_child_has_a_longer_lease,
     ),
+    "whoever is heard first after a restart has the nodes": (
+        replaces(Placing, "_is_to_come", lambda *args: False),
+        leases.a_parent_restarts_and_hears_the_next_candidate_first,
+    ),
     "each life of a child is called its first": (
         replaces(Tree, "_greeting", calls_each_life_the_first),
         leases.a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,

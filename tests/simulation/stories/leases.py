@@ -303,6 +303,25 @@ def a_parent_restarts_while_a_child_has_a_longer_lease(longest_s: float = 200.0)
     assert forest.root.tree.placement.holder["n1"] == "b", "what was waited for comes in the end"
 
 
+def a_parent_restarts_and_hears_the_next_candidate_first() -> None:
+    """The node stays where it is; if that one does not come, the next has it."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
+    taken = forest.members["a"].tree.leases.told("n1").taken
+    forest.network.rule = of_kind(Hello, "a", "root", [5.0])
+    forest.restart("root")
+    forest.run_for(30.0)
+
+    assert owners(forest, "n1") == ["a"]
+    assert forest.members["a"].tree.leases.told("n1").taken == taken, "it was never taken away"
+
+    forest.network.rule = None
+    forest.network.cut.add(frozenset(("root", "a")))
+    forest.restart("root")
+    forest.run_for(4 * DEAD_S + LEASE_S)
+
+    assert forest.root.tree.placement.holder["n1"] == "b"
+
+
 def a_parent_restarts_with_other_modules_while_a_child_has_a_longer_lease() -> None:
     """Longer than any mutation that it knows now."""
     a_parent_restarts_while_a_child_has_a_longer_lease(60.0)
@@ -405,6 +424,7 @@ STORIES: list[Callable[[], None]] = [
     a_longer_lease_is_granted_after_it_was_given_back,
     a_parent_restarts_while_a_child_has_a_longer_lease,
     a_parent_restarts_with_other_modules_while_a_child_has_a_longer_lease,
+    a_parent_restarts_and_hears_the_next_candidate_first,
     the_last_hello_comes_late,
     a_collector_that_is_not_heard_hears_of_its_lease_still,
     a_lease_comes_before_the_word_that_the_node_is_gone,
