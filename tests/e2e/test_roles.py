@@ -1,12 +1,16 @@
 """The roles of the collection, on machines with a real systemd: installed, run again, upgraded, removed.
 
-What pip would download is not downloaded: the wheel is built of this checkout, and the environment that a
-role makes finds the packages Kraken needs in that of the tests. All else is as the role does it.
+The wheel is built of this checkout and comes from an index on this machine: to the head by its version, to
+the collector by a list with hashes, to the agent by its URL. What else pip would download is not downloaded:
+the environment that a role makes finds the packages Kraken needs in that of the tests. All else is as the
+role does it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import http.server
 import json
 import os
 import re
@@ -14,7 +18,10 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +29,7 @@ import pytest
 
 import kraken
 from kraken.testing.cluster import install_missing
-from tests.e2e.systemd_machine import SystemdMachine, systemd_is_possible
+from tests.e2e.systemd_machine import PATIENCE_S, SystemdMachine, systemd_is_possible
 
 pytestmark = [
     pytest.mark.e2e,
@@ -44,8 +51,15 @@ cat >/opt/test/python <<END
 for last; do :; done
 echo /opt/test/packages >"\\$(echo "\\$last"/lib/python3.*/site-packages)/test.pth"
 END
-chmod 755 /opt/test/python
+cat >/usr/local/bin/ansible-playbook <<END
+#!/bin/sh
+exec /opt/kraken/venv/bin/python -c 'from ansible.cli.playbook import main; main()' "\\$@"
+END
+chmod 755 /opt/test/python /usr/local/bin/ansible-playbook
+mkdir /opt/test/modules
 """
+NOTICE = ROOT / "examples/03-three-levels/modules/notice.yml"
+LEFT = ("find", "/etc", "/opt", "/usr/local", "/var", "/run", "/root", "/tmp", "-xdev", "-iname", "*kraken*")
 
 
 @pytest.fixture(scope="session")
@@ -76,10 +90,26 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
+@pytest.fixture
+def index(wheels: dict[str, Path], tmp_path: Path) -> Iterator[str]:
+    """The address of an index as PyPI is one, which has these wheels."""
+    place = tmp_path / "index/simple/kraken-hpc"
+    place.mkdir(parents=True)
+    for wheel in wheels.values():
+        shutil.copy(wheel, place)
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "index"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}/simple"
+        server.shutdown()
+        serving.join()
+
+
 class Site:
     """A head, a collector and an agent to be, and the playbook of whoever has them."""
 
-    def __init__(self, folder: Path, wheels: dict[str, Path]) -> None:
+    def __init__(self, folder: Path, wheels: dict[str, Path], index: str) -> None:
         self.folder, self.wheels = folder, wheels
         self.machines: dict[str, SystemdMachine] = {}
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -87,23 +117,31 @@ class Site:
         credentials = folder / "credentials.yaml"
         credentials.write_text("lab: {username: admin, password: kept-secret}\n")
         shared = {
-            "kraken_package": str(wheels[kraken.__version__]),
-            "kraken_pip_args": ["--no-deps", "--no-index"],
+            "kraken_pip_args": ["--no-deps", f"--index-url={index}"],
             "kraken_os_packages": [],
             "kraken_python": "/opt/test/python",
         }
         self.groups: dict[str, dict[str, Any]] = {
             "head": {
+                "kraken_version": kraken.__version__,
                 "head_tree_listen": f"127.0.0.1:{port}",
                 "head_tree_addresses": f"127.0.0.1:{port}",
                 "kraken_credentials": str(credentials),
                 "kraken_config": {
+                    "module_dirs": ["/opt/test/modules"],
                     "tree": {"name": "head1"},
                     "limits": {"careful": {"counts": "disruptive", "in_flight": 7}},
                 },
             },
-            "collector": {"collector_parent": "head1"},
-            "agent": {"agent_parent": "head1"},
+            "collector": {
+                "collector_parent": "head1",
+                "kraken_requirements": self.requirements(kraken.__version__),
+            },
+            "agent": {
+                "agent_parent": "head1",
+                "kraken_package": f"{index}/kraken-hpc/{wheels[kraken.__version__].name}",
+                "kraken_config": {"module_dirs": ["/opt/test/modules"]},
+            },
         }
         self.shared = shared
         playbook = [
@@ -115,12 +153,23 @@ class Site:
         ]
         (folder / "site.yml").write_text(json.dumps(playbook))
 
+    def requirements(self, version: str, sha256: str = "") -> str:
+        """A list with hashes that has this version."""
+        sha256 = sha256 or hashlib.sha256(self.wheels[version].read_bytes()).hexdigest()
+        text = f"kraken-hpc=={version} --hash=sha256:{sha256}\n"
+        file = self.folder / f"requirements-{version}-{sha256[:8]}.txt"
+        file.write_text(text)
+        return str(file)
+
     def start(self) -> None:
         """Boot the machines."""
         packages = next(Path(entry) for entry in sys.path if entry.endswith("site-packages"))
         for name in ("head1", "rack7", "n1"):
             self.machines[name] = machine = SystemdMachine(name, given=[packages])
             machine.run("/bin/sh", "-ec", PREPARE, "sh", str(packages), python())
+            machine.run(
+                "/bin/sh", "-c", 'printf %s "$1" >/opt/test/modules/notice.yml', "sh", NOTICE.read_text()
+            )
 
     def play(self, *words: str, code: int = 0, **values: Any) -> str:
         """Run the playbook; its output."""
@@ -163,9 +212,9 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, wheels: dict[str, Path]) -> Iterator[Site]:
+def site(tmp_path: Path, wheels: dict[str, Path], index: str) -> Iterator[Site]:
     install_missing()
-    with contextlib.closing(Site(tmp_path, wheels)) as site:
+    with contextlib.closing(Site(tmp_path, wheels, index)) as site:
         site.start()
         yield site
 
@@ -190,6 +239,20 @@ def connected(head: SystemdMachine) -> set[str]:
     return {row["name"] for row in rows if row["state"] == "CONNECTED"}
 
 
+def declare(head: SystemdMachine, nodes: dict[str, Any]) -> None:
+    """Apply a document with these nodes."""
+    write = 'echo "$1" >/run/nodes.json && kraken apply --yes /run/nodes.json'
+    head.run("/bin/sh", "-ec", write, "sh", json.dumps({"nodes": nodes}))
+
+
+def until(holds: Callable[[], bool], what: Callable[[], str]) -> None:
+    """Wait until it holds; `what` tells more where it does not."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.5)
+
+
 def version(machine: SystemdMachine) -> str:
     """Of the daemon that answers."""
     return str(json.loads(machine.run("kraken", "status", "-o", "json"))["health"]["version"])
@@ -197,6 +260,7 @@ def version(machine: SystemdMachine) -> str:
 
 def test_machines_are_installed_join_are_upgraded_and_removed(site: Site) -> None:
     head, rack, node = site.machines.values()
+    untouched = node.run(*LEFT)
 
     checked = site.play("--check", "--diff", "--limit", "head1")
     assert changed(checked)["head1"] > 10
@@ -221,10 +285,21 @@ def test_machines_are_installed_join_are_upgraded_and_removed(site: Site) -> Non
     assert head.run("stat", "--format", "%a %U", "/etc/kraken/credentials.yaml") == "600 kraken\n"
     assert "careful" in head.run("cat", "/etc/kraken/kraken.yaml")
 
+    declare(head, {"n1": {"attributes": {"notice.file": "/etc/notice"}, "cfg": {"notice": "SERVED"}}})
+    until(
+        lambda: "CONVERGED" in head.run("kraken", "explain", "n1"),
+        lambda: head.run("kraken", "history", "n1") + node.run("journalctl", "-u", "kraken", "-n", "30"),
+    )
+    assert node.run("cat", "/etc/notice") == "SERVED\n", "the agent wrote it, on its node"
+    head.run("test", "-e", "/etc/notice", code=1)
+
     again = site.play()
     assert changed(again) == {"head1": 0, "rack7": 0, "n1": 0}
 
-    upgrade = {"kraken_package": str(site.wheels[NEXT])}
+    upgrade: dict[str, Any] = {"kraken_requirements": site.requirements(NEXT)}
+    altered = site.requirements(NEXT, sha256="0" * 64)
+    refused = site.play("--limit", "rack7", code=2, kraken_requirements=altered)
+    assert "DO NOT MATCH THE HASHES" in refused
     wrong = site.play("--limit", "rack7", code=2, **upgrade, kraken_config={"engine": {"backoff_s": 0}})
     assert "engine.backoff_s" in wrong
     assert version(rack) == kraken.__version__
@@ -237,6 +312,8 @@ def test_machines_are_installed_join_are_upgraded_and_removed(site: Site) -> Non
     rack.run("test", "-e", "/opt/kraken", code=1)
     rack.run("test", "-e", "/var/lib/kraken/tree/parent.json")
     assert "could not be found" in rack.run("systemctl", "status", "kraken", code=4)
-    site.play("--limit", "n1", kraken_state="absent", kraken_purge=True)
-    node.run("test", "-e", "/var/lib/kraken", code=1)
+    site.play("--limit", "rack7,n1", kraken_state="absent", kraken_purge=True)
+    assert node.run(*LEFT) == untouched
+    assert rack.run(*LEFT) == untouched
+    rack.run("getent", "passwd", "kraken", code=2)
     assert connected(head) == set()
