@@ -175,6 +175,8 @@ def _known_well(
         return ""
     if record is not None and watch.is_silent(node.name, subject, record.seen_at):
         return ""
+    if record is not None and record.seen_at <= simulation.started_at:
+        return ""  # nobody saw it in this life, and something disruptive may rest on it
     declared = simulation.catalog.variables[subject]
     if (
         record is None

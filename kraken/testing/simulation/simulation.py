@@ -79,6 +79,7 @@ class Simulation:
         self.deliver: Callable[[NodeResult], Delivery] = lambda result: Delivery()
         self.effects_survive = True  # whether what an executor began goes on when the collector dies
         self.collector: Collector | None = None
+        self.started_at = EPOCH  # by the collector's clock: of this life of it
         self.started: list[Run] = []  # mutations, in order
         self.looks: Counter[str] = Counter()  # discovery -> nodes looked at
         self.recent: deque[Run] = deque(maxlen=RECENT)  # of all runs, discoveries too
@@ -104,7 +105,7 @@ class Simulation:
         assert self.collector is None
         self.agenda.life += 1
         self.durable.incarnation += 1
-        now = self.clock()
+        self.started_at = now = self.clock()
         collector = Collector(
             self.catalog,
             self.settings,
