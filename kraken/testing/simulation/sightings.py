@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kraken.model.byhand import restarts
+from kraken.model.catalog import Catalog
 from kraken.model.module import Condition, Discovery, Mutation
 from kraken.model.node import Node, Record
 from kraken.model.run import Run
@@ -35,6 +36,9 @@ class Sightings:
         self._was_known: set[tuple[str, str]] = set()  # (node, variable)
         self._unknowable: dict[tuple[str, str], int] = {}  # when it was last forgotten
         self._vain: dict[tuple[str, str], int] = {}  # (node, variable): a look that saw no value of it
+        self._groundless: dict[
+            tuple[str, str], int
+        ] = {}  # (node, variable): a look saw that it can have no value
         self._run_numbers: dict[str, int] = {}
         self._glances: dict[str, Glance] = {}  # node -> the last one
         self._valid: dict[str, Glance] = {}  # those of them that were taken since the last arrival
@@ -179,7 +183,8 @@ class Sightings:
         )
         if variable in self.known(node):
             return seen
-        return max(seen, self._vain.get((node.name, variable), -1))
+        place = (node.name, variable)
+        return max(seen, self._vain.get(place, -1), self._groundless.get(place, -1))
 
     # -- after every step -------------------------------------------------------------------------
 
@@ -208,7 +213,9 @@ class Sightings:
                 )
             operator = run.operator
             own = isinstance(operator, Mutation)
-            self._seen[place] = self.number if own else self._run_numbers[run.id]
+            number = self._seen[place] = self.number if own else self._run_numbers[run.id]
+            for other in _without_value(simulation.catalog, variable, str(record.value)):
+                self._groundless[node.name, other] = max(number, self._groundless.get((node.name, other), -1))
             values = {
                 self._as_seen(operator, variable, value)
                 for value in simulation.world.was(
@@ -253,3 +260,19 @@ class Sightings:
         if all(observes.variable != variable for observes in operator.observes):
             return None
         return self._watch.simulation.domain.reported(operator, variable, truth)
+
+
+def _without_value(catalog: Catalog, variable: str, value: str) -> set[str]:
+    """The variables that can have no value while this one has that."""
+    found: set[str] = set()
+    todo = [
+        other.name
+        for other in catalog.variables.values()
+        if any(c.name == variable and not catalog.meets(c, {variable: value}, {}) for c in other.known_when)
+    ]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += [o.name for o in catalog.variables.values() if any(c.name == name for c in o.known_when)]
+    return found
