@@ -28,7 +28,7 @@ test-rooms: $(STAMP) ## of the tests those that start no cluster: unit, property
 	nice -n 10 $(BIN)/pytest -n 3 --dist worksteal -m "not e2e and not collection"
 
 test-whole: $(STAMP) packages ## of the tests those that do: end-to-end
-	$(BIN)/pytest -n 6 --dist loadgroup -m e2e
+	$(BIN)/pytest -n 4 --dist loadgroup -m e2e
 
 test-collection: $(STAMP) ## the collection before the tools of the Ansible world: sanity, Galaxy, the oldest Ansible
 	$(BIN)/pytest -m collection tests/collection

@@ -318,19 +318,6 @@ def test_report_yml_tells_each_nodes_cause_and_reason(site: Site) -> None:
     assert "n4: power_on failed 3 times" in told.stdout
 
 
-def test_maintain_yml_runs_on_converged_nodes_only(site: Site) -> None:
-    marks = site.folder / "marks"
-    marks.mkdir()
-    done = site.play(
-        ROOT / "playbooks" / "maintain.yml",
-        *("-e", f"maintain_command='mktemp -p {marks}'", "-e", "maintain_hosts=compute"),
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(list(marks.iterdir())) == 3
-    assert recap(done, "n4") == {}
-
-
 def test_a_checkout_works_as_it_is(head: Head) -> None:
     done = ansible(
         *("ansible-playbook", "playbooks/declare_from_inventory.yml", "--check"),

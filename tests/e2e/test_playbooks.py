@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,6 +145,8 @@ def test_nodes_are_maintained_a_few_at_a_time_and_stay_held_where_that_fails(
     )
     assert [site.cause(name) for name in site.nodes] == ["HELD", "HELD", "CONVERGED"]
     assert done(third.name) == [*before[third.name], "stop", "start"], "the rest was left alone"
+    assert re.search(rf"^{second.name} +: ok=", stopped, re.MULTILINE)
+    assert not re.search(rf"^{first.name} +: ok=", stopped, re.MULTILINE), "only the converged are"
 
     stuck = maintain(maintain_cfg={"phys_state": "POWER_OFF"}, maintain_command="true", code=2)
 

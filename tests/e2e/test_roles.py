@@ -34,7 +34,7 @@ from tests.e2e.systemd_machine import PATIENCE_S, SystemdMachine, systemd_is_pos
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
-    pytest.mark.timeout(1800),  # nine minutes where others work beside it
+    pytest.mark.timeout(3600),  # twenty minutes where others work beside it
     pytest.mark.xdist_group("roles"),
     pytest.mark.skipif(not systemd_is_possible(), reason="needs root, systemd and cgroups of version 2"),
 ]
@@ -200,7 +200,7 @@ class Site:
             },
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1500,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr

@@ -222,7 +222,10 @@ def files_of_runs(daemon: int) -> list[Path]:
     """The files of what runs of Ansible under way at this daemon work with."""
     inventories = set()
     for pid in descendants(daemon):
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        except (FileNotFoundError, ProcessLookupError):  # it has ended since
+            continue
         inventories |= {Path(word) for word in arguments if word.endswith("/inventory.json")}
     roots = {inventory.parent.parent for inventory in inventories}
     return [path for root in roots for path in root.rglob("*") if path.is_file()]
