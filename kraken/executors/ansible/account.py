@@ -12,6 +12,12 @@ from kraken.model.module import CFG_VALUE, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
 _MAY_END_EARLY = ("meta", "import_role", "import_tasks", "include_role", "include_tasks")
+_SAYS_ONLY = frozenset(
+    f"{prefix}{name}"
+    for prefix in ("", "ansible.builtin.", "ansible.legacy.")
+    for name in ("assert", "debug", "fail", "set_fact")
+)
+"""Actions that do nothing to a node: what was seen before them is so after them."""
 LINES_MAX = 60  # of what ansible-playbook says beside results: enough for an error at its start or end
 
 
@@ -32,6 +38,7 @@ class Account:
         self._facts = facts
         self._out = dict.fromkeys(names.values())  # not yet told, in order
         self._observed: dict[str, dict[str, str]] = {}
+        self._overtaken: dict[str, set[str]] = {}  # variables that were seen before a task did something
         self._remarks: dict[str, list[str]] = {}
         self._changed: dict[str, list[str]] = {}  # names of tasks that changed something, or would
         self._failure: dict[str, str] = {}  # the last failed task; it may be rescued yet
@@ -70,8 +77,11 @@ class Account:
             return []
         if kind not in ("runner_on_ok", "runner_on_skipped", "runner_on_failed", "runner_on_unreachable"):
             return []
+        says_only = data.get("task_action") in _SAYS_ONLY
+        if kind in ("runner_on_ok", "runner_on_failed") and not says_only:
+            self._overtaken[node] = set(self._observed.get(node, ()))
         if kind == "runner_on_failed" and not data.get("ignore_errors"):
-            self._observed[node] = self._foreign(node)
+            self._observed[node] = self._still_so(node)
         self._observe(node, task, result, dropped=kind == "runner_on_ok" and data.get("res") == {})
         if kind == "runner_on_unreachable":
             self._unreached[node] = why_unreachable(result)
@@ -162,6 +172,13 @@ class Account:
             observed = self._foreign(node)
         return NodeResult(self.run.id, node, outcome, observed, one_line(text, secrets))
 
+    def _still_so(self, node: str) -> dict[str, str]:
+        """What its tasks saw, when one of them has failed: of what they are to change only what came after
+        the last one that did something, as where a task looks, `set_fact` reports and `fail` ends the run.
+        """
+        gone = self._own & self._overtaken.get(node, set())
+        return {v: value for v, value in self._observed.get(node, {}).items() if v not in gone}
+
     def _foreign(self, node: str) -> dict[str, str]:
         """What its tasks saw but of what they are to change: that was before they came to grief."""
         return {v: value for v, value in self._observed.get(node, {}).items() if v not in self._own}
@@ -188,6 +205,7 @@ class Account:
                 value = str(value)
             if isinstance(value, str) and value:
                 self._observed.setdefault(node, {})[str(variable)] = value
+                self._overtaken.setdefault(node, set()).discard(str(variable))
             else:
                 self._remark(node, task, f"kraken_dsc of {variable} is not a text")
 

@@ -196,6 +196,29 @@ def test_what_was_seen_before_a_task_failed_is_no_word_on_what_it_was_to_change(
     assert (told.outcome, told.observed) == (Outcome.FAILED, {"os": "UP"})
 
 
+@pytest.mark.parametrize("said", ["fail", "ansible.builtin.fail", "ansible.builtin.assert"])
+def test_what_was_seen_and_then_told_by_failing_is(said: str) -> None:
+    book = account("n1")
+    book.take(event("runner_on_failed", "n1", "Look", {"msg": "unfit"}, task_action="ansible.builtin.shell"))
+    book.take({**SAW, "event_data": {**SAW["event_data"], "task_action": "ansible.builtin.set_fact"}})
+    book.take(event("runner_on_failed", "n1", "Say so", {"msg": "unfit"}, task_action=said))
+    (told,) = book.take(event("runner_on_ok", "n1", REFUSED_MARK))
+
+    assert (told.outcome, told.observed) == (Outcome.FAILED, {"service": "STOPPED", "os": "UP"})
+
+
+@pytest.mark.parametrize("ended", ["runner_on_ok", "runner_on_failed"])
+def test_but_not_where_a_task_did_something_in_between(ended: str) -> None:
+    book = account("n1")
+    book.take({**SAW, "event_data": {**SAW["event_data"], "task_action": "ansible.builtin.set_fact"}})
+    work = {"task_action": "ansible.builtin.command", "ignore_errors": True}
+    book.take(event(ended, "n1", "Work", {"changed": True}, **work))
+    book.take(event("runner_on_failed", "n1", "Say so", {"msg": "no"}, task_action="ansible.builtin.fail"))
+    (told,) = book.take(event("runner_on_ok", "n1", REFUSED_MARK))
+
+    assert (told.outcome, told.observed) == (Outcome.FAILED, {"os": "UP"})
+
+
 @pytest.mark.parametrize("how", ["unreachable", "late", "killed", "stopped"])
 def test_nor_is_what_was_seen_before_its_end_was_lost(how: str) -> None:
     book = account("n1")
