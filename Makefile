@@ -21,11 +21,10 @@ demo: $(STAMP) ## a cluster from cold to in service, live in this terminal (NODE
 
 test: $(STAMP) packages ## everything: lint, types, rooms, unit, property, simulation, end-to-end
 	@$(MAKE) --no-print-directory -j 2 lint types imports
-	@$(MAKE) --no-print-directory -j 2 test-rooms test-whole
+	@$(MAKE) --no-print-directory test-rooms test-whole
 
-# The first wants processors and the second waits: together, the first takes what the second leaves (ADR 66).
 test-rooms: $(STAMP) ## of the tests those that start no cluster: unit, property, simulation, models
-	nice -n 10 $(BIN)/pytest -n 3 --dist worksteal -m "not e2e and not collection"
+	$(BIN)/pytest -n 3 --dist worksteal -m "not e2e and not collection"
 
 test-whole: $(STAMP) packages ## of the tests those that do: end-to-end
 	$(BIN)/pytest -n 4 --dist loadgroup -m e2e

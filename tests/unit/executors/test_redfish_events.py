@@ -184,13 +184,13 @@ async def test_a_bmc_that_is_bad_at_events_is_polled_as_before(
 ) -> None:
     bmc = await site.add_one()
     fault(bmc)
-    await site.one("power_status")
+    await site.one("power_status", timeout_s=60.0)
     tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("events of")]
     await asyncio.wait(tasks, timeout=60)
     asked = bmc.count("GET", EVENTS)
     for power, value in (("On", "POWER_ON"), ("Off", "POWER_OFF")):
         bmc.power = power
-        assert (await site.one("power_status")).observed == seen(value)
+        assert (await site.one("power_status", timeout_s=60.0)).observed == seen(value)
 
     assert asked >= 1
     assert site.executor.streams == 0
