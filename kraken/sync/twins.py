@@ -1,6 +1,6 @@
 """Two daemons under one name: how their parent notices them, and what each of them does when it is told.
 
-A machine that was replaced, or a state directory that was copied, makes two of one collector: both have its
+A disk that was cloned, or a state directory that was copied, makes two of one collector: both have its
 key. Neither can see that, and the parent cannot know which of them is meant to be. So both begin nothing
 until one of them is silent. See ADR 64.
 """
