@@ -89,21 +89,19 @@ class Policy:
 
     def _searched(self, start: int, foreign: int, blind: frozenset[str]) -> tuple[Link, ...]:
         """The cheapest path without looks that are blind, or are to find another value of what is known."""
-        heap: list[tuple[int, int, int, int]] = [(0, 0, start, -1)]
-        came: dict[int, Link | None] = {}
-        links: list[Link] = []
+        nearest = {start: 0}
+        into: dict[int, list[Link]] = {start: []}  # the last moves of all cheapest paths to a state
+        heap = [(0, start)]
+        ends: list[int] = []
         while heap:
-            distance, _, state, by = heapq.heappop(heap)
-            if state in came:
+            distance, state = heapq.heappop(heap)
+            if ends and distance > nearest[ends[0]]:
+                break
+            if distance > nearest[state]:
                 continue
-            came[state] = links[by] if by >= 0 else None
             if self._goal[state]:
-                steps: list[Link] = []
-                link = came[state]
-                while link is not None:
-                    steps.append(link)
-                    link = came[link[0]]
-                return tuple(reversed(steps))
+                ends.append(state)
+                continue
             for move in self.space.moves[state]:
                 if (
                     is_planned(move)
@@ -111,11 +109,29 @@ class Policy:
                     and not move.found & foreign
                     and move.act.edge.operator.key not in blind
                 ):
-                    heapq.heappush(
-                        heap, (distance + move.weight, move.act.edge.index, move.target, len(links))
-                    )
-                    links.append((state, move))
-        return ()
+                    target, reached = move.target, distance + move.weight
+                    if target not in nearest or reached < nearest[target]:
+                        nearest[target] = reached
+                        into[target] = []
+                        heapq.heappush(heap, (reached, target))
+                    if reached == nearest[target]:
+                        into[target].append((state, move))
+        onward: dict[int, list[Move]] = {}
+        todo = ends
+        while todo:
+            target = todo.pop()
+            for source, move in into[target]:
+                if source not in onward:
+                    onward[source] = []
+                    todo.append(source)
+                onward[source].append(move)
+        steps: list[Link] = []
+        state = start
+        while state in onward:
+            move = min(onward[state], key=lambda move: move.act.edge.index)
+            steps.append((state, move))
+            state = move.target
+        return tuple(steps)
 
 
 def backward(space: Space) -> list[list[Link]]:
