@@ -38,6 +38,7 @@ mount -t sysfs -o ro sysfs "$root/sys"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 mount -t tmpfs -o mode=755 run "$root/run"
 mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+mount -t tmpfs -o mode=1777 tmp "$root/var/tmp"
 while read -r place; do
     mkdir -p "$root$place" && mount --bind "$place" "$root$place" && mount -o remount,bind,ro "$root$place"
 done <"$directory/given"

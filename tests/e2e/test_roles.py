@@ -59,7 +59,8 @@ chmod 755 /opt/test/python /usr/local/bin/ansible-playbook
 mkdir /opt/test/modules
 """
 NOTICE = ROOT / "examples/03-three-levels/modules/notice.yml"
-LEFT = ("find", "/etc", "/opt", "/usr/local", "/var", "/run", "/root", "/tmp", "-xdev", "-iname", "*kraken*")
+PLACES = ("/etc", "/opt", "/usr/local", "/var", "/var/tmp", "/run", "/root", "/tmp")
+LEFT = ("find", *PLACES, "-xdev", "-iname", "*kraken*")
 
 
 @pytest.fixture(scope="session")
