@@ -8,7 +8,7 @@ from typing import Final
 from kraken.model.node import NodeTable
 from kraken.model.update import OBSERVED
 from kraken.sync.events import Event, Granted, Memory, Refused
-from kraken.sync.lease import LEASE_S, Lease, Placement, Tenure
+from kraken.sync.lease import LEASE_S, SKEW, Lease, Placement, Tenure
 from kraken.sync.letters import Check, Checked, Hello, Reserve, Reserved
 from kraken.sync.link import Heard, Link
 from kraken.sync.links import Links
@@ -215,7 +215,7 @@ class Leases:
         """Whether another daemon of this child's name may have something under way: what the child says of
         nodes that it let go, it says of itself alone.
         """
-        return link.twins.bind(link.their_life, now, self._longest.promised_s)
+        return link.twins.bind(link.their_life, now, self._longest.elsewhere_s)
 
     def twin(self, link: Link, now: float) -> int:
         """What our hello to this neighbour says of twins; see `Hello`."""
@@ -223,7 +223,7 @@ class Leases:
             return TWIN if self.doubt.stands else 0
         if link.twins.speak(now):
             return TWIN
-        return ALONE if link.twins.is_alone(link.their_life, now, self._longest.promised_s) else 0
+        return ALONE if link.twins.is_alone(link.their_life, now, self._longest.elsewhere_s) else 0
 
     def hear_of_twins(self, link: Link, heard: Heard) -> bool:
         """Our parent may have said that another has our name, or that nobody has; whether that is news."""
@@ -293,7 +293,8 @@ class Leases:
         self._asked.update(keys)
         for key in keys:
             self._over.pop(key, None)
-        return self._write_above(keys, max(0, int((until - now) * 1000)) + 1, (child, number, until))
+        for_s = (until - now) * (1 + SKEW)  # our parent counts it by its clock, and from when it hears of it
+        return self._write_above(keys, max(0, int(for_s * 1000)) + 1, (child, number, until))
 
     def _write_above(
         self, keys: Iterable[str], for_ms: int, asked: tuple[str | None, int, float] | None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from kraken.sync.lease import LEASE_S
+from kraken.sync.lease import LEASE_S, SKEW
 
 ROUNDING_S: Final = 1.0
 """Milliseconds are rounded up, and letters take their time."""
+LEVELS: Final = 10
+"""Below us, at most: each asks its parent for `SKEW` more than it needs, or was asked for."""
 
 
 class Longest:
@@ -26,7 +28,12 @@ class Longest:
     def __init__(self, now: float, now_s: float, before_s: float) -> None:
         self.now_s = self._own_s = now_s
         self.promised_s = max(now_s, before_s)
-        self.former_until = now + LEASE_S + self.promised_s
+        self.former_until = now + LEASE_S + _told(self.promised_s)
+
+    @property
+    def elsewhere_s(self) -> float:
+        """For how long, by our clock, what somebody else began may be under way."""
+        return self.promised_s * (1 + SKEW)
 
     def become(self, seconds: float) -> bool:
         """Modules were read again; whether `promised_s` has become another."""
@@ -40,8 +47,13 @@ class Longest:
 
     def allows(self, seconds: float) -> bool:
         """Whether a lease may be promised for so long."""
-        return self.now_s == 0.0 or seconds <= self.now_s + ROUNDING_S
+        return self.now_s == 0.0 or seconds <= _told(self.now_s) + ROUNDING_S
 
     def _promise(self, seconds: float) -> bool:
         is_new, self.promised_s = seconds != self.promised_s, seconds
         return is_new
+
+
+def _told(seconds: float) -> float:
+    """What comes here at most where somebody below needs so long a lease."""
+    return seconds * (1 + LEVELS * SKEW)

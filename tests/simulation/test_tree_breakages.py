@@ -394,6 +394,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Leases, "_is_bound", is_bound_whatever_was_begun),
         leases.what_a_child_was_promised_before_is_over_too,
     ),
+    "a longer lease is asked for to the second": (
+        sets(leases_module, "SKEW", 0.0),
+        leases.a_longer_lease_is_over_by_the_clock_that_goes_slower,
+    ),
     "longer leases are never given back": (
         replaces(Leases, "give_back", does_nothing),
         leases.a_longer_lease_is_given_back_and_that_is_lost,

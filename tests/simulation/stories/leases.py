@@ -402,6 +402,37 @@ def a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_b
     _cut_off_a(forest, "a", 250.0)
 
 
+def _a_slow_clock_has_a_longer_lease(shape: Shape, child: str) -> None:
+    """What it begins ends with that lease, by its own clock, and it is cut off meanwhile."""
+    forest = Forest(shape)
+    for member in forest.members.values():
+        member.rate, member.longest_s = (0.9996 if member.name == "a" else 1.0005), 3000.0
+    forest.start()
+    forest.run_for(15.0)
+    declare(forest, "n1", "a", "b")
+    forest.settle(LEASE_S + 60.0)
+    forest.try_runs("n1", 2900.0)
+    forest.run_for(0.1)
+
+    assert forest.try_runs("n1", 2899.8) == ["a"]
+
+    forest.network.cut.add(frozenset(("root", child)))
+    forest.run_for(2890.0)
+    for _ in range(400):
+        forest.run_for(0.1)
+        forest.try_runs("n1", 0.05)
+
+    assert forest.root.tree.placement.holder["n1"] == "b"
+
+
+def a_longer_lease_is_over_by_the_clock_that_goes_slower() -> None:
+    _a_slow_clock_has_a_longer_lease({"root": None, "a": "root", "b": "root"}, "a")
+
+
+def a_longer_lease_is_over_by_the_clock_that_goes_slower_two_levels_below() -> None:
+    _a_slow_clock_has_a_longer_lease({"root": None, "m": "root", "a": "m", "b": "root"}, "m")
+
+
 def a_longer_lease_is_granted_after_it_was_given_back() -> None:
     """It was asked for twice, and the second answer is late."""
     shape: Shape = {"root": None, "a": "root", "b": "root"}
@@ -422,6 +453,8 @@ STORIES: list[Callable[[], None]] = [
     a_longer_lease_is_not_given_back_while_a_child_needs_it,
     a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
     a_longer_lease_is_granted_after_it_was_given_back,
+    a_longer_lease_is_over_by_the_clock_that_goes_slower,
+    a_longer_lease_is_over_by_the_clock_that_goes_slower_two_levels_below,
     a_parent_restarts_while_a_child_has_a_longer_lease,
     a_parent_restarts_with_other_modules_while_a_child_has_a_longer_lease,
     a_parent_restarts_and_hears_the_next_candidate_first,
