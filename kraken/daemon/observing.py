@@ -15,7 +15,7 @@ from kraken.model.catalog import Catalog
 from kraken.model.document import nearest
 from kraken.model.module import as_text
 from kraken.model.nodeset import fold
-from kraken.model.update import PRESENCE, UNKNOWN, Side
+from kraken.model.update import PRESENCE, UNKNOWN, VALUE_MAX, Side
 
 AGE_S_MAX: Final = 86_400.0
 """What was seen longer ago than this is history."""
@@ -89,8 +89,12 @@ def _check(catalog: Catalog, variable: str, value: Any, key: str) -> None:
         hint = nearest(variable, list(catalog.variables))
         raise DocumentError(f"unknown variable {variable!r}", key=key, hint=hint)
     if not isinstance(value, str) or not value or not declared.accepts(value):
-        words = "any text" if declared.values is None else f"one of {', '.join((*declared.values, UNKNOWN))}"
-        raise DocumentError(f"{variable} cannot be {as_text(value)!r}", key=key, hint=words)
+        words = (
+            f"any text, {VALUE_MAX:,} characters at most"
+            if declared.values is None
+            else f"one of {', '.join((*declared.values, UNKNOWN))}"
+        )
+        raise DocumentError(f"{variable} cannot be {as_text(value)[:80]!r}", key=key, hint=words)
 
 
 def _problem(collector: Collector, name: str, values: Mapping[str, str], now: float, age_s: float) -> str:

@@ -26,7 +26,7 @@ from kraken.errors import DocumentError, KrakenError, NodeSetError, RefusedError
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.node import Node
 from kraken.model.nodeset import expand, fold
-from kraken.model.update import PRESENCE, Side, StateUpdate
+from kraken.model.update import PRESENCE, VALUE_MAX, Side, StateUpdate
 from kraken.store.records import Change, DropHold, EntryKind, Note, SaveHold
 
 HOLD_S_MAX = 100 * 365.25 * 86400.0
@@ -354,6 +354,10 @@ class Operations:
         self._insist_on_root()
         if not reason.strip():
             raise DocumentError("a hold needs a reason", key="reason", hint="say why, for whoever finds it")
+        if len(reason) > VALUE_MAX:
+            raise DocumentError(
+                f"a reason of {len(reason):,} characters", key="reason", hint=f"{VALUE_MAX:,} at most"
+            )
         if for_s is not None and not 0 < for_s <= HOLD_S_MAX:
             raise DocumentError(
                 f"a hold cannot last {for_s:g} s", key="for_s", hint="null: until it is released"

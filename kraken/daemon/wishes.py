@@ -17,7 +17,7 @@ from kraken.model.catalog import Catalog
 from kraken.model.document import nearest
 from kraken.model.node import NodeTable
 from kraken.model.nodeset import expand
-from kraken.model.update import GROUPS, PRESENCE, Value
+from kraken.model.update import GROUPS, PRESENCE, VALUE_MAX, Value
 from kraken.sync.placing import COLLECTORS
 from kraken.transport.token import check_collector
 
@@ -105,6 +105,15 @@ def read_attributes(values: Mapping[str, Any], catalog: Catalog, key: str = "set
             raise DocumentError("a list may hold texts only", key=where, hint="quote its numbers")
         if not (value is None or isinstance(value, str | int | float | bool | list)):
             raise DocumentError(f"expected a scalar or a list, found {kind_of(value)}", key=where)
+        length = (
+            len(value) if isinstance(value, str) else sum(map(len, value)) if isinstance(value, list) else 0
+        )
+        if length > VALUE_MAX:
+            raise DocumentError(
+                f"a value of {length:,} characters; {VALUE_MAX:,} at most",
+                key=where,
+                hint="keep it in a file, and name the file",
+            )
         if isinstance(value, int) and abs(value) > INTEGER_MAX:
             raise DocumentError("the number has more than 64 bits", key=where, hint="quote it")
         checked[name] = _read_collectors(value, where) if name == COLLECTORS and value is not None else value

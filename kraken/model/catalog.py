@@ -19,7 +19,7 @@ from kraken.model.module import (
     Variable,
     as_text,
 )
-from kraken.model.update import UNKNOWN, Value
+from kraken.model.update import UNKNOWN, VALUE_MAX, Value
 
 
 class Catalog:
@@ -162,6 +162,10 @@ class Catalog:
             if text == UNKNOWN or not text:
                 raise DocumentError(
                     f"{name} cannot be wished {text or 'empty'}", key=name, hint=_one_of(variable)
+                )
+            if len(text) > VALUE_MAX:
+                raise DocumentError(
+                    f"a value of {len(text):,} characters", key=name, hint=f"{VALUE_MAX:,} at most"
                 )
             if not variable.accepts(text):
                 raise DocumentError(f"{name} cannot be {text!r}", key=name, hint=_one_of(variable))

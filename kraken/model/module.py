@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from kraken.model.update import UNKNOWN, Value
+from kraken.model.update import UNKNOWN, VALUE_MAX, Value
 
 CFG_VALUE: Final = "$cfg"
 """As the target of a mutation: whatever Cfg names for the variable."""
@@ -72,7 +72,9 @@ class Variable:
 
     def accepts(self, value: str) -> bool:
         """Whether the value is in the domain (UNKNOWN always is)."""
-        return self.values is None or value in self.values or value == UNKNOWN
+        if self.values is None:
+            return len(value) <= VALUE_MAX
+        return value in self.values or value == UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

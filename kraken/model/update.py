@@ -22,6 +22,11 @@ Value = str | int | float | bool | list[str] | None
 strings; None withdraws the record (nobody cares about it any more)."""
 
 
+VALUE_MAX: Final = 16_384
+"""Characters that a value has at most, its items together where it is a list. It is told through the tree
+whole, with all else of its node, in one letter; a file is for longer texts."""
+
+
 class Side(StrEnum):
     """Which of a node's documents a record belongs to.
 

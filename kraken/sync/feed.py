@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from kraken.sync.letters import Delta, Doc
+from kraken.sync.letters import TEXT_MAX, Delta, Doc, size_of
 
 Field = tuple[str, str]
 """Side letter and variable."""
@@ -110,17 +110,18 @@ class Feed:
             self._pause = min(2 * self._pause, RESEND_S_MAX)
         docs: list[Doc] = []
         gone: list[str] = []
-        rows, upto = 0, self.acked
+        rows, text, upto = 0, 0, self.acked
         for key, dirty in self._dirty.items():
             doc = None if dirty.gone else read(key, dirty.fields)
             if doc is not None:
                 docs.append(doc)
                 rows += 1 + len(doc.rows)
+                text += size_of(doc)
             else:
                 gone.append(key)
                 rows += 1
             upto = dirty.serial
-            if rows >= ROWS_MAX:
+            if rows >= ROWS_MAX or text >= TEXT_MAX:
                 break
         self._sent = upto
         self._resend_at = now + self._pause

@@ -59,6 +59,23 @@ NONE_BEFORE: Final = -1
 """What a hello to a child says it has: no life of the child was known before this one."""
 
 
+TEXT_MAX: Final = 512 * 1024
+"""Characters of values in one letter, but for the last document in it: four bytes each at most, and half of
+what a letter may have."""
+
+
+def size_of(doc: Doc) -> int:
+    """Characters of a document's values, which may be long where most are a word."""
+    total = 0
+    for row in doc.rows:
+        value = row.value
+        if isinstance(value, str):
+            total += len(value)
+        elif isinstance(value, list):
+            total += sum(map(len, value))
+    return total
+
+
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     """I live, and so stand our two feeds.
 

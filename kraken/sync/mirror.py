@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from kraken.sync.letters import Ask, Delta, Doc, Hello, Tell
+from kraken.sync.letters import TEXT_MAX, Ask, Delta, Doc, Hello, Tell, size_of
 from kraken.sync.prints import Prints, finer, part_of
 
 PARTS_MAX: Final = 64
@@ -107,7 +107,8 @@ class Mirror:
         if exchange.asked is None:
             self._number += 1
             parts, exchange.parts = exchange.parts[:PARTS_MAX], exchange.parts[PARTS_MAX:]
-            exchange.asked = Ask(self._number, parts, list(exchange.want)[:KEYS_MAX])
+            want = list(exchange.want)[:KEYS_MAX]
+            exchange.asked = Ask(self._number, parts, want[: self._fitting(want)])
         elif now < exchange.again_at:
             return None
         else:
@@ -146,6 +147,17 @@ class Mirror:
     def _given(self, keys: Iterable[str]) -> list[Doc]:
         """Read anew each time, since ages grow."""
         return [doc for key in keys if self._give is not None and (doc := self._give(key)) is not None]
+
+    def _fitting(self, keys: Iterable[str]) -> int:
+        """Of how many of these keys one letter takes what is given."""
+        count = text = 0
+        for key in keys:
+            if text >= TEXT_MAX:
+                break
+            doc = None if self._give is None else self._give(key)
+            text += 0 if doc is None else size_of(doc)
+            count += 1
+        return count
 
     def _compare(self, tell: Tell, parts: Iterable[str], asked: Set[str]) -> list[str]:
         """What differs is asked for, but for what was just now: it is in the writer's feed."""

@@ -13,10 +13,9 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from kraken.errors import LetterError
-from kraken.sync.letters import LETTER_BYTES_MAX
 from kraken.transport import notes
 from kraken.transport.address import Address
-from kraken.transport.below import QUEUE, Heard, Linked
+from kraken.transport.below import FRAME_BYTES_MAX, QUEUE, Heard, Linked
 from kraken.transport.keyring import Keyring, Parent
 from kraken.transport.keys import KeyPair
 from kraken.transport.pump import BATCH, Pump
@@ -277,7 +276,7 @@ class Link:
         socket.ipv6 = True
         socket.immediate = True  # without a connection nothing waits: it would be old when there is one
         socket.sndhwm = socket.rcvhwm = QUEUE
-        socket.maxmsgsize = LETTER_BYTES_MAX
+        socket.maxmsgsize = FRAME_BYTES_MAX
         socket.probe_router = True
         socket.reconnect_ivl = _spread(_RECONNECT_MS)
         socket.reconnect_ivl_max = _spread(_RECONNECT_MS_MAX)

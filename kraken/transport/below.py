@@ -36,6 +36,8 @@ _BACKLOG: Final = 4096
 _FIRST: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _LAST: Final = int(zmq.NOBLOCK)
 """Numbers: to join flags of pyzmq's enumeration costs as much as to send a letter."""
+FRAME_BYTES_MAX: Final = LETTER_BYTES_MAX + 33
+"""CURVE leads a letter with its name, a nonce, a MAC and a flag (RFC 26, MESSAGE)."""
 KEY_S: Final = 10.0
 """Between two new keys of one child: each costs a write to the disk. Who is refused says it again later."""
 
@@ -235,7 +237,7 @@ def _listen(socket: zmq.Socket[Any], address: Address, pair: KeyPair) -> Address
     socket.curve_publickey = pair.public.encode("ascii")
     socket.zap_domain = b"kraken"
     socket.sndhwm = socket.rcvhwm = QUEUE
-    socket.maxmsgsize = LETTER_BYTES_MAX
+    socket.maxmsgsize = FRAME_BYTES_MAX
     socket.backlog = _BACKLOG
     socket.router_mandatory = True
     try:

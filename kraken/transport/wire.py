@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,6 +10,7 @@ import msgspec
 import zmq
 
 from kraken.errors import JoinError
+from kraken.sync.letters import LETTER_BYTES_MAX
 from kraken.transport import notes, token
 from kraken.transport.above import Above, ParentState
 from kraken.transport.address import Address, check_reachable
@@ -16,6 +18,8 @@ from kraken.transport.below import Below, Heard, Linked
 from kraken.transport.children import VALID_S
 from kraken.transport.keyring import Keyring
 from kraken.transport.traffic import Refusals, Traffic
+
+log = logging.getLogger(__name__)
 
 
 class Wire:
@@ -47,6 +51,7 @@ class Wire:
         self._below: Below | None = None
         self._traffic: dict[str, Traffic] = {}
         self._refusals = Refusals()
+        self._too_long: set[str] = set()  # neighbours for whom a letter was, as the log says
 
     @property
     def traffic(self) -> Mapping[str, Traffic]:
@@ -113,7 +118,10 @@ class Wire:
     def send(self, neighbour: str, letter: bytes) -> bool:
         """Put it on the wire, never waiting; False: it was dropped (and counted), say it again later."""
         assert letter[:1] > notes.MARK, "letters begin with a version of 1 or more"
-        if self._above is not None and neighbour == self._above.parent.name:
+        if len(letter) > LETTER_BYTES_MAX:  # whoever gets it ends the connection
+            sent = False
+            self._tell_of_length(neighbour, len(letter))
+        elif self._above is not None and neighbour == self._above.parent.name:
             sent = self._above.send(letter)
         else:
             sent = self._below is not None and self._below.send(neighbour, letter)
@@ -179,6 +187,12 @@ class Wire:
     def ask_to_rotate(self, child: str) -> bool:
         """Have this child change its key; False: it is not connected. Done when `Child.key` is another."""
         return self._below is not None and self._below.send(child, notes.encode(notes.Rotate()))
+
+    def _tell_of_length(self, neighbour: str, size: int) -> None:
+        if neighbour not in self._too_long:
+            self._too_long.add(neighbour)
+            extra = {"collector": neighbour, "bytes": size, "most": LETTER_BYTES_MAX}
+            log.error("a letter is too long to be sent: what it says is not told", extra=extra)
 
     def close(self) -> None:
         """Give back sockets and thread; what is not sent yet is lost. Idempotent."""

@@ -533,6 +533,7 @@ async def test_a_hold_nobody_has_is_not_found_and_nothing_is_lifted(
     [
         ("", None, "reason"),
         (" ", None, "reason"),
+        ("x" * 16_385, None, "reason"),
         ("x", 0, "for_s"),
         ("x", -1, "for_s"),
         ("x", 1e300, "for_s"),

@@ -136,6 +136,18 @@ def test_a_document_that_says_nothing_wishes_nothing(read: Any) -> None:
         ("nodes: {n1: {attributes: {a: [1]}}}", "nodes.n1.attributes.a", "texts only", "quote"),
         ("nodes: {n1: {attributes: {a: {b: 1}}}}", "nodes.n1.attributes.a", "found a mapping", None),
         ("nodes: {n1: {attributes: {a: 9223372036854775808}}}", "nodes.n1.attributes.a", "64 bits", "quote"),
+        (
+            f"nodes: {{n1: {{attributes: {{a: {'x' * 16385}}}}}}}",
+            "nodes.n1.attributes.a",
+            "16,384 at most",
+            "file",
+        ),
+        (
+            f"nodes: {{n1: {{attributes: {{a: [b, {'x' * 16384}]}}}}}}",
+            "nodes.n1.attributes.a",
+            "of 16,385",
+            "file",
+        ),
         ("nodes: {n1: {groups: g}}", "nodes.n1.groups", "expected a list of groups", None),
         ("nodes: {n1: {groups: ['@g']}}", "nodes.n1.groups", "'@g' cannot be the name of a group", "letters"),
         ("nodes: {'n[1-': {}}", "nodes.n[1-", "cannot read nodeset", "write it like"),

@@ -134,6 +134,7 @@ def test_a_cfg_of_declared_variables_and_values_is_accepted(catalog: Catalog) ->
         ({"phys_state": "UNKNOWN"}, "phys_state", "phys_state cannot be wished UNKNOWN"),
         ({"phys_state": None}, "phys_state", "phys_state cannot be wished empty"),
         ({"image": ""}, "image", "image cannot be wished empty (any text)"),
+        ({"image": "x" * 16_385}, "image", "a value of 16,385 characters (16,384 at most)"),
     ],
 )
 def test_a_wrong_cfg_names_its_variable_and_what_would_be_right(

@@ -4,9 +4,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kraken.model.update import VALUE_MAX
 from kraken.sync.feed import RESEND_S, RESEND_S_MAX, ROWS_MAX, Feed, Field
-from kraken.sync.letters import Delta, Doc, Row
+from kraken.sync.letters import LETTER_BYTES_MAX, Delta, Doc, Letter, Row, encode
 
+VALUE = ["\N{OCTOPUS}" * (VALUE_MAX // 2)] * 2
 KEYS = [f"n{i}" for i in range(6)]
 
 
@@ -162,6 +164,22 @@ def test_a_large_change_is_told_in_parts() -> None:
 
     assert told == ROWS_MAX
     assert feed.is_quiet
+
+
+def test_long_values_are_told_in_letters_that_the_wire_takes() -> None:
+    """Four bytes a character, in attributes and in lists: few rows, and much to say."""
+    feed = heard_feed()
+    docs = {f"n{i}": Doc(f"n{i}", [Row("a", "x", VALUE, 1, 1, 0, "root")] * 4) for i in range(200)}
+    for key in docs:
+        feed.mark(key)
+    told: list[str] = []
+    while (delta := feed.delta(lambda key, fields: docs[key], 0.0)) is not None:
+        assert len(encode(Letter(1, 1, 1, delta))) <= LETTER_BYTES_MAX
+
+        told += [doc.key for doc in delta.docs]
+        feed.acknowledge(delta.upto)
+
+    assert told == [*docs]
 
 
 def test_late_words_of_what_is_held_change_nothing() -> None:

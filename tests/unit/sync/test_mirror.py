@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from kraken.sync.letters import Delta, Doc, Hello, Tell
+from kraken.model.update import VALUE_MAX
+from kraken.sync.letters import LETTER_BYTES_MAX, Delta, Doc, Hello, Letter, Row, Tell, encode
 from kraken.sync.mirror import ASK_AGAIN_S, ASK_AGAIN_S_MAX, DIFFERS_MAX, KEYS_MAX, PARTS_MAX, Mirror
 from kraken.sync.prints import WIDTH, Prints
 
@@ -178,6 +179,22 @@ def test_what_we_hold_of_a_wanted_key_is_given_back_as_it_is_when_the_question_l
     assert again is not None
 
     assert again.given == [Doc("n1", [], 7)]
+
+
+def test_what_is_given_back_goes_into_letters_that_the_wire_takes() -> None:
+    row = Row("d", "image", "\N{OCTOPUS}" * VALUE_MAX, 1, 1, 0, "look")
+    held = {f"n{i}": Doc(f"n{i}", [row]) for i in range(100)}
+    mirror = empty_mirror(held)
+    mirror.hello(hello_of(0))
+    given: list[str] = []
+    while (asked := mirror.ask(0.0)) is not None:
+        assert len(encode(Letter(1, 1, 1, asked))) <= LETTER_BYTES_MAX
+        assert asked.want == [doc.key for doc in asked.given]
+
+        given += asked.want
+        mirror.tell(Tell(asked.number, 5, {}, {part: {} for part in asked.parts}))
+
+    assert sorted(given) == sorted(held)
 
 
 def test_a_writer_that_is_not_whole_itself_is_not_believed_that_anything_is_gone() -> None:

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from kraken.errors import JoinError, WireError
+from kraken.sync.letters import LETTER_BYTES_MAX
 from kraken.transport import Parent, ParentState, above, join
 from kraken.transport.keyfile import write_closed
 from kraken.transport.keys import KeyPair
@@ -29,6 +30,28 @@ async def test_letters_go_up_and_down_in_order_under_the_names_of_keys(members: 
     size = sum(map(len, up))
     assert root.wire.traffic["c1"] == Traffic(50, size, 50, sum(map(len, down)), 0)
     assert child.wire.traffic["root"].bytes_out == size
+
+
+async def test_a_letter_that_is_too_long_is_not_sent_and_ends_no_connection(
+    members: Members, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who gets one ends the connection, and it would be said again for ever."""
+    root = members.root()
+    child = await members.make("c1").below(root)
+    await until(lambda: root.wire.connected == ["c1"])
+    too_long = b"\1" * (LETTER_BYTES_MAX + 1)
+
+    assert not root.wire.send("c1", too_long)
+    assert not child.wire.send("root", too_long)
+    assert root.wire.traffic["c1"].dropped == child.wire.traffic["root"].dropped == 1
+    assert root.wire.send("c1", too_long[1:])
+    await until(lambda: [len(letter) for _, letter in child.heard] == [LETTER_BYTES_MAX])
+
+    root.wire.send("c1", too_long)
+
+    assert [r.message for r in caplog.records if r.levelno == logging.ERROR] == [
+        "a letter is too long to be sent: what it says is not told"
+    ] * 2, "once for each neighbour"
 
 
 async def test_the_parent_can_speak_first(members: Members) -> None:
