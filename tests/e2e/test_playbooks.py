@@ -45,7 +45,7 @@ def test_a_playbook_declares_and_the_inventory_shows_what_came_of_it(
     assert sorted(inventory["compute"]["hosts"]) == sorted(site.nodes)
 
     report = _ansible(site, "ansible-playbook", "playbooks/report.yml")
-    assert "CONVERGED" in report
+    assert re.search(r'"msg": "\S+ \(2\): CONVERGED: ', report), "equal nodes in one line"
     maintained = _ansible(
         site, "ansible-playbook", "playbooks/maintain.yml", "-e", "maintain_command=hostname"
     )
@@ -147,6 +147,7 @@ def test_nodes_are_maintained_a_few_at_a_time_and_stay_held_where_that_fails(
     assert done(third.name) == [*before[third.name], "stop", "start"], "the rest was left alone"
     assert re.search(rf"^{second.name} +: ok=", stopped, re.MULTILINE)
     assert not re.search(rf"^{first.name} +: ok=", stopped, re.MULTILINE), "only the converged are"
+    assert f"{first.name} have not converged and are left alone" in stopped
 
     stuck = maintain(maintain_cfg={"phys_state": "POWER_OFF"}, maintain_command="true", code=2)
 

@@ -1,0 +1,153 @@
+"""The playbooks of the collection, run by a real ansible-playbook against a scripted Kraken."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+BIN = Path(sys.executable).parent
+NAMES = sorted(path.stem for path in (ROOT / "ansible_collections/kraken/hpc/playbooks").glob("*.yml"))
+
+Play = Callable[..., str]
+
+
+@pytest.fixture
+def play(socket: str, tmp_path: Path) -> Play:
+    """Run a playbook of the collection on hosts (name -> variables); its output.
+
+    Another exit code than `code` fails.
+    """
+
+    def run(
+        name: str, *words: str, hosts: dict[str, Any] | None = None, code: int = 0, **values: object
+    ) -> str:
+        inventory = {"all": {"hosts": {"localhost": {"ansible_connection": "local"}, **(hosts or {})}}}
+        (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+        program = [BIN / "ansible-playbook", "-i", tmp_path / "hosts.yml", f"kraken.hpc.{name}"]
+        done = subprocess.run(
+            [*program, "-e", json.dumps({"ansible_python_interpreter": sys.executable, **values}), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            cwd=tmp_path,
+            timeout=300,
+            env={
+                **{
+                    key: text for key, text in os.environ.items() if not key.startswith(("ANSIBLE", "KRAKEN"))
+                },
+                "ANSIBLE_COLLECTIONS_PATH": str(ROOT),
+                "ANSIBLE_HOME": str(tmp_path / "home"),
+                "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
+                "ANSIBLE_NOCOLOR": "1",
+                "KRAKEN_SOCKET": socket,
+                "LANG": "C.UTF-8",
+            },
+        )
+        assert done.returncode == code, done.stdout
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_word_that_the_shell_took_out_of_its_quotes_is_not_lost_in_silence(
+    kraken: Any, play: Play, name: str
+) -> None:
+    told = play(name, "-e", "maintain_command=dnf -y upgrade", code=2)
+
+    assert "'-y upgrade' belongs to no variable, and nothing was done" in told
+    assert kraken.asked == []
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("maintain", "maintain_hosts"),
+        ("report", "report_hosts"),
+        ("declare_from_inventory", "declare_hosts"),
+        ("install_head", "install_hosts"),
+    ],
+)
+def test_a_pattern_that_no_host_matches_fails(kraken: Any, play: Play, name: str, variable: str) -> None:
+    told = play(name, code=2, **{variable: "nobody", "maintain_command": "true"})
+
+    assert f"{variable}=nobody is no host of the inventory" in told
+    assert kraken.asked == []
+
+
+def test_an_inventory_without_kraken_desired_declares_nothing_and_says_so(kraken: Any, play: Play) -> None:
+    told = play("declare_from_inventory", hosts={"n1": {}, "n2": {}}, code=2, declare_hosts="n1:n2")
+
+    assert re.search(
+        r"declare_hosts=n1:n2 is n\[1-2\], for none of which\s+the inventory says kraken_desired", told
+    )
+    assert kraken.asked == []
+
+
+def test_a_report_has_one_line_for_nodes_that_are_alike(play: Play) -> None:
+    fine = {"kraken_cause": "CONVERGED", "kraken_reason": "as declared"}
+    held = {"kraken_cause": "HELD", "kraken_reason": "fans (ada)"}
+    told = play("report", hosts={**{f"n{i}": fine for i in range(1, 100)}, "n100": held}, report_hosts="n*")
+
+    assert re.findall(r'"msg": "(.*)"', told) == [
+        "n[1-99] (99): CONVERGED: as declared",
+        "n100 (1): HELD: fans (ada)",
+    ]
+
+
+def test_a_roll_knows_all_its_portions_before_the_first_begins_and_none_nests_in_another(
+    kraken: Any, play: Play
+) -> None:
+    kraken.add("n[1-5]", cfg={"service": "RUNNING"}, dsc={"service": "STOPPED"})
+    told = play("roll", roll_nodes="n[1-5]", roll_cfg={"service": "STOPPED"}, roll_at_once=2)
+    first, *others = re.split(r"TASK \[Wait until fewer are out", told)
+
+    assert re.findall(r"included: .*\(item=(.*)\)", first) == ["n[1-2]", "n[3-4]", "n5"]
+    assert len(others) == 3
+    assert not any("included:" in portion for portion in others), "or a long roll would end by its depth"
+    assert [call.body["nodeset"] for call in kraken.asked if call.body and not call.body["dry_run"]] == [
+        "n1,n2",
+        "n3,n4",
+        "n5",
+    ]
+
+
+def test_a_roll_that_too_many_nodes_stand_in_the_way_of_says_which_in_one_sentence(
+    kraken: Any, play: Play
+) -> None:
+    kraken.add("n[1-3]", cfg={"service": "RUNNING"}, dsc={"service": "STOPPED"})
+    kraken.become("n1", "HELD", "fans (ada)")
+    told = play(
+        "roll",
+        roll_nodes="n[1-3]",
+        roll_cfg={"service": "STOPPED"},
+        roll_wait_timeout=2,
+        roll_ask_every=1,
+        code=2,
+    )
+
+    assert "1 nodes are out and 1 may be, so n[1-3] is left as it was: n1 HELD;" in told
+    assert told.count("fatal:") == 1
+    assert "...ignoring" not in told
+    assert all(call.body["dry_run"] for call in kraken.asked if call.body)
+
+
+def test_a_node_that_is_out_changes_last_and_is_not_waited_for(kraken: Any, play: Play) -> None:
+    kraken.add("n[1-3]", cfg={"service": "RUNNING"}, dsc={"service": "STOPPED"})
+    kraken.become("n1", "HELD", "fans (ada)")
+    play("roll", roll_nodes="n[1-3]", roll_cfg={"service": "STOPPED"}, roll_at_once=2)
+
+    changed = [call.body["nodeset"] for call in kraken.asked if call.body and not call.body["dry_run"]]
+    assert changed == ["n2", "n3", "n1"]
+    assert all(node["cfg"] == {"service": "STOPPED"} for node in kraken.nodes.values())
