@@ -68,8 +68,8 @@ class Children:
 
     def tell_of(self, link: Link, now: float) -> None:
         """Say how it stands with this child, and have its nodes placed by that."""
-        value = UP if link.is_up else DOWN
-        self._roster.say(LINK + link.name, TWINS if link.name in self._twins else value, now)
+        value = TWINS if link.name in self._twins else UP if link.is_up else DOWN
+        self._roster.say(LINK + link.name, value, link.silent_since() if value == DOWN else now)
         self._placing.reconsider(link.name)
 
     def _hear_of_leases(self, link: Link, heard: Heard, now: float) -> list[Event]:

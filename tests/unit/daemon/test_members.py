@@ -10,7 +10,7 @@ from kraken.daemon.members import Member, members
 from kraken.model.hold import HoldTable
 from kraken.model.node import NodeTable
 from kraken.sync.events import Event, Learn, Send
-from kraken.sync.link import DEAD_S
+from kraken.sync.link import DEAD_S, HELLO_S
 from kraken.sync.tree import Tree
 
 
@@ -120,3 +120,18 @@ def test_one_that_was_revoked_is_gone_with_all_below_it() -> None:
     forest.trees["root"].remove_child("row", forest.now)
 
     assert forest.seen("root") == {}
+
+
+def test_since_when_a_collector_is_silent_is_told_alike_at_every_level() -> None:
+    """Since its last letter, not since somebody noticed that there was none for as long as that takes."""
+    forest = Forest("root", "row", "rack")
+    forest.run(15.0)
+    cut_at = forest.now
+    forest.cut.add("rack")
+    forest.run(DEAD_S + 15.0, 0.5)
+    told = [forest.seen(name)["rack"].since for name in ("row", "root")]
+
+    assert told[0] is not None
+    assert cut_at - HELLO_S <= told[0] <= cut_at
+    assert told[1] == pytest.approx(told[0], abs=2.0), "an age, reckoned anew by another clock"
+    assert forest.trees["root"].registry.broken("rack") is not None
