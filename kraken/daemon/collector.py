@@ -351,10 +351,12 @@ class Collector:
             self.branch.tree.leases.reserve(nodes, until, now)
 
     def _give_back(self, now: float) -> None:
-        """Let longer leases go where their mutations are over and nothing follows them at once."""
+        """Let longer leases go where their mutations are over and nothing follows them at once; and nodes
+        that were taken from us meanwhile.
+        """
         done, self._done = self._done, {}
         if self.branch is not None and done:
-            self.branch.tree.leases.give_back(done, now)
+            self.branch.tree.ended(done, now)
 
     def _apply(self, result: TreeNews, now: float, news: list[News], follows: list[Consequence]) -> None:
         """What the tree told: the engine decides for what is ours, and for nothing else."""

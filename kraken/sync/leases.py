@@ -329,6 +329,18 @@ class Leases:
             self._links.write(child, Reserved(number, keys))
         return []
 
+    def ended(self, keys: Iterable[str], now: float) -> bool:
+        """What we began on these nodes may be over before its time: those of them that were taken from us
+        are let go then. Whether one was.
+        """
+        freed = False
+        for key in keys:
+            holder, epoch = self.placement.former(key) or (None, 0)
+            if holder == Placement.OURS and self.busy_until(key) <= now:
+                self.placement.let_go(holder, key, epoch, now)
+                freed = True
+        return freed
+
     def give_back(self, keys: Iterable[str], now: float) -> None:
         """What was to be done to these nodes is done: let their longer leases go, as soon as nothing on them
         needs one, so that our parent is bound by the common lease alone.

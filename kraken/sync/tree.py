@@ -6,7 +6,7 @@ to its table, and then says here what has changed by that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from kraken.model.hold import EVERY_NODE, HoldTable
@@ -300,6 +300,14 @@ class Tree:
             self._touched[key, variable] = seen_at
         above.touch(key, variable, seen_at, stamp)
         self.links.poke(above.name)
+
+    def ended(self, keys: Collection[str], now: float) -> None:
+        """What we began on these nodes may be over before its time: nothing of ours waits for that time then.
+        Right at any time.
+        """
+        if self.leases.ended(keys, now):
+            self.placing.hurry()
+        self.leases.give_back(keys, now)
 
     def say(self, variable: str, value: Value, now: float) -> None:
         """Say something of ourselves, for `kraken collector list`."""

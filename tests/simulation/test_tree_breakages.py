@@ -394,6 +394,14 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Leases, "_is_bound", is_bound_whatever_was_begun),
         leases.what_a_child_was_promised_before_is_over_too,
     ),
+    "what was begun is waited for until its time is over": (
+        replaces(Leases, "ended", lambda *args: False),
+        leases.a_mutation_ends_before_its_time_when_its_node_was_taken_away,
+    ),
+    "a node is let go while a mutation runs on it": (
+        replaces(Leases, "busy_until", lambda *args: float("-inf")),
+        leases.a_mutation_ends_before_its_time_when_its_node_was_taken_away,
+    ),
     "a longer lease is asked for to the second": (
         sets(leases_module, "SKEW", 0.0),
         leases.a_longer_lease_is_over_by_the_clock_that_goes_slower,

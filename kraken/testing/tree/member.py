@@ -344,4 +344,4 @@ class Member:
 
     def give_back(self, node: str) -> None:
         """Ask for no longer lease on the node any more; right at any time."""
-        self.tree.leases.give_back([node], self.clock())
+        self.tree.ended([node], self.clock())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kraken.sync.lease import LEASE_S
 from kraken.sync.letters import Check, Delta, Hello, Reserve, Reserved, Tell
 from kraken.sync.link import DEAD_S
+from kraken.sync.tree import CHECK_S
 from kraken.testing.tree.forest import Forest
 from tests.simulation.stories.stage import (
     Shape,
@@ -402,6 +403,35 @@ def a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_b
     _cut_off_a(forest, "a", 250.0)
 
 
+def _a_mutation_ends_after_its_node_was_taken_away(shape: Shape, later: str) -> None:
+    """Nobody waits for the time that it might have taken."""
+    forest = tree(shape, ["n1"], "a", settled_s=60.0)
+
+    assert forest.try_runs("n1", 600.0) == ["a"], "without a lease, since nobody else may have the node"
+
+    declare(forest, "n1", later, "a")
+    forest.run_for(20.0)
+
+    assert owners(forest, "n1") == []
+    assert forest.end_run("n1") == "a"
+
+    run_everywhere(forest, "n1", 3 * int(CHECK_S))
+
+    assert owners(forest, "n1") == [later]
+
+
+def a_mutation_ends_before_its_time_when_its_node_was_taken_away() -> None:
+    _a_mutation_ends_after_its_node_was_taken_away({"root": None, "a": "root", "b": "root"}, "b")
+
+
+def a_mutation_ends_before_its_time_when_its_node_was_given_to_a_child() -> None:
+    _a_mutation_ends_after_its_node_was_taken_away({"root": None, "a": "root", "b": "a"}, "b")
+
+
+def a_mutation_ends_before_its_time_two_levels_below_who_gives_its_node_away() -> None:
+    _a_mutation_ends_after_its_node_was_taken_away({"root": None, "m": "root", "a": "m", "b": "root"}, "b")
+
+
 def _a_slow_clock_has_a_longer_lease(shape: Shape, child: str) -> None:
     """What it begins ends with that lease, by its own clock, and it is cut off meanwhile."""
     forest = Forest(shape)
@@ -453,6 +483,9 @@ STORIES: list[Callable[[], None]] = [
     a_longer_lease_is_not_given_back_while_a_child_needs_it,
     a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
     a_longer_lease_is_granted_after_it_was_given_back,
+    a_mutation_ends_before_its_time_when_its_node_was_taken_away,
+    a_mutation_ends_before_its_time_when_its_node_was_given_to_a_child,
+    a_mutation_ends_before_its_time_two_levels_below_who_gives_its_node_away,
     a_longer_lease_is_over_by_the_clock_that_goes_slower,
     a_longer_lease_is_over_by_the_clock_that_goes_slower_two_levels_below,
     a_parent_restarts_while_a_child_has_a_longer_lease,

@@ -16,7 +16,7 @@ from kraken.model.run import NodeResult, Outcome
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
 from kraken.sync.lease import LEASE_S
 from kraken.sync.letters import Reserve, decode, encode
-from kraken.sync.tree import Tree
+from kraken.sync.tree import CHECK_S, Tree
 from kraken.testing.simulation.domains import services
 
 CATALOG = services().catalog
@@ -34,6 +34,9 @@ class Grove:
         self.outcome = Outcome.OK  # of mutations: what is said of them, whatever they did
         self.is_mute = False  # looks get no answer
         self.are_out = False  # looks do not come back
+        self.kept: list[tuple[str, Results]] | None = (
+            None  # what mutations say, when it is kept back; of whom
+        )
         self.cut: set[str] = set()
         self.collectors: dict[str, Collector] = {}
         self._posts: deque[tuple[str, str, bytes]] = deque()
@@ -77,7 +80,11 @@ class Grove:
                 if isinstance(effect, Start):
                     if self.are_out and isinstance(effect.run.operator, Discovery):
                         continue
-                    waiting.append(Results([self._do(name, effect, node) for node in effect.run.nodes]))
+                    results = Results([self._do(name, effect, node) for node in effect.run.nodes])
+                    if self.kept is not None and not isinstance(effect.run.operator, Discovery):
+                        self.kept.append((name, results))
+                        continue
+                    waiting.append(results)
                 elif isinstance(effect, TreeNews) and name not in self.cut:
                     self._posts.extend((name, s.neighbour, encode(s.letter)) for s in effect.letters)
             if not waiting:
@@ -244,6 +251,25 @@ def test_nor_is_such_a_node_let_go_when_it_is_taken_away(outcome: Outcome) -> No
     grove.wait(120.0)
 
     assert {name for name, _, _ in grove.ran} == {"c1", "c2"}
+
+
+def test_it_is_let_go_as_soon_as_a_mutation_ends_that_was_under_way_when_it_was_taken_away() -> None:
+    """Not when the mutation would have been over at the latest."""
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "DOWN"
+    grove.kept = []
+    grove.declare("n1", ["c1"], os="UP")
+    while not grove.kept:
+        grove.wait(0.5)
+    grove.declare("n1", ["c2"], os="UP")
+    grove.wait(20.0)
+
+    assert [name for name, collector in grove.collectors.items() if collector.runs("n1")] == []
+
+    grove.accept(*grove.kept.pop())
+    grove.wait(2 * CHECK_S)
+
+    assert [name for name, collector in grove.collectors.items() if collector.runs("n1")] == ["c2"]
 
 
 def test_a_node_that_another_below_the_same_child_took_over_is_seen_as_that_one_says() -> None:
