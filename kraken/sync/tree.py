@@ -112,6 +112,7 @@ class Tree:
         self._was_whole = parent is None
         self.started_at = self._ticked_at = now
         self._new: set[str] = set()  # children that no life of ours had before
+        self._parted: dict[str, int] = {}  # former child -> under which life of ours it was spoken with
         self._check_at: dict[str, float] = {}
         self._touched: dict[tuple[str, str], float] = {}
         if parent is not None:
@@ -157,7 +158,7 @@ class Tree:
                 self.placement.estrange(name)
         link = Link(
             name,
-            self.life,
+            max(self.life, self._parted.pop(name, 0) + 1),  # a daemon that ran on ends the session of before
             now,
             prints=self._prints_below,
             keys=lambda: [*self.placement.of(name), EVERY_NODE],
@@ -182,8 +183,11 @@ class Tree:
         Args:
             fenced: a person vouches that it runs nothing any more, so nothing is waited for.
         """
-        if not self.links.remove(name):
+        link = self.links.get(name)
+        if link is None:
             return []
+        self.links.remove(name)
+        self._parted[name] = link.life
         self.placing.drained.discard(name)
         self._new.discard(name)
         for key in self.registry.below(name):

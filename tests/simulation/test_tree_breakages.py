@@ -160,6 +160,14 @@ def without(kind: type[Event], decide: Callable[..., list[Event]]) -> Callable[.
     return lambda *question: [event for event in decide(*question) if not isinstance(event, kind)]
 
 
+ADD_CHILD = Tree.add_child
+
+
+def adds_under_the_same_life(tree: Tree, name: str, now: float, **more: Any) -> None:
+    tree._parted.clear()
+    ADD_CHILD(tree, name, now, **more)
+
+
 # -- of leases ------------------------------------------------------------------------------------
 
 GRANTED, GRANT = Leases.hear_grant, Leases.grant
@@ -393,6 +401,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "promises to children are no matter to who is above": (
         replaces(Leases, "_is_bound", is_bound_whatever_was_begun),
         leases.what_a_child_was_promised_before_is_over_too,
+    ),
+    "a daemon that was let in again goes on with the session of before": (
+        replaces(Tree, "add_child", adds_under_the_same_life),
+        leases.a_collector_is_revoked_and_let_in_again_while_its_daemon_runs,
     ),
     "what was begun is waited for until its time is over": (
         replaces(Leases, "ended", lambda *args: False),

@@ -403,6 +403,25 @@ def a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_b
     _cut_off_a(forest, "a", 250.0)
 
 
+def a_collector_is_revoked_and_let_in_again_while_its_daemon_runs() -> None:
+    """It knows of no restart on either side, and what it had was given to another meanwhile."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
+    for _ in range(20):
+        declare(forest, "n1", "a", "b")  # much was told before
+        forest.run_for(0.1)
+    forest.root.revoke("a")
+    run_everywhere(forest, "n1", int(LEASE_S + DEAD_S))
+
+    assert owners(forest, "n1") == ["a", "b"], "a is not told that it has no node any more"
+
+    forest.root.take_in("a")
+    declare(forest, "n1", "b", "a")
+    run_everywhere(forest, "n1", 60)
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["b"]
+
+
 def _a_mutation_ends_after_its_node_was_taken_away(shape: Shape, later: str) -> None:
     """Nobody waits for the time that it might have taken."""
     forest = tree(shape, ["n1"], "a", settled_s=60.0)
@@ -483,6 +502,7 @@ STORIES: list[Callable[[], None]] = [
     a_longer_lease_is_not_given_back_while_a_child_needs_it,
     a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
     a_longer_lease_is_granted_after_it_was_given_back,
+    a_collector_is_revoked_and_let_in_again_while_its_daemon_runs,
     a_mutation_ends_before_its_time_when_its_node_was_taken_away,
     a_mutation_ends_before_its_time_when_its_node_was_given_to_a_child,
     a_mutation_ends_before_its_time_two_levels_below_who_gives_its_node_away,
