@@ -31,6 +31,8 @@ class Behaviour:
     Attributes:
         delay_s: until it answers; None: the delay of the world; infinite: it never does. Beyond the
             time of the run its answer is TIMEOUT, and the effect may still come.
+        outcome: a mutation that is INTERRUPTED goes on unheard: its effect comes in half of what is left of
+            its time.
         effect: whether a mutation does what it says.
     """
 
@@ -153,6 +155,17 @@ class FakeWorld:
             if changes and math.isfinite(delay):
                 late = now + max(delay, run.timeout_s)
                 yield Happening(late, NodeResult("", node, Outcome.OK), changes, operator)
+            return
+        if behaviour.outcome is Outcome.INTERRUPTED:
+            yield Happening(
+                now + delay,
+                NodeResult(run.id, node, Outcome.INTERRUPTED, {}, behaviour.message),
+                {},
+                operator,
+            )
+            if behaviour.effect and effects:
+                later = now + (delay + run.timeout_s) / 2
+                yield Happening(later, NodeResult("", node, Outcome.OK), effects, operator)
             return
         observed: Mapping[str, str] = {}
         if behaviour.outcome is Outcome.OK:

@@ -117,6 +117,7 @@ BREAKAGES: dict[str, Breaks] = {
     "a restart forgets what nodes draw": replaces(Limits, "remember_draw", lambda *args: None),
     "a draw ends with the command": replaces(Limits, "_time", draws_nothing_more),
     "a restart forgets nothing": replaces(Steps, "forget", lambda *args: None),
+    "what was cut off is tried again where nothing can look": replaces(Steps, "lose", lambda *args: []),
     "commands are given again and again": replaces(command_module.Commands, "take_up", commands_again),
     "a command does not go before all else": replaces(command_module.Commands, "take_up", lambda *args: None),
     "facts come from nobody": replaces(explain_module, "_value", blames_nobody),

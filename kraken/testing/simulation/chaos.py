@@ -117,6 +117,8 @@ class Chaos:
             self.domain, seed=seed, settings=settings, truth=truth, tell=tell, blame=replay
         )
         self._hand = random.Random(f"by hand {seed}")
+        self._cutting = random.Random(f"cut off {seed}")
+        self._cut_off = self._cutting.choice((0.0, 0.0, 0.1, 0.3))  # mutations whose end nobody knows
         self._by_hand = self.domain.has_power and self._hand.random() < 0.5  # somebody also commands
         self._acts: list[tuple[int, Callable[[str], None]]] = [
             (10, self._wish),
@@ -170,6 +172,13 @@ class Chaos:
     def _behave(self, node: str, operator: Mutation | Discovery) -> Behaviour:
         rng, rates = self._rng, self.rates
         draw = rng.random()
+        if (
+            isinstance(operator, Mutation)
+            and operator.action is not None
+            and self._cutting.random() < self._cut_off
+        ):
+            effect = self._cutting.random() < 0.5
+            return Behaviour(None, Outcome.INTERRUPTED, effect, "it was cut off; what it did is not known")
         if node in self._muted:
             return Behaviour(3.0, Outcome.UNREACHABLE, False, "nobody answers")
         if draw < rates.refuse:

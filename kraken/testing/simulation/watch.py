@@ -244,7 +244,8 @@ class Watch:
             )
             issue = self._issues.get((result.node, run.operator.key))
             if issue is not None and issue.run.id == run.id and issue.ended is None:
-                issue.ended, issue.reported = self.sightings.number, True
+                issue.ended = self.sightings.number
+                issue.reported = result.outcome is not Outcome.INTERRUPTED  # what it did, nobody knows
 
     def _step_ended(self, step: StepEnded) -> None:
         key = step.mutation.key
@@ -258,13 +259,13 @@ class Watch:
         if step.outcome in (Outcome.OK, Outcome.TIMEOUT):
             self.sightings.restarted(step.node, step.mutation)
         self.hand.ended(step)
-        if by_hand(key) is not None or step.message.startswith("superseded: "):
+        if by_hand(key) is not None or step.message.startswith(("superseded: ", "the node was deleted")):
             return  # told, and not counted: no fault of the node's
         failures = self._failures.setdefault(step.node, Failures())
         if step.outcome is Outcome.OK:
             failures.counts.pop(key, None)
             failures.retry_at.pop(key, None)
-        elif step.outcome in (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.TIMEOUT):
+        elif step.outcome in (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.INTERRUPTED):
             count = failures.counts[key] = failures.counts.get(key, 0) + 1
             failures.retry_at[key] = self._retry_at(step.ended_at, count)
 
