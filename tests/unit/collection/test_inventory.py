@@ -306,6 +306,21 @@ def test_a_prefix_for_what_there_is_not_is_an_error(kraken: Any, read: Read) -> 
         read(group_prefixes={"colour": "red"})
 
 
+def test_a_mistyped_option_is_an_error_and_not_every_node(kraken: Any, read: Read) -> None:
+    kraken.add("n[1-2]")
+
+    with pytest.raises(AnsibleParserError, match=r"unknown option nodset \(did you mean nodeset\?\)"):
+        read(nodset="n1")
+    assert kraken.asked == []
+
+
+def test_why_kraken_is_away_is_said_once(read: Read, tmp_path: Path) -> None:
+    with pytest.raises(AnsibleParserError) as caught:
+        read(socket=str(tmp_path / "nobody.sock"))
+
+    assert str(caught.value).count("cannot reach Kraken") == 1
+
+
 def test_an_unknown_node_in_the_filter_is_an_error_that_names_it(kraken: Any, read: Read) -> None:
     kraken.add("n1")
 

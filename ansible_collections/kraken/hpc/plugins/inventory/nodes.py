@@ -131,6 +131,7 @@ cache_connection: ~/.cache/kraken-inventory
 cache_timeout: 86400
 """
 
+import difflib
 import hashlib
 import json
 import os
@@ -139,7 +140,7 @@ import time
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
-from ansible_collections.kraken.hpc.plugins.module_utils.client import AwayError, Client, KrakenError
+from ansible_collections.kraken.hpc.plugins.module_utils.client import AwayError, Client, KrakenError, SettingsError
 from ansible_collections.kraken.hpc.plugins.plugin_utils.constructing import Constructor
 from ansible_collections.kraken.hpc.plugins.plugin_utils.grouping import Grouping
 
@@ -174,6 +175,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         super().parse(inventory, loader, path, cache)
         config = self._read_config_data(path)
         try:
+            self._refuse_unknown(config)
             grouping = Grouping(*(self.get_option(key) for key in Grouping.OPTIONS))
             options = {key: self.get_option(key) if key in config else None for key in CONNECTION}
             options.update(ca_path=self.get_option("ca_path"), timeout=self.get_option("timeout"))
@@ -182,9 +184,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self.display.warning(warning)
             asked_at, nodes = self._answer(client, cache, path)
         except KrakenError as error:
-            raise AnsibleParserError("kraken.hpc.nodes, %s: %s" % (path, error)) from error
+            # Ansible says the causes of an error behind it, and this one has said them.
+            raise AnsibleParserError("kraken.hpc.nodes, %s: %s" % (path, error)) from None
         self._add_groups(grouping.names(nodes))
         self._add_hosts(nodes, grouping, max(0.0, time.time() - asked_at))
+
+    def _refuse_unknown(self, config):
+        """Ansible takes any key; here a mistyped filter would make the inventory every node there is."""
+        known = {"plugin"}
+        for name, definition in self.option_definitions.items():
+            known.update([name] + [alias if isinstance(alias, str) else alias["name"] for alias in definition.get("aliases", [])])
+        for key in sorted(str(key) for key in config if key not in known):
+            near = difflib.get_close_matches(key, known, 1)
+            raise SettingsError("unknown option %s%s" % (key, " (did you mean %s?)" % near[0] if near else ""))
 
     def _answer(self, client, cache, path):
         """When Kraken was asked, and its nodes: now, or remembered if the user wants that."""
