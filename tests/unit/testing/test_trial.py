@@ -9,7 +9,15 @@ import pytest
 from kraken.errors import ModuleError
 from kraken.model.catalog import Catalog
 from kraken.model.loading import load_paths
-from kraken.testing.trial.cases import begins, case_file, cases_of, needed_attributes, read_cases, start_of
+from kraken.testing.trial.cases import (
+    CaseFile,
+    begins,
+    case_file,
+    cases_of,
+    needed_attributes,
+    read_cases,
+    start_of,
+)
 from kraken.testing.trial.stages import Pretended, collection_paths
 from kraken.testing.trial.trial import Trial, Verdict
 
@@ -148,6 +156,14 @@ def test_a_wrong_file_of_cases_is_told_with_its_place(tmp_path: Path, line: str,
 
     assert said in str(caught.value)
     assert (caught.value.file, caught.value.line) == (str(tmp_path / "tests/lamp.yml"), 3)
+
+
+def test_keys_from_which_all_was_deleted_say_nothing(tmp_path: Path) -> None:
+    catalog = load(
+        tmp_path, cases="kraken_test: 1\nmodule: lamp\nattributes:\nmutations:\n# none yet\nskip:\n"
+    )
+
+    assert read_cases(catalog.modules["lamp"], catalog) == CaseFile()
 
 
 def test_a_case_starts_where_all_its_conditions_and_those_of_what_it_needs_hold(tmp_path: Path) -> None:
