@@ -27,7 +27,8 @@ from kraken.store.records import (
     StartRun,
 )
 
-Row = dict[str, Any]
+Row = dict[str, Any] | tuple[Any, ...]
+"""The values of a statement's parameters: by name, or, where they come by the ten thousand, in order."""
 
 _EVER = (2**62, 0)  # a stamp above all others
 NODE_KINDS = ("placed", "leaving", "told")
@@ -37,7 +38,7 @@ _json = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Statement(NamedTuple):
-    """SQL, with the names of its parameters.
+    """SQL, with the names of its parameters, or a question mark for each.
 
     Attributes:
         rank: statements are written in this order; those of one rank keep the order of the changes.
@@ -61,15 +62,14 @@ def statements(changes: Iterable[Change]) -> Iterator[tuple[str, list[Row]]]:
     for statement, group in itertools.groupby(steps, key=operator.itemgetter(0)):
         rows = [row for _, row in group]
         if statement is _END_RUN:
-            rows = list({row["run_id"]: row for row in rows}.values())
+            rows = list({repr(row): row for row in rows}.values())  # each run once
         yield statement.sql, rows
 
 
 def _steps(change: Change) -> Iterator[Step]:
     match change:
         case SaveUpdates(updates):
-            for one in updates:
-                yield from _save(one)
+            yield from _save(updates)
         case AdoptNode():
             yield from _adopt(change)
         case ForgetNode(node):
@@ -100,40 +100,46 @@ def _steps(change: Change) -> Iterator[Step]:
             yield _NOTE, {**row, "data": _text(data)}
 
 
-def _save(one: StateUpdate) -> Iterator[Step]:
-    if one.value is None:
-        if one.side in OBSERVED:
-            yield _FORGET_VALUE, {"side": one.side.value, "node": one.node, "variable": one.variable}
-            return
-        if one.side is Side.ATTRIBUTE and one.variable == PRESENCE:
-            yield _CLEAR_TROUBLE, {"node": one.node}
-            for side in Side:
-                stamp = _EVER if side in OBSERVED else one.stamp
-                row = {"incarnation": stamp[0], "sequence": stamp[1]}
-                yield _FORGET_OLDER, {"side": side.value, "node": one.node, **row}
+def _save(updates: Iterable[StateUpdate]) -> Iterator[Step]:
+    texts: dict[str, str] = {}  # thousands of nodes have the same few values
+    for one in updates:
+        value = one.value
+        if value is None:
+            if one.side in OBSERVED:
+                yield _FORGET_VALUE, {"side": one.side.value, "node": one.node, "variable": one.variable}
+                continue
+            if one.side is Side.ATTRIBUTE and one.variable == PRESENCE:
+                yield from _bury(one)
+        if type(value) is not str:
+            text = _json_of(one)
+        elif value in texts:
+            text = texts[value]
+        else:
+            text = texts[value] = _text(value)
+        place = (one.side._value_, one.node, one.variable)  # .value would be a call
+        yield _SAVE_RECORD, (*place, text, *one.stamp, one.seen_at, one.source)
+
+
+def _bury(presence: StateUpdate) -> Iterator[Step]:
+    """Of a node that is withdrawn, nothing stays that is older."""
+    yield _CLEAR_TROUBLE, {"node": presence.node}
+    for side in Side:
+        stamp = _EVER if side in OBSERVED else presence.stamp
+        row = {"incarnation": stamp[0], "sequence": stamp[1]}
+        yield _FORGET_OLDER, {"side": side.value, "node": presence.node, **row}
+
+
+def _json_of(one: StateUpdate) -> str:
     if isinstance(one.value, float) and not math.isfinite(one.value):
         raise ValueError(f"{one.variable} of {one.node} cannot be {one.value}: JSON has no such number")
-    yield (
-        _SAVE_RECORD,
-        {
-            "side": one.side.value,
-            "node": one.node,
-            "variable": one.variable,
-            "value": _text(one.value),
-            "incarnation": one.stamp[0],
-            "sequence": one.stamp[1],
-            "seen_at": one.seen_at,
-            "source": one.source,
-        },
-    )
+    return _text(one.value)
 
 
 def _adopt(change: AdoptNode) -> Iterator[Step]:
     for side in Side:
         if side not in OBSERVED:
             yield _FORGET_SIDE, {"side": side.value, "node": change.node}
-    for one in change.updates:
-        yield from _save(one)
+    yield from _save(change.updates)
     yield _DROP_HOLDS, {"node": change.node}
     for hold in change.holds:
         yield _SAVE_HOLD, msgspec.structs.asdict(hold)
@@ -178,15 +184,16 @@ def _text(value: object) -> str:
     return _json(value).decode()
 
 
-def _insert(table: str, *columns: str) -> str:
-    values = ", ".join(f":{column}" for column in columns)
+def _insert(table: str, *columns: str, in_order: bool = False) -> str:
+    values = ", ".join("?" if in_order else f":{column}" for column in columns)
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
 
 
-def _upsert(table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
+def _upsert(table: str, keys: Sequence[str], columns: Sequence[str], *, in_order: bool = False) -> str:
     """Insert, or replace everything but the keys."""
     new = ", ".join(f"{column} = excluded.{column}" for column in columns)
-    return f"{_insert(table, *keys, *columns)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {new}"
+    insert = _insert(table, *keys, *columns, in_order=in_order)
+    return f"{insert} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {new}"
 
 
 _RECORD = "side = :side AND node = :node"
@@ -198,6 +205,7 @@ _SAVE_RECORD = Statement(
         "record",
         ["side", "node", "variable"],
         ["value", "incarnation", "sequence", "seen_at", "source"],
+        in_order=True,
     )
     + " WHERE (excluded.incarnation, excluded.sequence) >= (record.incarnation, record.sequence)",
 )
