@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from kraken.daemon.arrivals import (
@@ -259,14 +259,18 @@ class Collector:
             held=any(hold.stands(now) for hold in self.holds.of(name)),
         )
 
-    def observed_of(self, names: Iterable[str]) -> list[StateUpdate]:
-        """Every record of Dsc and summary of these nodes that are still declared."""
+    def observed_of(self, wanted: Mapping[str, Collection[str] | None]) -> list[StateUpdate]:
+        """The records of Dsc and summary of these nodes, node -> variables (None: all), as far as they are
+        still declared.
+        """
         return [
             StateUpdate(name, side, variable, r.value, r.stamp, r.seen_at, r.source)
-            for name in names
-            if name in self.table
+            for name, variables in wanted.items()
+            if (node := self.table.get(name)) is not None
             for side in OBSERVED
-            for variable, r in self.table[name].side(side).items()
+            if (records := node.side(side))
+            for variable in (records if variables is None else variables)
+            if (r := records.get(variable)) is not None
         ]
 
     # -- arrivals -----------------------------------------------------------------------------
@@ -373,7 +377,7 @@ class Collector:
         ]
         for turned in result.turned:
             if turned.update.side in OBSERVED:
-                self.recorder.changed.add(turned.update.node)
+                self.recorder.mark(turned.update.node, turned.update.variable)
         if result or (self.branch is not None and self.branch.tree.placement.changed):
             follows.append(result)
 

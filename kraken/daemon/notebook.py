@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Awaitable, Sequence
 from typing import Final
@@ -41,16 +40,16 @@ class Notebook:
             StoreError: it could not be kept; it is tried again with the next.
         """
         recorder = self._collector.recorder
-        names = recorder.take_unsaved(everything=everything)
-        while names:
-            some = set(itertools.islice(names, FLUSH_NODES))
-            updates = self._collector.observed_of(some)
+        left = recorder.take_unsaved(everything=everything)
+        names = sorted(left)  # as the store has them: neighbours share its pages
+        for begin in range(0, len(names), FLUSH_NODES):
+            some = names[begin : begin + FLUSH_NODES]
+            updates = self._collector.observed_of({name: left[name] for name in some})
             try:
                 await self._journal.write([SaveUpdates(updates)] if updates else [])
             except BaseException:  # also when the daemon ends meanwhile
-                recorder.unsaved |= names
+                recorder.unsaved.update(names[begin:])
                 raise
-            names -= some
 
     async def close(self) -> None:
         """Return when all is written, or has failed."""

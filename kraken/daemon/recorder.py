@@ -24,14 +24,14 @@ class Recorder:
 
     Attributes:
         tree: where what we see is told; None: nowhere.
-        changed: nodes whose Dsc (or summary) became another since the caller last emptied it.
-        unsaved: those, and nodes whose Dsc was merely seen again.
+        changed: node -> what of its Dsc (or summary) became another since the caller last emptied it.
+        unsaved: nodes whose Dsc did, or was merely seen again.
     """
 
     def __init__(self, table: NodeTable, incarnation: int, runs: Callable[[str], bool]) -> None:
         self.incarnation = incarnation
         self.tree: Tree | None = None
-        self.changed: set[str] = set()
+        self.changed: dict[str, set[str]] = {}
         self.unsaved: set[str] = set()
         self._table = table
         self._runs = runs
@@ -54,15 +54,24 @@ class Recorder:
         self.incarnation, self._sequence = incarnation + 1, 0
         return True
 
-    def take_unsaved(self, *, everything: bool) -> set[str]:
-        """The nodes that are to be kept now; `everything`: also where values were merely seen again. They
-        count as kept.
+    def mark(self, node: str, variable: str) -> None:
+        """This of the node's Dsc (or summary) became another: it is to be kept."""
+        variables = self.changed.get(node)
+        if variables is None:
+            self.changed[node] = {variable}
+        else:
+            variables.add(variable)
+
+    def take_unsaved(self, *, everything: bool) -> dict[str, set[str] | None]:
+        """What is to be kept now: node -> which of its variables (None: all). `everything`: also where values
+        were merely seen again. It counts as kept.
         """
-        names, self.changed = self.changed, set()
+        found: dict[str, set[str] | None] = {**self.changed}
+        self.changed = {}
         if everything:
-            names |= self.unsaved
+            found |= dict.fromkeys(self.unsaved)
             self.unsaved = set()
-        return names
+        return found
 
     def observe(
         self,
@@ -91,7 +100,8 @@ class Recorder:
     def summarise(self, updates: Iterable[StateUpdate]) -> None:
         """How a node of ours fares, for those above."""
         standing = self._table.merge(updates)
-        self.changed.update(update.node for update in standing)
+        for update in standing:
+            self.mark(update.node, update.variable)
         if self.tree is not None:
             self.tree.observed(standing)
 
@@ -112,7 +122,7 @@ class Recorder:
             if was != update.value:
                 changed.add(update.variable)
                 if update.side is Side.DSC:
-                    self.changed.add(update.node)
+                    self.mark(update.node, update.variable)
                 follows.append(ValueChanged(update, was))
         news.extend(
             Changed(node, side)

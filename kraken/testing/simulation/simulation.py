@@ -400,8 +400,8 @@ class Simulation:
         everything = self.clock() - self._refreshed_at >= REFRESH_S
         if everything:
             self._refreshed_at = self.clock()
-        names = collector.recorder.take_unsaved(everything=everything)
-        self._journal([SaveUpdates(collector.observed_of(sorted(names)))])
+        unsaved = collector.recorder.take_unsaved(everything=everything)
+        self._journal([SaveUpdates(collector.observed_of(dict(sorted(unsaved.items()))))])
         self.agenda.at(FLUSH_S, self._flush, mortal=True)
 
     def _declare(self, updates: Sequence[StateUpdate]) -> None:

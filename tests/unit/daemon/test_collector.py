@@ -44,7 +44,8 @@ def test_what_a_look_saw_becomes_dsc_with_its_source_and_time() -> None:
 
     assert (record.value, record.source, record.seen_at) == ("UP", "side.see_os", 12.0)
     assert [(f.update.variable, f.was) for f in follows if isinstance(f, ValueChanged)] == [("os", None)]
-    assert one.recorder.changed == one.recorder.unsaved == {"n1"}
+    assert one.recorder.changed == {"n1": {"os"}}
+    assert one.recorder.unsaved == {"n1"}
 
 
 def test_what_is_seen_again_is_to_be_kept_some_time_and_is_no_change() -> None:
@@ -58,7 +59,7 @@ def test_what_is_seen_again_is_to_be_kept_some_time_and_is_no_change() -> None:
 
     assert one.table["n1"].dsc["os"].seen_at == 42.0
     assert not any(isinstance(f, ValueChanged) for f in follows)
-    assert (one.recorder.changed, one.recorder.unsaved) == (set(), {"n1"})
+    assert (one.recorder.changed, one.recorder.unsaved) == ({}, {"n1"})
 
 
 def test_a_value_that_is_seen_again_is_no_new_version_of_it() -> None:

@@ -40,9 +40,10 @@ def collector() -> Collector:
             [
                 StateUpdate(name, Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 0.0, "ann"),
                 StateUpdate(name, Side.DSC, "power", "ON", Stamp(1, 2), 0.0, "look"),
+                StateUpdate(name, Side.DSC, "os", "UP", Stamp(1, 3), 0.0, "look"),
             ]
         )
-        found.recorder.changed.add(name)
+        found.recorder.mark(name, "os")
     return found
 
 
@@ -55,10 +56,21 @@ async def test_many_nodes_are_written_a_part_at_a_time_and_each_once() -> None:
     assert not those.recorder.take_unsaved(everything=True)
 
 
+async def test_of_a_node_what_changed_is_written_and_of_one_seen_again_everything() -> None:
+    disk, those = Disk(9), collector()
+    those.recorder.changed = {"n1": {"os"}}
+    those.recorder.unsaved = {"n2"}
+    notebook = Notebook(those, cast(GroupCommit, disk))
+    await notebook.flush(everything=False)
+    await notebook.flush(everything=True)
+
+    assert disk.written == [["n1"], ["n2", "n2"]]
+
+
 async def test_what_a_full_disk_does_not_take_is_tried_again() -> None:
     disk, those = Disk(1), collector()
     with pytest.raises(StoreError):
         await Notebook(those, cast(GroupCommit, disk)).flush(everything=False)
 
     left = those.recorder.take_unsaved(everything=True)
-    assert left == set(those.table) - set(disk.written[0])
+    assert left.keys() == set(those.table) - set(disk.written[0])
