@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from kraken.engine.effects import Effect
 from kraken.model.hold import Hold
 from kraken.model.module import Mutation
@@ -148,12 +150,17 @@ OfTree = Letters | ChildAdded | ChildRemoved | Connected | Calling | Replying
 Arrival = OfTree | Declared | Results | Observed | HoldSet | HoldLifted | LookAt | Released | Commanded
 
 
-@dataclass(frozen=True, slots=True)
-class ValueChanged:
-    """A value became another; `was` None: there was none."""
+class ValueChanged(msgspec.Struct, frozen=True, gc=False):  # in no cycle, and in tens of thousands
+    """A value became another.
+
+    Attributes:
+        was: None: there was none.
+        elsewhere: a child told it of a node that it has; who runs the node has it in its journal.
+    """
 
     update: StateUpdate
     was: Value
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +177,8 @@ class TreeNews:
     Attributes:
         letters: to be carried; each may be lost.
         turned: values that became another by a neighbour's word.
-        touched: nodes whose records, holds or place became another: the engine is to look at them.
+        touched: nodes whose records, holds or place became another: the engine is to look at those that we
+            run, and those that are gone. Of nodes that others run, not where only what they saw did.
         gained, lost: nodes that we run from now on, or no longer.
         adopted, forgotten: nodes whose declared side is to be kept anew, or not at all any more.
         told: changed links, two under one name, and words that were not believed, for the journal.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from kraken.daemon.agents import VERB as AGENT_VERB
 from kraken.daemon.agents import Agents, Errands
@@ -180,8 +181,13 @@ class Daemon:
     def accept(self, *arrivals: Arrival) -> None:
         """The one door in: whatever arrives is merged, decided upon, and performed."""
         now = self.clock()
-        for consequence in self.collector.accept(arrivals, now):
-            self._perform(consequence, now)
+        follows = self.collector.accept(arrivals, now)
+        for kind, alike in itertools.groupby(follows, type):
+            if kind is ValueChanged:
+                self._values_changed(cast(Iterable[ValueChanged], alike), now)
+                continue
+            for consequence in alike:
+                self._perform(consequence, now)
         self._set_alarm(now)
 
     def look(self, nodes: Sequence[str], variable: str | None = None) -> dict[str, list[str]]:
@@ -242,8 +248,6 @@ class Daemon:
         match consequence:
             case Start(run):
                 self._started(run, now)
-            case ValueChanged():
-                self._value_changed(consequence, now)
             case NodeHeld(node):
                 self._performing.leave([node])
             case StepEnded():
@@ -270,23 +274,21 @@ class Daemon:
         facts = {name: self.collector.facts(name, now) for name in run.nodes}
         self._performing.start(run, facts)
 
-    def _value_changed(self, change: ValueChanged, now: float) -> None:
-        update = change.update
-        if update.side is Side.SUMMARY:
-            if update.variable == CAUSE:
+    def _values_changed(self, changes: Iterable[ValueChanged], now: float) -> None:
+        """Values became others: by the thousand, where a collector boots its nodes."""
+        runs, told = self.collector.runs, []
+        dsc, summary = Side.DSC, Side.SUMMARY
+        for change in changes:
+            update = change.update
+            if update.side is not summary:
+                told.append(change)
+                if not change.elsewhere and update.side is dsc and runs(update.node):
+                    self._notebook.write(journal_of(change, now))
+            elif update.variable == CAUSE:
+                self.events.changed(told, now)
+                told = []
                 self._cause_told(change, now)
-            return
-        data = {
-            "node": update.node,
-            "variable": update.variable,
-            "value": update.value,
-            "was": change.was,
-            "source": update.source,
-            "at": now,
-        }
-        self.events.add(update.side.value, data)
-        if update.side is Side.DSC and self.collector.runs(update.node):
-            self._notebook.write(journal_of(change, now))
+        self.events.changed(told, now)
 
     def _cause_told(self, change: ValueChanged, now: float) -> None:
         """Another collector says how one of its nodes fares."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kraken.daemon.arrivals import ValueChanged
 from kraken.model.hold import EVERY_NODE
 
 KEPT = 10_000
@@ -35,6 +37,10 @@ class Event:
     nodes: tuple[str, ...] = ()
 
 
+_Entry = tuple[str, Mapping[str, Any], tuple[str, ...]] | tuple[ValueChanged, float]
+"""Kind, data and nodes of an event; or a value that became another, and when it was told."""
+
+
 class EventLog:
     """The last KEPT events, and whoever waits for the next one.
 
@@ -44,7 +50,7 @@ class EventLog:
 
     def __init__(self, incarnation: int) -> None:
         self._incarnation = incarnation
-        self._events: deque[Event] = deque(maxlen=KEPT)
+        self._entries: deque[_Entry] = deque(maxlen=KEPT)
         self._sequence = 0
         self._news = asyncio.Event()
         self._closed = False
@@ -55,7 +61,15 @@ class EventLog:
         node = data.get("node")
         if node is not None and node != EVERY_NODE:
             nodes = (node,)
-        self._events.append(Event(self._sequence, kind, data, nodes))
+        self._entries.append((kind, data, nodes))
+        self._news.set()
+
+    def changed(self, changes: Sequence[ValueChanged], at: float) -> None:
+        """Tell of values that became others. In a storm few of them are ever read: only then an event is
+        made of each.
+        """
+        self._sequence += len(changes)
+        self._entries.extend([(change, at) for change in changes])
         self._news.set()
 
     def close(self) -> None:
@@ -88,8 +102,8 @@ class EventLog:
         last, lost = self._resume(cursor)
         idle_at = _now() + idle_s
         while not self._closed:
-            lost = lost or (last < self._sequence and self._events[0].sequence > last + 1)
-            found = [] if lost else self._newer(last)
+            lost = lost or last < self._sequence - len(self._entries)
+            found = [] if lost else self.newer(last)
             last = self._sequence
             if lost:
                 yield Event(last, "lost", {})
@@ -107,13 +121,12 @@ class EventLog:
             except TimeoutError:
                 continue
 
-    def _newer(self, last: int) -> list[Event]:
-        found: list[Event] = []
-        for event in reversed(self._events):
-            if event.sequence <= last:
-                break
-            found.append(event)
-        return found[::-1]
+    def newer(self, last: int) -> list[Event]:
+        """What is kept of the events after this one, in order."""
+        count = min(self._sequence - last, len(self._entries))
+        entries = list(itertools.islice(reversed(self._entries), count))
+        first = self._sequence - count + 1
+        return [_event(first + place, entry) for place, entry in enumerate(reversed(entries))]
 
     async def _wait(self, last: int) -> None:
         while self._sequence == last and not self._closed:
@@ -128,6 +141,22 @@ class EventLog:
             return self._sequence, True
         last = int(sequence)
         return (self._sequence, True) if last > self._sequence else (last, False)
+
+
+def _event(sequence: int, entry: _Entry) -> Event:
+    if len(entry) == 3:
+        return Event(sequence, *entry)
+    change, at = entry
+    update = change.update
+    data = {
+        "node": update.node,
+        "variable": update.variable,
+        "value": update.value,
+        "was": change.was,
+        "source": update.source,
+        "at": at,
+    }
+    return Event(sequence, update.side.value, data, () if update.node == EVERY_NODE else (update.node,))
 
 
 def _now() -> float:

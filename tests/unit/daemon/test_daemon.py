@@ -52,7 +52,7 @@ async def history(daemon: Daemon, name: str) -> list[Entry]:
 
 
 def events(daemon: Daemon, kind: str) -> list[Mapping[str, Any]]:
-    return [event.data for event in daemon.events._events if event.kind == kind]
+    return [event.data for event in daemon.events.newer(0) if event.kind == kind]
 
 
 def modules(place: Path, timeout: str) -> Path:

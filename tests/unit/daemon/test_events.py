@@ -8,8 +8,10 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
+from kraken.daemon.arrivals import ValueChanged
 from kraken.daemon.events import IDLE, KEPT, Event, EventLog
 from kraken.model.hold import EVERY_NODE
+from kraken.model.update import Side, Stamp, StateUpdate
 
 Stream = AsyncGenerator[Event, None]
 
@@ -95,6 +97,36 @@ async def test_who_reads_too_slowly_is_told_what_it_lost() -> None:
         seen += await take(stream, 1)
 
     assert numbers(seen) == [1, 2, "lost", 0]
+
+
+async def test_values_that_changed_are_events_of_their_nodes_among_the_others() -> None:
+    log = EventLog(7)
+    update = StateUpdate("n1", Side.DSC, "os", "UP", Stamp(1, 1), 2.0, "look")
+    log.add("cfg", {"node": "n1"})
+    log.changed([ValueChanged(update, None), ValueChanged(update, "DOWN")], 3.0)
+    log.add("cfg", {"node": "n2"})
+    first, second = log.newer(1)[:2]
+
+    assert [(event.sequence, event.kind) for event in log.newer(0)] == [
+        (1, "cfg"),
+        (2, "dsc"),
+        (3, "dsc"),
+        (4, "cfg"),
+    ]
+    assert first.nodes == second.nodes == ("n1",)
+    assert (first.data["was"], second.data["was"]) == (None, "DOWN")
+    told = {"node": "n1", "variable": "os", "value": "UP", "source": "look", "at": 3.0}
+    assert second.data == {**told, "was": "DOWN"}
+
+
+async def test_of_a_storm_the_newest_are_kept_and_the_loss_is_told() -> None:
+    log = EventLog(7)
+    update = StateUpdate("n1", Side.DSC, "os", "UP", Stamp(1, 1), 2.0, "look")
+    log.changed([ValueChanged(update, str(i)) for i in range(KEPT + 5)], 3.0)
+
+    assert [event.data["was"] for event in log.newer(0)] == [str(i) for i in range(5, KEPT + 5)]
+    async with contextlib.aclosing(log.follow("7-0")) as stream:
+        assert numbers(await take(stream, 1)) == ["lost"]
 
 
 async def test_only_what_is_wanted_comes() -> None:
