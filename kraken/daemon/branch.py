@@ -45,15 +45,22 @@ class Branch:
     Args:
         outgrow: called with the incarnation above which our stamps must be, before anything else is
             stamped; whether they were not.
+        keep: called with what neighbours told of Dsc and summaries, and stands.
     """
 
     def __init__(
-        self, tree: Tree, table: NodeTable, holds: HoldTable, outgrow: Callable[[int], bool]
+        self,
+        tree: Tree,
+        table: NodeTable,
+        holds: HoldTable,
+        outgrow: Callable[[int], bool],
+        keep: Callable[[Iterable[StateUpdate]], None],
     ) -> None:
         self.tree = tree
         self._table = table
         self._holds = holds
         self._outgrow = outgrow
+        self._keep = keep
         self._begin()
 
     def take(self, arrival: OfTree, now: float) -> None:
@@ -120,8 +127,8 @@ class Branch:
                     self._adopt(event, now)
                 case Forget(nodes):
                     self._forget(nodes, now)
-                case Learn(_, updates):
-                    self._learn(updates)
+                case Learn():
+                    self._learn(event)
                 case Again():
                     self._again(event)
                 case Outgrow(incarnation):
@@ -160,13 +167,20 @@ class Branch:
             self._forgotten.append(name)
         self._apply(self.tree.declared(nodes, now), now)
 
-    def _learn(self, updates: Iterable[StateUpdate]) -> None:
-        found = self._table.learn(updates)
+    def _learn(self, event: Learn) -> None:
+        found = self._table.learn(event.updates)
+        elsewhere, turned = not event.back, self._turned
+        standing: list[StateUpdate] = []
         for update, old in found:
-            self._touched[update.node] = None
-            if old is None or old.value != update.value:
-                self._turned.append(ValueChanged(update, None if old is None else old.value))
-        self.tree.observed([update for update, _ in found])
+            standing.append(update)
+            if old is None:
+                turned.append(ValueChanged(update, None, elsewhere))
+            elif old.value != update.value:
+                turned.append(ValueChanged(update, old.value, elsewhere))
+        if event.back:
+            self._touched.update((update.node, None) for update in standing)
+        self._keep(standing)
+        self.tree.observed(standing)
 
     def _again(self, event: Again) -> None:
         tell = self.tree.parent is not None

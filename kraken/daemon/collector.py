@@ -134,7 +134,7 @@ class Collector:
 
     def join(self, tree: Tree, now: float) -> None:
         """Be a member of this tree from now on, which has our table and holds. Call `accept` afterwards."""
-        self.branch = Branch(tree, self.table, self.holds, self.recorder.outgrow)
+        self.branch = Branch(tree, self.table, self.holds, self.recorder.outgrow, self.recorder.keep)
         self.recorder.tree = tree
         for name in self.table:
             if tree.has(name):
@@ -263,15 +263,18 @@ class Collector:
         """The records of Dsc and summary of these nodes, node -> variables (None: all), as far as they are
         still declared.
         """
-        return [
-            StateUpdate(name, side, variable, r.value, r.stamp, r.seen_at, r.source)
-            for name, variables in wanted.items()
-            if (node := self.table.get(name)) is not None
-            for side in OBSERVED
-            if (records := node.side(side))
-            for variable in (records if variables is None else variables)
-            if (r := records.get(variable)) is not None
-        ]
+        found: list[StateUpdate] = []
+        dsc, summary = OBSERVED
+        for name, variables in wanted.items():
+            node = self.table.get(name)
+            if node is None:
+                continue
+            for side, records in ((dsc, node.dsc), (summary, node.summary)):
+                for variable in (records if variables is None else variables) if records else ():
+                    r = records.get(variable)
+                    if r is not None:
+                        found.append(StateUpdate(name, side, variable, r.value, r.stamp, r.seen_at, r.source))
+        return found
 
     # -- arrivals -----------------------------------------------------------------------------
 
@@ -368,20 +371,17 @@ class Collector:
         for name in result.lost:
             self.engine.disown(name, now)
         self._new.update(dict.fromkeys(result.gained))
-        for name, variables in self._seen_elsewhere(result).items():
-            self.engine.doubt(name, variables, now)
-        news += [
-            Changed(name)
-            for name in dict.fromkeys((*result.touched, *result.gained))
-            if name not in self.table or self.runs(name)
-        ]
-        for turned in result.turned:
-            if turned.update.side in OBSERVED:
-                self.recorder.mark(turned.update.node, turned.update.variable)
+        table, runs = self.table, self.runs
+        concerned = dict.fromkeys((*result.touched, *result.gained))
+        ours = {name for name in concerned if name not in table or runs(name)}
+        if ours:
+            for name, variables in self._seen_elsewhere(result, ours).items():
+                self.engine.doubt(name, variables, now)
+            news += [Changed(name) for name in concerned if name in ours]
         if result or (self.branch is not None and self.branch.tree.placement.changed):
             follows.append(result)
 
-    def _seen_elsewhere(self, result: TreeNews) -> dict[str, list[str]]:
+    def _seen_elsewhere(self, result: TreeNews, ours: Collection[str]) -> dict[str, list[str]]:
         """What of the nodes that we run is known by the word of others alone: those who ran them until now,
         or a former life of ours that is forgotten. What they did to the nodes afterwards, nobody told us.
         """
@@ -393,7 +393,7 @@ class Collector:
                 found[name] = list(node.dsc)
         for turned in result.turned:
             update = turned.update
-            if update.side is Side.DSC and update.node in self.table and self.runs(update.node):
+            if update.node in ours and update.side is Side.DSC and update.node in self.table:
                 found.setdefault(update.node, []).append(update.variable)
         return found
 

@@ -14,6 +14,7 @@ from kraken.model.update import GROUPS, PRESENCE, Side, Stamp, StateUpdate, Valu
 T = TypeVar("T")
 
 _Place = tuple[Side, str]  # side and variable
+_DSC = Side.DSC  # to look a member up costs as much as to make a record
 _DECLARED = (Side.CFG, Side.ATTRIBUTE)  # written by the root; what is not is seen again
 
 
@@ -175,13 +176,22 @@ class NodeTable(Mapping[str, Node]):
         """Take in records of Dsc and summary as `merge` does; give back those that stand, in order, each with
         what stood before it.
         """
-        nodes, found = self._nodes, []
+        nodes = self._nodes
+        found: list[tuple[StateUpdate, Record | None]] = []
         for update in updates:
             node = nodes.get(update.node)
-            if node is not None:
-                old = node.side(update.side).get(update.variable)
-                if self._set(node, update):
-                    found.append((update, old))
+            if node is None:
+                continue
+            records = node.dsc if update.side is _DSC else node.side(update.side)
+            variable, value, stamp = update.variable, update.value, update.stamp
+            old = records.get(variable)
+            if old is not None and value is not None and stamp > old.stamp:  # nearly always, so without calls
+                seen_at = update.seen_at
+                since = old.since if old.value == value else seen_at
+                records[variable] = Record(value, stamp, seen_at, update.source, since)
+            elif not self._set(node, update):
+                continue
+            found.append((update, old))
         return found
 
     def see_again(self, name: str, at: float, seen: Mapping[str, tuple[int, int, int]]) -> list[str]:

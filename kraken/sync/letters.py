@@ -20,7 +20,7 @@ LETTER_BYTES_MAX: Final = 4 * 1024 * 1024
 """A longer one is refused unread. The longest we write is one delta of `feed.ROWS_MAX` rows, well below."""
 
 
-class Row(msgspec.Struct, frozen=True, array_like=True):
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):  # in no cycle, as Doc, and in thousands
     """One record on the wire: a `StateUpdate` without its node, its time told as an age.
 
     Attributes:
@@ -37,7 +37,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     source: str
 
 
-class Doc(msgspec.Struct, frozen=True, array_like=True):
+class Doc(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Rows of one node (or, with an "@", of one collector).
 
     Attributes:

@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from kraken.model.update import StateUpdate
+
 MASK: Final = (1 << 64) - 1
 WIDTH: Final = 16
 """Parts a part is divided into: one more hex digit."""
@@ -62,6 +64,12 @@ class Prints:
     def changed(self, key: str) -> None:
         """The document is another now."""
         self._known.pop(key, None)
+
+    def observed(self, updates: Iterable[StateUpdate]) -> None:
+        """Documents are others by these."""
+        forget = self._known.pop
+        for update in updates:
+            forget(update.node, None)
 
     def of(self, key: str) -> int:
         """Its fingerprint; 0: no document."""

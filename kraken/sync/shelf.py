@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from sys import intern
 from typing import Final
 
@@ -23,6 +24,8 @@ LETTER: Final[Mapping[Side, str]] = {
 SIDE: Final = {letter: side for side, letter in LETTER.items()}
 HOLD: Final = "h"
 DECLARED: Final = (Side.ATTRIBUTE, Side.CFG)
+_stamp: Final[Callable[[tuple[int, int]], Stamp]] = partial(tuple.__new__, Stamp)
+"""As `Stamp._make`, in half the time."""
 COLLECTOR: Final = "@"
 """The first character of a collector's key, which no node's name can begin with."""
 
@@ -39,25 +42,23 @@ def age_ms(seen_at: float, now: float) -> int:
     return max(0, -int(-(now - seen_at) * 1000 // 1))
 
 
-def updates_of(doc: Doc, now: float, lag_s: float, sides: Iterable[Side]) -> list[StateUpdate]:
+def updates_of(doc: Doc, now: float, lag_s: float, sides: Collection[Side]) -> list[StateUpdate]:
     """What a document says on these sides, by our clock: as old as it says and its way was long at most.
 
     Thousands of nodes have the same few words; each is held once.
     """
-    allowed, written_at = tuple(sides), now - lag_s
-    return [
-        StateUpdate(
-            doc.key,
-            side,
-            intern(row.variable),
-            intern(row.value) if isinstance(row.value, str) else row.value,
-            Stamp(row.incarnation, row.sequence),
-            written_at - row.age_ms / 1000,
-            intern(row.source),
-        )
-        for row in doc.rows
-        if (side := SIDE.get(row.side)) is not None and side in allowed
-    ]
+    key, written_at = doc.key, now - lag_s
+    found: list[StateUpdate] = []
+    for row in doc.rows:  # most have one: to begin a comprehension would cost more than it saves
+        side = SIDE.get(row.side)
+        if side is not None and side in sides:
+            value = row.value
+            word = intern(value) if type(value) is str else value
+            stamp, seen_at = _stamp((row.incarnation, row.sequence)), written_at - row.age_ms / 1000
+            found.append(
+                StateUpdate(key, side, intern(row.variable), word, stamp, seen_at, intern(row.source))
+            )
+    return found
 
 
 def holds_of(doc: Doc, now: float) -> list[Hold]:

@@ -285,11 +285,11 @@ class Tree:
             self.placing.index(key)
         return self.placing.place(now)
 
-    def observed(self, updates: Iterable[StateUpdate]) -> None:
+    def observed(self, updates: Collection[StateUpdate]) -> None:
         """These records of Dsc or summary stand now: whoever is above hears of them."""
-        for update in updates:
-            self._prints_observed.changed(update.node)
-            if self.parent is not None:
+        self._prints_observed.observed(updates)
+        if self.parent is not None:
+            for update in updates:
                 self.links.mark(self.parent, update.node, ((LETTER[update.side], update.variable),))
 
     def seen_again(self, key: str, variable: str, seen_at: float, stamp: Stamp, *, ours: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from kraken.daemon.arrivals import Letters
 from kraken.daemon.branch import Branch
@@ -26,7 +27,8 @@ class One:
         tree = Tree(name, 1, self.table, self.holds, 0.0, parent=parent)
         for child in children:
             tree.add_child(child, 0.0)
-        self.branch = Branch(tree, self.table, self.holds, self.outgrow)
+        self.kept: set[tuple[str, str]] = set()
+        self.branch = Branch(tree, self.table, self.holds, self.outgrow, self.keep)
         self.gained: set[str] = set()
         self.turned: list[tuple[str, str, Value, Value]] = []
         self.forgotten: list[str] = []
@@ -35,6 +37,9 @@ class One:
         grows = incarnation >= self.incarnation
         self.incarnation = max(self.incarnation, incarnation + 1)
         return grows
+
+    def keep(self, updates: Iterable[StateUpdate]) -> None:
+        self.kept |= {(update.node, update.variable) for update in updates}
 
     def update(self, node: str, side: Side, variable: str, value: Value, now: float) -> StateUpdate:
         self.sequence += 1
@@ -134,6 +139,7 @@ def test_what_is_seen_below_is_known_above_with_its_stamp() -> None:
 
     assert root.table["n1"].dsc["os"].stamp == child.table["n1"].dsc["os"].stamp
     assert ("n1", "os", None, "DOWN") in root.turned
+    assert root.kept == {("n1", "os")}
 
 
 def test_a_hold_set_above_holds_below_until_it_is_lifted() -> None:

@@ -40,10 +40,10 @@ def collector() -> Collector:
             [
                 StateUpdate(name, Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 0.0, "ann"),
                 StateUpdate(name, Side.DSC, "power", "ON", Stamp(1, 2), 0.0, "look"),
-                StateUpdate(name, Side.DSC, "os", "UP", Stamp(1, 3), 0.0, "look"),
+                os := StateUpdate(name, Side.DSC, "os", "UP", Stamp(1, 3), 0.0, "look"),
             ]
         )
-        found.recorder.mark(name, "os")
+        found.recorder.keep([os])
     return found
 
 
@@ -58,7 +58,7 @@ async def test_many_nodes_are_written_a_part_at_a_time_and_each_once() -> None:
 
 async def test_of_a_node_what_changed_is_written_and_of_one_seen_again_everything() -> None:
     disk, those = Disk(9), collector()
-    those.recorder.changed = {"n1": {"os"}}
+    those.recorder.changed = {"n1": frozenset({"os"})}
     those.recorder.unsaved = {"n2"}
     notebook = Notebook(those, cast(GroupCommit, disk))
     await notebook.flush(everything=False)
