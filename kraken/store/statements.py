@@ -6,7 +6,7 @@ import itertools
 import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -30,6 +30,8 @@ from kraken.store.records import (
 Row = dict[str, Any] | tuple[Any, ...]
 """The values of a statement's parameters: by name, or, where they come by the ten thousand, in order."""
 
+ABREAST: Final = 50
+"""Records that one statement keeps: it costs SQLite and its module about as much as half a record."""
 _EVER = (2**62, 0)  # a stamp above all others
 NODE_KINDS = ("placed", "leaving", "told")
 """The fields of a tree's memory that are of nodes."""
@@ -102,14 +104,19 @@ def _steps(change: Change) -> Iterator[Step]:
 
 def _save(updates: Iterable[StateUpdate]) -> Iterator[Step]:
     texts: dict[str, str] = {}  # thousands of nodes have the same few values
+    rows: list[tuple[Any, ...]] = []
     for one in updates:
         value = one.value
         if value is None:
             if one.side in OBSERVED:
+                yield from _records(rows)
                 yield _FORGET_VALUE, {"side": one.side.value, "node": one.node, "variable": one.variable}
+                rows = []
                 continue
             if one.side is Side.ATTRIBUTE and one.variable == PRESENCE:
+                yield from _records(rows)
                 yield from _bury(one)
+                rows = []
         if type(value) is not str:
             text = _json_of(one)
         elif value in texts:
@@ -117,7 +124,16 @@ def _save(updates: Iterable[StateUpdate]) -> Iterator[Step]:
         else:
             text = texts[value] = _text(value)
         place = (one.side._value_, one.node, one.variable)  # .value would be a call
-        yield _SAVE_RECORD, (*place, text, *one.stamp, one.seen_at, one.source)
+        rows.append((*place, text, *one.stamp, one.seen_at, one.source))
+    yield from _records(rows)
+
+
+def _records(rows: Sequence[tuple[Any, ...]]) -> Iterator[Step]:
+    whole = len(rows) - len(rows) % ABREAST
+    for begin in range(0, whole, ABREAST):
+        yield _SAVE_RECORDS, tuple(itertools.chain.from_iterable(rows[begin : begin + ABREAST]))
+    for row in rows[whole:]:
+        yield _SAVE_RECORD, row
 
 
 def _bury(presence: StateUpdate) -> Iterator[Step]:
@@ -184,31 +200,35 @@ def _text(value: object) -> str:
     return _json(value).decode()
 
 
-def _insert(table: str, *columns: str, in_order: bool = False) -> str:
-    values = ", ".join("?" if in_order else f":{column}" for column in columns)
+def _insert(table: str, *columns: str) -> str:
+    values = ", ".join(f":{column}" for column in columns)
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
 
 
-def _upsert(table: str, keys: Sequence[str], columns: Sequence[str], *, in_order: bool = False) -> str:
+def _upsert(table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
     """Insert, or replace everything but the keys."""
     new = ", ".join(f"{column} = excluded.{column}" for column in columns)
-    insert = _insert(table, *keys, *columns, in_order=in_order)
-    return f"{insert} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {new}"
+    return f"{_insert(table, *keys, *columns)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {new}"
 
 
 _RECORD = "side = :side AND node = :node"
 
-# A record that is newer than the one that comes stays.
-_SAVE_RECORD = Statement(
-    0,
-    _upsert(
-        "record",
-        ["side", "node", "variable"],
-        ["value", "incarnation", "sequence", "seen_at", "source"],
-        in_order=True,
+
+def _save_records(count: int) -> str:
+    """Insert or replace so many; a record that is newer than the one that comes stays."""
+    keys = ("side", "node", "variable")
+    columns = ("value", "incarnation", "sequence", "seen_at", "source")
+    row = f"({', '.join('?' * (len(keys) + len(columns)))})"
+    new = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    return (
+        f"INSERT INTO record ({', '.join((*keys, *columns))}) VALUES {', '.join([row] * count)} "
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {new} "
+        "WHERE (excluded.incarnation, excluded.sequence) >= (record.incarnation, record.sequence)"
     )
-    + " WHERE (excluded.incarnation, excluded.sequence) >= (record.incarnation, record.sequence)",
-)
+
+
+_SAVE_RECORD = Statement(0, _save_records(1))
+_SAVE_RECORDS = Statement(0, _save_records(ABREAST))
 _FORGET_OLDER = Statement(
     0, f"DELETE FROM record WHERE {_RECORD} AND (incarnation, sequence) < (:incarnation, :sequence)"
 )

@@ -31,6 +31,7 @@ from kraken.store import (
     Store,
     UnfinishedRun,
 )
+from kraken.store.statements import ABREAST
 from kraken.sync.events import Memory as TreeMemory
 from kraken.sync.lease import Lease
 
@@ -222,6 +223,21 @@ def test_a_node_declared_again_does_not_get_its_former_cfg_back(
     store.write([SaveUpdates([update("n1", value=None), update("n1")])])
 
     assert table_of(reopen())["n1"].cfg_values() == {}
+
+
+@pytest.mark.parametrize("count", [ABREAST - 1, ABREAST, 2 * ABREAST + 1])
+def test_of_many_records_each_is_kept_and_the_newest_of_those_in_one_place(
+    store: Store, update: Update, count: int
+) -> None:
+    names = [f"n{i}" for i in range(count)]
+    store.write([SaveUpdates([update(name) for name in names])])
+    seen = [update(name, "os", f"x{i % 3}", Side.DSC, stamp=(1, 2)) for i, name in enumerate(names)]
+    late = update("n1", "os", "late", Side.DSC, stamp=(1, 1))
+    again = update("n2", "os", "again", Side.DSC, stamp=(1, 3))
+    store.write([SaveUpdates([*seen, late, again])])
+
+    found = {u.node: u.value for u in store.load().updates if u.side is Side.DSC}
+    assert found == {**{u.node: u.value for u in seen}, "n2": "again"}
 
 
 def test_an_older_stamp_never_replaces_a_newer(store: Store, update: Update) -> None:
