@@ -31,12 +31,15 @@ from typing import Any
 import httpx
 import yaml
 
+from kraken.cli.client import Client
+from kraken.cli.feed import Feed
 from kraken.executors.ansible.keeper import descendants
 from kraken.testing.cluster import Cluster, install_missing
 from kraken.testing.process import DaemonProcess
 
 FORKS = 32
 PATIENCE_S = 600.0
+SETTLE_S = 1.0  # for the last ansible-playbook to end, which costs, too
 HANGS = "/run/bench-hangs"  # of a node: what hangs there, for how many seconds
 
 STAGES = ("FRESH", "ONE", "TWO", "THREE")
@@ -78,6 +81,7 @@ def together(nodes: int, hang_s: float, settings: dict[str, Any]) -> None:
             ours_s = time.monotonic() - began
             if hanging:
                 site.wait(hanging, "THREE")
+            time.sleep(SETTLE_S)
             ours_cpu_s, runs = site.cpu_s() - before, site.runs()
         more = f"{runs} runs of Ansible"
         if hanging:
@@ -193,6 +197,7 @@ class Site:
         self._daemon = DaemonProcess(
             place, "bench", {"module_dirs": [str(modules)], "ansible": {"forks": FORKS, **settings}}
         )
+        self._client = Client(socket_path=str(self._daemon.socket))
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(self._daemon.socket), verify=False),
             base_url="http://kraken",
@@ -214,16 +219,19 @@ class Site:
         self._call("PATCH", "/v1/cfg", body)
 
     def wait(self, nodes: list[str], stage: str) -> None:
-        """Until each of them is seen there."""
-        deadline, wanted = time.monotonic() + PATIENCE_S, set(nodes)
-        pause_s = 0.02 if len(nodes) == 1 else 0.2
-        while True:
+        """Until each of them is seen there. By events, as `kraken wait`: to ask again and again costs the
+        daemon as much as all else that it does meanwhile.
+        """
+        deadline, left = time.monotonic() + PATIENCE_S, set(nodes)
+        with Feed(self._client, None) as feed:
             found = self._call("GET", "/v1/nodes")["nodes"]
-            there = {node["name"] for node in found if node["dsc"].get("stage") == stage}
-            if wanted <= there:
-                return
-            assert time.monotonic() < deadline, f"not at {stage}: {sorted(wanted - there)}"
-            time.sleep(pause_s)
+            left -= {node["name"] for node in found if node["dsc"].get("stage") == stage}
+            while left:
+                for event in feed.next(1.0):
+                    assert event.kind not in ("lost", "away"), "events got lost"
+                    if event.kind == "dsc" and event.data["value"] == stage:
+                        left.discard(event.data["node"])
+                assert time.monotonic() < deadline, f"not at {stage}: {sorted(left)}"
 
     def runs(self) -> int:
         return len(
@@ -250,7 +258,8 @@ class Site:
 class Playbook:
     """The playbook a person writes, run as a person with experience runs it.
 
-    Each has ssh connections of its own, which last over its runs.
+    Each has ssh connections of its own, which last over its runs. Its inventory has the attributes that are
+    Ansible's own: names of others have dots, and to warn of them costs ansible-playbook half a second.
 
     Args:
         without: nodes that it leaves alone.
@@ -265,8 +274,11 @@ class Playbook:
     ) -> None:
         self._place = tempfile.TemporaryDirectory(prefix="bench-peer-")
         self._path = Path(self._place.name)
-        hosts = {name: fields["attributes"] for name, fields in cluster.inventory().items()}
-        hosts = {name: variables for name, variables in hosts.items() if name not in without}
+        hosts = {
+            name: {key: value for key, value in fields["attributes"].items() if key.startswith("ansible_")}
+            for name, fields in cluster.inventory().items()
+            if name not in without
+        }
         (self._path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
         (self._path / "ansible.cfg").write_text("")
         play = {"hosts": "all", "gather_facts": False, "strategy": strategy, "tasks": tasks or TASKS}
