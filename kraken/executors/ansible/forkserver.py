@@ -26,6 +26,7 @@ import json
 import os
 import random
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -49,11 +50,27 @@ PRELOADED = {
 """Plugins of nearly every run, by kind; one that this Ansible does not have is left out."""
 WHOLE = ("become", "connection", "shell")
 """Kinds of which every run reads all plugins and their documentation (playbook_executor.py)."""
+FOUND = {"connection": "ssh", "module": "command", "shell": "sh"}
+"""What every task looks for; with it found are all that lie in the same directory."""
 IMPORTED = (
-    *(f"filter.{name}" for name in ("core", "mathstuff", "urls")),
-    *(f"test.{name}" for name in ("core", "files", "mathstuff")),
+    *(f"ansible.plugins.filter.{name}" for name in ("core", "mathstuff", "urls")),
+    *(f"ansible.plugins.test.{name}" for name in ("core", "files", "mathstuff")),
+    *(f"ansible.module_utils._internal._json._profiles._module_legacy_{way}" for way in ("c2m", "m2c")),
 )
-"""Files of many plugins each, for what they import."""
+"""For files of many plugins each, what they import; and what a task imports to speak with a module."""
+COLLECTED_EVERY = 10_000
+"""Objects between two collections of garbage, instead of 700: a task makes some ten thousand, and each
+collection looks at what all of them share."""
+
+LOOKS_PER_S = 1000.0  # at hosts, for results
+POLL_S_MAX = 0.05
+
+PAYLOADS = "ansiballz_cache"  # of Ansible, in its local temporary directory (module_common.py)
+OWN_MODULES = "ansible.modules."
+OTHERS_MODULES = ("library", "module_utils")
+"""Directories beside a playbook whose modules come before Ansible's own."""
+OTHERS_WORDS = (b"role", b"include", b"import")
+"""In a playbook: it may have tasks from where other such directories lie."""
 
 
 def main(argv: list[str]) -> int:
@@ -64,14 +81,21 @@ def main(argv: list[str]) -> int:
     sys.argv = [program]
     playbook = importlib.import_module("ansible.cli.playbook")
     stamps.take()  # first: what changes from now on is seen
+    payloads = Payloads()
     with contextlib.suppress(Exception):  # of an Ansible that has these elsewhere; runs then load them
         preload(stamps)
+        payloads.are_kept = only_own_modules(stamps)
     with contextlib.suppress(Exception):
         remember_routing()
     gc.collect()
     gc.freeze()  # children copy no page because its objects are counted
+    gc.set_threshold(COLLECTED_EVERY)
     with socket.socket(fileno=int(listener)) as server:
-        serve(server, int(lifeline), stamps, keeper, playbook.main)
+        payloads.open(os.path.dirname(server.getsockname()))  # noqa: PTH120
+        try:
+            serve(server, int(lifeline), stamps, keeper, become(playbook.main, payloads))
+        finally:
+            payloads.close()
     return 0
 
 
@@ -117,16 +141,10 @@ def preload(stamps: Stamps) -> None:
     which one could come.
     """
     loaders = importlib.import_module("ansible.plugins.loader")
-    home = os.path.dirname(os.path.realpath(str(importlib.import_module("ansible").__file__))) + os.sep  # noqa: PTH120
-
-    def is_own(path: str | None) -> bool:
-        return path is not None and os.path.realpath(path).startswith(home)
-
     for kind in (*PRELOADED, *WHOLE):
         loader = getattr(loaders, f"{kind}_loader")
         found = list(loader.all(path_only=True))
-        places = loader.print_paths().split(os.pathsep)
-        stamps.watch([path for path in places if not is_own(path) and not path.endswith("__pycache__")])
+        stamps.watch(others(loader))
         for name in PRELOADED.get(kind, ()):
             if is_own(loader.find_plugin(name)):
                 loader.get(name, class_only=True)
@@ -134,7 +152,92 @@ def preload(stamps: Stamps) -> None:
             for _ in loader.all(class_only=True):
                 pass
     for name in IMPORTED:
-        importlib.import_module(f"ansible.plugins.{name}")
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+def only_own_modules(stamps: Stamps) -> bool:
+    """Whether Ansible's own modules are all that there are under this configuration, beside those of
+    collections. Has found what every task looks for; `stamps` watches where others could come from.
+    """
+    loaders = importlib.import_module("ansible.plugins.loader")
+    for kind, name in FOUND.items():
+        getattr(loaders, f"{kind}_loader").find_plugin(name)
+    places = [*others(loaders.module_loader), *others(loaders.module_utils_loader)]
+    stamps.watch(places)
+    return not any(os.path.isdir(path) and os.listdir(path) for path in places)  # noqa: PTH112, PTH208
+
+
+def others(loader: Any) -> list[str]:
+    """The directories in which this loader of Ansible looks beside Ansible's own."""
+    places = loader.print_paths().split(os.pathsep)
+    return [path for path in places if not is_own(path) and not path.endswith("__pycache__")]
+
+
+def is_own(path: str | None) -> bool:
+    """Whether this file or directory is of Ansible itself."""
+    ansible = os.path.realpath(str(importlib.import_module("ansible").__file__))
+    return path is not None and os.path.realpath(path).startswith(os.path.dirname(ansible) + os.sep)  # noqa: PTH120
+
+
+class Payloads:
+    """Ansible's own modules as they are sent to nodes, each built by the first run that needs it.
+
+    To build one costs more than all else that a run of one host does. What lies here is what this Ansible
+    would build again, as long as nothing stands in for its modules or for what they import.
+
+    Attributes:
+        are_kept: whether the configuration has no other modules than Ansible's own.
+    """
+
+    def __init__(self) -> None:
+        self.are_kept = False
+        self._place = ""
+
+    def open(self, directory: str) -> None:
+        """Keep them in this directory from now on."""
+        if self.are_kept:
+            self._place = tempfile.mkdtemp(prefix="modules-", dir=directory)
+
+    def close(self) -> None:
+        if self._place:
+            shutil.rmtree(self._place, ignore_errors=True)
+
+    def lend(self, playbook: str, local: str) -> Callable[[], None]:
+        """Put what is there where a run looks for it; gives back what takes in, afterwards, what it built.
+
+        Args:
+            playbook: in the working directory, beside all that its tasks name.
+            local: the temporary directory of the run, on this machine.
+        """
+        run = os.path.join(local, PAYLOADS)  # noqa: PTH118
+        if not self._place or brings_modules(playbook):
+            return lambda: None
+        with contextlib.suppress(OSError):
+            os.mkdir(run, 0o700)  # noqa: PTH102
+        link_new(self._place, run)
+        return lambda: link_new(run, self._place)
+
+
+def brings_modules(playbook: str) -> bool:
+    """Whether a run of it may have other modules than the configuration has."""
+    if any(map(os.path.exists, OTHERS_MODULES)):
+        return True
+    try:
+        with open(playbook, "rb") as file:  # noqa: PTH123
+            text = file.read()
+    except OSError:
+        return True
+    return any(word in text for word in OTHERS_WORDS)
+
+
+def link_new(source: str, target: str) -> None:
+    """Have the payloads of Ansible's own modules that are whole in one directory in another, too."""
+    with contextlib.suppress(OSError):  # such a directory is gone, or on another file system
+        for name in {*os.listdir(source)} - {*os.listdir(target)}:  # noqa: PTH208
+            if name.startswith(OWN_MODULES) and not name.endswith((".lock", "-part")):
+                with contextlib.suppress(FileExistsError):
+                    os.link(os.path.join(source, name), os.path.join(target, name))  # noqa: PTH118
 
 
 def remember_routing() -> None:
@@ -162,7 +265,11 @@ def load(path: str) -> types.ModuleType:
 
 
 def serve(
-    server: socket.socket, lifeline: int, stamps: Stamps, keeper: types.ModuleType, run: Callable[[], Any]
+    server: socket.socket,
+    lifeline: int,
+    stamps: Stamps,
+    keeper: types.ModuleType,
+    be: Callable[[list[str]], None],
 ) -> None:
     """Fork for who asks, until nobody is left to ask."""
     wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -197,7 +304,7 @@ def serve(
                 signal.set_wakeup_fd(-1)
                 for descriptor in (server.fileno(), lifeline, wake, waker):
                     os.close(descriptor)
-                become_keeper(connection, output, request, keeper, run)
+                become_keeper(connection, output, request, keeper, be)
             children.add(pid)
             os.close(output)
 
@@ -223,7 +330,7 @@ def become_keeper(
     output: int,
     request: dict[str, Any],
     keeper: types.ModuleType,
-    run: Callable[[], Any],
+    be: Callable[[list[str]], None],
 ) -> NoReturn:
     """Keep one run of ansible-playbook, tell how it ended, and end."""
     status = 1
@@ -238,7 +345,7 @@ def become_keeper(
         connection.sendall(b"+")
         keeper.make_subreaper()
         lifeline = os.open(request["lifeline"], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        kept = keeper.Keeper(lifeline, request["output_max"], request["control"], become=become(run))
+        kept = keeper.Keeper(lifeline, request["output_max"], request["control"], become=be)
         status = kept.keep(request["command"])
         empty = os.open(os.devnull, os.O_RDWR)
         os.dup2(empty, 1)  # who reads the output sees its end before the status
@@ -248,7 +355,7 @@ def become_keeper(
         os._exit(status)
 
 
-def become(run: Callable[[], Any]) -> Callable[[list[str]], None]:
+def become(run: Callable[[], Any], payloads: Payloads) -> Callable[[list[str]], None]:
     """What the child of a keeper does instead of exec: be this program, with these arguments."""
 
     def be(command: list[str]) -> None:
@@ -256,10 +363,15 @@ def become(run: Callable[[], Any]) -> Callable[[list[str]], None]:
         sys.argv = list(command)
         random.seed()
         tempfile.tempdir = None
+        constants = vars(importlib.import_module("ansible.constants"))
+        interval = "DEFAULT_INTERNAL_POLL_INTERVAL"
+        constants[interval] = poll_s(command, float(constants.get(interval, POLL_S_MAX)))
         local = os.environ.get("ANSIBLE_LOCAL_TEMP")
+        take_in: Callable[[], None] | None = None
         if local:
             directory = tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=local)
-            vars(importlib.import_module("ansible.constants"))["DEFAULT_LOCAL_TMP"] = directory
+            constants["DEFAULT_LOCAL_TMP"] = directory
+            take_in = payloads.lend(command[-1], directory)
         status = 1
         try:
             run()
@@ -269,14 +381,28 @@ def become(run: Callable[[], Any]) -> Callable[[list[str]], None]:
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
+            if take_in is not None:
+                take_in()
             with contextlib.suppress(Exception):
-                atexit._run_exitfuncs()
+                atexit._run_exitfuncs()  # among them, that directory is removed
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):
                     stream.flush()
             os._exit(status)
 
     return be
+
+
+def poll_s(command: list[str], configured: float) -> float:
+    """How long a run pauses between two looks for results: each is one at every host under way.
+
+    In proportion to their number, as `--forks` has it, so that waiting costs a run of many no more of a
+    processor than one of few; never less than configured.
+    """
+    with contextlib.suppress(ValueError, IndexError):
+        forks = int(command[command.index("--forks") + 1])
+        return max(configured, min(forks / LOOKS_PER_S, POLL_S_MAX))
+    return configured
 
 
 if __name__ == "__main__":

@@ -694,6 +694,63 @@ async def test_a_plugin_of_the_site_comes_before_ansibles_own(
     assert after["n1"].observed == {"by": "the site's own"}, after["n1"].message
 
 
+OTHER_PING = """\
+from ansible.module_utils.basic import AnsibleModule
+
+AnsibleModule({}).exit_json(changed=False, kraken_dsc={"by": "the site's own"})
+"""
+
+
+async def test_what_one_run_built_of_ansibles_modules_the_next_sends(directory: Path) -> None:
+    executor = AnsibleExecutor(work_directory=directory, forkserver=True)
+    first = await perform(executor, [{"ansible.builtin.ping": {}}], node("n1"))
+    control = executor.workspace.control
+    assert control is not None
+    (kept,) = control.glob("modules-*/ansible.modules.ping-*")
+    kept.write_bytes(b"no payload any more")
+    second = await perform(executor, [{"ansible.builtin.ping": {}}], node("n1"))
+    kept.unlink()
+    third = await perform(executor, [{"ansible.builtin.ping": {}}], node("n1"))
+    await executor.close()
+
+    assert [result["n1"].outcome for result in (first, second, third)] == [
+        Outcome.OK,
+        Outcome.FAILED,
+        Outcome.OK,
+    ]
+    assert not control.exists()
+
+
+@pytest.mark.parametrize("where", ["configured", "beside the module", "in a role"])
+async def test_a_module_of_the_site_comes_before_ansibles_own(
+    directory: Path, tmp_path: Path, where: str
+) -> None:
+    """Also when it is put there after a run has sent Ansible's own."""
+    here = tmp_path / "module"
+    config = tmp_path / "ansible.cfg"
+    places = {
+        "configured": tmp_path / "library",
+        "beside the module": here / "library",
+        "in a role": here / "roles" / "one" / "library",
+    }
+    config.write_text(f"[defaults]\nlibrary = {tmp_path / 'library'}\n")
+    tasks: list[Any] = [{"ansible.legacy.ping": {}}]
+    if where == "in a role":
+        (here / "roles" / "one" / "tasks").mkdir(parents=True)
+        (here / "roles" / "one" / "tasks" / "main.yml").write_text("- ansible.legacy.ping: {}\n")
+        tasks = [{"ansible.builtin.import_role": {"name": "one"}}]
+    here.mkdir(exist_ok=True)
+    executor = AnsibleExecutor(work_directory=directory, config=config, forkserver=True)
+    before = [await perform(executor, mutation(tasks, here), node("n1")) for _ in range(2)]
+    places[where].mkdir()
+    (places[where] / "ping.py").write_text(OTHER_PING)
+    after = [await perform(executor, mutation(tasks, here), node("n1")) for _ in range(2)]
+    await executor.close()
+
+    assert [result["n1"].observed for result in before] == [{}, {}]
+    assert [result["n1"].observed for result in after] == [{"by": "the site's own"}] * 2
+
+
 async def test_a_playbook_command_of_another_kind_is_started_as_a_program(
     directory: Path, tmp_path: Path
 ) -> None:
