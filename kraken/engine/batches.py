@@ -206,21 +206,30 @@ class Batches:
         linger_s = self._settings.linger_s.get(kind, 0.0)
         if not any(active.run.is_mutation for active in self.active.values()):
             linger_s = min(linger_s, self._settings.linger_alone_s)
-        return min(last + linger_s, first + self._gather_s(kind))
+        until = min(last + linger_s, first + self._settings.gather_s.get(kind, 0.0))
+        return max(until, min(first + self._settings.gather_full_s, self._full_until(kind)))
 
     def _gathers_until(self, key: str) -> float:
         issued_at = self._issued_at.get(key)
         if issued_at is None:
             return float("-inf")
-        return issued_at + self._gather_s(_kind(self._operators[key]))
+        return issued_at + self._settings.gather_s.get(_kind(self._operators[key]), 0.0)
 
-    def _gather_s(self, kind: str) -> float:
+    def _full_until(self, kind: str) -> float:
+        """How long all hands for this kind are full, if nobody reports; -inf: there are free ones.
+
+        A run that left long ago has none of them: those who are out may hang.
+        """
         at_once = self._settings.at_once.get(kind)
-        if at_once is not None:
-            busy = (a for a in self.active.values() if a.run.is_mutation and _kind(a.run.operator) == kind)
-            if sum(len(active.out) for active in busy) >= at_once:
-                return self._settings.gather_full_s
-        return self._settings.gather_s.get(kind, 0.0)
+        if at_once is None:
+            return float("-inf")
+        busy = 0
+        for active in sorted(self.active.values(), key=lambda a: a.run.issued_at, reverse=True):
+            if active.run.is_mutation and _kind(active.run.operator) == kind:
+                busy += len(active.out)
+                if busy >= at_once:
+                    return active.run.issued_at + self._settings.gather_full_s
+        return float("-inf")
 
     def _next(self, key: str, blocked: set[Pool], now: float) -> list[str]:
         """Who leaves with the next run of this operator: those who came first, and whom limits let go."""

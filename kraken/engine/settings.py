@@ -25,8 +25,9 @@ class Settings:
             one Ansible run of two nodes costs little more than one of one.
         linger_alone_s: the same while no mutation is under way on any node, whose end could bring one.
         gather_s: how long the next batch of an operator gathers at most while one is under way.
-        gather_full_s: the same while mutations of its kind are under way on as many nodes as are worked on
-            at once: sooner, it would only share their turns.
+        gather_full_s: how long any batch gathers at most while mutations of its kind, which left no longer
+            ago than that, are under way on as many nodes as are worked on at once: sooner, it would only
+            share their turns.
         at_once: nodes that are worked on at once, per kind of action, where that has a bound.
         runs_max: runs under way at once, per kind of action, mutations and discoveries apart; a run
             most of whose nodes have reported no longer counts.
@@ -50,7 +51,7 @@ class Settings:
         default_factory=lambda: {"ansible": 2.0, "ipmi": 0.1, "redfish": 0.1, "tcp": 0.1}
     )
     linger_alone_s: float = 0.05
-    gather_full_s: float = 10.0
+    gather_full_s: float = 30.0
     at_once: Mapping[str, int] = field(default_factory=lambda: {"ansible": 32})
     runs_max: Mapping[str, int] = field(
         default_factory=lambda: {"ansible": 8, "ipmi": 64, "redfish": 64, "tcp": 64}

@@ -155,21 +155,34 @@ def test_a_batch_gathers_longer_while_as_many_are_worked_on_as_can_be() -> None:
         batches.add(OFF, node, 0.0)
     (run,) = batches.leave(0.05)
     batches.reported(run.id, "n1")
-    for moment in range(16):  # three are under way still; another comes before each pause is over
-        batches.add(ON, f"m{moment}", 1.0 + moment * 0.4)
-        assert batches.leave(1.1 + moment * 0.4) == []
+    for moment in range(4):  # three are under way still
+        batches.add(ON, f"m{moment}", 1.0 + moment * 2.0)
+        assert batches.leave(2.9 + moment * 2.0) == []
 
     batches.reported(run.id, "n2")
 
-    assert [len(left.nodes) for left in batches.leave(7.2)] == [16]
+    assert [len(left.nodes) for left in batches.leave(9.0)] == [4]
 
 
 def test_nodes_that_hang_make_nobody_gather_for_ever() -> None:
     batches = Batches(replace(ALONE, at_once={"ipmi": 1}, gather_full_s=10.0), 1)
     batches.add(OFF, "n1", 0.0)
     assert len(batches.leave(0.05)) == 1
-    for moment in range(28):
+    for moment in range(23):
         batches.add(ON, f"m{moment}", 1.0 + moment * 0.4)
 
-    assert batches.leave(10.9) == []
-    assert [len(run.nodes) for run in batches.leave(11.0)] == [28]
+    assert batches.leave(10.0) == []
+    assert batches.next_at(10.0) == pytest.approx(10.05)
+    assert [len(run.nodes) for run in batches.leave(10.3)] == [23]
+
+
+def test_a_run_that_left_long_ago_has_no_hands_of_those_that_count() -> None:
+    batches = Batches(replace(ALONE, at_once={"ipmi": 2}, gather_full_s=10.0), 1)
+    for node in ("n1", "n2", "n3"):
+        batches.add(OFF, node, 0.0)
+    (run,) = batches.leave(0.05)
+    batches.reported(run.id, "n3")
+    batches.add(ON, "n3", 12.0)
+
+    assert batches.leave(12.4) == []
+    assert [left.nodes for left in batches.leave(12.5)] == [("n3",)]
