@@ -23,7 +23,7 @@ from kraken.sync.events import Event, Forget, Memory, Outgrow
 from kraken.sync.feed import Feed
 from kraken.sync.lease import Placement, Promises
 from kraken.sync.leases import Leases
-from kraken.sync.letters import NONE_BEFORE, Ask, Delta, Doc, Hello, Letter, Reserved
+from kraken.sync.letters import NONE_BEFORE, Ask, Check, Checked, Delta, Doc, Hello, Letter, Reserve, Reserved
 from kraken.sync.link import HELLO_S, Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.mirror import Mirror
@@ -232,6 +232,34 @@ def is_bound_whatever_was_begun(leases: Leases, key: str, now: float) -> bool:
     return key in leases.placement.shared and key not in leases.placement.alone
 
 
+RESTORE, RESTORE_LEAVING = Placement.restore, Placement.restore_leaving
+
+
+def restores_nobody_alone(placement: Placement, *known: Any, shared: bool, alone: bool) -> None:
+    RESTORE(placement, *known, shared=shared, alone=False)
+
+
+def restores_nobody_leaving_alone(placement: Placement, *known: Any, alone: bool) -> None:
+    RESTORE_LEAVING(placement, *known, alone=False)
+
+
+ANSWER, CHECKED = Leases.answer, Leases.hear_checked
+
+
+def answers_at_once(leases: Leases, body: Check, now: float) -> None:
+    ANSWER(leases, msgspec.structs.replace(body, upto=-1), now)
+
+
+def lets_go_under_any_number(placement: Placement, child: str, key: str, epoch: int, now: float) -> None:
+    if key in placement._leaving and placement._leaving[key][0] == child:
+        placement._let_go[key] = now
+
+
+def hears_of_any_number(leases: Leases, child: str, body: Checked, now: float) -> None:
+    bound = {key: leases.placement.epoch.get(key, epoch) for key, epoch in body.bound.items()}
+    CHECKED(leases, child, msgspec.structs.replace(body, bound=bound), now)
+
+
 def is_over_whatever_children_were_promised(leases: Leases, key: str, now: float) -> bool:
     return leases.busy_until(key) <= now
 
@@ -265,6 +293,22 @@ MARK = Links.mark
 def tells_fields_alone(links: Links, name: str, key: str, fields: Any = None) -> None:
     if fields is not None:
         MARK(links, name, key, fields)
+
+
+RESERVE = Leases.hear_reserve
+
+
+def promises_under_any_number(leases: Leases, child: str, body: Reserve, now: float) -> list[Event]:
+    keys = {key: leases.placement.epoch.get(key, epoch) for key, epoch in body.keys.items()}
+    return RESERVE(leases, child, msgspec.structs.replace(body, keys=keys), now)
+
+
+ACKNOWLEDGE = Feed.acknowledge
+
+
+def acknowledges_late_ones(feed: Feed, have: int) -> list[tuple[str, bool]]:
+    feed.acked = min(feed.acked, have)
+    return ACKNOWLEDGE(feed, have)
 
 
 # -- of two under one name ------------------------------------------------------------------------
@@ -402,6 +446,25 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Leases, "_is_bound", is_bound_whatever_was_begun),
         leases.what_a_child_was_promised_before_is_over_too,
     ),
+    "who is asked what it let go answers before it knows what it had": (
+        replaces(Leases, "answer", answers_at_once),
+        leases.a_question_overtakes_the_word_that_the_node_is_given_and_taken,
+    ),
+    "what was let go under a former lease counts for the last": (
+        replaces(Placement, "let_go", lets_go_under_any_number),
+        leases.what_was_let_go_before_is_told_late,
+    ),
+    "what was bound under a former lease counts for the last": (
+        replaces(Leases, "hear_checked", hears_of_any_number),
+        leases.what_was_bound_before_is_told_late,
+    ),
+    "a life after another forgets who thinks that it is alone": (
+        both(
+            replaces(Placement, "restore", restores_nobody_alone),
+            replaces(Placement, "restore_leaving", restores_nobody_leaving_alone),
+        ),
+        leases.a_parent_restarts_while_a_holder_thinks_that_it_is_alone,
+    ),
     "a daemon that was let in again goes on with the session of before": (
         replaces(Tree, "add_child", adds_under_the_same_life),
         leases.a_collector_is_revoked_and_let_in_again_while_its_daemon_runs,
@@ -537,6 +600,14 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
 }
 
 HARMLESS: dict[str, tuple[Breaks, Story]] = {
+    "a longer lease is given under any number": (
+        replaces(Leases, "hear_reserve", promises_under_any_number),
+        leases.a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
+    ),
+    "late acknowledgements count": (
+        replaces(Feed, "acknowledge", acknowledges_late_ones),
+        words.what_is_declared_comes_twice_and_the_second_time_late,
+    ),
     "gaps are taken in": (
         replaces(Mirror, "delta", takes_gaps),
         words.a_letter_of_a_former_life_comes_late,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kraken.sync.lease import LEASE_S
-from kraken.sync.letters import Check, Delta, Hello, Reserve, Reserved, Tell
+from kraken.sync.letters import Check, Checked, Delta, Hello, Reserve, Reserved, Tell
 from kraken.sync.link import DEAD_S
 from kraken.sync.tree import CHECK_S
 from kraken.testing.tree.forest import Forest
@@ -403,6 +403,85 @@ def a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_b
     _cut_off_a(forest, "a", 250.0)
 
 
+def a_question_overtakes_the_word_that_the_node_is_given_and_taken() -> None:
+    """Who answers it knows of neither yet, and would come to have the node when it is another's."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, settled_s=60.0)
+    forest.network.rule = of_kind(Delta, "root", "a", [12.0])
+    declare(forest, "n1", "a")
+    forest.run_for(0.5)
+    declare(forest, "n1", "b")
+    for _ in range(300):
+        forest.run_for(0.1)
+        forest.try_runs("n1", 0.5)
+    forest.network.rule = None
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["b"]
+
+
+def what_was_let_go_before_is_told_late() -> None:
+    """The node came back meanwhile, and is taken away again while a mutation runs."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", settled_s=60.0)
+    forest.network.rule = of_kind(Checked, "a", "root", [0.01, 30.0])
+    declare(forest, "n1", "b")
+    forest.run_for(10.0)
+
+    assert owners(forest, "n1") == ["b"]
+
+    forest.network.rule = None
+    declare(forest, "n1", "a")
+    forest.run_for(10.0)
+
+    assert forest.try_runs("n1", 50.0) == ["a"]
+
+    declare(forest, "n1", "b")
+    run_everywhere(forest, "n1", 80)
+
+    assert owners(forest, "n1") == ["b"]
+
+
+def what_was_bound_before_is_told_late() -> None:
+    """Nobody else was to have the node meanwhile, and a mutation was begun without a lease."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", settled_s=60.0)
+    forest.network.rule = of_kind(Checked, "a", "root", [0.01, 30.0])
+    declare(forest, "n1", "a", "b")
+    forest.run_for(10.0)
+    forest.network.rule = None
+
+    assert "n1" not in forest.root.tree.placement.alone
+
+    declare(forest, "n1", "a")
+    forest.run_for(5.0)
+
+    assert forest.try_runs("n1", 250.0) == ["a"]
+
+    declare(forest, "n1", "a", "b")
+    forest.run_for(25.0)
+    forest.network.cut.add(frozenset(("root", "a")))
+    run_everywhere(forest, "n1", 250)
+    forest.network.cut.clear()
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["a"]
+
+
+def a_parent_restarts_while_a_holder_thinks_that_it_is_alone() -> None:
+    """It is cut off, and cannot know that others may have the node since: only its own word frees it."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", settled_s=60.0)
+    forest.network.cut.add(frozenset(("root", "a")))
+    declare(forest, "n1", "a", "b")
+    forest.run_for(5.0)
+    forest.restart("root")
+    run_everywhere(forest, "n1", 240)
+
+    assert owners(forest, "n1") == ["a"]
+
+    forest.network.cut.clear()
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["a"]
+
+
 def a_collector_is_revoked_and_let_in_again_while_its_daemon_runs() -> None:
     """It knows of no restart on either side, and what it had was given to another meanwhile."""
     forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
@@ -502,6 +581,10 @@ STORIES: list[Callable[[], None]] = [
     a_longer_lease_is_not_given_back_while_a_child_needs_it,
     a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
     a_longer_lease_is_granted_after_it_was_given_back,
+    a_question_overtakes_the_word_that_the_node_is_given_and_taken,
+    what_was_let_go_before_is_told_late,
+    what_was_bound_before_is_told_late,
+    a_parent_restarts_while_a_holder_thinks_that_it_is_alone,
     a_collector_is_revoked_and_let_in_again_while_its_daemon_runs,
     a_mutation_ends_before_its_time_when_its_node_was_taken_away,
     a_mutation_ends_before_its_time_when_its_node_was_given_to_a_child,
