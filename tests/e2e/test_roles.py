@@ -230,8 +230,9 @@ def python() -> str:
 
 
 def changed(output: str) -> dict[str, int]:
-    """Host -> how many tasks changed something, of the recap."""
-    return {host: int(count) for host, count in re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+)", output, re.M)}
+    """Machine -> how many tasks changed something, of the recap."""
+    found = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+)", output, re.M)
+    return {host: int(count) for host, count in found if host != "localhost"}
 
 
 def connected(head: SystemdMachine) -> set[str]:
