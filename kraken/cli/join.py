@@ -74,10 +74,13 @@ def join(
     check_owner(directory, "join", "kraken join -")
     runs = _check_daemon(loaded.api.socket)
     keyring = Keyring(directory)
+    former = keyring.parent
     _check_parent(keyring, invitation, yes=yes)
     parent = asyncio.run(exchange(text, keyring, wait_s=timeout))
     session.output.line(f"Joined {parent.name} as {parent.me}; the keys are in {directory / 'tree'}.")
-    if runs:
+    if runs and former == parent:
+        session.output.line("The daemon that runs here takes up the new key within a minute.")
+    elif runs:
         then = f"the daemon that runs here knows nothing of {parent.name} until it is started anew"
         session.output.line(f"Next: {then}: systemctl restart kraken")
     else:

@@ -55,7 +55,10 @@ class ParentState(enum.Enum):
 
     TRYING = "no connection yet"
     CONNECTED = "connected"
-    REFUSED = "the parent does not know our key, or has revoked it: it must invite us anew"
+    REFUSED = (
+        "the parent does not know our key, or has revoked it: it must invite us anew, or this daemon be "
+        "stopped, which goes on with nodes that list no other collector"
+    )
     STRANGER = "somebody answers who does not have the parent's key"
 
 

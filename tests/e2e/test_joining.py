@@ -267,6 +267,25 @@ def test_who_is_revoked_is_cut_off_at_once_refused_counted_logged_once_and_shown
     head1.sees("rack7", "CONNECTED")
 
 
+def test_who_is_let_in_again_is_told_what_is_new_though_neither_daemon_has_started_anew(
+    head1: Machine, rack7: Machine
+) -> None:
+    for number in range(5):
+        nodes = f"nodes: {{n1: {{attributes: {{collectors: rack7, rack: r{number}}}}}}}"
+        head1.type("apply", "-", stdin=nodes)
+        until(lambda number=number: f"r{number}" in rack7.type("show", "n1").out, rack7.told)
+    head1.type("collector", "revoke", "rack7", "--yes")
+    rack7.below("REFUSED")
+    assert "or this daemon be stopped" in rack7.type("status").out
+
+    joined = rack7.join(head1.type("collector", "invite", "rack7").out, "--yes")
+
+    assert "takes up the new key within a minute" in joined.out
+    head1.sees("rack7", "CONNECTED")
+    head1.type("apply", "-", stdin="nodes: {new: {attributes: {collectors: rack7}}}")
+    until(lambda: "new" in rack7.type("nodes").out, rack7.told)
+
+
 def test_keys_change_from_either_side_and_restarts_stand_on_the_new_ones(
     head1: Machine, rack7: Machine
 ) -> None:

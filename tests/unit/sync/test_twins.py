@@ -23,6 +23,10 @@ def heard(*letters: tuple[int, float, float | None]) -> Twins:
     return twins
 
 
+def test_a_life_is_over_after_as_long_as_any_neighbour_may_be_silent() -> None:
+    assert BESIDE_S == DEAD_S
+
+
 def test_two_that_write_in_turn_are_two() -> None:
     twins = heard((5, 0.0, None), (5, 1.0, 0.9), (6, 10.0, None), (6, 10.1, 10.0), (5, 11.0, 10.9))
 
