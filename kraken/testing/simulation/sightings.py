@@ -82,7 +82,8 @@ class Sightings:
         """A look came to its end; of some variables it may have seen no value."""
         assert isinstance(run.operator, Discovery)
         for observes in run.operator.observes:
-            self._vain[node, observes.variable] = self._run_numbers[run.id]
+            place = (node, observes.variable)
+            self._vain[place] = max(self._run_numbers[run.id], self._vain.get(place, -1))  # it may come late
 
     def crashed(self) -> None:
         """The collector forgets what it knew of forgetting."""
