@@ -114,7 +114,6 @@ BREAKAGES: dict[str, Breaks] = {
     "what is told is so since just now": replaces(engine_module, "explain", tells_the_time),
     "limits count nothing": replaces(Limits, "refusing", lambda *args: []),
     "what is under way is never given back": replaces(Limits, "ended", lambda *args: None),
-    "a restart forgets what nodes draw": replaces(Limits, "remember_draw", lambda *args: None),
     "a draw ends with the command": replaces(Limits, "_time", draws_nothing_more),
     "a restart forgets nothing": replaces(Steps, "forget", lambda *args: None),
     "what was cut off is tried again where nothing can look": replaces(Steps, "lose", lambda *args: []),
@@ -172,3 +171,32 @@ def test_a_restart_that_forgets_what_is_under_way_is_noticed(monkeypatch: pytest
 
     with pytest.raises(AssertionError, match="exceeds the limit feed"):
         restarted_under_a_limit()
+
+
+def restarted_while_one_draws() -> None:
+    """Two nodes that draw all there is for a minute each: the daemon crashes when the first is on."""
+    domain = booting()
+    (wish,) = (m.key for m in domain.catalog.mutations.values() if m.name == "power_on")
+    settings = Settings(limits=(Limit("feed", (wish,), watts=100.0, watts_each=100.0, seconds=60.0),))
+    truth = {name: {"power": "OFF"} for name in ("n1", "n2")}
+    simulation = Simulation(domain, settings=settings, truth=truth)
+    simulation.behave = lambda node, operator: Behaviour(2.0 if isinstance(operator, Mutation) else 0.1)
+    for number, name in enumerate(truth, 1):
+        simulation.declare(name, {"power": "ON"}, domain.attributes_of(number))
+    simulation.start()
+    simulation.run_for(20.0)
+    assert len(simulation.started) == 1
+    simulation.restart()
+    simulation.run_for(300.0)
+    assert {run.nodes for run in simulation.started} == {("n1",), ("n2",)}
+
+
+def test_a_restart_knows_who_draws() -> None:
+    restarted_while_one_draws()
+
+
+def test_a_restart_that_forgets_what_nodes_draw_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Limits, "remember_draw", lambda *args: None)
+
+    with pytest.raises(AssertionError, match="exceeds the limit feed"):
+        restarted_while_one_draws()
