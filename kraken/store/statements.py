@@ -64,7 +64,8 @@ def statements(changes: Iterable[Change]) -> Iterator[tuple[str, list[Row]]]:
     for statement, group in itertools.groupby(steps, key=operator.itemgetter(0)):
         rows = [row for _, row in group]
         if statement is _END_RUN:
-            rows = list({repr(row): row for row in rows}.values())  # each run once
+            each = {row["run_id"]: row for row in rows if isinstance(row, dict)}  # once
+            rows = list(each.values())
         yield statement.sql, rows
 
 
