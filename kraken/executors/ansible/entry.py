@@ -1,6 +1,6 @@
 """What ansible-runner starts for a run: hands it to the fork server, or becomes its keeper: a program.
 
-    entry.py SOCKET KEEPER LIFELINE OUTPUT_MAX CONTROL_DIRECTORY COMMAND [ARGUMENT...]
+    entry.py SOCKET KEEPER LIFELINE ENDS_AT OUTPUT_MAX CONTROL_DIRECTORY COMMAND [ARGUMENT...]
 
 Passes its output, environment and directory to the fork server at SOCKET, waits, and ends with the status
 that it is told. Where nobody listens there, or the fork server does not take the run, it becomes `KEEPER
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
 
 def ask(path: str, kept: list[str]) -> int | None:
     """The run's exit status; None when the fork server does not take it: then nothing was begun."""
-    lifeline, output_max, control, *command = kept
+    lifeline, ends_at, output_max, control, *command = kept
     life = os.open(lifeline, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(f"{os.path.dirname(lifeline)}/keeper.pid", "w") as file:  # noqa: PTH120, PTH123
         file.write(str(os.getpid()))
@@ -39,6 +39,7 @@ def ask(path: str, kept: list[str]) -> int | None:
         "environment": dict(os.environ),
         "directory": os.getcwd(),  # noqa: PTH109
         "lifeline": lifeline,
+        "ends_at": float(ends_at),
         "output_max": int(output_max),
         "control": control,
         "command": command,

@@ -15,7 +15,7 @@ from typing import Any
 
 from kraken.errors import ExecutorError
 from kraken.executors import Report
-from kraken.executors.ansible import content
+from kraken.executors.ansible import content, keeper
 from kraken.executors.ansible.account import Account
 from kraken.executors.ansible.content import SshSettings, VaultSettings
 from kraken.executors.ansible.playrun import PlayRun
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 OUTPUT_MAX = 64 * 1024 * 1024  # bytes of a run's output; 64 hosts with 10 tasks write 0.3 MB
 PLAYBOOK = "kraken-playbook.yml"
+LATE_S = 1.0
+"""How long after the time of a run its keeper ends it: when we did not, who stand still. With what the keeper
+takes for that (7 s) it is within the grace by which a mutation may be over later than its time-out (10 s)."""
 
 
 class AnsibleExecutor:
@@ -147,6 +150,7 @@ class AnsibleExecutor:
                 scratch=scratch,
                 collections=self.collections,
             ),
+            ends_at=flight.ends_at,
             output_max=self.output_max,
             on_event=flight.on_event,
             starter=self.workspace.starter if self._forks(flight.nodes, project) else None,
@@ -162,6 +166,7 @@ class _Flight:
     """One run under way: `fly` and what it calls are the loop's; `_perform` is the thread's.
 
     Attributes:
+        ends_at: when its keeper ends it, on that one's clock.
         landed: nothing of the run is left, neither process nor file.
     """
 
@@ -169,6 +174,7 @@ class _Flight:
         self, executor: AnsibleExecutor, run: Run, nodes: Mapping[str, NodeFacts], report: Report
     ) -> None:
         self.run = run
+        self.ends_at = keeper.now() + run.timeout_s + LATE_S
         self.nodes = nodes
         self.names = content.host_names(run.nodes)
         self.keys = {node: content.connection_key(nodes[node], executor.salt) for node in run.nodes}
@@ -260,7 +266,8 @@ class _Flight:
                 text = "stopped by Kraken; what it did is not known"
                 results = self._account.give_up(Outcome.CANCELLED, text)
             else:
-                results = self._account.ended(status, is_followed=is_followed)
+                in_time = keeper.now() < self.ends_at  # or its last words may be lost
+                results = self._account.ended(status, is_followed=is_followed and in_time)
         self._send(results, last=True)
 
     def _send(self, results: list[NodeResult], *, last: bool = False) -> None:

@@ -345,7 +345,8 @@ def become_keeper(
         connection.sendall(b"+")
         keeper.make_subreaper()
         lifeline = os.open(request["lifeline"], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        kept = keeper.Keeper(lifeline, request["output_max"], request["control"], become=be)
+        limits = (request["ends_at"], request["output_max"], request["control"])
+        kept = keeper.Keeper(lifeline, *limits, become=be)
         status = kept.keep(request["command"])
         empty = os.open(os.devnull, os.O_RDWR)
         os.dup2(empty, 1)  # who reads the output sees its end before the status

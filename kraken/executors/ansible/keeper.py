@@ -1,12 +1,13 @@
 """Runs one command and leaves nothing of it behind: a program, started as `python keeper.py`.
 
-    keeper.py LIFELINE OUTPUT_MAX CONTROL_DIRECTORY COMMAND [ARGUMENT...]
+    keeper.py LIFELINE ENDS_AT OUTPUT_MAX CONTROL_DIRECTORY COMMAND [ARGUMENT...]
 
 Whatever the command starts, and whatever that starts, stays below the keeper even when it makes a
 session of its own or its parent dies (PR_SET_CHILD_SUBREAPER, prctl(2)); no privilege is needed.
 The keeper stops all of it when the writer of the fifo LIFELINE is gone (closed it, or was killed),
-on SIGTERM, when its own output has no reader, when the command was killed, or when the command
-wrote more than OUTPUT_MAX bytes. A command that ends by itself keeps what it left running on
+on SIGTERM, when its own output has no reader, when the command was killed, when the command
+wrote more than OUTPUT_MAX bytes, or at ENDS_AT (seconds of CLOCK_BOOTTIME): who started it may stand still,
+and somebody else have taken its place by then. A command that ends by itself keeps what it left running on
 purpose. ssh masters below CONTROL_DIRECTORY are spared: other runs share them.
 
 Knows nothing of Kraken or Ansible, imports only the standard library, and that sparingly: it starts
@@ -32,17 +33,24 @@ GRACE_S = 2.0  # for the command to end after SIGTERM; ansible-playbook takes 10
 KILL_S = 5.0  # for what got SIGKILL to vanish; longer only in uninterruptible sleep
 ROUNDS = 1000  # of killing orphans between two walks through all processes
 QUIET_ROUNDS = 20  # without one: the list of them may miss one
+LOOK_S = 1.0  # between two looks whether to go on, while nobody reads the output
+LOOK_MAX_S = 3600.0  # while nothing is to be done
 EXIT_NO_COMMAND = 127
 
 
 def main(argv: list[str]) -> int:
-    lifeline_path, output_max, control_directory, *command = argv
+    lifeline_path, ends_at, output_max, control_directory, *command = argv
     make_subreaper()
     directory = os.path.dirname(lifeline_path)  # noqa: PTH120 (pathlib costs 8 ms at each start)
     with open(f"{directory}/keeper.pid", "w") as file:  # noqa: PTH123
         file.write(str(os.getpid()))
     lifeline = os.open(lifeline_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    return Keeper(lifeline, int(output_max), control_directory).keep(command)
+    return Keeper(lifeline, float(ends_at), int(output_max), control_directory).keep(command)
+
+
+def now() -> float:
+    """The clock of ENDS_AT: it counts the time in which the machine slept, and nobody sets it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def make_subreaper() -> None:
@@ -75,12 +83,14 @@ class Keeper:
     def __init__(
         self,
         lifeline: int,
+        ends_at: float,
         output_max: int,
         control_directory: str,
         become: Callable[[list[str]], None] = execute,
     ) -> None:
         self.become = become
         self.lifeline = lifeline
+        self.ends_at = ends_at
         self.output_left = output_max
         self.spared = f"ssh: {control_directory}/".encode()
         self.child = 0
@@ -88,8 +98,9 @@ class Keeper:
         self.stopping = False
 
     def keep(self, command: list[str]) -> int:
-        if self._abandoned():  # poll(2) tells only of a writer that was there
+        if not self._goes_on():  # poll(2) tells only of a writer that was there
             return EXIT_NO_COMMAND
+        os.set_blocking(1, False)
         wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(waker)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -99,15 +110,13 @@ class Keeper:
         poller = select.poll()
         for descriptor in (wake, self.lifeline, output):
             poller.register(descriptor, select.POLLIN)
-        while self.status is None and not self.stopping:
-            for descriptor, _ in poller.poll():
+        while self.status is None and self._goes_on():
+            for descriptor, _ in poller.poll(1000 * min(LOOK_MAX_S, max(0.0, self.ends_at - now()))):
                 if descriptor == wake:
                     os.read(wake, 512)
                     self._reap()
                 elif descriptor == output and not self._forward(output):
                     poller.unregister(output)
-                elif descriptor == self.lifeline and self._abandoned():
-                    self.stopping = True
         if self.stopping:
             self._terminate()
         else:
@@ -149,20 +158,31 @@ class Keeper:
         self.output_left -= len(data)
         if self.output_left < 0:
             data = b"\nthe output grew past its limit; the run was stopped\n"
-            self.stopping = True
         view = memoryview(data)
         try:
-            while view:
+            while view and self._is_read():
                 view = view[os.write(1, view) :]
         except OSError:  # the reader is gone
             self.stopping = True
+        self.stopping |= self.output_left < 0
         return bool(data) and not self.stopping
 
-    def _abandoned(self) -> bool:
-        try:
-            return not os.read(self.lifeline, 512)
-        except BlockingIOError:
-            return False
+    def _is_read(self) -> bool:
+        """Wait until the reader takes more; False when it is waited for no more."""
+        poller = select.poll()
+        poller.register(1, select.POLLOUT)
+        while self._goes_on():
+            if poller.poll(1000 * LOOK_S):
+                return True
+        return False
+
+    def _goes_on(self) -> bool:
+        """Whether somebody wants the command, and it has ended or its time is not over."""
+        with contextlib.suppress(BlockingIOError):
+            self.stopping |= not os.read(self.lifeline, 512)
+        self._reap()
+        self.stopping |= self.status is None and now() >= self.ends_at
+        return not self.stopping
 
     def _reap(self) -> bool:
         """Take in who has ended; whether there are children left."""

@@ -32,6 +32,7 @@ class PlayRun:
         directory: of mode 0700, with all that the command names; it starts in `project` below.
         command: ansible-playbook and its arguments.
         environment: the whole environment of the program.
+        ends_at: on the keeper's clock (`keeper.now`): then it is ended, whatever became of us.
         starter: who may fork it; None: it is started as a program.
         on_event: called with each event of ansible-runner, in the thread of `perform`. When it
             raises, the run is stopped and `perform` raises the same.
@@ -43,6 +44,7 @@ class PlayRun:
         command: Sequence[str],
         *,
         environment: Mapping[str, str],
+        ends_at: float,
         output_max: int,
         on_event: Callable[[Mapping[str, Any]], None],
         starter: Starter | None = None,
@@ -50,6 +52,7 @@ class PlayRun:
         self.directory = directory
         self.command = command
         self.environment = environment
+        self.ends_at = ends_at
         self.output_max = output_max
         self.on_event = on_event
         self.starter = starter
@@ -102,7 +105,8 @@ class PlayRun:
         theirs = ("ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_STDOUT_CALLBACK", "AWX_ISOLATED_DATA_DIR")
         config.env = {**self.environment, **{name: config.env[name] for name in theirs}}
         control = self.environment["ANSIBLE_SSH_CONTROL_PATH_DIR"]
-        kept = [str(self.directory / "lifeline"), str(self.output_max), control, *self.command]
+        limits = [str(self.ends_at), str(self.output_max)]
+        kept = [str(self.directory / "lifeline"), *limits, control, *self.command]
         socket = None if self.starter is None else self.starter.offer(self.command[0], config.env)
         first = [str(KEEPER)] if socket is None else [str(ENTRY), str(socket), str(KEEPER)]
         config.command = [sys.executable, "-I", "-S", *first, *kept]

@@ -17,7 +17,7 @@ from kraken.executors.ipmi.gate import Gate, Ticket
 from kraken.executors.ipmi.levels import lower_level, meaning_of_level, must_rise, rise
 from kraken.executors.ipmi.ports import Opener, Session
 from kraken.executors.ipmi.refusals import answer_of
-from kraken.executors.ipmi.silence import lost, not_asked, silent, unacknowledged
+from kraken.executors.ipmi.silence import lost, not_asked, silent, too_late, unacknowledged
 from kraken.executors.ipmi.verbs import KEEP_ALIVE, LOW_PRIVILEGE, NODE_BUSY, PROBE, meaning_of
 from kraken.executors.ipmi.words import IpmiLimits, Login, Order, Reply
 from kraken.executors.pace import Lane, Waiting
@@ -153,7 +153,7 @@ class Bmc:
         self._waiting = None
         while self._order is None and self._waiting is None and self._backlog:
             order = self._backlog.take()
-            if not order.wanted:
+            if self._is_over(order):
                 continue
             known = self._doubt.standing_refusal(order, self._session is not None)
             if known is not None:
@@ -170,8 +170,8 @@ class Bmc:
 
     def _log_in(self) -> None:
         assert self._order is not None
-        if not self._order.wanted:
-            self._done()
+        if self._is_over(self._order):
+            self._done(too_late(self.place))
             return
         self._course = None
         refused = self._check(self.place)
@@ -235,8 +235,8 @@ class Bmc:
         assert self._session is not None
         assert self._course is not None
         step = self._course.step
-        if not self._order.wanted:  # expired or cancelled: nothing more is sent for it
-            self._done()
+        if self._is_over(self._order):  # nothing more is sent for it
+            self._done(None if self._order.begun else too_late(self.place))
             return
         self._attempt += 1
         attempt = self._attempt
@@ -382,6 +382,10 @@ class Bmc:
     def _keep_alive(self) -> None:
         assert self._session is not None
         self.submit(Order("", self.place, self._session.login, KEEP_ALIVE, lambda order, answer: None))
+
+    def _is_over(self, order: Order) -> bool:
+        """Whether it was cancelled or answered, or its time is over and its timer has not rung yet."""
+        return not order.wanted or self._clock.time() >= order.ends_at
 
     def _all_orders(self) -> Iterator[Order]:
         if self._order is not None:

@@ -171,14 +171,20 @@ class IpmiExecutor:
         places, refused = await find_places(wanted, self._resolver)
         orders = [
             Order(
-                target.node, places[target.node], target.login, verb, batch.answered, gives_back=target.held
+                target.node,
+                places[target.node],
+                target.login,
+                verb,
+                batch.answered,
+                gives_back=target.held,
+                ends_at=batch.ends_at,
             )
             for target in targets
             if target.node in places
         ]
         batch.report_refused(refused)
         if orders:
-            rest_s = max(0.0, batch.ends_at - asyncio.get_running_loop().time())
+            rest_s = max(0.0, batch.ends_at - time.monotonic())
             thread = self._started()
             thread.call(lambda _: batch.expect(len(orders)))
             thread.call(lambda fleet: fleet.submit(orders, rest_s))
@@ -275,7 +281,7 @@ class _Batch:
         self._run = run
         self._report: Report | None = report
         self._loop = asyncio.get_running_loop()
-        self.ends_at = self._loop.time() + run.timeout_s
+        self.ends_at = time.monotonic() + run.timeout_s
         self._missing = len(run.nodes)
         self._all_reported = self._loop.create_future()
         self._arrived: deque[NodeResult] = deque()

@@ -98,6 +98,12 @@ def not_asked(place: Place, in_lane: bool, in_gate: bool, after_s: float) -> Ans
     return Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False)
 
 
+def too_late(place: Place) -> Answer:
+    """What whoever asked is told when we stood still until the time for it was over."""
+    text = f"BMC {place} was not asked: this process stood still meanwhile, and the time for it was over"
+    return Answer(Reach.BUSY, Outcome.UNREACHABLE, message=text, is_news=False)
+
+
 def seconds(duration_s: float) -> str:
     """A duration as messages have it."""
     return f"{round(duration_s, 1):g} s"

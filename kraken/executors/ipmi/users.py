@@ -146,9 +146,15 @@ class Renewal:
             with contextlib.suppress(InvalidStateError):  # nobody waits any more
                 future.set_result(answer)
 
-        gives_back = self._gives_back
-        login = login or self._login
-        order = Order(self._node, self._place, login, verb, answered, gives_back=gives_back)
+        order = Order(
+            self._node,
+            self._place,
+            login or self._login,
+            verb,
+            answered,
+            gives_back=self._gives_back,
+            ends_at=self._ends_at,
+        )
         rest_s = max(0.0, self._ends_at - time.monotonic())
         self._thread.call(lambda fleet: fleet.submit([order], rest_s))
         try:

@@ -97,6 +97,10 @@ class IpmiLimits:
 class Order:
     """One request for one node's BMC. Answered at most once.
 
+    Args:
+        ends_at: on the clock of the thread of the BMCs: nothing is said for it from then on, whatever its
+            timer does. A process that stood still reads what came meanwhile before its timers ring.
+
     Attributes:
         wanted: False when nobody waits for the answer any more; what was not sent is not sent then.
         begun: a step that changes the node has left.
@@ -108,6 +112,7 @@ class Order:
     __slots__ = (
         "_on_answer",
         "begun",
+        "ends_at",
         "gives_back",
         "login",
         "node",
@@ -127,11 +132,13 @@ class Order:
         on_answer: Callable[[Order, Answer], None],
         *,
         gives_back: bool = False,
+        ends_at: float = float("inf"),
     ) -> None:
         self.node = node
         self.place = place
         self.login = login
         self.verb = verb
+        self.ends_at = ends_at
         self.wanted = True
         self.begun = False
         self.gives_back = gives_back

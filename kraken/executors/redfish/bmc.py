@@ -224,7 +224,8 @@ class Bmc:
             except Trouble as trouble:
                 if trouble.reach is Reach.BAD_CREDENTIALS and self._former.turn(order.login):
                     return await work(order)
-                if trouble.reach is Reach.NO_ANSWER and self._now() >= order.ends_at:
+                told = trouble.tried and trouble.reach is not Reach.NO_ANSWER
+                if not told and self._now() >= order.ends_at:
                     return self._out_of_time(order)
                 return self._ended(trouble, order)
             self._answered()

@@ -58,7 +58,10 @@ class Wire:
             Trouble: there is no reply, or the BMC is not the one it should be.
         """
         now = asyncio.get_running_loop().time()
-        patience_s = max(0.0, min(self._limits.request_s, ends_at - now))
+        if now >= ends_at:  # over a kept connection it would be on its way before a timer rings
+            text = "was not asked: the time for it was over"
+            raise Trouble(Reach.BUSY, Outcome.UNREACHABLE, text, tried=False)
+        patience_s = min(self._limits.request_s, ends_at - now)
         if server.name != server.place.host:
             headers = {**headers, "Host": server.name if server.is_default_port else server.authority}
         data = None

@@ -54,10 +54,15 @@ class Clock:
     def call_soon(self, callback: Callable[[], object]) -> object:
         return self.call_later(0.0, callback)
 
+    def stand_still(self, seconds: float) -> None:
+        """Time passes; what became due meanwhile comes afterwards, what was due first as it was."""
+        self.now += seconds
+
     def advance(self, seconds: float) -> None:
         until = self.now + seconds
         while self._timers and self._timers[0][0] <= until:
-            self.now, _, timer = heapq.heappop(self._timers)
+            at, _, timer = heapq.heappop(self._timers)
+            self.now = max(at, self.now)
             if timer.callback is not None:
                 timer.callback()
         self.now = until
@@ -191,8 +196,13 @@ class Stage:
         place = Place(socket.AF_INET, (f"10.9.8.{number}", 623))
         return Bmc(place, self.played, self.clock, self.gate, lane, LIMITS, check=lambda place: None)
 
-    def order(self, verb: Verb = STATUS, login: Login = LAB, node: str = "n1") -> Order:
-        order = Order(node, PLACE, login, verb, lambda o, answer: self.answers.append((o.verb, answer)))
+    def order(
+        self, verb: Verb = STATUS, login: Login = LAB, node: str = "n1", within_s: float = 60.0
+    ) -> Order:
+        def answered(order: Order, answer: Answer) -> None:
+            self.answers.append((order.verb, answer))
+
+        order = Order(node, PLACE, login, verb, answered, ends_at=self.clock.now + within_s)
         self.bmc.submit(order)
         return order
 

@@ -88,6 +88,15 @@ both = pytest.mark.parametrize("executor", ["started", FORKED], indirect=True)
 """For what must hold however runs start."""
 
 
+def wait_until_it_is_over(directory: Path) -> set[int]:
+    """Stand still, with the loop, until a run has begun and nothing of it is left; its processes."""
+    ran: set[int] = set()
+    while not ran or processes_below(directory):
+        ran |= processes_below(directory).keys()
+        time.sleep(0.1)
+    return ran
+
+
 async def make_ready(executor: AnsibleExecutor) -> None:
     """Have its fork server started, by a first run, which was forked from it."""
     await perform(executor, [], node("first"))
@@ -807,6 +816,23 @@ async def test_no_secret_shows_while_running_nor_in_what_is_told(
     assert (modes, roots) == ({0o700}, {0o700})
     assert holding == ["inventory.json"]
     assert told.results["n2"].message == "Blab: it is ********"
+
+
+@both
+async def test_a_run_ends_in_time_though_the_daemon_stands_still(
+    executor: AnsibleExecutor, directory: Path
+) -> None:
+    """Somebody else may have its node by then."""
+    told = Told()
+    tasks = [{"ansible.builtin.command": "sleep 638"}]
+    run = Run("r1", mutation(tasks), ("n1",), time.time(), timeout_s=5.0)
+    flying = asyncio.create_task(executor.run(run, {"n1": node("n1")}, told))
+    await asyncio.sleep(0)
+    ran = wait_until_it_is_over(directory)
+    await flying
+
+    assert ran
+    assert told.results["n1"].outcome in (Outcome.INTERRUPTED, Outcome.TIMEOUT), "nobody knows how it ended"
 
 
 async def test_what_no_log_hides_stays_hidden(executor: AnsibleExecutor) -> None:

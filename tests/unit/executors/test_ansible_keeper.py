@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kraken.executors.ansible.keeper import descendants, forgo_protection
+from kraken.executors.ansible.keeper import descendants, forgo_protection, now
 from kraken.executors.ansible.starter import KEEPER
 
 
@@ -21,12 +21,18 @@ class Kept:
     """A shell command under a keeper, and the writer of its lifeline."""
 
     def __init__(
-        self, directory: Path, script: str, output_max: int = 1_000_000, *, inherit: tuple[int, ...] = ()
+        self,
+        directory: Path,
+        script: str,
+        output_max: int = 1_000_000,
+        *,
+        within_s: float = 3600.0,
+        inherit: tuple[int, ...] = (),
     ) -> None:
         lifeline = directory / "lifeline"
         os.mkfifo(lifeline)
         self.lifeline = os.open(lifeline, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        limits = [str(lifeline), str(output_max), str(directory / "c")]
+        limits = [str(lifeline), str(now() + within_s), str(output_max), str(directory / "c")]
         command = [sys.executable, "-I", "-S", str(KEEPER), *limits, "sh", "-c", script]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=inherit)
         self.pids: set[int] = set()
@@ -96,6 +102,44 @@ def test_everything_below_ends_with_its_keeper(tmp_path: Path, started: list[Kep
     kept.process.wait()
 
     assert alive(kept.pids) == set()
+
+
+@pytest.mark.parametrize("talk", ["wait", "yes"], ids=["quiet", "unread"])
+def test_what_runs_ends_in_time_though_who_started_it_stands_still(
+    tmp_path: Path, started: list[Kept], talk: str
+) -> None:
+    """Its lifeline is there, and nobody reads what it says."""
+    started.append(kept := Kept(tmp_path, f"trap '' TERM; {STRAYS} {talk}", within_s=4.0))
+    while kept.process.poll() is None:
+        kept.pids |= set(descendants(kept.process.pid))
+        time.sleep(0.05)
+
+    assert len(kept.pids) >= 6
+    assert alive(kept.pids) == set()
+
+
+def test_what_has_ended_by_itself_is_heard_late_and_keeps_what_it_left(
+    tmp_path: Path, started: list[Kept]
+) -> None:
+    script = "setsid sleep 637 > /dev/null 2>&1 & echo $!; head -c 100000 /dev/zero | tr '\\0' x"
+    ends_at = now() + 4.0
+    started.append(kept := Kept(tmp_path, script, within_s=4.0))
+    kept.wait_for(1)
+    while now() < ends_at + 1.5:
+        time.sleep(0.1)
+    output, _ = kept.process.communicate()
+    pid, said = output.split("\n")
+    kept.pids = {int(pid)}
+
+    assert len(said) == 100_000
+    assert alive(kept.pids) == {int(pid)}
+
+
+def test_what_is_begun_too_late_is_not_begun(tmp_path: Path, started: list[Kept]) -> None:
+    started.append(kept := Kept(tmp_path, f"touch {tmp_path / 'ran'}", within_s=-0.1))
+    kept.process.wait()
+
+    assert not (tmp_path / "ran").exists()
 
 
 HOP = "import os\nwhile not os.fork() or os._exit(0):\n    os.setsid()\n    os.write({out}, b'.')\n"
@@ -174,6 +218,7 @@ def test_a_lifeline_dropped_before_the_start_starts_nothing(tmp_path: Path, star
         "-S",
         str(KEEPER),
         str(lifeline),
+        str(now() + 3600.0),
         "1000",
         "/c",
         "touch",
@@ -189,7 +234,8 @@ def test_a_command_that_cannot_start_says_so(tmp_path: Path) -> None:
     lifeline = tmp_path / "lifeline"
     os.mkfifo(lifeline)
     writer = os.open(lifeline, os.O_RDWR)
-    command = [sys.executable, "-I", "-S", str(KEEPER), str(lifeline), "1000", "/c", "/nowhere/program"]
+    limits = [str(lifeline), str(now() + 3600.0), "1000", "/c"]
+    command = [sys.executable, "-I", "-S", str(KEEPER), *limits, "/nowhere/program"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     os.close(writer)
 

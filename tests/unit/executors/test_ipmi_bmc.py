@@ -169,6 +169,21 @@ def test_an_order_whose_time_is_over_is_answered_by_what_holds_it_up(stage: Stag
     assert "an earlier request is still out" in stage.answers[1][1].message
 
 
+@pytest.mark.parametrize("is_kept", [False, True], ids=["logging in", "over a kept session"])
+def test_who_stood_still_switches_nothing_when_the_time_for_it_is_over(stage: Stage, is_kept: bool) -> None:
+    """What the BMC answered meanwhile is read before the timers ring; and it may be another's to switch."""
+    if is_kept:
+        stage.ask()
+        stage.clock.advance(LIMITS.quiet_s + 1.0)  # so that it is tried with a probe first
+    stage.order(ON, within_s=20.0)
+    stage.clock.stand_still(21.0)
+    stage.clock.advance(10.0)
+
+    assert stage.played.count(CHASSIS_CONTROL) == 0
+    assert "stood still" in stage.answers[-1][1].message
+    assert stage.ask().outcome is Outcome.OK
+
+
 def test_an_expired_mutation_that_was_sent_says_so(stage: Stage) -> None:
     stage.ask(READ, wait_s=1)
     stage.played.mute_to_commands = True

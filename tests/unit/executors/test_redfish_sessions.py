@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from kraken.executors.redfish import RedfishExecutor, RedfishLimits
+from kraken.executors.redfish.words import Trouble
 from kraken.model.run import Outcome
 from kraken.testing.redfish import FakeBmc, make_certificate
 from kraken.testing.redfish.bmc import SESSIONS, SYSTEMS
@@ -173,3 +176,19 @@ async def test_after_a_mutation_the_power_is_asked_for_anew(site: Site) -> None:
     await site.one({"power": "on"})
 
     assert (await site.one("power_status")).observed == seen("POWER_ON")
+
+
+async def test_nothing_is_said_when_the_time_for_it_is_over(site: Site) -> None:
+    """Over a connection that is kept it would be on its way before any timer rings."""
+    bmc = await site.add()
+    await site.one("power_status")
+    ends_at = asyncio.get_running_loop().time()
+    (known,) = site.executor._bmcs.values()
+    path = f"{SYSTEMS}/1/Actions/ComputerSystem.Reset"
+    token = {"X-Auth-Token": next(iter(bmc.sessions))}
+    with pytest.raises(Trouble) as caught:
+        await site.executor._wire.ask(known.server, "POST", path, token, {"ResetType": "On"}, ends_at)
+    await site.one("power_status")
+
+    assert not caught.value.unsure
+    assert bmc.count("POST", path) == 0
