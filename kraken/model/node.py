@@ -9,7 +9,7 @@ import msgspec
 
 from kraken.errors import UnknownNodeError
 from kraken.model.nodeset import fold
-from kraken.model.update import GROUPS, PRESENCE, Side, Stamp, StateUpdate, Value, newer
+from kraken.model.update import GROUPS, PRESENCE, SeenAgain, Side, Stamp, StateUpdate, Value, newer
 
 T = TypeVar("T")
 
@@ -194,11 +194,11 @@ class NodeTable(Mapping[str, Node]):
             found.append((update, old))
         return found
 
-    def see_again(self, name: str, at: float, seen: Mapping[str, tuple[int, int, int]]) -> list[str]:
+    def see_again(self, name: str, at: float, seen: Mapping[str, SeenAgain]) -> list[str]:
         """Values of Dsc that stand were seen at other times, too.
 
         Args:
-            seen: variable -> how long before `at`, in ms, and incarnation and sequence of its stamp.
+            seen: variable -> which value was seen, and how long before `at`.
 
         Returns:
             The variables of which that is news: no other value stands, and none that was seen later.
@@ -207,12 +207,12 @@ class NodeTable(Mapping[str, Node]):
         if node is None:
             return []
         dsc, news = node.dsc, []
-        for variable, (age_ms, incarnation, sequence) in seen.items():
+        for variable, told in seen.items():
             old = dsc.get(variable)
             if old is None:
                 continue
-            stamp, seen_at = old.stamp, at - age_ms / 1000
-            if stamp == (incarnation, sequence) and seen_at > old.seen_at:
+            stamp, seen_at = old.stamp, at - told.age_ms / 1000
+            if seen_at > old.seen_at and stamp == (told.incarnation, told.sequence):
                 dsc[variable] = Record(old.value, stamp, seen_at, old.source, old.since)
                 news.append(variable)
         return news

@@ -55,6 +55,14 @@ class Stamp(NamedTuple):
     sequence: int
 
 
+class SeenAgain(msgspec.Struct, frozen=True, array_like=True, gc=False):  # in no cycle, and in thousands
+    """That the value of this stamp was seen again, `age_ms` before a time that is told with it."""
+
+    age_ms: int
+    incarnation: int
+    sequence: int
+
+
 class StateUpdate(msgspec.Struct, frozen=True, gc=False):
     """One value of one variable (or attribute) of one node, as one writer gave it.
 

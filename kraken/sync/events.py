@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kraken.model.hold import Hold
-from kraken.model.update import StateUpdate
+from kraken.model.update import SeenAgain, StateUpdate
 from kraken.sync.lease import Lease
 from kraken.sync.letters import Call, Letter, Reply
 
@@ -75,7 +75,7 @@ class Learn:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Seen again: node -> variable -> age in ms, incarnation and sequence of the stamp, as `Touch` tells it.
+    """Seen again, as `Touch` tells it: node -> variable -> which value, and how long before `at`.
 
     Attributes:
         at: what the ages count back from, by our clock, at the earliest.
@@ -83,7 +83,7 @@ class Again:
 
     neighbour: str
     at: float
-    seen: Mapping[str, Mapping[str, tuple[int, int, int]]]
+    seen: Mapping[str, Mapping[str, SeenAgain]]
 
 
 @dataclass(frozen=True, slots=True)

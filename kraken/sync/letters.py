@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from kraken.errors import LetterError
-from kraken.model.update import Value
+from kraken.model.update import SeenAgain, Value
 
 VERSION: Final = 1
 """The newest version of the protocol that this code speaks."""
@@ -155,11 +155,11 @@ class Tell(msgspec.Struct, frozen=True, array_like=True, tag="tell"):
 
 
 class Touch(msgspec.Struct, frozen=True, array_like=True, tag="touch"):
-    """Seen again and the same: key -> variable -> age in ms, incarnation, sequence. Lost, it is told again
-    later; of another stamp than the reader holds, it is passed over.
+    """Seen again and the same: key -> variable -> which value, and how long before this letter was written.
+    Lost, it is told again later; of another stamp than the reader holds, it is passed over.
     """
 
-    seen: dict[str, dict[str, tuple[int, int, int]]]
+    seen: dict[str, dict[str, SeenAgain]]
 
 
 class Reserve(msgspec.Struct, frozen=True, array_like=True, tag="reserve"):

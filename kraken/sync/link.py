@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from kraken.model.update import Stamp
+from kraken.model.update import SeenAgain, Stamp
 from kraken.sync.feed import Feed, Field
 from kraken.sync.lease import SKEW
 from kraken.sync.letters import VERSION, Ack, Ask, Body, Call, Delta, Doc, Hello, Letter, Tell, Touch
@@ -52,7 +52,7 @@ class Heard:
 
     docs: list[Doc] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
-    touched: Mapping[str, Mapping[str, tuple[int, int, int]]] = field(default_factory=dict)
+    touched: Mapping[str, Mapping[str, SeenAgain]] = field(default_factory=dict)
     lag_s: float = 0.0
     known: list[tuple[str, bool]] = field(default_factory=list)
     became_whole: bool = False
@@ -286,7 +286,7 @@ class Link:
                 bodies.append(delta)
             if self._touched and self.feed.acked >= 0:
                 seen = {
-                    key: {v: (age_ms(at, now), *stamp) for v, (at, stamp) in variables.items()}
+                    key: {v: SeenAgain(age_ms(at, now), *stamp) for v, (at, stamp) in variables.items()}
                     for key, variables in self._touched.items()
                     if key not in self.feed  # a delta will tell the age
                 }

@@ -236,8 +236,9 @@ class Member:
                     self.tree.observed(self.table.merge(u for u in updates if u.node in self.table))
                 case Again(_, at, seen):
                     for node, variables in seen.items():
-                        for variable, (age_ms, *stamp) in variables.items():
-                            self._again(node, variable, at - age_ms / 1000, Stamp(*stamp), ours=False)
+                        for variable, told in variables.items():
+                            stamp = Stamp(told.incarnation, told.sequence)
+                            self._again(node, variable, at - told.age_ms / 1000, stamp, ours=False)
                 case Outgrow(incarnation):
                     self.incarnation = max(self.incarnation, incarnation + 1)
                     assert self.disk is not None

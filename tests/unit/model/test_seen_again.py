@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kraken.model.node import NodeTable
-from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
+from kraken.model.update import PRESENCE, PRESENT, SeenAgain, Side, Stamp, StateUpdate
 
 
 def table() -> NodeTable:
@@ -20,7 +20,7 @@ def table() -> NodeTable:
 def test_a_value_seen_again_is_younger_and_stands_since_the_same_time() -> None:
     nodes = table()
 
-    assert nodes.see_again("n1", 12.5, {"power": (500, 1, 2)}) == ["power"]
+    assert nodes.see_again("n1", 12.5, {"power": SeenAgain(500, 1, 2)}) == ["power"]
     record = nodes["n1"].dsc["power"]
     assert (record.value, record.stamp, record.seen_at, record.since) == ("ON", Stamp(1, 2), 12.0, 10.0)
 
@@ -28,11 +28,11 @@ def test_a_value_seen_again_is_younger_and_stands_since_the_same_time() -> None:
 def test_what_was_seen_before_or_of_another_value_says_nothing() -> None:
     nodes = table()
     told = [
-        nodes.see_again("n1", 12.0, {"power": (2000, 1, 2)}),
-        nodes.see_again("n1", 12.0, {"power": (0, 1, 1)}),
-        nodes.see_again("n1", 12.0, {"power": (0, 1, 3), "image": (0, 1, 2)}),
-        nodes.see_again("n1", 12.0, {"power": (0, 2, 2)}),
-        nodes.see_again("n2", 12.0, {"power": (0, 1, 2)}),
+        nodes.see_again("n1", 12.0, {"power": SeenAgain(2000, 1, 2)}),
+        nodes.see_again("n1", 12.0, {"power": SeenAgain(0, 1, 1)}),
+        nodes.see_again("n1", 12.0, {"power": SeenAgain(0, 1, 3), "image": SeenAgain(0, 1, 2)}),
+        nodes.see_again("n1", 12.0, {"power": SeenAgain(0, 2, 2)}),
+        nodes.see_again("n2", 12.0, {"power": SeenAgain(0, 1, 2)}),
     ]
 
     assert told == [[]] * 5

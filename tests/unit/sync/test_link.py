@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kraken.model.update import Stamp
+from kraken.model.update import SeenAgain, Stamp
 from kraken.sync.feed import RESEND_S_MAX
 from kraken.sync.letters import Ack, Call, Hello, Letter, Touch
 from kraken.sync.link import ANSWER_S, DEAD_S, HELLO_S
@@ -328,7 +328,7 @@ def test_an_age_is_told_as_it_is_when_the_letter_leaves() -> None:
     pair.now += 2.0
     [touch] = [letter.body for letter in pair.writer.outgoing(pair.now) if isinstance(letter.body, Touch)]
 
-    assert touch.seen == {"n00000": {"power": (5000, 1, 1)}}
+    assert touch.seen == {"n00000": {"power": SeenAgain(5000, 1, 1)}}
 
 
 def test_a_call_tells_what_is_left_when_its_letter_leaves_and_goes_nowhere_when_nothing_is() -> None:
