@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from kraken.errors import DocumentError, ModuleError
 from kraken.model.catalog import Catalog
-from kraken.model.document import read_document
 from kraken.model.loading import link, read_beside, read_paths
 from kraken.model.module import Condition, Discovery, Guard, KrakenModule, Mutation
+from kraken.model.schema import read_module_document
 from kraken.model.update import UNKNOWN
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _analysed(catalog: Catalog, files: set[Path]) -> tuple[list[Located], Covera
 
     report = analyse(catalog)
     documents = {
-        module.name: read_document(module.file, ModuleError)
+        module.name: read_module_document(module.file)
         for module in catalog.modules.values()
         if module.file in files
     }
@@ -203,7 +203,7 @@ def _conditions(catalog: Catalog, files: set[Path]) -> tuple[list[Located], list
             attributes.add(condition.name)
             close = difflib.get_close_matches(condition.name, catalog.variables, n=1, cutoff=0.75)
             if close:
-                part = read_document(module.file, ModuleError).at((*place, condition.name))
+                part = read_module_document(module.file).at((*place, condition.name))
                 error = ModuleError(
                     f"no module declares {condition.name}, so it counts as an attribute",
                     file=str(module.file),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import yaml
 
@@ -20,6 +20,26 @@ _TAG = "tag:yaml.org,2002:"
 _AS_WRITTEN = {_TAG + kind for kind in ("str", "timestamp", "value", "merge")}
 _SCALARS = _AS_WRITTEN | {_TAG + kind for kind in ("int", "float", "bool", "null")}
 _BOOLEAN_TRAPS = ("on", "off", "yes", "no", "y", "n")
+
+ANSIBLES_TAGS: Final = ("!vault", "!unsafe")
+
+Steps = tuple[str | int, ...]
+
+
+class Tagged(str):
+    """A text that stands under one of Ansible's tags, for Ansible to read: encrypted, or no template.
+
+    Attributes:
+        tag: one of ANSIBLES_TAGS.
+    """
+
+    tag: str
+
+    def __new__(cls, text: str, tag: str = ANSIBLES_TAGS[0]) -> Tagged:
+        """The text as it is written, under the tag."""
+        made = super().__new__(cls, text)
+        made.tag = tag
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +83,9 @@ class Part:
             return "nothing"
         if self.is_boolean_trap:
             return f"{self.text}, which YAML reads as the boolean {str(self.value).lower()}"
-        return {bool: "the boolean ", str: ""}.get(type(self.value), "the number ") + repr(self.text)
+        if isinstance(self.value, str):
+            return repr(self.text)
+        return ("the boolean " if isinstance(self.value, bool) else "the number ") + repr(self.text)
 
     @property
     def is_boolean_trap(self) -> bool:
@@ -133,12 +155,18 @@ class Part:
         return here
 
 
-def read_document(file: Path, error: type[LocatedError]) -> Part:
+def read_document(
+    file: Path, error: type[LocatedError], is_ansibles: Callable[[Steps], bool] | None = None
+) -> Part:
     """The one YAML document in a file.
+
+    Args:
+        is_ansibles: whether what this path leads to is read by Ansible in the end, and so may be Tagged;
+            None: nothing is.
 
     Raises:
         LocatedError (of the type given): the file cannot be read, is too large, is not UTF-8, is
-            empty, is not YAML, has a key twice, or uses a tag.
+            empty, is not YAML, has a key twice, or uses a tag where none is read.
     """
     try:
         if not stat.S_ISREG(file.stat().st_mode):
@@ -157,17 +185,22 @@ def read_document(file: Path, error: type[LocatedError]) -> Part:
         raise error(
             f"byte 0x{content[cause.start]:02x} is not UTF-8", file=str(file), line=line, hint="save as UTF-8"
         ) from cause
-    return parse_document(text, error, file=str(file))
+    return parse_document(text, error, file=str(file), is_ansibles=is_ansibles)
 
 
-def parse_document(text: str, error: type[LocatedError], file: str | None = None) -> Part:
+def parse_document(
+    text: str,
+    error: type[LocatedError],
+    file: str | None = None,
+    is_ansibles: Callable[[Steps], bool] | None = None,
+) -> Part:
     """The one YAML document in a text; see `read_document`."""
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             raise error("the file is empty", file=file)
-        return _Reader(loader, file, error).part(root, (), root.start_mark.line + 1)
+        return _Reader(loader, file, error, is_ansibles).part(root, (), root.start_mark.line + 1)
     except RecursionError:
         raise error("nested too deeply", file=file) from None
     except yaml.MarkedYAMLError as cause:
@@ -192,10 +225,17 @@ def nearest(word: str, known: Sequence[str]) -> str:
 class _Reader:
     """Turns composed YAML nodes into parts."""
 
-    def __init__(self, loader: yaml.SafeLoader, file: str | None, error: type[LocatedError]) -> None:
+    def __init__(
+        self,
+        loader: yaml.SafeLoader,
+        file: str | None,
+        error: type[LocatedError],
+        is_ansibles: Callable[[Steps], bool] | None,
+    ) -> None:
         self._loader = loader
         self._file = file
         self._error = error
+        self._is_ansibles = is_ansibles or (lambda path: False)
         self._count = 0
         self._open: set[int] = set()  # nodes being read: meeting one again is a cycle of aliases
 
@@ -245,6 +285,8 @@ class _Reader:
         return {**merged, **own}
 
     def _scalar(self, node: yaml.ScalarNode, path: tuple[str | int, ...]) -> Any:
+        if node.tag in ANSIBLES_TAGS and self._is_ansibles(path):
+            return Tagged(str(node.value), node.tag)
         if node.tag not in _SCALARS:
             self._refuse_tag(node, path)
         if node.tag in _AS_WRITTEN:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from kraken.errors import LocatedError, ModuleError
 from kraken.model.action import BMC_OBSERVATION, BMC_REACH, BMC_REACHED, BMC_VALUES
 from kraken.model.catalog import Catalog
-from kraken.model.document import nearest, read_document
+from kraken.model.document import nearest
 from kraken.model.module import ANY, CFG_VALUE, Condition, Discovery, Guard, KrakenModule, Mutation, Variable
+from kraken.model.schema import read_module_document
 from kraken.model.update import UNKNOWN
 
 Place = tuple[str | int, ...]
@@ -204,7 +205,7 @@ def _located(module: KrakenModule, misfit: _Misfit) -> ModuleError:
     """The error a person sees; the file is read once more to find the line."""
     path = misfit.path
     try:
-        part = read_document(module.file, ModuleError).at(path)
+        part = read_module_document(module.file).at(path)
     except LocatedError:
         key = ".".join(str(step) for step in path)
         return ModuleError(misfit.message, file=str(module.file), key=key, hint=misfit.hint)

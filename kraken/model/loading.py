@@ -7,10 +7,10 @@ from pathlib import Path
 
 from kraken.errors import ModuleError
 from kraken.model.catalog import Catalog
-from kraken.model.document import Part, read_document
+from kraken.model.document import Part
 from kraken.model.linking import link
 from kraken.model.module import KrakenModule
-from kraken.model.schema import parse_module
+from kraken.model.schema import parse_module, read_module_document
 from kraken.model.search import default_collection_paths, search, yaml_files
 
 __all__ = [
@@ -114,7 +114,7 @@ def load_file(path: Path, collection: str = "") -> KrakenModule:
     Raises:
         ModuleError: it is wrong; says file, line, key, what was wrong and what would be right.
     """
-    return parse_module(read_document(path, ModuleError), path, collection)
+    return parse_module(read_module_document(path), path, collection)
 
 
 def _read_file(path: Path) -> tuple[list[KrakenModule], list[ModuleError]]:
@@ -135,7 +135,7 @@ def _load_each(files: Iterable[tuple[Path, str]]) -> tuple[list[KrakenModule], l
     errors: list[ModuleError] = []
     for file, collection in files:
         try:
-            document = read_document(file, ModuleError)
+            document = read_module_document(file)
             if not _is_tasks(document):
                 modules.append(parse_module(document, file, collection))
         except ModuleError as error:

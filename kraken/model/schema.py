@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+from kraken.errors import ModuleError
 from kraken.model import terms
 from kraken.model.action import (
     ACTION_KEYS,
@@ -21,7 +22,7 @@ from kraken.model.action import (
     read_action,
 )
 from kraken.model.content import PLAY_KEYS, count
-from kraken.model.document import Part, nearest
+from kraken.model.document import Part, Steps, nearest, read_document
 from kraken.model.module import (
     ANY,
     CFG_VALUE,
@@ -68,6 +69,16 @@ _GUARD_ADVICE = {
 }
 _VARIABLE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _VALUE = re.compile(r"[A-Z][A-Z0-9_]*")
+_VAULT_MARK = "$ANSIBLE_VAULT;"
+
+
+def read_module_document(file: Path) -> Part:
+    """The document in the file of a module, or in one of tasks that lies beside it.
+
+    Raises:
+        ModuleError: as `read_document` says.
+    """
+    return read_document(file, ModuleError, _is_ansibles)
 
 
 def parse_module(top: Part, file: Path, collection: str = "") -> KrakenModule:
@@ -76,6 +87,11 @@ def parse_module(top: Part, file: Path, collection: str = "") -> KrakenModule:
     Raises:
         LocatedError: of the document's error type, at the first thing that is wrong.
     """
+    if isinstance(top.value, str) and top.value.startswith(_VAULT_MARK):
+        raise top.fail(
+            "the file is encrypted, and Kraken reads modules as they are",
+            hint="encrypt what its tasks need: variables (!vault), or tasks in a directory of their own",
+        )
     if not isinstance(top.value, dict):
         hint = "is this a file of tasks? a module starts with kraken_module: 1"
         raise top.fail(f"a Kraken module is a mapping, found {top.describe()}", hint)
@@ -126,6 +142,13 @@ def _check_format(top: Part) -> None:
 def _section(fields: Mapping[str, Part], key: str) -> list[tuple[str, Part]]:
     part = fields.get(key)
     return [] if part is None or part.value is None else part.items("a mapping of names")
+
+
+def _is_ansibles(path: Steps) -> bool:
+    """Whether it stands in tasks or in their variables: in a module, or in a file of tasks beside it."""
+    if path and isinstance(path[0], int):
+        return True
+    return len(path) > 3 and path[0] in ("mutations", "discoveries") and path[2] in ("tasks", "vars")
 
 
 # ---- variables ----

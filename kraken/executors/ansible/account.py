@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from kraken.executors.ansible.content import DONE_MARK, REFUSED_MARK, mentions, secrets_of
-from kraken.executors.ansible.reasons import one_line, why_ended, why_failed, why_unreachable
+from kraken.executors.ansible.reasons import (
+    one_line,
+    why_ended,
+    why_failed,
+    why_unreachable,
+)
 from kraken.model.module import CFG_VALUE, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
@@ -87,7 +92,8 @@ class Account:
             self._unreached[node] = why_unreachable(result)
             return [] if self._may_go_on else [self._unreachable(node)]
         if kind == "runner_on_failed" and not data.get("ignore_errors"):
-            self._failure[node] = f"{task.removesuffix(DONE_MARK)}: {why_failed(result)}"
+            why = why_failed(result, str(event.get("stdout", "")))
+            self._failure[node] = f"{task.removesuffix(DONE_MARK)}: {why}"
             return []
         if result.get("changed"):
             self._changed.setdefault(node, []).append(task.removesuffix(DONE_MARK))

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from kraken.model.document import Tagged
 from kraken.model.module import Action
 from kraken.model.run import NodeFacts
 
@@ -296,4 +297,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_multi_representer(str, lambda dumper, value: dumper.represent_str(str(value)))
+_Dumper.add_multi_representer(
+    Tagged, lambda dumper, value: dumper.represent_scalar(value.tag, str(value), style="|")
+)
 _Dumper.add_representer(tuple, yaml.SafeDumper.represent_list)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 LENGTH_MAX: Final = 300
+HIDDEN: Final = "its output is hidden by no_log"
 
 _HANGS: Final = (
     "timed out: something accepts connections, no sshd answers (it may hang: look at its console; "
@@ -52,11 +53,20 @@ _BECOME_WANTS: Final = (
     "let it do without for this user, or put ansible_become_password into a file of ansible.vault_files"
 )
 
+_NO_SECRET: Final = re.compile(r"Decryption failed|no vault secrets (were )?found")
+_UNDECRYPTED: Final = "Attempt to use undecryptable variable"
+_VAULT_WANTS: Final = "vault_password_file and vault_ids of the configuration name the passwords"
 
-def why_failed(result: Mapping[str, Any]) -> str:
-    """The message of a failed task's result."""
+
+def why_failed(result: Mapping[str, Any], said: str = "") -> str:
+    """The message of a failed task's result.
+
+    Args:
+        said: what ansible-playbook printed of it; of that only what a result hides by `no_log` though it
+            is no secret.
+    """
     if "censored" in result:
-        return "its output is hidden by no_log"
+        return f"{HIDDEN}; a variable cannot be decrypted: {_VAULT_WANTS}" if _UNDECRYPTED in said else HIDDEN
     items = result.get("results")
     if isinstance(items, list):
         for item in items:
@@ -65,7 +75,7 @@ def why_failed(result: Mapping[str, Any]) -> str:
                 where = f"item {label}: " if isinstance(label, str | int) and "censored" not in item else ""
                 return where + why_failed(item)
             if isinstance(item, Mapping) and "censored" in item:
-                return "its output is hidden by no_log"
+                return HIDDEN
     text = _text(result.get("msg")) or _text(result.get("reason")) or "no message"
     if asked := _BECOME.search(text):
         why, method = asked.groups()
@@ -104,8 +114,17 @@ def why_ended(lines: Iterable[str]) -> str:
     for line in told:
         for lead in ("[ERROR]:", "ERROR!"):
             if line.startswith(lead):
-                return line[len(lead) :].strip()
+                error = line[len(lead) :].strip()
+                return _why_sealed(error, told) if _NO_SECRET.search(error) else error
     return told[-1] if told else ""
+
+
+def _why_sealed(error: str, told: list[str]) -> str:
+    """What is encrypted, and why no password opens it: one that could not be read is only warned of."""
+    places = [line.removeprefix("Origin:").strip() for line in told if line.startswith("Origin:")]
+    where = f" in {re.sub('.*/project/', '', places[0])}" if places else ""
+    missed = [line.partition(": ")[2] for line in told if re.match(r"\[WARNING\]: .*vault password", line)]
+    return f"{error.rstrip('.')}{where}: {'; '.join(missed) or _VAULT_WANTS}"
 
 
 def one_line(text: str, secrets: Iterable[str] = ()) -> str:

@@ -95,6 +95,41 @@ def test_the_first_error_of_a_playbook_wins_over_what_follows() -> None:
     assert why_ended([]) == ""
 
 
+SEALED = "[ERROR]: Decryption failed (no vault secrets were found that could decrypt)."
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            [SEALED, "Origin: /tmp/run/project/tasks/a.yml"],
+            "Decryption failed (no vault secrets were found that could decrypt) in tasks/a.yml: "
+            "vault_password_file and vault_ids of the configuration name the passwords",
+        ),
+        (
+            ["[WARNING]: Error getting vault password file (one): /v/one was not found", SEALED],
+            "Decryption failed (no vault secrets were found that could decrypt): "
+            "Error getting vault password file (one): /v/one was not found",
+        ),
+        (
+            ["ERROR! Attempting to decrypt but no vault secrets found"],
+            "Attempting to decrypt but no vault secrets found: vault_password_file and vault_ids",
+        ),
+    ],
+)
+def test_what_no_password_opens_is_told_with_where_passwords_come_from(lines: list[str], told: str) -> None:
+    assert why_ended(lines).startswith(told)
+
+
+def test_that_a_variable_cannot_be_decrypted_is_no_secret() -> None:
+    said = "[ERROR]: Task failed: ... Attempt to use undecryptable variable: Decryption failed\n secret"
+    told = why_failed({"censored": "hidden"}, said)
+
+    assert "its output is hidden by no_log; a variable cannot be decrypted" in told
+    assert "secret" not in told
+    assert why_failed({"censored": "hidden"}, "secret") == "its output is hidden by no_log"
+
+
 def test_a_message_is_one_short_line_without_secrets_or_control_characters() -> None:
     text = one_line("a\r\n  b\t\x1b[31m secret " + "x" * 1000, ["secret"])
 

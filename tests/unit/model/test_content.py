@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from kraken.errors import ModuleError
-from kraken.model.loading import load_file
+from kraken.executors.ansible.content import playbook
+from kraken.model.loading import load_directory, load_file
 from kraken.model.module import Action, Mutation
 
 
@@ -168,3 +169,50 @@ def test_a_discovery_is_told_that_it_changes_nothing(collection: Path, key: str)
         load_file(file)
 
     assert "only a mutation" in str(caught.value.hint)
+
+
+ENCRYPTED = """\
+kraken_module: 1
+name: m
+mutations:
+  a:
+    mutates: {v: [A, B]}
+    timeout: 60s
+    vars:
+      deep: {secret: !vault "$ANSIBLE_VAULT;1.1;AES256"}
+    tasks:
+      - ansible.builtin.debug: {msg: !unsafe "{{ x }}"}
+"""
+
+
+def test_what_is_encrypted_or_no_template_reaches_ansible_under_its_tag(collection: Path) -> None:
+    file = collection / "extensions/kraken/m.yml"
+    file.write_text(ENCRYPTED)
+    action = load_file(file).mutations["a"].action
+    assert action is not None
+    text = playbook(action, "m: a", None)
+
+    assert "secret: !vault |-\n" in text
+    assert "msg: !unsafe" in text
+
+
+def test_a_tag_of_ansibles_is_refused_where_kraken_reads(collection: Path) -> None:
+    file = collection / "extensions/kraken/m.yml"
+    file.write_text(ENCRYPTED.replace("timeout: 60s", "timeout: !vault 60s"))
+
+    with pytest.raises(ModuleError, match="the tag !vault is not supported here"):
+        load_file(file)
+
+
+def test_tasks_beside_a_module_may_have_tags_and_an_encrypted_file_is_told_where_to_go(
+    collection: Path,
+) -> None:
+    directory = collection / "extensions/kraken"
+    (directory / "steps.yml").write_text("- ansible.builtin.debug: {msg: !vault x}\n")
+    assert load_directory(directory) == ([], [])
+
+    (directory / "more.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n6132\n")
+    _, [error] = load_directory(directory)
+
+    assert "the file is encrypted" in error.message
+    assert "in a directory of their own" in str(error.hint)

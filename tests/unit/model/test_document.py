@@ -79,6 +79,18 @@ def test_what_is_wrong_is_said_with_its_line(text: str, message: str, line: int 
     assert caught.value.line == line
 
 
+def test_a_tag_of_ansibles_is_kept_where_ansible_reads_it_and_nowhere_else() -> None:
+    text = "tasks: [{a: !vault v}, !unsafe '{{ u }}']\nname: x\n"
+    read = parse_document(text, DocumentError, is_ansibles=lambda path: path[0] == "tasks")
+    inner, literal = read.plain()["tasks"]
+    encrypted = inner["a"]
+
+    assert (encrypted, encrypted.tag) == ("v", "!vault")
+    assert (literal, literal.tag) == ("{{ u }}", "!unsafe")
+    with pytest.raises(DocumentError, match="the tag !vault is not supported here"):
+        parse_document("name: !vault x\n", DocumentError, is_ansibles=lambda path: path[0] == "tasks")
+
+
 def test_aliases_of_aliases_cannot_fill_the_memory() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
