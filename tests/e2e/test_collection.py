@@ -310,6 +310,22 @@ def test_declare_from_inventory_yml_calls_once_for_each_distinct_cfg(site: Site,
     assert head.cfg("login1") == {}
 
 
+def test_declare_from_inventory_yml_declares_all_of_it_or_nothing(site: Site, head: Head) -> None:
+    for kind, name, cfg in (
+        ("group_vars", "compute", UP),
+        ("host_vars", "n3", {"phys_state": "POWERON"}),
+    ):
+        path = site.folder / kind / f"{name}.yml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"kraken_desired": cfg}))
+    done = site.play(ROOT / "playbooks" / "declare_from_inventory.yml")
+
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert squeezed("cfg.phys_state: no variable") in squeezed(done.stdout, done.stderr)
+    assert 'n3: {"phys_state": "POWERON"}' in done.stdout
+    assert [head.cfg(f"n{number}") for number in (1, 2, 3, 4)] == [{}, {}, {}, {}]
+
+
 def test_report_yml_tells_each_nodes_cause_and_reason(site: Site) -> None:
     told = site.play(ROOT / "playbooks" / "report.yml")
 
@@ -325,7 +341,7 @@ def test_a_checkout_works_as_it_is(head: Head) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 nodes: " in done.stdout
+    assert "n[1-4]: {" in done.stdout
 
 
 def test_the_real_daemon_converges_what_a_playbook_declares(

@@ -170,11 +170,11 @@ class FakeKraken:
                 self._set(item["node"], changes, item["changed"])
         return {"changed": len(changed), "items": items}
 
-    def _check(self, changes: dict[str, Any]) -> None:
+    def _check(self, changes: dict[str, Any], where: str = "set") -> None:
         for variable, value in changes.items():
             known = self.variables.get(variable)
             if known is None or (value is not None and value not in known):
-                raise Refusal("document", f"no variable {variable} with value {value}", key=f"set.{variable}")
+                raise Refusal("document", f"no variable {variable} with value {value}", key=f"{where}.{variable}")
 
     def _set(self, name: str, changes: dict[str, Any], changed: bool) -> None:
         node = self.nodes[name]

@@ -96,6 +96,9 @@ class Calls:
         wishes: list[tuple[str, Any]] = []
         for nodeset, fields in asked.body["document"]["nodes"].items():
             names = self.kraken.names(nodeset) if nodeset.startswith("@") else expand(nodeset)
+            if found := set((fields or {}).get("attributes", {})) & set(self.kraken.variables):
+                key = f"nodes.{nodeset}.attributes.{found.pop()}"
+                raise self.refusal("document", "a variable is no attribute", key=key)
             wishes += [(name, fields or {}) for name in names]
         for name, fields in wishes:
             node = self.kraken.nodes.get(name, {"attributes": {}, "groups": []})
@@ -245,7 +248,7 @@ class Calls:
     def observe(self, asked: Any) -> Any:
         seen: dict[str, dict[str, str]] = {}
         for nodeset, values in asked.body["observations"].items():
-            self.kraken._check(values)
+            self.kraken._check(values, f"observations.{nodeset}")
             for name in self.kraken.names(nodeset):
                 seen.setdefault(name, {}).update(values)
         items = []

@@ -114,6 +114,26 @@ def test_a_wrong_declaration_is_refused_before_kraken_is_asked(
     assert kraken.asked == []
 
 
+@pytest.mark.parametrize(
+    ("args", "option"),
+    [
+        ({"nodes": "n1", "attributes": {"service": "x"}}, "attributes.service"),
+        ({"per_node": {"n1": {"service": "x"}}}, "per_node.n1.service"),
+        (
+            {"nodes": "n1", "attributes": {"rack": "a"}, "per_node": {"n1": {"service": "x"}}},
+            "per_node.n1.service",
+        ),
+    ],
+)
+def test_what_kraken_refuses_is_told_by_the_option_that_said_it(
+    kraken: Any, task: Any, args: dict[str, Any], option: str
+) -> None:
+    result = task("node", **args)
+
+    assert result["msg"] == f"{option}: a variable is no attribute"
+    assert result["problem"]["key"] == "nodes.n1.attributes.service"
+
+
 # -- hold -------------------------------------------------------------------------------------
 
 
@@ -466,7 +486,8 @@ def test_check_mode_tells_nothing(kraken: Any, task: Any) -> None:
         ({"nodes": "n1", "dsc": {"service": True}}, "YAML read the value as True"),
         ({"per_node": {"n1": "x"}}, "per_node.n1 must map variables to values"),
         ({"nodes": "n9", "dsc": {"service": "RUNNING"}}, "unknown node n9"),
-        ({"nodes": "n1", "dsc": {"service": "BROKEN"}}, "no variable service with value BROKEN"),
+        ({"nodes": "n1", "dsc": {"service": "BROKEN"}}, "dsc.service: no variable service with value BROKEN"),
+        ({"per_node": {"n1": {"service": "BROKEN"}}}, "per_node.n1.service: no variable service"),
     ],
 )
 def test_what_cannot_have_been_seen_is_refused(

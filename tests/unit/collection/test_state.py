@@ -163,7 +163,7 @@ def test_wrong_parameters_are_refused_before_kraken_is_asked(
     [
         ({"nodes": "n[1-2],n9"}, "unknown-node", "unknown node n9; nothing was done"),
         ({"nodes": "n[1-"}, "nodeset", "cannot read nodeset"),
-        ({"nodes": "n1", "cfg": {"colour": "RED"}}, "document", "set.colour: no variable colour"),
+        ({"nodes": "n1", "cfg": {"colour": "RED"}}, "document", "cfg.colour: no variable colour"),
         ({"nodes": "n1", "cfg": {"run_state": "INIT"}}, "unreachable", "[n1: nothing leads to INIT]"),
         ({"nodes": "n[1-40]"}, "needs-confirmation", "40 nodes would change; nothing was done"),
     ],

@@ -64,17 +64,19 @@ class Problem(KrakenError):
         self.type = kind[len(PROBLEM_PREFIX):] if kind.startswith(PROBLEM_PREFIX) else kind
         super().__init__(self.sentence())
 
-    def sentence(self, hints=None):
+    def sentence(self, hints=None, options=None):
         """The problem in one sentence: what, where, why in detail, what to do.
 
         Args:
+            options: how the key of what is wrong begins -> how the caller's own option is called.
             hints: type -> what to do about it in the words of the caller's own options, where
                 Kraken's hint would speak of another tool's.
         """
         document = self.document
         text = str(document.get("detail") or document.get("title") or "Kraken answered with status %s" % self.status)
-        if document.get("key") and str(document["key"]) not in text:
-            text = "%s: %s" % (document["key"], text)
+        key = _of_options(str(document.get("key") or ""), options or {})
+        if key and key not in text:
+            text = "%s: %s" % (key, text)
         text += _reasons(document.get("details"), text)
         hint = (hints or {}).get(self.type) or document.get("hint")
         return "%s (%s)" % (text, hint) if hint else text
@@ -302,6 +304,13 @@ def _user():
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
         return "uid-%d" % os.getuid()
+
+
+def _of_options(key, options):
+    for beginning, option in options.items():
+        if key.startswith(beginning):
+            return option + key[len(beginning):]
+    return key
 
 
 def _reasons(details, said):

@@ -39,6 +39,7 @@ class Task:
         params: the options.
         is_check: nothing may be changed.
         result: what the task returns; filled as things become true, so that a failure returns what was done.
+        options: how the key of what Kraken refuses begins -> the option that said so.
     """
 
     def __init__(self, module):
@@ -47,6 +48,7 @@ class Task:
         self.is_check = module.check_mode
         self.shows_diff = module._diff
         self.result = {"changed": False}
+        self.options = {"set.": "cfg."}
         self._client = None
 
     @property
@@ -97,7 +99,7 @@ def run(work, spec, hints=None, mutually_exclusive=(), **rules):
     try:
         failure = work(task)
     except Problem as problem:
-        sentence = problem.sentence(dict(HINTS, **(hints or {})))
+        sentence = problem.sentence(dict(HINTS, **(hints or {})), task.options)
         module.fail_json(msg=sentence, **dict(task.result, **problem.as_result()))
     except KrakenError as error:
         module.fail_json(msg=str(error), **task.result)

@@ -149,7 +149,10 @@ def read_observations(task):
         where = "per_node.%s" % nodeset
         if not isinstance(own, dict):
             raise KrakenError("%s must map variables to values, not be a %s" % (where, type(own).__name__))
-        observations[str(nodeset)] = dict(observations.get(nodeset, {}), **check_words(where, own))
+        checked = check_words(where, own)
+        observations[str(nodeset)] = dict(observations.get(nodeset, {}), **checked)
+        task.options.update(("observations.%s.%s" % (nodeset, name), "%s.%s" % (where, name)) for name in checked)
+    task.options.update(("observations.%s." % nodeset, "dsc.") for nodeset in observations)
     empty = [nodeset for nodeset, values in observations.items() if not values]
     if empty or not observations:
         raise KrakenError("nothing was seen of %s; nothing was done" % (", ".join(empty) or "any node"))

@@ -216,12 +216,15 @@ def read_document(task):
         if not isinstance(own, dict):
             raise KrakenError("per_node.%s must map attributes to values, not be a %s" % (nodeset, type(own).__name__))
         check_values("per_node.%s" % nodeset, own)
+        task.options.update(("nodes.%s.attributes.%s" % (nodeset, name), "per_node.%s.%s" % (nodeset, name)) for name in own)
         if nodeset in document:  # the same nodeset twice would be one key
             document[nodeset]["attributes"] = dict(document[nodeset]["attributes"], **own)
         else:
             document[str(nodeset)] = {"attributes": own}
     if not document:
         raise KrakenError("nodes and per_node select nobody; nothing was done")
+    for nodeset in document:
+        task.options.update((("nodes.%s.%s" % (nodeset, word), word) for word in ("attributes", "groups")))
     return document
 
 
