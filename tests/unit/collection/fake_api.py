@@ -174,7 +174,9 @@ class FakeKraken:
         for variable, value in changes.items():
             known = self.variables.get(variable)
             if known is None or (value is not None and value not in known):
-                raise Refusal("document", f"no variable {variable} with value {value}", key=f"{where}.{variable}")
+                raise Refusal(
+                    "document", f"no variable {variable} with value {value}", key=f"{where}.{variable}"
+                )
 
     def _set(self, name: str, changes: dict[str, Any], changed: bool) -> None:
         node = self.nodes[name]

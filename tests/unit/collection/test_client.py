@@ -75,6 +75,7 @@ def test_a_wrong_token_is_a_problem_and_stays_unsaid(
         Client({"url": f"http://{host}:{port}", "token_file": token_file}, {}).nodes()
 
     assert caught.value.type == "unauthorized"
+    assert f"the daemon does not know the one in {token_file}" in str(caught.value)
     assert "sesame" not in str(caught.value.as_result())
 
 
@@ -250,8 +251,24 @@ def test_tls_is_trusted_through_ca_path_and_only_so(
 
         assert Client({**options, "ca_path": str(certificate)}, {}).nodes(view="names") == ["n1"]
         assert Client(options, {"KRAKEN_CACERT": str(certificate)}).nodes(view="names") == ["n1"]
-        with pytest.raises(AwayError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(AwayError, match="name who vouches for it in ca_path") as nobody:
             Client(options, {}).nodes()
+        other = self_signed(tmp_path)
+        with pytest.raises(AwayError, match=f"no certificate for Kraken at .*ca_path is {other}"):
+            Client({**options, "ca_path": str(other)}, {}).nodes()
+        assert not nobody.value.may_be_done
+
+
+def test_a_daemon_that_speaks_tls_only_is_told(
+    fake_api: ModuleType, kraken: Any, token_file: str, tmp_path: Path
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(self_signed(tmp_path))
+    with (
+        fake_api.serving(kraken, LOOPBACK, tls) as (host, port),
+        pytest.raises(AwayError, match=r"does it want https\?"),
+    ):
+        Client({"url": f"http://{host}:{port}", "token_file": token_file}, {}).nodes()
 
 
 def test_an_unreadable_ca_path_is_named(token_file: str) -> None:

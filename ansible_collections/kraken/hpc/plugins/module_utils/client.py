@@ -110,6 +110,7 @@ class Client:
         self.socket, self.url = _where(options.get("socket"), options.get("url"), environ)
         self.address = self.socket or self.url
         self.user = None if self.url else self._headers["Kraken-User"]
+        self._token_file = self._ca_path = None
         if self.url:
             self._over_tcp(
                 options.get("token_file") or environ.get("KRAKEN_TOKEN_FILE"),
@@ -168,6 +169,7 @@ class Client:
                 "Kraken at %s wants a token: name the file that holds it in token_file (or KRAKEN_TOKEN_FILE)" % self.url
             )
         self._headers["Authorization"] = "Bearer " + read_token(token_file)
+        self._token_file, self._ca_path = token_file, ca_path
         split = urlsplit(self.url)
         if split.scheme == "http" and split.hostname not in ("localhost", "127.0.0.1", "::1"):
             self.warnings.append("the token for %s travels unencrypted; use https" % self.url)
@@ -210,6 +212,9 @@ class Client:
             return document
         if not isinstance(document, dict):
             raise AwayError("%s: status %s without a problem document; is that Kraken?" % (where, status))
+        if status == 401 and self._token_file:
+            hint = "the daemon does not know the one in %s; its api.tokens_file has those it takes" % self._token_file
+            document = dict(document, hint=hint)
         raise Problem(status, document)
 
     def _why_away(self, error):
@@ -217,11 +222,17 @@ class Client:
         if isinstance(reason, socket.timeout):
             return "Kraken at %s did not answer within %g s" % (self.address, self.timeout_s)
         if isinstance(reason, http.client.HTTPException):
-            return "Kraken at %s broke off its answer (%s)" % (self.address, type(reason).__name__)
+            return "Kraken at %s broke off its answer (%s)%s" % (self.address, type(reason).__name__, self._by_tls())
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return "no certificate for Kraken at %s: %s (%s)" % (
+                self.address,
+                reason.verify_message,
+                "ca_path is %s" % self._ca_path if self._ca_path else "name who vouches for it in ca_path, or KRAKEN_CACERT",
+            )
         text = "cannot reach Kraken at %s: %s" % (self.address, getattr(reason, "strerror", None) or reason)
         code = getattr(reason, "errno", None)
         if not self.socket:
-            return text
+            return text + self._by_tls() if isinstance(reason, ConnectionResetError) else text
         if code == errno.ENOENT:
             return text + " (is the daemon running on this machine, %s? delegate_to the head, or give url)" % socket.gethostname()
         if code in (errno.EACCES, errno.EPERM):
@@ -229,6 +240,10 @@ class Client:
         if code == errno.ECONNREFUSED:
             return text + " (the daemon is not running; the socket was left behind)"
         return text
+
+    def _by_tls(self):
+        """What may be why a connection ends before there is an answer."""
+        return "; does it want https?" if str(self.url).startswith("http:") else ""
 
 
 def connection_spec():
