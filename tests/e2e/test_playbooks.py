@@ -154,6 +154,18 @@ def test_nodes_are_maintained_a_few_at_a_time_and_stay_held_where_that_fails(
     assert f"{third.name} did not drain, and is as before" in stuck
     assert site.cause(third.name) == "CONVERGED"
 
+    back = json.dumps({"return_nodes": f"{first.name},{second.name}", "return_reason": "new kernel"})
+    _ansible(site, "ansible-playbook", "playbooks/return_to_service.yml", "-e", back)
+
+    assert [node.service_running() for node in (first, second, third)] == [True, True, True]
+
+    begun = {"nodes": third.name, "cfg": {"service": "STOPPED"}, "remember": True, "wait": True}
+    _ansible(site, "ansible", "localhost", "-m", "kraken.hpc.state", "-a", json.dumps(begun))
+    assert not third.service_running()
+    maintain(maintain_command="hostname")
+
+    assert third.service_running(), "one that was broken off while nodes drained, and done again"
+
 
 TASKS = """\
 - name: See that nothing runs here, and that Kraken knows why

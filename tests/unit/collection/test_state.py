@@ -134,7 +134,7 @@ def test_diff_shows_the_cfg_before_and_after_for_each_fold(kraken: Any, run: Any
     [
         ({"nodes": [], "cfg": CFG}, "nodes selects nobody; nothing was done"),
         ({"nodes": " , ", "cfg": CFG}, "nodes selects nobody; nothing was done"),
-        ({"nodes": "n1"}, "one of the following is required: cfg, unset"),
+        ({"nodes": "n1"}, "any of the following are missing: cfg, unset"),
         ({"nodes": "n1", "cfg": {}}, "there is nothing to declare"),
         (
             {"nodes": "n1", "cfg": {"phys_state": True}},
@@ -387,3 +387,82 @@ def test_the_module_defaults_group_names_every_module() -> None:
 
 def hold(until: float | None) -> dict[str, Any]:
     return {"id": "h1", "owner": "ops", "reason": "new fan", "created_at": 1.0, "until": until}
+
+
+class TestWhatIsDeclaredForAWhile:
+    """What it replaces is kept with Kraken, and declared again whoever asks for it."""
+
+    SERVED = {"phys_state": "POWER_ON", "service": "RUNNING"}
+
+    def test_each_node_is_again_what_it_was(self, kraken: Any, run: Any) -> None:
+        kraken.add("n[1-2]", cfg=self.SERVED)
+        kraken.add("n3", cfg={"service": "FAILED"}, attributes={"rack": "r1"})
+        run(nodes="n[1-3]", cfg={"service": "STOPPED"}, unset=["phys_state"], remember=True)
+        for_a_while = {name: dict(node["cfg"]) for name, node in kraken.nodes.items()}
+        result = run(nodes="n[1-3]", state="restored")
+
+        assert for_a_while == {f"n{number}": {"service": "STOPPED"} for number in (1, 2, 3)}
+        assert result["changed_nodes"] == "n[1-3]"
+        assert kraken.nodes["n1"]["cfg"] == kraken.nodes["n2"]["cfg"] == self.SERVED
+        assert kraken.nodes["n3"]["cfg"] == {"service": "FAILED"}
+        assert [kraken.nodes[name]["attributes"] for name in ("n1", "n3")] == [{}, {"rack": "r1"}]
+        assert not run(nodes="n[1-3]", state="restored")["changed"]
+
+    def test_done_again_before_it_was_restored_it_keeps_what_was_before_the_first(
+        self, kraken: Any, run: Any
+    ) -> None:
+        kraken.add("n1", cfg=self.SERVED)
+        run(nodes="n1", cfg={"service": "STOPPED"}, remember=True)
+        run(nodes="n1", cfg={"service": "STOPPED"}, remember=True)
+        run(nodes="n1", cfg={"phys_state": "POWER_OFF"}, remember=True)
+        run(nodes="n1", state="restored")
+
+        assert kraken.nodes["n1"]["cfg"] == self.SERVED
+
+    def test_what_somebody_has_declared_since_is_theirs(self, kraken: Any, run: Any) -> None:
+        kraken.add("n1", cfg=self.SERVED)
+        run(nodes="n1", cfg={"service": "STOPPED", "phys_state": "POWER_OFF"}, remember=True)
+        run(nodes="n1", cfg={"service": "FAILED", "run_state": "SYNC"})
+        run(nodes="n1", state="restored")
+
+        assert kraken.nodes["n1"]["cfg"] == {
+            "phys_state": "POWER_ON",
+            "service": "FAILED",
+            "run_state": "SYNC",
+        }
+
+    def test_what_is_given_besides_goes_over_what_was_kept(self, kraken: Any, run: Any) -> None:
+        kraken.add("n[1-2]", cfg=self.SERVED)
+        run(nodes="n1", cfg={"service": "STOPPED"}, unset=["phys_state"], remember=True)
+        run(nodes="n[1-2]", state="restored", cfg={"service": "FAILED"}, unset=["phys_state"])
+
+        assert kraken.nodes["n1"]["cfg"] == kraken.nodes["n2"]["cfg"] == {"service": "FAILED"}
+
+    def test_nothing_is_kept_of_what_kraken_refuses_nor_in_check_mode(self, kraken: Any, run: Any) -> None:
+        kraken.add("n1", cfg=self.SERVED)
+
+        assert run(nodes="n1", cfg={"colour": "RED"}, remember=True)["failed"]
+        assert run(check=True, nodes="n1", cfg={"service": "STOPPED"}, remember=True)["changed"]
+        assert kraken.nodes["n1"]["attributes"] == {}
+
+    def test_check_mode_tells_what_would_be_restored(self, kraken: Any, run: Any) -> None:
+        kraken.add("n1", cfg=self.SERVED)
+        run(nodes="n1", cfg={"service": "STOPPED"}, remember=True)
+        result = run(check=True, nodes="n1", state="restored")
+
+        assert result["changes"][0]["cfg"] == {"service": ["STOPPED", "RUNNING"]}
+        assert kraken.nodes["n1"]["cfg"]["service"] == "STOPPED"
+
+    def test_an_attribute_that_somebody_else_wrote_is_no_memory(self, kraken: Any, run: Any) -> None:
+        for number, text in enumerate(("{", "[]", '{"service": "RUNNING"}', 7), 1):
+            kraken.add(f"n{number}", cfg={"service": "STOPPED"}, attributes={"cfg.before": text})
+
+        assert not run(nodes="n[1-4]", state="restored")["changed"]
+
+    def test_each_node_is_waited_for_as_it_shall_be(self, kraken: Any, run: Any) -> None:
+        kraken.add("n1", cfg=self.SERVED, dsc=self.SERVED)
+        kraken.add("n2", cfg={"service": "FAILED"}, dsc={"service": "FAILED"})
+        run(nodes="n[1-2]", cfg={"service": "STOPPED"}, remember=True)
+        result = run(nodes="n[1-2]", state="restored", wait=True)
+
+        assert result["causes"] == {"CONVERGED": "n[1-2]"}

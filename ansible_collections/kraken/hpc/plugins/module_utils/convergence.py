@@ -56,6 +56,18 @@ class Wish:
         return CONVERGED, ""
 
 
+class Wishes:
+    """Several of them, each of nodes of its own."""
+
+    def __init__(self, wishes):
+        self.names = [name for wish in wishes for name in wish.names]
+        self._of = {name: wish for wish in wishes for name in wish.names}
+
+    def standing(self, node):
+        """How the node stands to the wish that is for it."""
+        return self._of[node["name"]].standing(node)
+
+
 class Outcome:
     """How a wait ended.
 

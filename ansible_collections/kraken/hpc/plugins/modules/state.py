@@ -29,9 +29,20 @@ options:
   state:
     description:
       - V(present) declares O(cfg) and withdraws O(unset).
+      - V(restored) declares again what O(remember) has kept, but for variables that are declared otherwise by now, and O(cfg) and
+        O(unset), if given, over it. Nodes of which nothing was kept take O(cfg) and O(unset) only. Nodes that differ in what they
+        shall be are declared one after the other.
     type: str
-    choices: [present]
+    choices: [present, restored]
     default: present
+  remember:
+    description:
+      - With O(state=present), keep what O(cfg) and O(unset) replace, until O(state=restored) declares it again. For what is
+        declared for a while, so that whoever ends it need not know what was before, though it be another run, or somebody else.
+      - It is kept in the attribute C(cfg.before) of each node. What was kept and still counts is not replaced, so that the same
+        declaration made twice keeps what was before the first.
+    type: bool
+    default: false
   wait:
     description:
       - Wait until every node is what was declared, and fail when that cannot be.
@@ -85,6 +96,21 @@ EXAMPLES = r"""
     cfg: {phys_state: POWER_OFF}
     unset: [run_state, service]
     confirm_many: true
+  delegate_to: localhost
+
+- name: No service for a while
+  kraken.hpc.state:
+    nodes: n[0001-0008]
+    cfg: {service: STOPPED}
+    remember: true
+    wait: true
+  delegate_to: localhost
+
+- name: And what they did before
+  kraken.hpc.state:
+    nodes: n[0001-0008]
+    state: restored
+    wait: true
   delegate_to: localhost
 
 - name: The hosts of this play, over TCP
@@ -157,9 +183,13 @@ problem:
   sample: {type: unknown-node, status: 404, detail: unknown node n9; nothing was done, part: n9}
 """
 
+import json
+
 from ansible_collections.kraken.hpc.plugins.module_utils.changes import as_diff, changed_nodes, fold_alike
 from ansible_collections.kraken.hpc.plugins.module_utils.client import KrakenError
-from ansible_collections.kraken.hpc.plugins.module_utils.convergence import Wish, wait
+from ansible_collections.kraken.hpc.plugins.module_utils.convergence import Wish, Wishes, wait
+from ansible_collections.kraken.hpc.plugins.module_utils.nodeset import fold
+from ansible_collections.kraken.hpc.plugins.module_utils.remembering import forget, remember, remembered
 from ansible_collections.kraken.hpc.plugins.module_utils.task import CONFIRM_MANY, NODES, check_words, run
 
 HINTS = {"unreachable": "allow_unreachable: true declares it all the same"}
@@ -170,36 +200,84 @@ def main():
         "nodes": NODES,
         "cfg": {"type": "dict"},
         "unset": {"type": "list", "elements": "str"},
-        "state": {"type": "str", "choices": ["present"], "default": "present"},
+        "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
+        "remember": {"type": "bool", "default": False},
         "wait": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 600},
         "allow_unreachable": {"type": "bool", "default": False},
         "confirm_many": CONFIRM_MANY,
     }
-    run(declare, spec, HINTS, required_one_of=[("cfg", "unset")])
+    run(work, spec, HINTS, required_if=[("state", "present", ["cfg", "unset"], True)])
 
 
-def declare(task):
-    """Declare what the options say, and wait where that is asked for; why it failed after the declaration."""
-    params, result = task.params, task.result
-    unset = params["unset"] or []
-    cfg = check_cfg(params["cfg"] or {}, unset)
+def work(task):
+    """Declare, and wait where that is asked for; why it failed after the declaration."""
+    unset = task.params["unset"] or []
+    if task.params["state"] == "restored":
+        if task.params["remember"]:
+            raise KrakenError("remember: not with state=restored")
+        return finish(task, *restore(task, check_words("cfg", task.params["cfg"] or {}), unset))
+    cfg = check_cfg(task.params["cfg"] or {}, unset)
+    return finish(task, *declare(task, cfg, unset))
+
+
+def declare(task, cfg, unset):
+    """Declare this Cfg of all nodes; Kraken's items, and what is wished."""
+    if task.params["remember"] and not task.is_check:
+        planned = send(task, task.nodeset(), cfg, unset, is_dry=True)  # what is wrong is told before anything is kept
+        nodes = [node for answer in task.read("/v1/nodes", expect="nodes", view="full") for node in answer]
+        remember(task, nodes, {item["node"]: item["diff"] for item in planned})
+    items = send(task, task.nodeset(), cfg, unset, is_dry=task.is_check)
+    return items, Wish([item["node"] for item in items], cfg, unset)
+
+
+def restore(task, cfg, unset):
+    """Declare of each node what was kept of it, and this over it; Kraken's items, and what is wished."""
+    nodes = [node for answer in task.read("/v1/nodes", expect="nodes", view="full") for node in answer]
+    alike = {}
+    for node in nodes:
+        wished = {name: pair[0] for name, pair in remembered(node).items()}
+        wished.update(cfg)
+        wished.update((name, None) for name in unset)
+        alike.setdefault(json.dumps(wished, sort_keys=True), (wished, []))[1].append(node["name"])
+    items, wishes = [], []
+    for wished, names in alike.values():
+        wish = Wish(
+            names,
+            {name: value for name, value in wished.items() if value is not None},
+            [name for name, value in wished.items() if value is None],
+        )
+        wishes.append(wish)
+        if wished:
+            items += send(task, fold(names), wish.cfg, wish.unset, is_dry=task.is_check)
+    if not task.is_check:
+        forget(task, nodes)
+    return items, Wishes(wishes)
+
+
+def send(task, nodeset, cfg, unset, is_dry):
+    """Have Kraken change the Cfg of these nodes; its items."""
     body = {
-        "nodeset": task.nodeset(),
+        "nodeset": nodeset,
         "set": cfg,
         "unset": unset,
-        "dry_run": task.is_check,
-        "allow_unreachable": params["allow_unreachable"],
-        "yes": params["confirm_many"],
+        "dry_run": is_dry,
+        "allow_unreachable": task.params["allow_unreachable"],
+        "yes": task.params["confirm_many"],
     }
-    items = task.client.call("PATCH", "/v1/cfg", body=body, expect="items")
+    return task.client.call("PATCH", "/v1/cfg", body=body, expect="items")
+
+
+def finish(task, items, wish):
+    """Tell what changed, and wait; why it failed after the declaration."""
+    params, result = task.params, task.result
     changes = fold_alike([item for item in items if item["changed"]], lambda item: {"cfg": item["diff"]})
     result.update(changed=bool(changes), changes=changes, changed_nodes=changed_nodes(items))
     if task.shows_diff:
         result["diff"] = as_diff(changes, [("cfg", "Cfg")])
     if task.is_check or not params["wait"]:
         return ""
-    outcome = wait(task.client, Wish([item["node"] for item in items], cfg, unset), params["wait_timeout"])
+    outcome = wait(task.client, wish, params["wait_timeout"])
     result.update(outcome.as_result())
     return outcome.message
 
