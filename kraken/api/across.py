@@ -247,7 +247,7 @@ async def await_holds(operations: Operations, names: Sequence[str], ids: Sequenc
 def _json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return {"detail": body.decode("utf-8", "replace")}
 
 

@@ -88,7 +88,7 @@ class Relay:
         status, answer = await seat.ask(collector, VERB, msgspec.msgpack.encode(asked), within_s)
         try:
             return status, msgspec.msgpack.decode(answer, type=Told)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             text = answer.decode("utf-8", "replace")
             return _problem(status, "refused", text, "`kraken collector list` shows how it stands with it")
 

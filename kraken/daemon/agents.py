@@ -130,7 +130,7 @@ class Errands:
         try:
             errand = msgspec.msgpack.decode(call.body, type=Errand)
             operator = self._operator(errand)
-        except (msgspec.DecodeError, RefusedError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RefusedError) as error:
             return 409, str(error).encode()
         timeout_s = min(errand.timeout_s, call.left_ms / 1000)
         run = Run(errand.run, operator, (errand.node.name,), 0.0, timeout_s)

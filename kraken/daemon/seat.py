@@ -158,10 +158,10 @@ class Seat:
         while came < len(self._inbox) and size < TOGETHER_BYTES:
             size += len(self._inbox[came][1] or b"")
             came += 1
-        self._decide(self._inbox[:came])
-        self._inbox = self._inbox[came:]
+        read, self._inbox = self._inbox[:came], self._inbox[came:]
         if self._inbox:
             asyncio.get_running_loop().call_soon(self._read)
+        self._decide(read)  # what fails here costs these, as if the network had lost them
 
     def _decide(self, came: Sequence[tuple[str, bytes | None]]) -> None:
         arrivals: list[Arrival] = []

@@ -6,7 +6,7 @@ at their end: a reader takes a missing last field as its default and passes over
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -20,6 +20,18 @@ LETTER_BYTES_MAX: Final = 4 * 1024 * 1024
 """A longer one is refused unread. The longest we write is one delta of `feed.ROWS_MAX` rows, well below."""
 
 
+NUMBER_MAX: Final = 2**62
+Number = Annotated[int, msgspec.Meta(ge=-1, le=NUMBER_MAX)]
+"""What is counted on, kept or told again here. A greater one would not fit where it goes: no neighbour says
+what only fails later.
+"""
+INCARNATION_MAX: Final = 2**38
+Incarnation = Annotated[int, msgspec.Meta(ge=0, le=INCARNATION_MAX)]
+"""Of who stamps what is known of a node: seconds since the epoch, in the year 10,680. Numbers of leases and
+lives are led by one, and have 24 bits more.
+"""
+
+
 class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):  # in no cycle, as Doc, and in thousands
     """One record on the wire: a `StateUpdate` without its node, its time told as an age.
 
@@ -31,9 +43,9 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):  # in no cycl
     side: str
     variable: str
     value: Value
-    incarnation: int
-    sequence: int
-    age_ms: int
+    incarnation: Number
+    sequence: Number
+    age_ms: Number
     source: str
 
 
@@ -49,10 +61,10 @@ class Doc(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     key: str
     rows: list[Row]
-    epoch: int = 0
+    epoch: Number = 0
     shared: bool = False
-    taken: int = 0
-    floor: int = 0
+    taken: Number = 0
+    floor: Incarnation = 0
 
 
 NONE_BEFORE: Final = -1
@@ -96,23 +108,23 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     """
 
     name: str
-    speaks: int
-    sent_ms: int
-    upto: int
-    count: int
+    speaks: Number
+    sent_ms: Number
+    upto: Number
+    count: Number
     digest: int
-    have: int
+    have: Number
     whole: bool
-    lease_ms: int = 0
-    has: int = 0
-    twin: int = 0
+    lease_ms: Number = 0
+    has: Number = 0
+    twin: Number = 0
 
 
 class Delta(msgspec.Struct, frozen=True, array_like=True, tag="delta"):
     """Everything that became another after `base`, up to `upto`, as it is now."""
 
-    base: int
-    upto: int
+    base: Number
+    upto: Number
     docs: list[Doc]
     gone: list[str] = []
 
@@ -120,7 +132,7 @@ class Delta(msgspec.Struct, frozen=True, array_like=True, tag="delta"):
 class Ack(msgspec.Struct, frozen=True, array_like=True, tag="ack"):
     """I hold all of your feed up to `have`."""
 
-    have: int
+    have: Number
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
@@ -133,7 +145,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
         given: what the asker holds of them and the writer may have lost.
     """
 
-    number: int
+    number: Number
     parts: list[str]
     want: list[str] = []
     given: list[Doc] = []
@@ -148,8 +160,8 @@ class Tell(msgspec.Struct, frozen=True, array_like=True, tag="tell"):
         prints: part -> key -> fingerprint, where a part is small.
     """
 
-    number: int
-    upto: int
+    number: Number
+    upto: Number
     digests: dict[str, list[int]]
     prints: dict[str, dict[str, int]]
 
@@ -170,9 +182,9 @@ class Reserve(msgspec.Struct, frozen=True, array_like=True, tag="reserve"):
         number: grows with each; what is given back is what was asked for before.
     """
 
-    number: int
-    keys: dict[str, int]
-    for_ms: int
+    number: Number
+    keys: dict[str, Number]
+    for_ms: Number
 
 
 class Reserved(msgspec.Struct, frozen=True, array_like=True, tag="reserved"):
@@ -180,7 +192,7 @@ class Reserved(msgspec.Struct, frozen=True, array_like=True, tag="reserved"):
     that you gave these back.
     """
 
-    number: int
+    number: Number
     keys: list[str]
 
 
@@ -192,9 +204,9 @@ class Check(msgspec.Struct, frozen=True, array_like=True, tag="check"):
         upto: the writer's feed as it then was: who does not hold it does not answer.
     """
 
-    upto: int
-    left: dict[str, int]
-    bound: dict[str, int]
+    upto: Number
+    left: dict[str, Number]
+    bound: dict[str, Number]
 
 
 class Checked(msgspec.Struct, frozen=True, array_like=True, tag="checked"):
@@ -205,8 +217,8 @@ class Checked(msgspec.Struct, frozen=True, array_like=True, tag="checked"):
         bound: their holders stop when the lease ends, and so does what they began before they knew.
     """
 
-    left: dict[str, int]
-    bound: dict[str, int]
+    left: dict[str, Number]
+    bound: dict[str, Number]
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
@@ -221,14 +233,14 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
     to: str
     verb: str
     body: bytes
-    left_ms: int
+    left_ms: Number
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):
     """The answer to a Call; `last` False: more will follow."""
 
     id: str
-    status: int
+    status: Number
     body: bytes
     last: bool = True
 
@@ -246,9 +258,9 @@ class Letter(msgspec.Struct, frozen=True, array_like=True):
             `sent_ms` and the time since then say; 0: not known.
     """
 
-    life: int
-    your_life: int
-    yours_ms: int
+    life: Number
+    your_life: Number
+    yours_ms: Number
     body: Body
 
 
@@ -275,5 +287,5 @@ def decode(data: bytes) -> Letter:
         raise LetterError(f"version {data[0]} of the protocol; this side reads 1 to {VERSION}")
     try:
         return _decoder.decode(memoryview(data)[1:])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LetterError(f"not a message of the protocol: {error}") from error

@@ -217,7 +217,7 @@ def _read(path: Path) -> Child:
     assert data is not None, "it was listed just now, and only this process writes here"
     try:
         child = msgspec.json.decode(data, type=Child)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise WireError(
             f"{path} cannot be read: {error}",
             part=str(path),

@@ -74,7 +74,7 @@ class Keyring:
             return None
         try:
             parent = msgspec.json.decode(data, type=Parent)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise WireError(f"{path} cannot be read: {error}", part=str(path), hint=_NEW) from error
         if not is_key(parent.key) or not parent.addresses:
             raise WireError(f"{path} has no key or no address", part=str(path), hint=_NEW)

@@ -71,5 +71,5 @@ def decode(data: bytes) -> Note:
         raise LetterError("not a note about keys")
     try:
         return _decoder.decode(memoryview(data)[1:])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LetterError(f"not a note about keys: {error}") from error

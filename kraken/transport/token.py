@@ -75,7 +75,7 @@ def decode(text: str) -> Token:
         raise JoinError("the token was cut short or altered on its way", hint=_HINT)
     try:
         token = msgspec.msgpack.decode(body, type=Token)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise JoinError("the token is of another format", hint="the parent runs another Kraken") from error
     if not (is_key(token.key) and is_key(token.secret) and token.addresses):
         raise JoinError("the token has no usable key or address", hint=_HINT)

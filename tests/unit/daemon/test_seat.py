@@ -347,6 +347,41 @@ def _told(arrival: Arrival) -> tuple[str, str, int]:
     return type(arrival).__name__, name, len(getattr(arrival, "letters", ()))
 
 
+async def test_who_is_heard_after_a_letter_that_is_none_is_heard(pair: Pair, eventually: Eventually) -> None:
+    await pair.declare("n1", power="ON")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    assert pair.root.seat is not None
+    pair.root.seat.hear("c1", encode(Letter(1, 1, 1, Ack(1))).replace(b"ack", b"\xc3ck"))
+    await pair.declare("n1", power="OFF")
+
+    await eventually(lambda: pair.root.collector.table["n1"].dsc_values() == {"power": "OFF"})
+    assert pair.root.seat.refused == {"c1": 1}
+
+
+async def test_a_fault_over_one_letter_keeps_no_later_one_from_being_read(
+    pair: Pair, eventually: Eventually
+) -> None:
+    await pair.declare("n1", power="ON")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    seat = pair.root.seat
+    assert seat is not None
+    accept, failed = seat.accept, False
+
+    def fails_once(*arrivals: Arrival) -> None:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise RuntimeError("a fault of ours")
+        accept(*arrivals)
+
+    seat.accept = fails_once
+    seat.hear("c1", encode(Letter(1, 1, 1, Ack(1))))
+    await pair.declare("n1", power="OFF")
+
+    await eventually(lambda: pair.root.collector.table["n1"].dsc_values() == {"power": "OFF"})
+    assert failed
+
+
 async def test_what_a_revoked_child_said_last_does_not_bring_it_back(pair: Pair) -> None:
     seat = pair.root.seat
     assert seat is not None

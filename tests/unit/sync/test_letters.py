@@ -15,7 +15,7 @@ from kraken.sync.letters import LETTER_BYTES_MAX, VERSION, Ack, Doc, Hello, Lett
 LETTER = Letter(3, 4, 5, Ack(6))
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
-NUMBERS = st.integers(-1, 2**63)
+NUMBERS = st.integers(0, 2**38 - 1)
 
 
 def fields(hint: Any) -> st.SearchStrategy[Any]:
@@ -69,6 +69,37 @@ def test_whatever_comes_is_a_letter_or_refused(data: bytes) -> None:
         return
 
     assert isinstance(letter, Letter)
+
+
+@given(letters, st.data())
+def test_a_letter_that_was_altered_is_another_or_refused(letter: Letter, data: st.DataObject) -> None:
+    """Also where a text is none any more."""
+    altered = bytearray(encode(letter))
+    for _ in range(data.draw(st.integers(1, 3))):
+        altered[data.draw(st.integers(1, len(altered) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = decode(bytes(altered))
+    except LetterError:
+        return
+
+    assert encode(found)
+
+
+def test_a_text_that_is_none_is_refused() -> None:
+    with pytest.raises(LetterError):
+        decode(encode(LETTER).replace(b"ack", b"\xc3ck"))
+
+
+@pytest.mark.parametrize("number", [2**62 + 1, 2**64 - 1, -2])
+def test_a_number_that_fits_nowhere_is_refused(number: int) -> None:
+    """Told again, or kept, it would fail only then."""
+    row = ["d", "power", "ON", 1, 1, 1, "a"]
+    for place in (3, 4, 5):
+        told = [*row[:place], number, *row[place + 1 :]]
+        with pytest.raises(LetterError):
+            decode(raw(3, 4, 5, ["delta", 0, 1, [["n1", [told]]]]))
+    with pytest.raises(LetterError):
+        decode(raw(number, 4, 5, ["ack", 6]))
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, 255])
