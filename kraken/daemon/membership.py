@@ -116,21 +116,25 @@ async def revoke(daemon: Daemon, name: str, request: Request, *, stopped: bool =
 
     Args:
         stopped: a person vouches that it runs nothing any more: its nodes go to others without waiting
-            for its lease to end.
+            for its lease to end. It may be said later than it was revoked, too.
 
     Raises:
         UnknownCollectorError: nobody has this name.
-        UnconfirmedError: it has joined, and nobody said that this is meant.
+        UnconfirmedError: it has joined, or may have something under way still, and nobody said that this is
+            meant.
         StoreError, WireError: it could not be written; it is heard still.
     """
     neighbours = neighbours_of(daemon)
-    child = _child(neighbours, name)
+    waits = stopped and daemon.seat is not None and daemon.seat.tree.placement.waits_for(name)
+    child = neighbours.keyring.children.get(name) if waits else _child(neighbours, name)
+    joined = child is not None and bool(child.key)
+    heard = child is not None and joined and child.revoked_at is None
     table = daemon.collector.table
     listing = {node: _listed(table[node].attribute(COLLECTORS)) for node in table}
     elsewhere = [node for node, names in listing.items() if name in names and set(names) != {name}]
     nowhere = [node for node, names in listing.items() if set(names) == {name}]
-    if child.revoked_at is None and child.key and not request.yes:
-        what = "it is heard no more from then on"
+    if (heard or waits) and not request.yes:
+        what = "it is heard no more from then on" if heard else "its nodes are waited for no more"
         if elsewhere:
             when = "at once, as it is said to run nothing" if stopped else "when its lease is over"
             what += f", {fold(elsewhere)} can go to others {when}"
@@ -139,10 +143,11 @@ async def revoke(daemon: Daemon, name: str, request: Request, *, stopped: bool =
         raise UnconfirmedError(name, [*elsewhere, *nowhere], what)
     text = "revoked, and said to run nothing any more" if stopped else "revoked"
     await daemon.journal.write([Note(daemon.clock(), name, "collector", text, request.who)])
-    neighbours.revoke(name)
+    if child is not None:
+        neighbours.revoke(name)
     if daemon.seat is not None:
         daemon.seat.remove_child(name, fenced=stopped)
-    return Revoked(name, bool(child.key), elsewhere, nowhere)
+    return Revoked(name, joined, elsewhere, nowhere)
 
 
 async def rotate(daemon: Daemon, name: str | None, request: Request) -> str:

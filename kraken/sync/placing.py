@@ -85,7 +85,7 @@ class Placing:
                 wanted = targets[0]  # nobody lives: it stays with who may have it, else it goes to the first
             if holder in targets and wanted != holder and self._is_to_come(holder, now):
                 wanted, waiting[key] = None, None
-            if holder is not None and (holder in self.drained or (wanted is not None and wanted != holder)):
+            if holder is not None and self._is_taken(holder, wanted):
                 self._take_away(key, holder, lost)
                 holder = None
             if holder is None:
@@ -110,6 +110,14 @@ class Placing:
         floor = max((self._leases.given(key).floor for key in gained), default=0)
         return [Outgrow(floor), Ours(gained, lost)]
 
+    def _is_taken(self, holder: str, wanted: str | None) -> bool:
+        """Whether a node is to be taken from who has it: also from who is no neighbour, as where a former
+        life ended after it was revoked and before that was kept beside who has which node.
+        """
+        if holder in self.drained or (wanted is not None and wanted != holder):
+            return True
+        return holder != Placement.OURS and holder not in self._links
+
     def _is_free(self, key: str, to: str, targets: Sequence[str], now: float) -> bool:
         ours = to != Placement.OURS and Placement.OURS in targets
         if ours and self._placement.may_run(key, now):
@@ -122,7 +130,8 @@ class Placing:
             lost.append(key)
         else:
             self._placement.release(key)
-            self._links.drop(holder, key)
+            if holder in self._links:
+                self._links.drop(holder, key)
 
     def listed(self, key: str) -> list[str]:
         node = self._table.get(key)

@@ -181,11 +181,19 @@ class Tree:
         """It was revoked: it is heard no more, and its nodes go to others when its lease is over.
 
         Args:
-            fenced: a person vouches that it runs nothing any more, so nothing is waited for.
+            fenced: a person vouches that it runs nothing any more, so nothing is waited for. They may do so
+                later, too.
         """
         link = self.links.get(name)
-        if link is None:
-            return []
+        if link is not None:
+            self._part(link, now)
+        if fenced:
+            self.placement.part_with(name)
+            self.placement.fence(name, now)
+        return self.placing.place(now)
+
+    def _part(self, link: Link, now: float) -> None:
+        name = link.name
         self.links.remove(name)
         self._parted[name] = link.life
         self.placing.drained.discard(name)
@@ -196,10 +204,6 @@ class Tree:
         for key in list(self.placement.of(name)):
             self.placement.release(key)
             self.placing.waiting[key] = None
-        if fenced:
-            self.placement.part_with(name)
-            self.placement.fence(name, now)
-        return self.placing.place(now)
 
     def hear(self, neighbour: str, letter: Letter, now: float) -> list[Event]:
         """Take in a letter of this neighbour; the transport vouches for the name."""
@@ -275,11 +279,11 @@ class Tree:
             holder = self.placement.holder.get(key)
             if key in self.table:
                 self.leases.adopted(key)
-                if holder:
+                if holder is not None and holder in self.links:
                     self.links.mark(holder, key)
             else:
                 self._prints_observed.changed(key)
-                if holder:
+                if holder is not None and holder in self.links:
                     self.links.drop(holder, key)
                 self.leases.forget(key)
             self.placing.index(key)

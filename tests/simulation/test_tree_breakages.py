@@ -168,6 +168,13 @@ def adds_under_the_same_life(tree: Tree, name: str, now: float, **more: Any) -> 
     ADD_CHILD(tree, name, now, **more)
 
 
+REMOVE_CHILD = Tree.remove_child
+
+
+def forgets_who_was_revoked(tree: Tree, name: str, now: float, **more: Any) -> list[Event]:
+    return REMOVE_CHILD(tree, name, now, **more) if name in tree.links else []
+
+
 # -- of leases ------------------------------------------------------------------------------------
 
 GRANTED, GRANT = Leases.hear_grant, Leases.grant
@@ -241,6 +248,10 @@ def restores_nobody_alone(placement: Placement, *known: Any, shared: bool, alone
 
 def restores_nobody_leaving_alone(placement: Placement, *known: Any, alone: bool) -> None:
     RESTORE_LEAVING(placement, *known, alone=False)
+
+
+def stays_with_strangers(placing: Placing, holder: str, wanted: str | None) -> bool:
+    return (holder in placing._links or holder == Placement.OURS) and wanted not in (None, holder)
 
 
 ANSWER, CHECKED = Leases.answer, Leases.hear_checked
@@ -528,6 +539,14 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "who was revoked by a parent that forgot is met for the first time": (
         replaces(Placement, "waits_for", waits_for_what_it_took_itself),
         leases.a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name,
+    ),
+    "nobody can vouch for who was revoked": (
+        replaces(Tree, "remove_child", forgets_who_was_revoked),
+        leases.a_person_vouches_for_a_collector_that_was_revoked_before,
+    ),
+    "a node stays with who is no neighbour any more": (
+        replaces(Placing, "_is_taken", stays_with_strangers),
+        leases.a_parent_ends_when_a_child_was_revoked_and_that_is_not_kept_beside_who_has_which_node,
     ),
     "a child's lease may outlast that of its parent": (
         replaces(Leases, "covers", lambda *args: True),

@@ -171,11 +171,14 @@ class Member:
         self.known.discard(child)
         self._apply(self.tree.remove_child(child, self.clock(), fenced=True), self.clock())
 
-    def revoke(self, child: str) -> None:
-        """The child is heard no more from now on; nobody vouches for what it may be running."""
-        self.children.remove(child)
+    def revoke(self, child: str, *, fenced: bool = False) -> None:
+        """The child is heard no more from now on; and where nobody vouches for that (`fenced`), it may be
+        running something.
+        """
+        if child in self.children:
+            self.children.remove(child)
         self.known.discard(child)
-        self._apply(self.tree.remove_child(child, self.clock()), self.clock())
+        self._apply(self.tree.remove_child(child, self.clock(), fenced=fenced), self.clock())
 
     def take_in(self, child: str) -> None:
         """A child comes to us."""

@@ -501,6 +501,35 @@ def a_collector_is_revoked_and_let_in_again_while_its_daemon_runs() -> None:
     assert owners(forest, "n1") == ["b"]
 
 
+def a_person_vouches_for_a_collector_that_was_revoked_before() -> None:
+    """It was cut off, and thinks that nobody else may have the node: only its own word would free that."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", settled_s=60.0)
+    forest.members["a"].crash()
+    declare(forest, "n1", "b")
+    forest.root.revoke("a")
+    run_everywhere(forest, "n1", 200)
+
+    assert forest.root.tree.placement.holder.get("n1") is None
+
+    forest.root.revoke("a", fenced=True)
+    forest._wake(forest.root)
+    forest.run_for(1.0)
+
+    assert owners(forest, "n1") == ["a", "b"], "a, which does not run"
+
+
+def a_parent_ends_when_a_child_was_revoked_and_that_is_not_kept_beside_who_has_which_node() -> None:
+    """Who has a node is none of its neighbours in its next life."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
+    forest.root.crash()
+    forest.root.children.remove("a")
+    forest.restart("root")
+    declare(forest, "n1", "a", "b")
+    run_everywhere(forest, "n1", 120)
+
+    assert forest.root.tree.placement.holder["n1"] == "b"
+
+
 def _a_mutation_ends_after_its_node_was_taken_away(shape: Shape, later: str) -> None:
     """Nobody waits for the time that it might have taken."""
     forest = tree(shape, ["n1"], "a", settled_s=60.0)
@@ -586,6 +615,8 @@ STORIES: list[Callable[[], None]] = [
     what_was_bound_before_is_told_late,
     a_parent_restarts_while_a_holder_thinks_that_it_is_alone,
     a_collector_is_revoked_and_let_in_again_while_its_daemon_runs,
+    a_person_vouches_for_a_collector_that_was_revoked_before,
+    a_parent_ends_when_a_child_was_revoked_and_that_is_not_kept_beside_who_has_which_node,
     a_mutation_ends_before_its_time_when_its_node_was_taken_away,
     a_mutation_ends_before_its_time_when_its_node_was_given_to_a_child,
     a_mutation_ends_before_its_time_two_levels_below_who_gives_its_node_away,

@@ -276,6 +276,26 @@ async def test_without_that_word_a_lease_is_waited_for(
     await caller.post("/v1/collectors/revoke", {"name": "rack7", "yes": True}, headers=ADA)
 
     assert daemon.collector.runner("n1") == ""
+    asked = await caller.problem("POST", "/v1/collectors/revoke", {"name": "rack7", "stopped": True})
+    assert "its nodes are waited for no more" in asked["detail"]
+    await caller.post("/v1/collectors/revoke", {"name": "rack7", "stopped": True, "yes": True}, headers=ADA)
+    assert daemon.collector.runner("n1") == "head1", "a person may vouch for it later"
+
+
+async def test_a_person_vouches_for_a_collector_of_which_nothing_else_is_known(
+    caller: Caller, daemon: Daemon, child: Neighbours
+) -> None:
+    """Its file in `tree/children` is lost."""
+    await caller.apply({"nodes": {"n1": {"attributes": {"collectors": ["rack7", "head1"]}}}})
+    await until(caller, lambda rows: rows["rack7"]["nodes"] == 1)
+    await caller.post("/v1/collectors/revoke", {"name": "rack7", "yes": True}, headers=ADA)
+    assert daemon.neighbours is not None
+    daemon.neighbours.keyring.children._children.pop("rack7")
+    await caller.post("/v1/collectors/revoke", {"name": "rack7", "stopped": True, "yes": True}, headers=ADA)
+
+    assert daemon.collector.runner("n1") == "head1"
+    gone = await caller.problem("POST", "/v1/collectors/revoke", {"name": "rack7", "stopped": True})
+    assert gone["status"] == 404, "nothing of it is waited for"
 
 
 async def test_who_is_refused_is_counted_in_health(caller: Caller, child: Neighbours, tmp_path: Path) -> None:
