@@ -32,6 +32,8 @@ class Leases:
             promised, is respected. 0: not known.
         memory: what a former life knew; None: there was none, or it is lost.
         busy: when our own mutation on a node, of a life that is remembered, ends at the latest; -inf: none.
+        is_whole: whether we hold what our parent holds, or it stays away: until then what is remembered may
+            be another's since.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Leases:
         longest_s: float,
         memory: Memory | None,
         busy: Callable[[str], float],
+        is_whole: Callable[[], bool],
     ) -> None:
         self.tenure = Tenure()
         self.doubt = Doubt(links.parent is not None and memory is not None and memory.doubts)
@@ -54,6 +57,7 @@ class Leases:
         self._table = table
         self._links = links
         self._busy = busy
+        self._is_whole = is_whole
         self._told: dict[str, Lease] = {}
         self._coming: dict[str, Lease] = {}  # of nodes whose Adopt is on its way
         self._granted: tuple[int, float, float] | None = None  # with which serial, when, for how long
@@ -146,6 +150,8 @@ class Leases:
     def may_run(self, key: str, until: float) -> bool:
         """Whether a mutation that ends at `until` at the latest may start on this node now."""
         if self.placement.holder.get(key) != Placement.OURS or self.doubt.stands:
+            return False
+        if not self._is_whole():
             return False
         return not self.told(key).shared or self.tenure.lasts(key, until)
 

@@ -97,7 +97,9 @@ class Tree:
         self.table = table
         self.links = Links(parent)
         self.registry = Registry(me)
-        self.leases = Leases(table, self.links, life, now, longest_s, memory, busy)
+        self.leases = Leases(
+            table, self.links, life, now, longest_s, memory, busy, is_whole=lambda: self.is_whole
+        )
         self.placement = self.leases.placement
         self._declared = Declared(table, holds, self.leases.given)
         self._observed = Observed(table, self.registry, lambda key: self.leases.told(key).epoch)

@@ -544,6 +544,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Tree, "remove_child", forgets_who_was_revoked),
         leases.a_person_vouches_for_a_collector_that_was_revoked_before,
     ),
+    "who starts goes on with what it remembers at once": (
+        replaces(Tree, "is_whole", property(lambda tree: True)),
+        leases.a_person_vouches_for_a_collector_that_is_let_in_again,
+    ),
     "a node stays with who is no neighbour any more": (
         replaces(Placing, "_is_taken", stays_with_strangers),
         leases.a_parent_ends_when_a_child_was_revoked_and_that_is_not_kept_beside_who_has_which_node,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 
 from kraken.sync.lease import LEASE_S
 from kraken.sync.letters import Check, Checked, Delta, Hello, Reserve, Reserved, Tell
-from kraken.sync.link import DEAD_S
+from kraken.sync.link import DEAD_S, HELLO_S
 from kraken.sync.tree import CHECK_S
 from kraken.testing.tree.forest import Forest
 from tests.simulation.stories.stage import (
@@ -518,6 +519,61 @@ def a_person_vouches_for_a_collector_that_was_revoked_before() -> None:
     assert owners(forest, "n1") == ["a", "b"], "a, which does not run"
 
 
+def _a_node_stays_with_b_while_its_mutation_runs(forest: Forest) -> None:
+    """Whatever somebody else remembers of n1."""
+    for _ in range(500):
+        forest.try_runs("n1", 0.05)
+        forest.run_for(0.1)
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["b"]
+
+
+def a_person_vouches_for_a_collector_that_is_let_in_again() -> None:
+    """It ran nothing, as was said, and when it starts it remembers a node that is another's by then."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", settled_s=60.0)
+    forest.members["a"].crash()
+    declare(forest, "n1", "b")
+    forest.root.revoke("a", fenced=True)
+    forest._wake(forest.root)
+    forest.run_for(1.0)
+
+    assert forest.try_runs("n1", 300.0) == ["b"]
+
+    forest.root.take_in("a")
+    forest.restart("a")
+    _a_node_stays_with_b_while_its_mutation_runs(forest)
+
+
+def a_collector_gets_a_disk_back_from_before_its_node_was_taken_away() -> None:
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", settled_s=60.0)
+    a = forest.members["a"]
+    backup = deepcopy(a.disk)
+    declare(forest, "n1", "b")
+    forest.settle(60.0)
+
+    assert forest.try_runs("n1", 300.0) == ["b"]
+
+    a.crash()
+    a.disk = backup
+    forest.restart("a")
+    _a_node_stays_with_b_while_its_mutation_runs(forest)
+
+
+def a_collector_starts_while_its_parent_is_away() -> None:
+    """Nobody tells it that a node is not its own any more: it goes on with what it remembers."""
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", settled_s=60.0)
+    forest.network.cut.add(frozenset(("root", "a")))
+    forest.restart("a")
+    forest.run_for(DEAD_S - 1.0)
+
+    assert forest.try_runs("n1", 0.5) == []
+
+    forest.run_for(2.0 + HELLO_S)
+
+    assert forest.try_runs("n1", 0.5) == ["a"]
+
+
 def a_parent_ends_when_a_child_was_revoked_and_that_is_not_kept_beside_who_has_which_node() -> None:
     """Who has a node is none of its neighbours in its next life."""
     forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
@@ -616,6 +672,9 @@ STORIES: list[Callable[[], None]] = [
     a_parent_restarts_while_a_holder_thinks_that_it_is_alone,
     a_collector_is_revoked_and_let_in_again_while_its_daemon_runs,
     a_person_vouches_for_a_collector_that_was_revoked_before,
+    a_person_vouches_for_a_collector_that_is_let_in_again,
+    a_collector_gets_a_disk_back_from_before_its_node_was_taken_away,
+    a_collector_starts_while_its_parent_is_away,
     a_parent_ends_when_a_child_was_revoked_and_that_is_not_kept_beside_who_has_which_node,
     a_mutation_ends_before_its_time_when_its_node_was_taken_away,
     a_mutation_ends_before_its_time_when_its_node_was_given_to_a_child,

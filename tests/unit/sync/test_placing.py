@@ -27,7 +27,14 @@ class Site:
             self.hears(name, NOW)
             self.registry.reach(COLLECTOR + name, name)
         self.leases = Leases(
-            self.table, self.around.links, 1, NOW, 0.0, None, lambda key: self.busy.get(key, float("-inf"))
+            self.table,
+            self.around.links,
+            1,
+            NOW,
+            0.0,
+            None,
+            lambda key: self.busy.get(key, float("-inf")),
+            lambda: True,
         )
         self.changed: list[str] = []
         self.placing = Placing(
