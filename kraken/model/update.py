@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -55,12 +55,19 @@ class Stamp(NamedTuple):
     sequence: int
 
 
+NUMBER_MAX: Final = 2**62
+Number = Annotated[int, msgspec.Meta(ge=-1, le=NUMBER_MAX)]
+"""What a neighbour may tell as a number: what is counted on, kept or told again. A greater one would not fit
+where it goes; it is refused where it is read.
+"""
+
+
 class SeenAgain(msgspec.Struct, frozen=True, array_like=True, gc=False):  # in no cycle, and in thousands
     """That the value of this stamp was seen again, `age_ms` before a time that is told with it."""
 
-    age_ms: int
-    incarnation: int
-    sequence: int
+    age_ms: Number
+    incarnation: Number
+    sequence: Number
 
 
 class StateUpdate(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 
 from kraken.errors import LetterError
-from kraken.model.update import SeenAgain, Value
+from kraken.model.update import Number, SeenAgain, Value
 
 VERSION: Final = 1
 """The newest version of the protocol that this code speaks."""
@@ -19,12 +19,6 @@ VERSION: Final = 1
 LETTER_BYTES_MAX: Final = 4 * 1024 * 1024
 """A longer one is refused unread. The longest we write is one delta of `feed.ROWS_MAX` rows, well below."""
 
-
-NUMBER_MAX: Final = 2**62
-Number = Annotated[int, msgspec.Meta(ge=-1, le=NUMBER_MAX)]
-"""What is counted on, kept or told again here. A greater one would not fit where it goes: no neighbour says
-what only fails later.
-"""
 INCARNATION_MAX: Final = 2**38
 Incarnation = Annotated[int, msgspec.Meta(ge=0, le=INCARNATION_MAX)]
 """Of who stamps what is known of a node: seconds since the epoch, in the year 10,680. Numbers of leases and

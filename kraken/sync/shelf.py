@@ -9,10 +9,10 @@ from typing import Final
 
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
 from kraken.model.node import NodeTable, Record
-from kraken.model.update import OBSERVED, PRESENCE, Side, Stamp, StateUpdate
+from kraken.model.update import NUMBER_MAX, OBSERVED, PRESENCE, Side, Stamp, StateUpdate
 from kraken.sync.feed import Field
 from kraken.sync.lease import Lease
-from kraken.sync.letters import INCARNATION_MAX, NUMBER_MAX, Doc, Row
+from kraken.sync.letters import INCARNATION_MAX, Doc, Row
 from kraken.sync.prints import MASK, row_print
 
 LETTER: Final[Mapping[Side, str]] = {

@@ -98,6 +98,8 @@ def test_a_number_that_fits_nowhere_is_refused(number: int) -> None:
         told = [*row[:place], number, *row[place + 1 :]]
         with pytest.raises(LetterError):
             decode(raw(3, 4, 5, ["delta", 0, 1, [["n1", [told]]]]))
+        with pytest.raises(LetterError):
+            decode(raw(3, 4, 5, ["touch", {"n1": {"power": told[3:6]}}]))
     with pytest.raises(LetterError):
         decode(raw(number, 4, 5, ["ack", 6]))
 
