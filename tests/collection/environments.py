@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-KEPT = Path(sys.prefix) / "collection"
+KEPT = Path(sys.prefix).resolve() / "collection"
 NEWEST_HERE = "2.19"  # the newest for Python 3.11
 RELEASES = {  # of ansible-core, as in setup.cfg -> Pythons of its controller, the preferred first
     "2.17": ("3.11", "3.12", "3.10"),
@@ -61,12 +61,14 @@ def beside(release: str) -> Path:
 def environment(name: str, wanted: list[str], python: str) -> Path:
     """The directory of programs of a virtual environment that holds what is wanted; made when it does not.
 
+    It is made anew when it was moved, too: its programs name where they lie.
+
     Raises:
         subprocess.CalledProcessError: it cannot be installed; pip has said why.
     """
     place = KEPT / name
     mark = place / "wanted"
-    said = "\n".join([python, *wanted])
+    said = "\n".join([str(place), str(Path(python).resolve()), *wanted])
     with alone(name):
         if not mark.exists() or mark.read_text() != said:
             shutil.rmtree(place, ignore_errors=True)
