@@ -55,7 +55,7 @@ _BECOME_WANTS: Final = (
 
 _NO_SECRET: Final = re.compile(r"Decryption failed|no vault secrets (were )?found")
 _UNDECRYPTED: Final = "Attempt to use undecryptable variable"
-_VAULT_WANTS: Final = "vault_password_file and vault_ids of the configuration name the passwords"
+_NOT_OPENED: Final = "no password that vault_password_file and vault_ids name opens it"
 
 
 def why_failed(result: Mapping[str, Any], said: str = "") -> str:
@@ -66,7 +66,7 @@ def why_failed(result: Mapping[str, Any], said: str = "") -> str:
             is no secret.
     """
     if "censored" in result:
-        return f"{HIDDEN}; a variable cannot be decrypted: {_VAULT_WANTS}" if _UNDECRYPTED in said else HIDDEN
+        return f"{HIDDEN}; a variable cannot be decrypted: {_NOT_OPENED}" if _UNDECRYPTED in said else HIDDEN
     items = result.get("results")
     if isinstance(items, list):
         for item in items:
@@ -122,9 +122,10 @@ def why_ended(lines: Iterable[str]) -> str:
 def _why_sealed(error: str, told: list[str]) -> str:
     """What is encrypted, and why no password opens it: one that could not be read is only warned of."""
     places = [line.removeprefix("Origin:").strip() for line in told if line.startswith("Origin:")]
-    where = f" in {re.sub('.*/project/', '', places[0])}" if places else ""
+    named = re.search(r"(?: file '| on )(/[^\s']+)", error)
+    sealed = named[1] if named else places[0] if places else "what is encrypted"
     missed = [line.partition(": ")[2] for line in told if re.match(r"\[WARNING\]: .*vault password", line)]
-    return f"{error.rstrip('.')}{where}: {'; '.join(missed) or _VAULT_WANTS}"
+    return f"cannot decrypt {re.sub('.*/project/', '', sealed)}: {'; '.join(missed) or _NOT_OPENED}"
 
 
 def one_line(text: str, secrets: Iterable[str] = ()) -> str:

@@ -103,17 +103,26 @@ SEALED = "[ERROR]: Decryption failed (no vault secrets were found that could dec
     [
         (
             [SEALED, "Origin: /tmp/run/project/tasks/a.yml"],
-            "Decryption failed (no vault secrets were found that could decrypt) in tasks/a.yml: "
-            "vault_password_file and vault_ids of the configuration name the passwords",
+            "cannot decrypt tasks/a.yml: no password that vault_password_file and vault_ids name opens it",
         ),
         (
             ["[WARNING]: Error getting vault password file (one): /v/one was not found", SEALED],
-            "Decryption failed (no vault secrets were found that could decrypt): "
-            "Error getting vault password file (one): /v/one was not found",
+            "cannot decrypt what is encrypted: Error getting vault password file (one): /v/one was not found",
         ),
         (
             ["ERROR! Attempting to decrypt but no vault secrets found"],
-            "Attempting to decrypt but no vault secrets found: vault_password_file and vault_ids",
+            "cannot decrypt what is encrypted: no password that",
+        ),
+        (
+            [
+                "[ERROR]: Invalid vars_files file '/v/second.yml': Decryption failed (no vault secrets ...).",
+                "Origin: /run/project/kraken-playbook.yml:9:3",
+            ],
+            "cannot decrypt /v/second.yml: no password that",
+        ),
+        (
+            ["ERROR! Decryption failed (no vault secrets were found that could decrypt) on /r/vars/main.yml"],
+            "cannot decrypt /r/vars/main.yml: no password that",
         ),
     ],
 )
