@@ -6,8 +6,8 @@
     reasons     why a host failed, in one line                                     (pure)
     playrun     one ansible-playbook under way; the only user of ansible-runner
     keeper      a program around it that leaves no process behind
-    starter     the fork server of an executor: `forkserver`, a program with Ansible imported, and
-                `entry`, a program that hands it a run
+    starter     the fork server of an executor: `forkserver`, a program with Ansible imported,
+                `payloads`, what it keeps of what its runs built, and `entry`, a program that hands it a run
     syntax      tasks read by ansible-playbook and not run
     workspace   where runs keep their files, and the ssh masters
 

@@ -26,15 +26,18 @@ import json
 import os
 import random
 import select
-import shutil
 import signal
 import socket
 import sys
 import tempfile
 import types
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+if TYPE_CHECKING:
+    from kraken.executors.ansible.payloads import Payloads
+
+PAYLOADS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "payloads.py")  # noqa: PTH100, PTH118, PTH120
 IDLE_S = 300.0
 REQUEST_MAX = 1 << 20  # bytes: an environment and a command
 PER_RUN = ("ANSIBLE_LOCAL_TEMP", "AWX_ISOLATED_DATA_DIR", "TMPDIR")
@@ -65,13 +68,6 @@ collection looks at what all of them share."""
 LOOKS_PER_S = 1000.0  # at hosts, for results
 POLL_S_MAX = 0.05
 
-PAYLOADS = "ansiballz_cache"  # of Ansible, in its local temporary directory (module_common.py)
-OWN_MODULES = "ansible.modules."
-OTHERS_MODULES = ("library", "module_utils")
-"""Directories beside a playbook whose modules come before Ansible's own."""
-OTHERS_WORDS = (b"role", b"include", b"import")
-"""In a playbook: it may have tasks from where other such directories lie."""
-
 
 def main(argv: list[str]) -> int:
     listener, lifeline, keeper_path, program = argv
@@ -81,7 +77,7 @@ def main(argv: list[str]) -> int:
     sys.argv = [program]
     playbook = importlib.import_module("ansible.cli.playbook")
     stamps.take()  # first: what changes from now on is seen
-    payloads = Payloads()
+    payloads: Payloads = load(PAYLOADS).Payloads()
     with contextlib.suppress(Exception):  # of an Ansible that has these elsewhere; runs then load them
         preload(stamps)
         payloads.are_kept = only_own_modules(stamps)
@@ -180,66 +176,6 @@ def is_own(path: str | None) -> bool:
     return path is not None and os.path.realpath(path).startswith(os.path.dirname(ansible) + os.sep)  # noqa: PTH120
 
 
-class Payloads:
-    """Ansible's own modules as they are sent to nodes, each built by the first run that needs it.
-
-    To build one costs more than all else that a run of one host does. What lies here is what this Ansible
-    would build again, as long as nothing stands in for its modules or for what they import.
-
-    Attributes:
-        are_kept: whether the configuration has no other modules than Ansible's own.
-    """
-
-    def __init__(self) -> None:
-        self.are_kept = False
-        self._place = ""
-
-    def open(self, directory: str) -> None:
-        """Keep them in this directory from now on."""
-        if self.are_kept:
-            self._place = tempfile.mkdtemp(prefix="modules-", dir=directory)
-
-    def close(self) -> None:
-        if self._place:
-            shutil.rmtree(self._place, ignore_errors=True)
-
-    def lend(self, playbook: str, local: str) -> Callable[[], None]:
-        """Put what is there where a run looks for it; gives back what takes in, afterwards, what it built.
-
-        Args:
-            playbook: in the working directory, beside all that its tasks name.
-            local: the temporary directory of the run, on this machine.
-        """
-        run = os.path.join(local, PAYLOADS)  # noqa: PTH118
-        if not self._place or brings_modules(playbook):
-            return lambda: None
-        with contextlib.suppress(OSError):
-            os.mkdir(run, 0o700)  # noqa: PTH102
-        link_new(self._place, run)
-        return lambda: link_new(run, self._place)
-
-
-def brings_modules(playbook: str) -> bool:
-    """Whether a run of it may have other modules than the configuration has."""
-    if any(map(os.path.exists, OTHERS_MODULES)):
-        return True
-    try:
-        with open(playbook, "rb") as file:  # noqa: PTH123
-            text = file.read()
-    except OSError:
-        return True
-    return any(word in text for word in OTHERS_WORDS)
-
-
-def link_new(source: str, target: str) -> None:
-    """Have the payloads of Ansible's own modules that are whole in one directory in another, too."""
-    with contextlib.suppress(OSError):  # such a directory is gone, or on another file system
-        for name in {*os.listdir(source)} - {*os.listdir(target)}:  # noqa: PTH208
-            if name.startswith(OWN_MODULES) and not name.endswith((".lock", "-part")):
-                with contextlib.suppress(FileExistsError):
-                    os.link(os.path.join(source, name), os.path.join(target, name))  # noqa: PTH118
-
-
 def remember_routing() -> None:
     """Parse the routing of Ansible's own plugins once; it is a third of what a run starts with.
 
@@ -256,7 +192,8 @@ def remember_routing() -> None:
 
 def load(path: str) -> types.ModuleType:
     """The module in a file, whatever lies about beside it."""
-    spec = importlib.util.spec_from_file_location("kraken_keeper", path)
+    name = f"kraken_{os.path.basename(path).removesuffix('.py')}"  # noqa: PTH119
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None, "a path that ends in .py has a loader"
     assert spec.loader is not None, "a path that ends in .py has a loader"
     module = importlib.util.module_from_spec(spec)
