@@ -4,7 +4,7 @@
 
 It runs under the interpreter of PLAYBOOK_COMMAND, never Kraken's own. Takes requests when everything is
 imported, from the descriptor LISTENER of a unix socket (whose path is in a directory nobody else may enter):
-who connects before waits there. Who connects sends one request (JSON, and the
+who connects before waits there. Who connects sends one request (and with it the
 descriptor output goes to); a child of this process becomes a keeper (KEEPER, the file beside this one) and
 the keeper's child ansible-playbook itself, by its own entry point. The answer is "-" where the request cannot
 be done here: its environment is another than the one Ansible was imported in, or Ansible or its
@@ -22,7 +22,6 @@ import contextlib
 import gc
 import importlib
 import importlib.util
-import json
 import os
 import random
 import select
@@ -72,6 +71,7 @@ POLL_S_MAX = 0.05
 def main(argv: list[str]) -> int:
     listener, lifeline, keeper_path, program = argv
     sys.path[0] = os.path.dirname(program)  # noqa: PTH120 (as if that program ran)
+    gc.disable()  # while all is imported, nothing goes away
     stamps = Stamps()
     keeper = load(keeper_path)
     sys.argv = [program]
@@ -83,9 +83,9 @@ def main(argv: list[str]) -> int:
         payloads.are_kept = only_own_modules(stamps)
     with contextlib.suppress(Exception):
         remember_routing()
-    gc.collect()
     gc.freeze()  # children copy no page because its objects are counted
     gc.set_threshold(COLLECTED_EVERY)
+    gc.enable()
     with socket.socket(fileno=int(listener)) as server:
         payloads.open(os.path.dirname(server.getsockname()))  # noqa: PTH120
         try:
@@ -247,19 +247,39 @@ def serve(
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, int]:
-    """A request and the descriptor that came with it; None when it is none."""
+    """A request, as `entry` makes it, and the descriptor that came with it; None when it is none."""
     connection.settimeout(5.0)  # who connects sends at once
     try:
         data, descriptors, _, _ = socket.recv_fds(connection, REQUEST_MAX, 1)
-        while data and not data.endswith(b"\n") and len(data) < REQUEST_MAX:
+        while data and not is_whole(data) and len(data) < REQUEST_MAX:
             more = connection.recv(REQUEST_MAX)
             if not more:
                 return None, -1
             data += more
         connection.settimeout(None)
-        return (json.loads(data), descriptors[0]) if descriptors else (None, -1)
+        return (parsed(data[8:]), descriptors[0]) if descriptors and is_whole(data) else (None, -1)
     except (OSError, ValueError):
         return None, -1
+
+
+def is_whole(data: bytes) -> bool:
+    return len(data) >= 8 and len(data) == 8 + int.from_bytes(data[:8], "big")
+
+
+def parsed(data: bytes) -> dict[str, Any]:
+    """The texts of a request by name; ValueError when it is none."""
+    directory, count, *rest = os.fsdecode(data).split("\0")
+    kept, environment = rest[: int(count)], rest[int(count) :]
+    lifeline, ends_at, output_max, control, *command = kept
+    return {
+        "directory": directory,
+        "lifeline": lifeline,
+        "ends_at": float(ends_at),
+        "output_max": int(output_max),
+        "control": control,
+        "command": command,
+        "environment": dict(text.split("=", 1) for text in environment),
+    }
 
 
 def become_keeper(
