@@ -8,11 +8,12 @@
     keeper      a program around it that leaves no process behind
     starter     the fork server of an executor: `forkserver`, a program with Ansible imported,
                 `payloads`, what it keeps of what its runs built, and `entry`, a program that hands it a run
+    callback    Ansible's plugin that tells what becomes of hosts, over that of ansible-runner
     syntax      tasks read by ansible-playbook and not run
     workspace   where runs keep their files, and the ssh masters
 
-Never here: an import of `ansible` itself, but in `forkserver`, which runs under Ansible's own interpreter; a
-decision about what to run or when. The daemon and tests import it.
+Never here: an import of `ansible` itself, but in `forkserver` and `callback`, which run under Ansible's own
+interpreter; a decision about what to run or when. The daemon and tests import it.
 """
 
 from kraken.executors.ansible.content import SshSettings, VaultSettings

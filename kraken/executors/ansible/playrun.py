@@ -20,6 +20,7 @@ from ansible_runner import Runner, RunnerConfig
 
 from kraken.executors.ansible.starter import KEEPER, Starter
 
+CALLBACKS = Path(__file__).with_name("callback")
 ENTRY = Path(__file__).with_name("entry.py")
 LOOK_S = 0.2  # how often ansible-runner looks whether the child ended without closing its output
 KEEPER_END_S = 10.0  # the keeper needs 7 s at most to kill what it keeps
@@ -102,8 +103,12 @@ class PlayRun:
             envvars={"ANSIBLE_CALLBACK_PLUGINS": ""},
         )
         config.prepare()
-        theirs = ("ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_STDOUT_CALLBACK", "AWX_ISOLATED_DATA_DIR")
-        config.env = {**self.environment, **{name: config.env[name] for name in theirs}}
+        config.env = {
+            **self.environment,
+            "ANSIBLE_CALLBACK_PLUGINS": f"{CALLBACKS}{os.pathsep}{config.env['ANSIBLE_CALLBACK_PLUGINS']}",
+            "ANSIBLE_STDOUT_CALLBACK": "kraken_events",
+            "AWX_ISOLATED_DATA_DIR": config.env["AWX_ISOLATED_DATA_DIR"],
+        }
         control = self.environment["ANSIBLE_SSH_CONTROL_PATH_DIR"]
         limits = [str(self.ends_at), str(self.output_max)]
         kept = [str(self.directory / "lifeline"), *limits, control, *self.command]
