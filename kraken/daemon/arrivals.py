@@ -12,7 +12,7 @@ from kraken.model.hold import Hold
 from kraken.model.module import Mutation
 from kraken.model.run import NodeResult
 from kraken.model.update import StateUpdate, Value
-from kraken.sync.events import Adopt, Answered, Called, LinkChanged, Refused, Send, TwinsChanged
+from kraken.sync.events import Adopt, Answered, Called, LinkChanged, PutBack, Refused, Send, TwinsChanged
 from kraken.sync.letters import Call, Letter, Reply
 
 
@@ -193,7 +193,7 @@ class TreeNews:
     lost: Sequence[str]
     adopted: Sequence[Adopt]
     forgotten: Sequence[str]
-    told: Sequence[LinkChanged | TwinsChanged | Refused]
+    told: Sequence[LinkChanged | TwinsChanged | PutBack | Refused]
     calls: Sequence[Called | Answered]
     outgrown: int | None
 

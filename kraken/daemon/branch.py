@@ -32,6 +32,7 @@ from kraken.sync.events import (
     LinkChanged,
     Ours,
     Outgrow,
+    PutBack,
     Refused,
     Send,
     TwinsChanged,
@@ -114,7 +115,7 @@ class Branch:
         self._lost: dict[str, None] = {}
         self._adopted: list[Adopt] = []
         self._forgotten: list[str] = []
-        self._told: list[LinkChanged | TwinsChanged | Refused] = []
+        self._told: list[LinkChanged | TwinsChanged | PutBack | Refused] = []
         self._calls: list[Called | Answered] = []
         self._outgrown: int | None = None
 
@@ -136,7 +137,7 @@ class Branch:
                         self._outgrown = incarnation
                 case Ours(gained, lost):
                     self._ours(gained, lost)
-                case LinkChanged() | TwinsChanged() | Refused():
+                case LinkChanged() | TwinsChanged() | PutBack() | Refused():
                     self._told.append(event)
                 case Called() | Answered():
                     self._calls.append(event)

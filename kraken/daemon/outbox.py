@@ -139,12 +139,15 @@ class Outbox:
     def _harmless(self, send: Send) -> Send | None:
         """The letter without what must not be forgotten here; None: it says nothing else.
 
-        A greeting that says that we know of no node says what the disk does not: it may have one still.
+        A greeting that says that we know of no node says what the disk does not: it may have one still. So
+        does one that says which lease was the last that we gave.
         """
         body = send.letter.body
         if isinstance(body, Checked) or (isinstance(body, Delta) and send.neighbour != self._tree.parent):
             return None
-        if isinstance(body, Hello) and send.neighbour == self._tree.parent and body.has == 0:
+        if isinstance(body, Hello) and send.neighbour != self._tree.parent:
+            return Send(send.neighbour, replace(send.letter, body=replace(body, given=0)))
+        if isinstance(body, Hello) and body.has == 0:
             return Send(send.neighbour, replace(send.letter, body=replace(body, has=-1)))
         return send
 

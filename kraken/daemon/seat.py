@@ -33,7 +33,7 @@ from kraken.model.nodeset import fold
 from kraken.store.group import GroupCommit
 from kraken.store.records import Change, Note
 from kraken.store.records import Memory as Remembered
-from kraken.sync.events import Answered, Called, LinkChanged, Memory, TwinsChanged
+from kraken.sync.events import Answered, Called, LinkChanged, Memory, PutBack, TwinsChanged
 from kraken.sync.letters import Call, Letter, Reply, decode
 from kraken.sync.tree import Tree
 
@@ -201,6 +201,8 @@ class Seat:
                 self._note_link(told, now)
             elif isinstance(told, TwinsChanged):
                 self._note_twins(told, now)
+            elif isinstance(told, PutBack):
+                self._note_put_back(told, now)
             else:
                 self._refuse(told.neighbour, told.what)
         for call in news.calls:
@@ -279,6 +281,11 @@ class Seat:
         log.log(logging.WARNING if twins.speak else logging.INFO, text, extra=extra)
         self._events.add("collector", {"collector": name, "twins": twins.speak, "at": now})
         self.write([Note(now, name, "collector", text, self.tree.me, {"twins": twins.speak})])
+
+    def _note_put_back(self, told: PutBack, now: float) -> None:
+        text = "this state is older than what collectors know: who has which node is found out anew"
+        log.warning(text, extra={"collector": told.neighbour})
+        self.write([Note(now, self.tree.me, "collector", text, told.neighbour)])
 
     def _refuse(self, neighbour: str, what: str) -> None:
         self.refused[neighbour] += 1

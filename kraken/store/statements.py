@@ -167,7 +167,7 @@ def _tree(change: SaveTree) -> Iterator[Step]:
     for node in change.nodes:
         for kind in NODE_KINDS:
             yield _FORGET_BRANCH, {"kind": kind, "key": node}
-    for kind in ("via", "strange", "longest", "doubts"):
+    for kind in ("via", "strange", "longest", "doubts", "number"):
         yield _FORGET_BRANCHES, {"kind": kind}
     kept: dict[str, Mapping[str, object]] = {
         "kept": {"": True},
@@ -176,6 +176,7 @@ def _tree(change: SaveTree) -> Iterator[Step]:
         "strange": dict.fromkeys(memory.strange, True),
         "longest": {"": memory.longest_s},
         "doubts": {"": True} if memory.doubts else {},
+        "number": {"": memory.number},
     }
     for kind, values in kept.items():
         for key, value in values.items():

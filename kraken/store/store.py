@@ -291,6 +291,7 @@ def _tree(connection: sqlite3.Connection) -> TreeMemory | None:
         sorted(kinds.get("strange", {})),
         float(kinds.get("longest", {}).get("", 0.0)),
         "doubts" in kinds,
+        int(kinds.get("number", {}).get("", 0)),
     )
 
 

@@ -25,6 +25,7 @@ class Memory:
             life may still be under way; see `Placement`.
         longest_s: the longest lease that this life, or the one before it, may have promised.
         doubts: our parent said that another life of our name speaks, and has not said since that none does.
+        number: of the last lease that was given; 0: not known.
     """
 
     placed: Mapping[str, tuple[str, int, int, bool, bool]]
@@ -34,6 +35,7 @@ class Memory:
     strange: Iterable[str]
     longest_s: float = 0.0
     doubts: bool = False
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,13 @@ class TwinsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PutBack:
+    """This child knows of a lease of ours that our memory does not: that is from a copy, which is older."""
+
+    neighbour: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A neighbour said what it has no right to say, and was not believed."""
 
@@ -163,6 +172,7 @@ Event = (
     | Ours
     | LinkChanged
     | TwinsChanged
+    | PutBack
     | Refused
     | Granted
     | Called

@@ -163,6 +163,11 @@ class Placement:
         self._known: set[str] = set()  # nodes of which this life, or its memory, knows who had them
         self._cleared: dict[str, set[str]] = {}  # node -> children that said they have nothing to do with it
 
+    @property
+    def number(self) -> int:
+        """Of the last lease that was given."""
+        return self._number
+
     def restore(self, key: str, holder: str, epoch: int, taken: int, *, shared: bool, alone: bool) -> None:
         """A former life had given it so."""
         self._set(key, holder, epoch, shared=shared)
@@ -203,6 +208,24 @@ class Placement:
         nothing.
         """
         return key not in self._known and self.had_children and now < self._quiet_until
+
+    def forget_all(self, children: Iterable[str], quiet_until: float) -> None:
+        """Who has which node is not known: each of these children may have had any, and we ourselves. Who is
+        no child any more says nothing: what was taken from such a one is waited for as before.
+        """
+        asked = {self.OURS, *children}
+        for key in list(self.holder):
+            self._drop(key)
+            self.alone.discard(key)
+        for key, (former, _) in list(self._leaving.items()):
+            if former in asked:
+                self._leave(key)
+        self._known.clear()
+        self._cleared.clear()
+        for child in children:
+            self.estrange(child)
+        self._quiet_until, self._is_quiet = quiet_until, True
+        self.changed.add(self.OURS)
 
     def is_first(self, now: float) -> None:
         """No life of ours was before this one: nothing is under way that is forgotten."""

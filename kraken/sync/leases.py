@@ -92,6 +92,7 @@ class Leases:
             place.forgotten,
             self._longest.promised_s,
             self.doubt.stands,
+            place.number,
         )
 
     @property
@@ -137,6 +138,11 @@ class Leases:
         if not self.placement.had_children:
             self._quiet_from = min(self._quiet_from, now)
             self.placement.is_first(now)
+
+    def forget_all(self, now: float) -> None:
+        """What is remembered is not so any more: it is as if it was lost."""
+        self._quiet_from = now + self._longest.promised_s
+        self.placement.forget_all(self._links.children, self._quiet_from)
 
     def busy_until(self, key: str) -> float:
         """When what we run on the node is over at the latest.

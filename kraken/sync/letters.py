@@ -99,6 +99,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
             `NONE_BEFORE`, or 0.
         twin: parent to child: `twins.TWIN`, another life of its name speaks, too; `twins.ALONE`, none does;
             0: that is not known. Child to parent: TWIN, it was told so, and begins nothing; else 0.
+        given: parent to child: the number of the last lease it gave. Child to parent: the greatest that it
+            heard so, from any life of the parent; 0: none.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     lease_ms: Number = 0
     has: Number = 0
     twin: Number = 0
+    given: Number = 0
 
 
 class Delta(msgspec.Struct, frozen=True, array_like=True, tag="delta"):

@@ -350,6 +350,7 @@ class Link:
             hello.lease_ms,
             hello.has,
             hello.twin,
+            hello.given,
         )
 
 

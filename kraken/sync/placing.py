@@ -57,6 +57,11 @@ class Placing:
         self.waiting.update(dict.fromkeys(self._placement.of(child)))
         self.hurry()
 
+    def anew(self) -> None:
+        """Nothing of who has which node is known any more."""
+        self.waiting.update(dict.fromkeys(self._table))
+        self.hurry()
+
     def hurry(self) -> None:
         """Something that was waited for may have come."""
         self._due_at = float("-inf")

@@ -21,7 +21,9 @@ from kraken.sync.events import (
     Learn,
     LinkChanged,
     Memory,
+    Ours,
     Outgrow,
+    PutBack,
     Refused,
     TwinsChanged,
 )
@@ -111,10 +113,12 @@ class Tree:
         self.children = Children(table, self.roster, self.leases, self.placing)
         self.calls = Calls(me, self.links, self.placing.toward)
         self._remembers = memory is not None
+        self._known = 0 if memory is None else memory.number  # the last lease that our memory knows of
         self._was_whole = parent is None
         self.started_at = self._ticked_at = now
         self._new: set[str] = set()  # children that no life of ours had before
         self._parted: dict[str, int] = {}  # former child -> under which life of ours it was spoken with
+        self._heard_given = 0  # the greatest number of a lease that our parent said it gave
         self._check_at: dict[str, float] = {}
         self._touched: dict[tuple[str, str], float] = {}
         if parent is not None:
@@ -213,9 +217,9 @@ class Tree:
         if link is None:
             return [Refused(neighbour, "it is no neighbour of this collector")]
         was_up = link.is_up
+        events = self._look_back(neighbour, letter, now)
         heard = link.hear(letter, now)
         self.links.poke(neighbour)
-        events: list[Event] = []
         if link.is_up and not was_up:
             events.append(LinkChanged(neighbour, True, now))
             if neighbour != self.parent:
@@ -228,6 +232,20 @@ class Tree:
         elif isinstance(heard.body, Reply):
             events += self.calls.reply(heard.body, neighbour)
         return events
+
+    def _look_back(self, neighbour: str, letter: Letter, now: float) -> list[Event]:
+        """A child may have heard of a lease that a former life of ours gave and our memory does not know: our
+        disk was put back from a copy. Since then nodes may have been given to others, and mutations begun.
+        """
+        if neighbour == self.parent or not self._known or not isinstance(letter.body, Hello):
+            return []
+        if not self._known < letter.body.given < self.life:  # what this life gave is above that
+            return []
+        self._known, self._remembers = 0, False
+        lost = list(self.placement.of(Placement.OURS))
+        self.leases.forget_all(now)
+        self.placing.anew()
+        return [PutBack(neighbour), Ours([], lost)]
 
     def reached(self, neighbour: str, now: float) -> None:
         """The transport has a (new) connection with it: what went before may be lost. A child speaks first:
@@ -371,6 +389,8 @@ class Tree:
             self.placing.hurry()
             link.greet_now(now)
             events.append(TwinsChanged(link.name, self.leases.doubt.stands))
+        if hello is not None:
+            self._heard_given = max(self._heard_given, hello.given)
         if hello is not None and hello.has == NONE_BEFORE:
             self.leases.is_first(now)
         if self.leases.hear_grant(link, hello, now - heard.lag_s, restarted=heard.restarted):
@@ -434,11 +454,15 @@ class Tree:
         twin = self.leases.twin(link, now)
         if neighbour == self.parent:
             self.placement.tidy(now)
-            return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=True, has=self.leases.knows(now), twin=twin)
+            has, given = self.leases.knows(now), self._heard_given
+            return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=True, has=has, twin=twin, given=given)
         whole = self.is_whole and not self._may_lack(link, now)
         has = NONE_BEFORE if neighbour in self._new and link.lives == 1 else 0
         lease_ms = self.leases.grant(link, now)
-        return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=whole, lease_ms=lease_ms, has=has, twin=twin)
+        given = self.placement.number
+        return Hello(
+            self.me, 0, 0, 0, 0, 0, 0, whole=whole, lease_ms=lease_ms, has=has, twin=twin, given=given
+        )
 
     def _may_lack(self, link: Link, now: float) -> bool:
         """Whether a child that remembers nodes might hear too soon that it has none: we lost our memory,

@@ -548,6 +548,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Tree, "is_whole", property(lambda tree: True)),
         leases.a_person_vouches_for_a_collector_that_is_let_in_again,
     ),
+    "a disk that was put back is believed": (
+        replaces(Tree, "_look_back", lambda *args: []),
+        leases.a_root_gets_a_disk_back_from_before_it_gave_a_node_away,
+    ),
     "a node stays with who is no neighbour any more": (
         replaces(Placing, "_is_taken", stays_with_strangers),
         leases.a_parent_ends_when_a_child_was_revoked_and_that_is_not_kept_beside_who_has_which_node,

@@ -12,7 +12,7 @@ from kraken.model.hold import EVERY_NODE
 from kraken.model.node import Node, Record
 from kraken.model.update import Side, Stamp
 from kraken.sync.link import DEAD_S
-from kraken.testing.tree.member import Member
+from kraken.testing.tree.member import Disk, Member
 from kraken.testing.tree.network import Network
 
 EPOCH = 1_000_000.0
@@ -84,6 +84,16 @@ class Forest:
         self._awake_since[twin.process] = self.time
         self._wake(twin)
         return twin.process
+
+    def put_back(self, name: str, disk: Disk) -> None:
+        """It gets a former disk back, and starts anew."""
+        member = self.members[name]
+        assert member.disk is not None
+        disk.incarnation = member.disk.incarnation  # it follows the clock
+        self._copied.add(name)
+        member.crash()
+        member.disk = disk
+        self.restart(name)
 
     def remove(self, process: str) -> None:
         """This machine is switched off, and will not be back."""
@@ -235,6 +245,8 @@ class Forest:
                 self.broken(f"the queue of {member.name} to {link.name} is above the size of the state")
             if link.twins.speak(member.clock()) and link.name not in self._copied:
                 self.broken(f"{member.name} takes {link.name} for two")
+        if member.is_put_back and member.name not in self._copied:
+            self.broken(f"{member.name} takes its disk for a copy")
 
     def check_reads(self) -> None:
         """While it knows a node, nobody sees a value of it older than one it has seen. What a copy has

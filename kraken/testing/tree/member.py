@@ -18,6 +18,7 @@ from kraken.sync.events import (
     Memory,
     Ours,
     Outgrow,
+    PutBack,
     Refused,
     Send,
 )
@@ -130,6 +131,7 @@ class Member:
             self.tree.placing.drain(child)
         self.is_running = True
         self.is_paused = False
+        self.is_put_back = False  # it noticed that its disk is from a copy
         self._inbox.clear()
 
     def crash(self, *, lose_disk: bool = False) -> None:
@@ -251,6 +253,8 @@ class Member:
                     self.known.add(neighbour)
                 case Refused(neighbour, what):
                     self.refused.append(f"{neighbour}: {what}")
+                case PutBack():
+                    self.is_put_back = True
                 case Ours():
                     pass
         assert self.disk is not None

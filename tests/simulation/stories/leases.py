@@ -554,10 +554,41 @@ def a_collector_gets_a_disk_back_from_before_its_node_was_taken_away() -> None:
 
     assert forest.try_runs("n1", 300.0) == ["b"]
 
-    a.crash()
-    a.disk = backup
-    forest.restart("a")
+    assert backup is not None
+
+    forest.put_back("a", backup)
     _a_node_stays_with_b_while_its_mutation_runs(forest)
+
+
+def _gets_an_old_disk_back(shape: Shape, name: str) -> None:
+    """Who gave the node from a to b does not know that any more, and both candidates are there."""
+    forest = tree(shape, ["n1"], "a", settled_s=60.0)
+    member = forest.members[name]
+    backup = deepcopy(member.disk)
+    declare(forest, "n1", "b", "a")
+    forest.settle(60.0)
+
+    assert forest.try_runs("n1", 25.0) == ["b"]
+
+    assert backup is not None
+
+    forest.put_back(name, backup)
+    for _ in range(1200):
+        forest.try_runs("n1", 0.05)
+        forest.run_for(0.1)
+    if member is forest.root:
+        declare(forest, "n1", "b", "a")  # what was declared since is lost with the disk
+    forest.settle(240.0)
+
+    assert owners(forest, "n1") == ["b"]
+
+
+def a_root_gets_a_disk_back_from_before_it_gave_a_node_away() -> None:
+    _gets_an_old_disk_back({"root": None, "a": "root", "b": "root"}, "root")
+
+
+def a_parent_gets_a_disk_back_from_before_it_gave_a_node_away() -> None:
+    _gets_an_old_disk_back({"root": None, "m": "root", "a": "m", "b": "m"}, "m")
 
 
 def a_collector_starts_while_its_parent_is_away() -> None:
@@ -674,6 +705,8 @@ STORIES: list[Callable[[], None]] = [
     a_person_vouches_for_a_collector_that_was_revoked_before,
     a_person_vouches_for_a_collector_that_is_let_in_again,
     a_collector_gets_a_disk_back_from_before_its_node_was_taken_away,
+    a_root_gets_a_disk_back_from_before_it_gave_a_node_away,
+    a_parent_gets_a_disk_back_from_before_it_gave_a_node_away,
     a_collector_starts_while_its_parent_is_away,
     a_parent_ends_when_a_child_was_revoked_and_that_is_not_kept_beside_who_has_which_node,
     a_mutation_ends_before_its_time_when_its_node_was_taken_away,

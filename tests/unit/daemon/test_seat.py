@@ -382,6 +382,26 @@ async def test_a_fault_over_one_letter_keeps_no_later_one_from_being_read(
     assert failed
 
 
+async def test_a_state_that_was_put_back_from_a_copy_is_not_believed(
+    pair: Pair, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A child has heard of a lease that was given since the copy was made."""
+    await pair.declare("n1", power="ON")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    await pair.stop("root")
+    await pair.start("root")
+    assert pair.root.seat is not None
+    tree = pair.root.seat.tree
+    await eventually(lambda: tree.links["c1"].is_up)
+    assert tree._remembers, "it is not put back because it starts"
+    told = Hello("c1", 1, 0, 0, 0, -1, -1, True, given=tree._known + 1)
+    pair.root.accept(Letters("c1", [Letter(tree.links["c1"].their_life, 0, 0, told)]))
+
+    assert "older than what collectors know" in caplog.text
+    assert not tree._remembers
+    await eventually(lambda: pair.root.collector.runner("n1") == "c1")
+
+
 async def test_what_a_revoked_child_said_last_does_not_bring_it_back(pair: Pair) -> None:
     seat = pair.root.seat
     assert seat is not None
