@@ -39,6 +39,9 @@ class Chaos:
         self.nodes = [f"n{i}" for i in range(self.rng.randint(3, 12))]
         self._holds = 0
         self._moving: set[str] = set()
+        # Every other seed has people who do more; by dice of their own: the others stay what they are.
+        self._people = random.Random(~seed) if seed % 2 else None
+        self._revoked: dict[str, str] = {}  # child -> its parent
         self._counter = 0
         self._tell = tell
 
@@ -89,8 +92,42 @@ class Chaos:
         ]
         deed = rng.choices([d for _, d in deeds], [w for w, _ in deeds])[0]
         deed()
+        if self._people is not None:
+            self._have_people_do(self._people)
         for member in forest.members.values():
             forest._wake(member)
+
+    def _have_people_do(self, people: random.Random) -> None:
+        """They revoke a collector that runs on, let it in again, set a machine's clock."""
+        if people.random() < 0.1:
+            people.choices((self._revoke, self._let_in, self._set_clock), (3, 4, 3))[0](people)
+
+    def _revoke(self, people: random.Random) -> None:
+        name = people.choice(self.collectors)
+        parent = self.forest.members[self.forest.members[name].parent or ""]
+        if name in self._revoked or self._moving or not parent.is_running or parent.is_paused:
+            return
+        self._say(f"revoke {name} at {parent.name}")
+        self._revoked[name] = parent.name
+        parent.revoke(name)
+
+    def _let_in(self, people: random.Random) -> None:
+        """Its daemon runs on as if nothing was."""
+        if self._revoked:
+            name = people.choice(sorted(self._revoked))
+            parent = self.forest.members[self._revoked[name]]
+            if parent.is_running and not parent.is_paused:
+                self._say(f"let {name} in again at {parent.name}")
+                parent.take_in(name)
+                del self._revoked[name]
+
+    def _set_clock(self, people: random.Random) -> None:
+        member = self.forest.members[people.choice(list(self.forest.members))]
+        by_s = people.choice([-86400.0, -60.0, -5.0, 5.0, 60.0, 86400.0])
+        self._say(f"restart {member.name}, its clock set by {by_s:.0f} s")
+        member.crash()
+        member.set_clock(by_s)
+        self.forest.restart(member.name)
 
     def _say(self, text: str) -> None:
         if self._tell is not None:
@@ -228,7 +265,7 @@ class Chaos:
         member = self.forest.members[name]
         below = self._below(name)
         others = [m for m in self.forest.members if m not in below and m != member.parent]
-        if not others or self._moving:
+        if not others or self._moving or self._revoked:
             return
         new = self.rng.choice(others)
         self._say(f"move {name} from {member.parent} to {new}")
@@ -267,6 +304,9 @@ class Chaos:
                 forest.restart(name)
             elif member.is_paused:
                 forest.resume(name)
+        for name, parent in self._revoked.items():
+            forest.members[parent].take_in(name)
+        self._revoked.clear()
 
     # -- all the time -------------------------------------------------------------------------
 

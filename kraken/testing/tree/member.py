@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
 from kraken.model.node import Node, NodeTable, Record
 from kraken.model.update import Side, Stamp, StateUpdate, Value
@@ -133,6 +135,17 @@ class Member:
         self.is_paused = False
         self.is_put_back = False  # it noticed that its disk is from a copy
         self._inbox.clear()
+
+    def set_clock(self, by_s: float) -> None:
+        """Somebody sets the clock of the machine, while this does not run. What was seen keeps its age: how
+        far that is believed is another matter.
+        """
+        assert not self.is_running
+        self.skew_s += by_s
+        if self.disk is not None:
+            was = self.disk.updates
+            self.disk.updates = {k: replace(u, seen_at=u.seen_at + by_s) for k, u in was.items()}
+            self.disk.runs = {node: until + by_s for node, until in self.disk.runs.items()}
 
     def crash(self, *, lose_disk: bool = False) -> None:
         """It is gone; its runs go on in the world."""
