@@ -179,6 +179,7 @@ class TreeNews:
         turned: values that became another by a neighbour's word.
         touched: nodes whose records, holds or place became another: the engine is to look at those that we
             run, and those that are gone. Of nodes that others run, not where only what they saw did.
+        held: nodes that somebody holds from now on.
         gained, lost: nodes that we run from now on, or no longer.
         adopted, forgotten: nodes whose declared side is to be kept anew, or not at all any more.
         told: changed links, two under one name, and words that were not believed, for the journal.
@@ -189,6 +190,7 @@ class TreeNews:
     letters: Sequence[Send]
     turned: Sequence[ValueChanged]
     touched: Sequence[str]
+    held: Sequence[str]
     gained: Sequence[str]
     lost: Sequence[str]
     adopted: Sequence[Adopt]

@@ -96,6 +96,7 @@ class Branch:
             self._letters,
             self._turned,
             list(self._touched),
+            list(self._held),
             list(self._gained),
             list(self._lost),
             self._adopted,
@@ -111,6 +112,7 @@ class Branch:
         self._letters: list[Send] = []
         self._turned: list[ValueChanged] = []
         self._touched: dict[str, None] = {}
+        self._held: dict[str, None] = {}
         self._gained: dict[str, None] = {}
         self._lost: dict[str, None] = {}
         self._adopted: list[Adopt] = []
@@ -145,10 +147,13 @@ class Branch:
                     self._touched.update(dict.fromkeys(nodes))
 
     def _adopt(self, event: Adopt, now: float) -> None:
-        for hold in self._holds.of(event.node):
+        former = self._holds.of(event.node)
+        for hold in former:
             self._holds.drop(hold)
         for hold in event.holds:
             self._holds.add(hold)
+        if event.node != EVERY_NODE and {hold.id for hold in event.holds} - {hold.id for hold in former}:
+            self._held[event.node] = None
         if event.node == EVERY_NODE:
             self._touched.update(dict.fromkeys(self._table))
         else:

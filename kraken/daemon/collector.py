@@ -368,6 +368,7 @@ class Collector:
     def _apply(self, result: TreeNews, now: float, news: list[News], follows: list[Consequence]) -> None:
         """What the tree told: the engine decides for what is ours, and for nothing else."""
         follows += result.turned
+        follows += [NodeHeld(name) for name in result.held if self.runs(name)]
         for name in result.lost:
             self.engine.disown(name, now)
         self._new.update(dict.fromkeys(result.gained))

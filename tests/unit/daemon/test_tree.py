@@ -7,10 +7,21 @@ from collections import deque
 
 import pytest
 
-from kraken.daemon.arrivals import Arrival, Commanded, Declared, Letters, Results, TreeNews
+from kraken.daemon.arrivals import (
+    Arrival,
+    Commanded,
+    Declared,
+    HoldLifted,
+    HoldSet,
+    Letters,
+    NodeHeld,
+    Results,
+    TreeNews,
+)
 from kraken.daemon.collector import Collector
 from kraken.engine.effects import Start
 from kraken.engine.settings import Settings
+from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Discovery
 from kraken.model.run import NodeResult, Outcome
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
@@ -38,6 +49,7 @@ class Grove:
             None  # what mutations say, when it is kept back; of whom
         )
         self.cut: set[str] = set()
+        self.held: list[tuple[str, str]] = []  # (collector, node), when it learns that somebody holds it
         self.collectors: dict[str, Collector] = {}
         self._posts: deque[tuple[str, str, bytes]] = deque()
         self.start("root", None, *children)
@@ -85,6 +97,8 @@ class Grove:
                         self.kept.append((name, results))
                         continue
                     waiting.append(results)
+                elif isinstance(effect, NodeHeld):
+                    self.held.append((name, effect.node))
                 elif isinstance(effect, TreeNews) and name not in self.cut:
                     self._posts.extend((name, s.neighbour, encode(s.letter)) for s in effect.letters)
             if not waiting:
@@ -138,6 +152,23 @@ def test_what_is_declared_at_the_root_converges_at_the_child_and_is_seen_at_the_
 
     assert told.cause == "CONVERGED"
     assert "as collector c1 says, " in told.reason
+
+
+def test_who_runs_a_node_learns_once_that_it_is_held_and_leaves_its_bmc() -> None:
+    grove = Grove("c1", "c2")
+    grove.declare("n1", ["c1"], os="UP")
+    grove.wait(30.0)
+    for number in (1, 2):
+        grove.accept("root", HoldSet(Hold(f"h{number}", "n1", "ann", "a new fan", grove.now)))
+        grove.wait(5.0)
+
+    assert [name for name in grove.held if name[0] != "root"] == [("c1", "n1")] * 2
+
+    grove.accept("root", HoldLifted(Hold("h1", "n1", "ann", "a new fan", grove.now)))
+    grove.accept("root", HoldSet(Hold("h3", EVERY_NODE, "ann", "power works", grove.now)))
+    grove.wait(60.0)
+
+    assert len([name for name in grove.held if name[0] != "root"]) == 2
 
 
 def test_a_node_that_nobody_could_look_at_is_told_above_as_unknown_with_the_reason() -> None:
