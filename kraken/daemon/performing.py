@@ -21,7 +21,10 @@ log = logging.getLogger("kraken.runs")
 PATIENCE_S = 5.0  # beyond a run's own time-out, before its executor is given up
 NODE: Final = "node"
 """Whose executor does what has `runs_on: node`: the node's agent."""
-LATE = "not begun: it took too long to be written down, or the lease of its collector was over by then"
+LATE = (
+    "not begun: it took too long to be written down, or by then its node was held, or the lease of its "
+    "collector over"
+)
 STOPPING_S = 10.0  # for an executor that was told to stop, before the daemon goes on without it
 
 

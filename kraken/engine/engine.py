@@ -23,6 +23,7 @@ from kraken.engine.reports import Reports
 from kraken.engine.retry import trouble_changed
 from kraken.engine.settings import Settings
 from kraken.engine.steps import Steps
+from kraken.model.byhand import by_hand
 from kraken.model.catalog import Catalog
 from kraken.model.hold import HoldTable
 from kraken.model.module import Discovery, Mutation
@@ -159,11 +160,15 @@ class Engine:
         return explain(self.catalog, self.planner, self._progress[node], self.batches, now)
 
     def may_begin(self, run: Run, node: str, now: float) -> bool:
-        """Whether a run that was decided on may still begin on this node: not when half its time is over."""
+        """Whether a run that was decided on may still begin on this node: not when half its time is over, nor
+        when somebody holds the node since, unless it is a person who commands it.
+        """
         operator = run.operator
         if not isinstance(operator, Mutation):
             return True
         if now - run.issued_at > run.timeout_s / 2:
+            return False
+        if by_hand(operator.key) is None and self.holds.on(node, now):
             return False
         return self._permit.refused(node, operator, now) is None
 

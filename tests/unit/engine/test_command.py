@@ -74,6 +74,15 @@ def see(bench: Bench, power: str) -> None:
             bench.report("power_status", {"phys_state": power})
 
 
+def test_what_a_person_commands_begins_though_they_hold_the_node(up: Bench) -> None:
+    hold(up)
+    command(up, "off")
+    [run] = up.out("power_off")
+
+    assert run.operator.name == "power_off"
+    assert up.collector.may_begin(run, "n1", up.now)
+
+
 def test_a_held_node_is_switched_off_by_hand_and_stays_off(up: Bench) -> None:
     hold(up)
     command(up, "off")

@@ -261,3 +261,29 @@ def test_what_could_not_be_begun_for_half_of_its_time_is_not_begun(off: Bench) -
 
     assert off.collector.may_begin(run, "n1", off.now + 30.0)
     assert not off.collector.may_begin(run, "n1", off.now + 30.1)
+
+
+@pytest.mark.parametrize("whom", ["n1", EVERY_NODE])
+def test_what_was_decided_on_is_not_begun_when_somebody_holds_the_node_by_then(off: Bench, whom: str) -> None:
+    """A disk that is slow, or full, keeps a run from beginning while a hold comes in."""
+    [run] = off.out("switch_on")
+    standing = hold(off, whom)
+    off.accept(HoldSet(standing))
+
+    assert not off.collector.may_begin(run, "n1", off.now)
+
+    off.accept(HoldLifted(standing))
+
+    assert off.collector.may_begin(run, "n1", off.now)
+
+
+def test_a_held_node_says_what_is_under_way_on_it_still(off: Bench) -> None:
+    off.accept(HoldSet(hold(off)))
+    told = off.engine.explain("n1", off.now)
+
+    assert (told.cause, told.topic) == ("HELD", "new memory (ann)")
+    assert told.reason == "new memory (ann): m.switch_on was begun before, and is under way still"
+
+    off.report("switch_on", {"power": "ON"})
+
+    assert off.engine.explain("n1", off.now).reason == "new memory (ann)"
