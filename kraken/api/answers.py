@@ -56,7 +56,10 @@ class Holds(TypedDict):
 
 
 class Frozen(TypedDict):
+    """`lacking`, to who freezes: collectors that may not know of it yet -> why."""
+
     frozen: FoldedHold | None
+    lacking: NotRequired[dict[str, str]]
 
 
 class Thawed(Frozen):
@@ -247,6 +250,12 @@ class ChangedNode(TypedDict):
 class Changes(TypedDict):
     changed: int
     items: list[ChangedNode]
+
+
+class Held(Changes):
+    """`lacking`: folded nodes on which the hold may not be in force yet -> why."""
+
+    lacking: dict[str, str]
 
 
 class AskedNode(TypedDict):

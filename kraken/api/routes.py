@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -16,6 +17,7 @@ from litestar.params import FromPath, JSONBody, Parameter
 from kraken.api import answers, bodies, plans, views
 from kraken.api.across import Across
 from kraken.api.choosing import choose
+from kraken.api.holding import frozen_at, standing
 from kraken.api.problems import fails
 from kraken.api.security import who
 from kraken.daemon.daemon import Daemon
@@ -202,11 +204,17 @@ def holds(operations: NamedDependency[Operations]) -> answers.Holds:
 @post("/v1/holds", status_code=200, summary="Leave nodes alone", responses=_CHANGES)
 async def hold(
     request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.NewHold]
-) -> answers.Changes:
-    """Leave these nodes alone."""
+) -> answers.Held:
+    """Leave these nodes alone; answers when who runs them knows, or could not be asked."""
     names = operations.select(data.nodeset, data.all)
     asked = Asked(who(request), yes=data.yes)
-    return views.changes(await operations.hold(names, data.reason, data.for_s, asked))
+    items = await operations.hold(names, data.reason, data.for_s, asked)
+    holds = operations.daemon.collector.holds
+    known = {name: holds.of(name) for name in names}
+    ids = {name: max(each, key=lambda hold: hold.created_at).id for name, each in known.items() if each}
+    stands = await standing(operations.daemon, ids)
+    told = [replace(i, message=_with_begun(i.message, stands.begun.get(i.node, []))) for i in items]
+    return {**views.changes(told), "lacking": stands.folded()}
 
 
 @post("/v1/holds/release", status_code=200, summary="Lift holds", responses=fails(404, 413, 422, 507))
@@ -223,9 +231,11 @@ async def release(
 async def freeze(
     request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.Freeze]
 ) -> answers.Frozen:
-    """No mutation starts anywhere; discovery goes on."""
-    await operations.freeze(data.reason, Asked(who(request)))
-    return views.frozen(operations.daemon)
+    """No mutation starts anywhere; discovery goes on. Answers when every collector that runs nodes knows, or
+    could not be asked.
+    """
+    hold = await operations.freeze(data.reason, Asked(who(request)))
+    return {**views.frozen(operations.daemon), "lacking": await frozen_at(operations.daemon, hold.id)}
 
 
 @post("/v1/thaw", status_code=200, summary="Lift the freeze", responses=fails(507))
@@ -249,6 +259,10 @@ async def retry(
     items = views.changes(await operations.retry(across.here, Asked(who(request))))
     more = [views.changed_elsewhere(item) for item in await across.retry()]
     return {"changed": items["changed"] + sum(i["changed"] for i in more), "items": [*items["items"], *more]}
+
+
+def _with_begun(message: str, begun: Sequence[str]) -> str:
+    return f"{message}; {', '.join(begun)} was begun before, and is under way still" if begun else message
 
 
 async def _change(request: Http, operations: Operations, data: bodies.Change, how: Any) -> answers.Changes:

@@ -18,6 +18,7 @@ from typing import Any
 
 import uvicorn
 
+from kraken.api.holding import answering_holds
 from kraken.api.interface import Interface, with_head
 from kraken.api.relay import answering_calls, passing_on
 from kraken.api.security import Tokens, bearer_only
@@ -92,6 +93,7 @@ async def answering(
     if daemon.neighbours is None or not daemon.neighbours.is_leaf:  # a leaf, as an agent is, is asked little
         await interface.built()
     answering_calls(interface, daemon)
+    answering_holds(daemon)
     app = with_head(passing_on(interface, daemon))
     servers = [(_Server(_uvicorn_config(app)), local)]
     if remote is not None:

@@ -8,6 +8,7 @@ import click
 
 from kraken.cli.arguments import Duration, all_option, output_option, select, yes_option
 from kraken.cli.declare import show_change
+from kraken.cli.errors import Exit, complain
 from kraken.cli.session import Session, pass_session
 
 reason_option = click.option("--reason", required=True, metavar="TEXT", help="Why, for whoever asks.")
@@ -58,11 +59,12 @@ def hold(
     length: float | None,
     yes: bool,
     form: str,
-) -> None:
+) -> int:
     """Leave nodes alone until released.
 
     No mutation starts on them, whatever is declared. Discovery goes on, and what is under way ends
-    by itself. Holds stack: a node is free when its last one is gone.
+    by itself; it is told. Holds stack: a node is free when its last one is gone. A collector that is not
+    reached does not know of the hold yet: that is told, too, and the exit code is 4.
 
     \b
     kraken hold n0017 --reason "memory exchange, ticket 4711" --for 4h
@@ -70,7 +72,9 @@ def hold(
     body: dict[str, Any] = {**select(nodeset, everything), "reason": reason.strip(), "for_s": length}
     if not body["reason"]:
         raise click.UsageError("the reason is empty; whoever finds the hold will want to know")
-    show_change(session.output, form, session.change("POST", "/v1/holds", body, yes=yes), done="held")
+    answer = session.change("POST", "/v1/holds", body, yes=yes)
+    show_change(session.output, form, answer, done="held")
+    return _tell_lacking(answer)
 
 
 @click.command()
@@ -101,17 +105,21 @@ def release(
 @reason_option
 @output_option("table", "json", "yaml")
 @pass_session
-def freeze(session: Session, reason: str, form: str) -> None:
+def freeze(session: Session, reason: str, form: str) -> int:
     """Start no mutation anywhere.
 
     Until `kraken thaw`; discovery goes on. What is under way ends by itself; nothing is stopped
-    half done.
+    half done. A collector that is not reached does not know of it yet: that is told, and the exit
+    code is 4.
     """
     if not reason.strip():
         raise click.UsageError("the reason is empty; whoever finds the freeze will want to know")
     answer = session.change("POST", "/v1/freeze", {"reason": reason.strip()})
     output = session.output
-    output.show(form, answer, table=lambda: output.line("Frozen: no mutation starts until `kraken thaw`."))
+    where = " where it is known" if answer.get("lacking") else ""
+    done = f"Frozen{where}: no mutation starts until `kraken thaw`."
+    output.show(form, answer, table=lambda: output.line(done))
+    return _tell_lacking(answer)
 
 
 @click.command()
@@ -126,3 +134,11 @@ def thaw(session: Session, form: str) -> None:
     output = session.output
     done = "Thawed: mutations start again." if answer.get("lifted", True) else "Nothing was frozen."
     output.show(form, answer, table=lambda: output.line(done))
+
+
+def _tell_lacking(answer: dict[str, Any]) -> int:
+    """Say where a hold, or a freeze, may not be in force; the exit code."""
+    lacking: dict[str, str] = answer.get("lacking") or {}
+    for where, why in lacking.items():
+        complain(f"{where}: {why}")
+    return Exit.PARTIAL if lacking else Exit.DONE

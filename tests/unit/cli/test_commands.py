@@ -249,6 +249,21 @@ def test_who_changes_nothing_learns_why(daemon: Call, kraken: Call) -> None:
     assert kraken("retry", "n1").out == "0 of 1 node tried again: none was in quarantine or back-off.\n"
 
 
+def test_who_holds_what_is_out_of_reach_learns_so(daemon: Call, kraken: Call) -> None:
+    items = [{"node": f"n{i}", "changed": True, "message": "held: fan"} for i in (1, 2)]
+    why = "collector c1 is not reached from root; not in force before it hears of it"
+    daemon(
+        {"call": "POST /v1/holds", "answer": {"changed": 2, "items": items, "lacking": {"n2": why}}},
+        {"call": "POST /v1/freeze", "answer": {"frozen": {"nodeset": "*"}, "lacking": {"c1": why}}},
+    )
+    held, frozen = kraken("hold", "n[1-2]", "--reason", "fan"), kraken("freeze", "--reason", "fan")
+
+    assert (held.code, held.err) == (Exit.PARTIAL, f"kraken: n2: {why}\n")
+    assert held.out.endswith("2 of 2 nodes held.\n")
+    assert (frozen.code, frozen.err) == (Exit.PARTIAL, f"kraken: c1: {why}\n")
+    assert frozen.out == "Frozen where it is known: no mutation starts until `kraken thaw`.\n"
+
+
 def test_nodes_that_are_new_are_told(daemon: Call, kraken: Call, tmp_path: Path) -> None:
     items = [{"node": f"n{i}", "changed": True, "created": True} for i in (1, 2)]
     daemon({"call": "POST /v1/apply", "answer": {"changed": 2, "items": items}})

@@ -65,6 +65,7 @@ class FakeKraken:
         raw: answers (status, content type, body) sent instead, one by one.
         calls: (method, path) -> what answers it, beside those that are answered here; see fake_calls.py.
         refusals: (method, path) -> how it is refused, whatever is asked.
+        lacking: node -> why a hold that is set is not in force there.
     """
 
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -75,6 +76,7 @@ class FakeKraken:
     asked: list[Asked] = field(default_factory=list)
     calls: dict[tuple[str, str], Callable[[Asked], Any]] = field(default_factory=dict)
     refusals: dict[tuple[str, str], Refusal] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
     token: str | None = None
 
     def add(self, names: str, **parts: Any) -> None:

@@ -151,7 +151,7 @@ class Calls:
             }
             hold |= {"created_at": now, "until": None if for_s is None else now + for_s}
             self.kraken.nodes[name]["holds"].append(hold)
-        return _changes(items)
+        return _changes(items) | {"lacking": self.kraken.lacking}
 
     def release(self, asked: Any) -> Any:
         id_, owner = asked.body["id"], asked.body["owner"]

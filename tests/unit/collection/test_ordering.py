@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils import basic
 
 from ansible_collections.kraken.hpc.plugins.modules import power
 
@@ -177,6 +178,17 @@ def test_a_hold_that_ends_at_another_time_is_replaced(kraken: Any, task: Any) ->
     end = datetime.fromisoformat("2199-01-02T08:00:00+01:00").timestamp()
     assert [hold["until"] for hold in until["holds"]] == pytest.approx([end], abs=30)
     assert not again["changed"]
+
+
+def test_a_hold_that_is_not_in_force_yet_is_warned_of(
+    kraken: Any, task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kraken.lacking = {"n1": "collector c1 is not reached from root; not in force before it hears of it"}
+    warned: list[str] = []
+    monkeypatch.setattr(basic.AnsibleModule, "warn", lambda module, text: warned.append(text))
+    result = task("hold", nodes="n1", reason="new fan")
+
+    assert (result["changed"], warned) == (True, [f"n1: {kraken.lacking['n1']}"])
 
 
 def test_a_duration_is_told_in_seconds(kraken: Any, task: Any) -> None:

@@ -13,6 +13,7 @@ description:
   - A hold says who wants a node left alone, why, and until when. No mutation starts on a held node, whatever is declared.
     What is under way ends by itself, and discovery goes on.
   - Holds stack. A node is free when its last one is gone.
+  - A collector that is not reached does not know of a hold yet and goes on with its nodes. The task warns of that.
   - The owner of a hold is who asks. Over O(socket) that is the user this runs as, or O(owner). Over O(url) it is the name
     of the token.
 options:
@@ -186,8 +187,10 @@ def hold(task, before, for_s):
         outdated += [(name, one) for one in mine]
     if touched and not task.is_check:
         body = {"nodeset": fold(touched), "reason": reason, "for_s": for_s, "yes": params["confirm_many"]}
-        task.client.call("POST", "/v1/holds", body=body)
+        answer = task.client.call("POST", "/v1/holds", body=body)
         task.result["changed"] = True
+        for where, why in sorted((answer.get("lacking") or {}).items()):
+            task.module.warn("%s: %s" % (where, why))
         lift(task, outdated)
     new = {"owner": owner, "reason": reason, "until": wanted}
     after = without(before, outdated)
