@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from kraken.daemon.wishes import Wish
 from kraken.errors import RefusedError, UnreachableError
-from kraken.model.bmc import ADDRESS, bmc_address_problem, shared_bmcs
+from kraken.model.bmc import ADDRESS, PORT, bmc_address_problem, shared_bmcs
 from kraken.model.catalog import Catalog
 from kraken.model.node import NodeTable
 from kraken.model.nodeset import fold
@@ -87,18 +87,21 @@ def check(
     *,
     allow_unreachable: bool,
     kernel_problem: Callable[[str], str | None] = lambda _: None,
+    left_behind: Callable[[Mapping[str, Value]], tuple[str, str] | None] = lambda _: None,
 ) -> None:
     """Refuse what safety or the planner forbids, before anything is done.
 
     Args:
         kernel_problem: what the kernel knows against an address.
+        left_behind: of a node's attributes, the deleted node as which a collector may command its BMC still,
+            and that collector.
 
     Raises:
         RefusedError: a BMC address that may not be commanded, or that two nodes share.
         UnreachableError: no path leads from what is known of a node to its new Cfg, whatever a
             discovery may find of what is not known.
     """
-    _check_bmcs(items, table, kernel_problem)
+    _check_bmcs(items, table, kernel_problem, left_behind)
     if allow_unreachable:
         return
     _check_changeable(items, catalog)
@@ -206,7 +209,12 @@ def confirm(items: Iterable[Item], *, yes: bool) -> None:
         raise NeedsConfirmationError(changed)
 
 
-def _check_bmcs(items: Sequence[Item], table: NodeTable, kernel_problem: Callable[[str], str | None]) -> None:
+def _check_bmcs(
+    items: Sequence[Item],
+    table: NodeTable,
+    kernel_problem: Callable[[str], str | None],
+    left_behind: Callable[[Mapping[str, Value]], tuple[str, str] | None],
+) -> None:
     touched = {item.node: item for item in items if any(k.startswith("bmc.") for k in item.attributes)}
     if not touched:
         return
@@ -223,6 +231,16 @@ def _check_bmcs(items: Sequence[Item], table: NodeTable, kernel_problem: Callabl
                 f"{name}: {ADDRESS} {address} {problem}; nothing was done",
                 part=name,
                 hint="give the node's own BMC: another machine, or many, would be switched off instead",
+            )
+        left = left_behind(after[name]) if {ADDRESS, PORT} & item.attributes.keys() else None
+        if left is not None:
+            former, collector = left
+            raise RefusedError(
+                f"{name}: {ADDRESS} {address} was that of {former}, which is deleted, and collector "
+                f"{collector} has not let go of it yet: both would command one BMC; nothing was done",
+                part=name,
+                hint=f"repeat it when collector {collector} was heard, or after `kraken collector revoke "
+                f"{collector} --stopped` by who made sure that it runs nothing",
             )
     for (host, port), names in shared_bmcs(after).items():
         if any(name in touched for name in names):

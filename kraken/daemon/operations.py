@@ -26,7 +26,7 @@ from kraken.errors import DocumentError, KrakenError, NodeSetError, RefusedError
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.node import Node
 from kraken.model.nodeset import expand, fold
-from kraken.model.update import PRESENCE, VALUE_MAX, Side, StateUpdate
+from kraken.model.update import PRESENCE, VALUE_MAX, Side, StateUpdate, Value
 from kraken.store.records import Change, DropHold, EntryKind, Note, SaveHold
 
 HOLD_S_MAX = 100 * 365.25 * 86400.0
@@ -167,6 +167,8 @@ class Operations:
             changes += [DropHold(hold.id) for hold in holds]
             for name in names:
                 changes += abandoned(collector, name, now)
+            if self.daemon.seat is not None:
+                self.daemon.seat.left_behind.delete(names)
             await self.daemon.declare([Declared(updates)], changes)
             self.daemon.accept(*(HoldLifted(hold) for hold in holds))
             return items
@@ -322,6 +324,7 @@ class Operations:
             collector.planner,
             allow_unreachable=request.allow_unreachable,
             kernel_problem=kernel_problem,
+            left_behind=self._left_behind,
         )
         if request.dry_run:
             return items
@@ -340,6 +343,10 @@ class Operations:
                 await self._take_back(items, request.who)
                 raise
         return items
+
+    def _left_behind(self, attributes: Mapping[str, Value]) -> tuple[str, str] | None:
+        seat = self.daemon.seat
+        return None if seat is None else seat.left_behind.holder(attributes, self.daemon.clock())
 
     async def _take_back(self, items: Sequence[Item], who: str) -> None:
         """Wishes that are durable and were not let in: what stood before them is made durable again."""

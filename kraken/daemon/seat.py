@@ -26,6 +26,7 @@ from kraken.daemon.arrivals import (
 from kraken.daemon.collector import Collector
 from kraken.daemon.crowd import Crowd, Line
 from kraken.daemon.events import EventLog
+from kraken.daemon.leftbehind import LeftBehind
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.outbox import Outbox
 from kraken.errors import LetterError, RefusedError
@@ -69,6 +70,7 @@ class Seat:
     Attributes:
         accept: the daemon's door in. write: has something kept soon. To be set before `begin`.
         refused: neighbour -> how many of its words were not believed.
+        left_behind: BMCs of deleted nodes that others may command still.
         answers: verb -> who answers it when another collector asks.
 
     Raises:
@@ -108,6 +110,7 @@ class Seat:
             self.tree.add_child(name, now, known=True)
         neighbours.on_letter, neighbours.on_link = self.hear, self.reach
         neighbours.on_revoked = self.remove_child
+        self.left_behind = LeftBehind(self.tree)
         self.outbox = Outbox(self.tree, journal, neighbours.send)
         self.refused: Counter[str] = Counter()
         self._crowd = Crowd(log)
