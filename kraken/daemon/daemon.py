@@ -111,8 +111,8 @@ class Daemon:
 
     @property
     def is_degraded(self) -> bool:
-        """Whether runs wait because the state could not be written."""
-        return bool(self._unsent)
+        """Whether the state could not be written when it last was to be, or runs wait since it could not."""
+        return bool(self._unsent) or self.journal.is_failing
 
     async def start(self, memory: Memory) -> None:
         """Take back what a former life knew, and begin.

@@ -19,9 +19,13 @@ class GroupCommit:
 
     While a commit is under way, what arrives gathers for the next one; so the busier it is, the more
     share one fsync. For one event loop.
+
+    Attributes:
+        is_failing: what was to be kept last was not.
     """
 
     def __init__(self, store: Store) -> None:
+        self.is_failing = False
         self._store = store
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._waiting: list[tuple[list[Change], asyncio.Future[None]]] = []
@@ -91,6 +95,7 @@ class GroupCommit:
         try:
             await self._in_worker(lambda: self._store.write(together))
         except StoreError as error:
+            self.is_failing = True
             for _, kept in group:
                 _settle(kept, error)
         except Exception as error:
@@ -101,6 +106,7 @@ class GroupCommit:
             for one in group:
                 await self._commit([one])
         else:
+            self.is_failing = False
             for _, kept in group:
                 _settle(kept, None)
 

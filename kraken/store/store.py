@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from kraken.errors import StoreError
 from kraken.model.effort import Effort
 from kraken.model.hold import Hold
 from kraken.model.run import Outcome
@@ -50,13 +51,15 @@ class Store:
     """The state file of one daemon. For one thread; GroupCommit is its asyncio side.
 
     Every method raises StoreError when the file cannot be read or written; a write is then not kept
-    at all, and the next one works as soon as the disk does.
+    at all, and the next one works as soon as the disk does. Nothing is written any more once the file was
+    deleted, moved or replaced: who starts next would not find it.
     """
 
     def __init__(self, path: Path, lock: Lock, connection: sqlite3.Connection) -> None:
         self.path = path
         self._lock = lock
         self._connection: sqlite3.Connection | None = connection
+        self._opened = _identity(path)
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -185,6 +188,7 @@ class Store:
 
     def _transact(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         """Do the work in one transaction, committed on return or not there at all."""
+        self._insist_on_place()
         with telling(self.path, "write to"):
             try:
                 connection = self._connected()
@@ -211,8 +215,19 @@ class Store:
                 except (msgspec.MsgspecError, ValueError) as error:
                     raise damaged(self.path, error) from error
 
+    def _insist_on_place(self) -> None:
+        """SQLite writes to a file that nobody can open any more without a word."""
+        if _identity(self.path) != self._opened:
+            raise StoreError(
+                f"{self.path} is not the file any more that this daemon opened: it was deleted, moved or "
+                "replaced; nothing is written",
+                part=str(self.path),
+                hint="stop the daemon, put its state directory right (from a backup), and start it",
+            )
+
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
+            self._insist_on_place()
             self._connection = open_checked(self.path)
         return self._connection
 
@@ -220,6 +235,15 @@ class Store:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands there; None: nobody can tell."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _scalar(connection: sqlite3.Connection, query: str, *values: object) -> Any:

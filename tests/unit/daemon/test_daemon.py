@@ -497,6 +497,28 @@ async def test_what_cannot_be_journaled_is_not_sent_and_is_tried_again_when_it_c
     assert not daemon.is_degraded
 
 
+async def test_nothing_is_begun_once_the_state_directory_is_gone(
+    start: Start, me: Request, eventually: Eventually, hands: Hands, executors: Any, tmp_path: Path
+) -> None:
+    daemon = await start(executors=executors)
+    operations = Operations(daemon)
+    await operations.apply({"nodes": {"n1": {}}}, me)
+    await operations.freeze("not yet", me)
+    await operations.change_cfg(["n1"], {"power": "ON"}, [], me)
+    await eventually(lambda: daemon.collector.table["n1"].dsc_values() == {"power": "OFF"})
+    assert not daemon.is_degraded
+
+    shutil.rmtree(tmp_path / "state")
+    with pytest.raises(StoreError, match="deleted, moved or replaced"):
+        await operations.change_cfg(["n1"], {"power": "OFF"}, [], me)
+
+    assert daemon.is_degraded
+    daemon.accept(*(daemon_module.HoldLifted(hold) for hold in list(daemon.collector.holds)))
+    await eventually(lambda: cause(daemon) == "QUARANTINED")
+
+    assert hands.mutations == []
+
+
 async def test_what_the_journal_took_too_long_to_keep_is_not_begun_but_decided_anew(
     start: Start,
     me: Request,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from kraken.errors import StoreError
 from kraken.model.effort import Effort
-from kraken.model.update import StateUpdate
+from kraken.model.update import Side, StateUpdate
 from kraken.store import Note, SaveTree, SaveUpdates, SetTrouble, Store, schema
 from kraken.sync.events import Memory as TreeMemory
 
@@ -315,3 +316,26 @@ def test_a_write_that_finds_the_file_locked_is_not_kept_and_the_next_one_works_a
         store.close()
 
     assert [one.node for one in kept] == ["n2"]
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "moved"])
+def test_a_file_that_is_gone_takes_no_words_that_the_next_start_would_not_find(
+    store: Store, update: Update, tmp_path: Path, how: str
+) -> None:
+    store.write([SaveUpdates([update("n1", "power", "ON", Side.CFG)])])
+    directory, copy = store.path.parent, tmp_path / "copy"
+    shutil.copytree(directory, copy)
+    if how == "moved":
+        directory.rename(tmp_path / "elsewhere")
+    else:
+        shutil.rmtree(directory)
+    if how == "replaced":
+        shutil.copytree(copy, directory)
+    with pytest.raises(StoreError, match="deleted, moved or replaced; nothing is written"):
+        store.write([SaveUpdates([update("n1", "power", "OFF", Side.CFG)])])
+
+    if how == "moved":
+        (tmp_path / "elsewhere").rename(directory)
+        store.write([SaveUpdates([update("n1", "power", "OFF", Side.CFG)])])
+
+        assert [one.value for one in store.load().updates] == ["OFF"]

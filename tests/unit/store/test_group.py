@@ -85,11 +85,13 @@ async def test_a_commit_that_fails_is_told_to_all_its_callers_and_no_other(
 
     monkeypatch.setattr(store, "write", full)
     failed = await asyncio.gather(*(group.write([note("lost")]) for _ in range(3)), return_exceptions=True)
+    failing = group.is_failing
     monkeypatch.setattr(store, "write", write)
     await group.write([note("kept")])
     entries = await group.read(lambda store: store.history())
 
     assert [type(error) for error in failed] == [StoreError] * 3
+    assert (failing, group.is_failing) == (True, False)
     assert [entry.text for entry in entries] == ["kept"]
 
 
