@@ -152,6 +152,7 @@ def _row(daemon: Daemon, name: str, now: float) -> NodePower:
         "seen_at": None if record is None else record.seen_at,
         "stale": record is None
         or BMC_VARIABLE in progress.unsettled
+        or collector.is_silent(name)
         or is_stale(fresh_for_s, record.seen_at, now),
         "looking": any(look.queued or look.run_id is not None for look in looks),
         "said": in_vain[0] if in_vain else "",

@@ -85,6 +85,7 @@ def full(daemon: Daemon, name: str) -> answers.FullNode:
     progress = collector.progress(name)
     explanation = collector.explain(name, now)
     node = progress.node
+    silent = collector.is_silent(name)
     answer = collector.path(name)
     if isinstance(answer, NoPath):
         answer = answer.on(progress.attributes)
@@ -93,7 +94,10 @@ def full(daemon: Daemon, name: str) -> answers.FullNode:
         "attributes": node.attribute_values(),
         "records": {
             "cfg": {variable: _record(record) for variable, record in node.cfg.items()},
-            "dsc": {variable: _seen(daemon, variable, record, now) for variable, record in node.dsc.items()},
+            "dsc": {
+                variable: _seen(daemon, variable, record, now, silent)
+                for variable, record in node.dsc.items()
+            },
         },
         "explanation": explained(explanation, collector.runner(name)),
         "path": [] if isinstance(answer, NoPath) else [step(s) for s in answer.steps],
@@ -315,13 +319,13 @@ def _record(record: Record) -> answers.Record:
     }
 
 
-def _seen(daemon: Daemon, variable: str, record: Record, now: float) -> answers.SeenRecord:
+def _seen(daemon: Daemon, variable: str, record: Record, now: float, silent: bool) -> answers.SeenRecord:
     declared = daemon.collector.catalog.variables.get(variable)
     fresh_for_s = None if declared is None else declared.fresh_for_s
     return {
         **_record(record),
         "age_s": max(0.0, now - record.seen_at),
-        "stale": is_stale(fresh_for_s, record.seen_at, now),
+        "stale": silent or is_stale(fresh_for_s, record.seen_at, now),
     }
 
 

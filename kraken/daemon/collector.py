@@ -155,6 +155,10 @@ class Collector:
         tree = self.branch.tree
         return tree.me if tree.has(node) else tree.runner(node)
 
+    def is_silent(self, node: str) -> bool:
+        """Whether another collector runs the node, and is not heard."""
+        return self.branch is not None and not self.runs(node) and self.branch.tree.silence(node) is not None
+
     def cause(self, node: str) -> Cause:
         """The node's one cause."""
         if self.branch is None or self.runs(node):

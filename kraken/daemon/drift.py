@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from kraken.engine.cause import Cause
 from kraken.engine.doubt import doubt
@@ -52,12 +53,18 @@ class Drifted:
     age_s: float | None
 
 
-def drift_of(catalog: Catalog, progress: Progress, now: float) -> list[Drift]:
-    """What is not surely as declared of a node, in the order of its Cfg."""
+def drift_of(catalog: Catalog, progress: Progress, now: float, *, silent: bool = False) -> list[Drift]:
+    """What is not surely as declared of a node, in the order of its Cfg.
+
+    Args:
+        silent: who runs the node is not heard: whatever was seen may be so no more.
+    """
     found: list[Drift] = []
     for variable, wanted in progress.cfg.items():
         seen = progress.value(variable)
         known = _known(catalog, progress, variable, wanted, now)
+        if silent:
+            known = _OF_OLD[known]
         if known is None:
             continue
         record = progress.node.dsc.get(variable)
@@ -87,6 +94,15 @@ def folded(drifts: Iterable[Drift]) -> list[Drifted]:
     ]
     order = list(Known)
     return sorted(rows, key=lambda row: (order.index(row.drift.known), -len(row.nodes)))
+
+
+_OF_OLD: Final = {  # what is known of a node -> what is known when nobody tells of it any more
+    None: Known.UNCONFIRMED,
+    Known.DIFFERS: Known.STALE,
+    Known.STALE: Known.STALE,
+    Known.UNKNOWN: Known.UNKNOWN,
+    Known.UNCONFIRMED: Known.UNCONFIRMED,
+}
 
 
 def _known(catalog: Catalog, progress: Progress, variable: str, wanted: str, now: float) -> Known | None:

@@ -267,7 +267,8 @@ class Operations:
         collector = self.daemon.collector
         if name not in collector.table:
             return []
-        return drift_of(collector.catalog, collector.progress(name), self.daemon.clock())
+        silent = collector.is_silent(name)
+        return drift_of(collector.catalog, collector.progress(name), self.daemon.clock(), silent=silent)
 
     def node(self, name: str) -> Node:
         """The declared node.

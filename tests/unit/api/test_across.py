@@ -76,6 +76,25 @@ async def test_where_the_collector_does_not_answer_what_it_said_last_is_told(
     assert (await root.get("/v1/nodes/n1"))["collector"] == "c1"
 
 
+async def test_what_was_seen_of_a_node_of_a_silent_collector_is_stale(
+    pair: Pair, root: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.declare("n1", power="ON")
+    await until(lambda: pair.cause("root", "n1") == "CONVERGED")
+    heard = (await root.get("/v1/nodes", params={"view": "full"}))["nodes"][0]["records"]["dsc"]["power"]
+    assert not heard["stale"]
+    assert (await root.get("/v1/drift"))["rows"] == []
+
+    silence = ("c1", pair.root.clock())
+    assert pair.root.seat is not None
+    monkeypatch.setattr(pair.root.seat.tree, "silence", lambda node: silence)
+    told = (await root.get("/v1/nodes", params={"view": "full"}))["nodes"][0]
+    (drift,) = (await root.get("/v1/drift"))["rows"]
+
+    assert (told["cause"], told["records"]["dsc"]["power"]["stale"]) == ("STALE", True)
+    assert drift["known"] == "unconfirmed"
+
+
 async def test_a_node_is_told_whole_by_who_runs_it(pair: Pair, root: Caller) -> None:
     await pair.declare("n1", power="ON")
     await until(lambda: pair.cause("root", "n1") == "CONVERGED")

@@ -33,7 +33,11 @@ def catalog(tmp_path: Path) -> Catalog:
 
 
 def drifts(
-    catalog: Catalog, cfg: dict[str, str], dsc: dict[str, tuple[str, float, str]], *unsettled: str
+    catalog: Catalog,
+    cfg: dict[str, str],
+    dsc: dict[str, tuple[str, float, str]],
+    *unsettled: str,
+    silent: bool = False,
 ) -> list[Drift]:
     """Of a node that was declared at 100; `dsc`: variable -> value, when, by whom it was seen."""
     table = NodeTable()
@@ -48,7 +52,7 @@ def drifts(
     progress.state = catalog.known(table["n1"].dsc_values(), {})
     progress.unsettled.update(unsettled)
     progress.verdict = Verdict(Cause.HELD)
-    return drift_of(catalog, progress, NOW)
+    return drift_of(catalog, progress, NOW, silent=silent)
 
 
 ON = {"power": "ON"}
@@ -122,4 +126,17 @@ def test_equal_drift_is_folded_what_is_known_first() -> None:
         (("n4",), 1.0, 1.0),
         (("n2", "n3"), 3.0, 9.0),
         (("n1",), 5.0, None),
+    ]
+
+
+def test_of_what_a_silent_collector_said_nothing_is_certain(catalog: Catalog) -> None:
+    """A value without an age beyond which it is stale, too: who would tell when it changed?"""
+    said = {"power": ("ON", NOW - 1, SEEN), "service": ("STOPPED", NOW - 1, SEEN)}
+    heard = drifts(catalog, {"power": "ON", "service": "RUNNING"}, said)
+    silent = drifts(catalog, {"power": "ON", "service": "RUNNING"}, said, silent=True)
+
+    assert [(one.variable, one.known) for one in heard] == [("service", Known.DIFFERS)]
+    assert [(one.variable, one.known) for one in silent] == [
+        ("power", Known.UNCONFIRMED),
+        ("service", Known.STALE),
     ]

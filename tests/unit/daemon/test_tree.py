@@ -212,6 +212,7 @@ def test_nobody_runs_anything_because_a_child_is_silent() -> None:
 
     assert grove.ran == []
     assert told.cause == "STALE"
+    assert grove.collectors["root"].is_silent("n1")
     assert told.reason in (f"collector c1 not heard for {age} s" for age in range(299, 312))
 
 
