@@ -19,6 +19,7 @@ from kraken.model.update import GROUPS, PRESENCE, PRESENT, Side, Stamp, StateUpd
 from kraken.planning.path import NoPath
 from kraken.planning.planner import Planner
 
+FormerHolder = Callable[[str, Mapping[str, Value]], tuple[str, str] | None]
 CONFIRM_ABOVE = 32
 """A change of more nodes than this wants an explicit yes."""
 
@@ -87,14 +88,14 @@ def check(
     *,
     allow_unreachable: bool,
     kernel_problem: Callable[[str], str | None] = lambda _: None,
-    left_behind: Callable[[Mapping[str, Value]], tuple[str, str] | None] = lambda _: None,
+    left_behind: FormerHolder = lambda node, attributes: None,
 ) -> None:
     """Refuse what safety or the planner forbids, before anything is done.
 
     Args:
         kernel_problem: what the kernel knows against an address.
-        left_behind: of a node's attributes, the deleted node as which a collector may command its BMC still,
-            and that collector.
+        left_behind: of a node and its new attributes, the other node as which a collector may command its
+            BMC still, and that collector.
 
     Raises:
         RefusedError: a BMC address that may not be commanded, or that two nodes share.
@@ -213,7 +214,7 @@ def _check_bmcs(
     items: Sequence[Item],
     table: NodeTable,
     kernel_problem: Callable[[str], str | None],
-    left_behind: Callable[[Mapping[str, Value]], tuple[str, str] | None],
+    left_behind: FormerHolder,
 ) -> None:
     touched = {item.node: item for item in items if any(k.startswith("bmc.") for k in item.attributes)}
     if not touched:
@@ -232,12 +233,12 @@ def _check_bmcs(
                 part=name,
                 hint="give the node's own BMC: another machine, or many, would be switched off instead",
             )
-        left = left_behind(after[name]) if {ADDRESS, PORT} & item.attributes.keys() else None
+        left = left_behind(name, after[name]) if {ADDRESS, PORT} & item.attributes.keys() else None
         if left is not None:
             former, collector = left
             raise RefusedError(
-                f"{name}: {ADDRESS} {address} was that of {former}, which is deleted, and collector "
-                f"{collector} has not let go of it yet: both would command one BMC; nothing was done",
+                f"{name}: {ADDRESS} {address} was that of {former}, and collector {collector} has not let "
+                "go of it yet: both would command one BMC; nothing was done",
                 part=name,
                 hint=f"repeat it when collector {collector} was heard, or after `kraken collector revoke "
                 f"{collector} --stopped` by who made sure that it runs nothing",

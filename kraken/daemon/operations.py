@@ -23,6 +23,7 @@ from kraken.daemon.slices import in_slices
 from kraken.daemon.wishes import Wish, read_attributes, read_cfg, read_document
 from kraken.engine.cause import Explanation
 from kraken.errors import DocumentError, KrakenError, NodeSetError, RefusedError
+from kraken.model.bmc import ADDRESS, PORT
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.node import Node
 from kraken.model.nodeset import expand, fold
@@ -168,7 +169,7 @@ class Operations:
             for name in names:
                 changes += abandoned(collector, name, now)
             if self.daemon.seat is not None:
-                self.daemon.seat.left_behind.delete(names)
+                self.daemon.seat.left_behind.leave(names)
             await self.daemon.declare([Declared(updates)], changes)
             self.daemon.accept(*(HoldLifted(hold) for hold in holds))
             return items
@@ -337,6 +338,9 @@ class Operations:
             await asyncio.sleep(0)
             parts.append(Declared(updates_of(part, collector.stamp, now, request.who)))
             notes += notes_of_items(part, now, request.who)
+        if self.daemon.seat is not None:
+            moved = [i.node for i in items if not i.created and {ADDRESS, PORT} & i.attributes.keys()]
+            self.daemon.seat.left_behind.leave(moved)
         if parts:
             try:
                 await self.daemon.declare(parts, notes, still)
@@ -345,9 +349,9 @@ class Operations:
                 raise
         return items
 
-    def _left_behind(self, attributes: Mapping[str, Value]) -> tuple[str, str] | None:
+    def _left_behind(self, node: str, attributes: Mapping[str, Value]) -> tuple[str, str] | None:
         seat = self.daemon.seat
-        return None if seat is None else seat.left_behind.holder(attributes, self.daemon.clock())
+        return None if seat is None else seat.left_behind.holder(node, attributes, self.daemon.clock())
 
     async def _take_back(self, items: Sequence[Item], who: str) -> None:
         """Wishes that are durable and were not let in: what stood before them is made durable again."""

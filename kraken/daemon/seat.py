@@ -70,7 +70,7 @@ class Seat:
     Attributes:
         accept: the daemon's door in. write: has something kept soon. To be set before `begin`.
         refused: neighbour -> how many of its words were not believed.
-        left_behind: BMCs of deleted nodes that others may command still.
+        left_behind: BMCs that others may command still as those of nodes whose they were.
         answers: verb -> who answers it when another collector asks.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The BMC of a node that was deleted is nobody else's while its collector may command it still."""
+"""The BMC of a node that was deleted, or got another, is nobody else's while its collector may command it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ async def test_it_is_refused_to_another_until_the_collector_let_go_of_the_node(p
     await until_heard(pair, "n1")
     await pair.stop("c1")
     await Operations(pair.root).delete(["n1"], ME)
-    with pytest.raises(
-        RefusedError, match="was that of n1, which is deleted, and collector c1 has not let go"
-    ):
+    with pytest.raises(RefusedError, match="was that of n1, and collector c1 has not let go"):
         await declare(pair, "n9")
 
     assert "n9" not in pair.root.collector.table
@@ -71,3 +69,24 @@ async def test_who_made_sure_that_the_collector_runs_nothing_may_use_its_bmcs(pa
     await declare(pair, "n9")
 
     assert "n9" in pair.root.collector.table
+
+
+async def test_it_is_refused_to_another_until_the_collector_knows_of_the_new_one(pair: Pair) -> None:
+    await declare(pair, "n1", collectors=["c1"])
+    await until_heard(pair, "n1")
+    await pair.stop("c1")
+    await declare(pair, "n1", **{"bmc.address": "10.1.0.7"})
+    with pytest.raises(RefusedError, match="was that of n1, and collector c1 has not let go"):
+        await declare(pair, "n9")
+
+    await declare(pair, "n1")
+    await declare(pair, "n1", **{"bmc.address": "10.1.0.7"})
+    await pair.start("c1")
+    async with asyncio.timeout(60.0):
+        while "n9" not in pair.root.collector.table:
+            try:
+                await declare(pair, "n9")
+            except RefusedError:
+                await asyncio.sleep(0.05)
+
+    assert pair.child.collector.table["n1"].attribute("bmc.address") == "10.1.0.7"
