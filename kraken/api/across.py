@@ -66,9 +66,13 @@ class Across:
         return None
 
     async def look(self, variable: str | None) -> list[AskedNode]:
-        """Have nodes run elsewhere looked at."""
+        """Have nodes run elsewhere looked at; of those that nobody runs, why not."""
         more = {} if variable is None else {"variable": variable}
-        return await self._items("/v1/discover", lambda part: {"nodeset": fold(part), **more})
+        daemon = self._operations.daemon
+        nobodys = [n for n in self.here if n in daemon.collector.table and not daemon.collector.runs(n)]
+        whys = {name: daemon.collector.why_nobody_runs(name, daemon.clock()) for name in nobodys}
+        looked = await self._items("/v1/discover", lambda part: {"nodeset": fold(part), **more})
+        return [*looked, *(_not_done(name, why) for name, why in whys.items())]
 
     async def retry(self) -> list[AskedNode]:
         """End quarantine and pauses of nodes run elsewhere."""
@@ -176,10 +180,7 @@ class Across:
                 items += answer["items"]
                 continue
             message = _why(collector, answer)
-            items += [
-                {"node": name, "changed": False, "diff": {}, "message": message, "discoveries": []}
-                for name in self.parts[collector]
-            ]
+            items += [_not_done(name, message) for name in self.parts[collector]]
         return items
 
     async def _get(self, path: str, within_s: float) -> dict[str, tuple[int, Any]]:
@@ -242,6 +243,10 @@ async def await_holds(operations: Operations, names: Sequence[str], ids: Sequenc
             part=fold(names),
             hint="`kraken release` lifts the hold, if it is not wanted without the command",
         ) from None
+
+
+def _not_done(node: str, why: str) -> AskedNode:
+    return {"node": node, "changed": False, "diff": {}, "message": why, "discoveries": []}
 
 
 def _json(body: bytes) -> Any:

@@ -176,6 +176,13 @@ class Collector:
         """Our parent said that another daemon speaks as this collector, and not since that none does."""
         return self.branch is not None and self.branch.tree.leases.doubt.stands
 
+    def why_nobody_runs(self, node: str, now: float) -> str:
+        """Why something cannot be done to a node that is not ours."""
+        runner = self.runner(node)
+        if runner:
+            return f"collector {runner} runs it"
+        return f"no collector that is heard runs it: {self.explain(node, now).reason}"
+
     def progress(self, node: str) -> Progress:
         """What is known of the node; of one run elsewhere, what its records say. To be read only."""
         if self.branch is None or self.runs(node):

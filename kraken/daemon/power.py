@@ -201,6 +201,8 @@ async def _check(
 def _find(operations: Operations, name: str, word: str) -> _Finding:
     daemon = operations.daemon
     collector = daemon.collector
+    if not collector.runs(name):
+        return _Finding(name, None, collector.why_nobody_runs(name, daemon.clock()))
     engine = collector.engine
     progress = collector.progress(name)
     attributes = progress.attributes

@@ -245,6 +245,24 @@ class TestPower:
         assert pair.mutations("root") == pair.mutations("c1") == []
 
 
+async def test_a_node_that_nobody_runs_is_not_switched_or_looked_at_and_the_reason_is_told(
+    pair: Pair, root: Caller
+) -> None:
+    attributes = {"bmc.protocol": "ipmi", "bmc.address": "10.1.0.2", "collectors": ["c9"]}
+    await root.apply({"nodes": {"n2": {"attributes": attributes}}})
+    why = "no collector that is heard runs it: its collector c9 has not joined"
+    problem = await root.problem(
+        "POST", "/v1/power", {"nodeset": "n2", "do": "off", "yes": True, "hold": "new fan"}
+    )
+    looked = await root.post("/v1/discover", {"nodeset": "n2"})
+
+    assert problem["detail"] == f"power off is not possible: n2: {why}; nothing was done"
+    assert pair.root.collector.holds.of("n2") == []
+    assert [(item["node"], item["changed"], item["message"]) for item in looked["items"]] == [
+        ("n2", False, why)
+    ]
+
+
 async def test_a_request_that_is_too_long_for_the_tree_is_refused_and_not_read_to_its_end(pair: Pair) -> None:
     part = bytes(1024 * 1024)
     taken, said = 0, []
