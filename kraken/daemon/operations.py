@@ -154,7 +154,7 @@ class Operations:
         """Forget nodes, with all that was declared and seen of them."""
         self._insist_on_root()
         async with self._declared(names) as collector:
-            items = [Item(name, message="forgotten") for name in names]
+            items = [Item(name, message=_forgotten(collector, name)) for name in names]
             if request.dry_run:
                 return items
             confirm(items, yes=request.yes)
@@ -399,6 +399,14 @@ class Operations:
             kind = "freeze" if hold.node == EVERY_NODE else "hold"
             data = {"node": hold.node, "what": what, "reason": hold.reason, "owner": hold.owner, "at": now}
             self.daemon.events.add(kind, data)
+
+
+def _forgotten(collector: Collector, name: str) -> str:
+    """What is said of a node that is deleted."""
+    silent = collector.branch.tree.silence(name) if collector.is_silent(name) and collector.branch else None
+    if silent is None:
+        return "forgotten"
+    return f"forgotten; collector {silent[0]} is not heard, and goes on with it until it hears of that"
 
 
 def _in_parts(items: Sequence[Item]) -> list[Sequence[Item]]:

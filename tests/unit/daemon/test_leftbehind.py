@@ -47,6 +47,22 @@ async def test_it_is_refused_to_another_until_the_collector_let_go_of_the_node(p
     assert "n1" not in pair.child.collector.table
 
 
+async def test_who_deletes_a_node_of_a_silent_collector_learns_that_it_goes_on(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await declare(pair, "n1", collectors=["c1"])
+    await declare(pair, "n2", **{"bmc.address": "10.1.0.2"})
+    await until_heard(pair, "n1")
+    assert pair.root.seat is not None
+    monkeypatch.setattr(pair.root.seat.tree, "silence", lambda node: ("c1", 1000.0))
+    items = await Operations(pair.root).delete(["n1", "n2"], ME)
+
+    assert [item.message for item in items] == [
+        "forgotten; collector c1 is not heard, and goes on with it until it hears of that",
+        "forgotten",
+    ]
+
+
 async def test_a_node_may_get_another_name_below_the_same_collector(pair: Pair) -> None:
     await declare(pair, "n1", collectors=["c1"])
     await until_heard(pair, "n1")
