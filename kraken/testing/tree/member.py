@@ -74,7 +74,7 @@ class Member:
         self.rate = rate
         self.longest_s = longest_s
         self.life = 0
-        self.known: set[str] = set()  # children heard in any life; kept apart from the disk
+        self.known: set[str] = set()  # children of lives before this one; kept apart from the disk
         self.drained: set[str] = set()  # children that are to have no nodes
         self.refused: list[str] = []
         self.link_changes: list[tuple[float, str, bool]] = []
@@ -129,6 +129,7 @@ class Member:
         )
         for child in self.children:
             self.tree.add_child(child, now, known=child in self.known)
+        self.known |= set(self.children)
         for child in self.drained:
             self.tree.placing.drain(child)
         self.is_running = True
@@ -200,6 +201,7 @@ class Member:
         self.children.append(child)
         if self.is_running:
             self.tree.add_child(child, self.clock())
+            self.known.add(child)
 
     # -- in and out ---------------------------------------------------------------------------
 
@@ -263,7 +265,6 @@ class Member:
                     self.disk.incarnation = self.incarnation
                 case LinkChanged(neighbour, is_up, _):
                     self.link_changes.append((self.true_now(), neighbour, is_up))
-                    self.known.add(neighbour)
                 case Refused(neighbour, what):
                     self.refused.append(f"{neighbour}: {what}")
                 case PutBack():
