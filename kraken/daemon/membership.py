@@ -144,7 +144,7 @@ async def revoke(daemon: Daemon, name: str, request: Request, *, stopped: bool =
     text = "revoked, and said to run nothing any more" if stopped else "revoked"
     await daemon.journal.write([Note(daemon.clock(), name, "collector", text, request.who)])
     if child is not None:
-        neighbours.revoke(name)
+        neighbours.revoke(name, stopped=stopped)
     if daemon.seat is not None:
         daemon.seat.remove_child(name, fenced=stopped)
     return Revoked(name, joined, elsewhere, nowhere)

@@ -115,6 +115,11 @@ class Neighbours:
         """The children who have joined and may speak, by name; connected or not."""
         return [child.name for child in self.keyring.children.all() if child.key and child.revoked_at is None]
 
+    def in_doubt(self) -> list[str]:
+        """Who was revoked, and nobody has vouched that they run nothing any more."""
+        children = self.keyring.children.all()
+        return [c.name for c in children if c.key and c.revoked_at is not None and not c.is_stopped]
+
     def children(self) -> list[Child]:
         """All that were ever invited, by name: also who has not joined yet, or was revoked."""
         return self.keyring.children.all()
@@ -174,14 +179,17 @@ class Neighbours:
             )
         return self._wire.invite(self.me, name, list(addresses) or self.addresses(), valid_s)
 
-    def revoke(self, name: str) -> None:
+    def revoke(self, name: str, *, stopped: bool = False) -> None:
         """Hear this child no more, from this moment on; an open invitation is over as well.
+
+        Args:
+            stopped: a person vouches that it runs nothing any more.
 
         Raises:
             JoinError: nobody has this name.
             WireError: it could not be written; then it is heard still.
         """
-        self._wire.revoke(name)
+        self._wire.revoke(name, stopped=stopped)
         asyncio.get_running_loop().call_soon(self.on_revoked, name)
 
     def rotate(self, child: str | None = None) -> bool:

@@ -108,6 +108,8 @@ class Seat:
         )
         for name in neighbours.names():
             self.tree.add_child(name, now, known=True)
+        for name in neighbours.in_doubt():
+            self.tree.add_former_child(name)
         neighbours.on_letter, neighbours.on_link = self.hear, self.reach
         neighbours.on_revoked = self.remove_child
         self.left_behind = LeftBehind(self.tree)

@@ -183,6 +183,13 @@ class Tree:
         self.roster.say(LINK + name, DOWN, now)
         self.placing.reconsider(name)
 
+    def add_former_child(self, name: str) -> None:
+        """It was revoked in a former life, and nobody has vouched that it runs nothing. Where our memory is
+        lost, it may have any node; that it has not, only a person can say.
+        """
+        if not self._remembers:
+            self.placement.estrange(name)
+
     def remove_child(self, name: str, now: float, *, fenced: bool = False) -> list[Event]:
         """It was revoked: it is heard no more, and its nodes go to others when its lease is over.
 

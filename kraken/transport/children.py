@@ -33,6 +33,7 @@ class Child(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
         key: its key; "" until it has joined.
         next_key: the key it is changing to, good as well as `key`; "": it is not changing.
         revoked_at: None: it may speak.
+        is_stopped: a person has vouched since that it runs nothing any more.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Child(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     next_key: str = ""
     joined_at: float | None = None
     revoked_at: float | None = None
+    is_stopped: bool = False
 
 
 class Children:
@@ -137,7 +139,9 @@ class Children:
         if key in self._names or key in self._invitations:
             return "the key is known already: each collector has one of its own"
         self._keep(
-            msgspec.structs.replace(child, key=key, next_key="", used_at=now, joined_at=now, revoked_at=None)
+            msgspec.structs.replace(
+                child, key=key, next_key="", used_at=now, joined_at=now, revoked_at=None, is_stopped=False
+            )
         )
         self.on_change(name, "joined")
         return None
@@ -159,8 +163,11 @@ class Children:
             self._keep(msgspec.structs.replace(child, key=key, next_key=""))
             self.on_change(child.name, "new key")
 
-    def revoke(self, name: str, now: float) -> Child:
+    def revoke(self, name: str, now: float, *, stopped: bool = False) -> Child:
         """Hear it no more, and let nobody join with an invitation it has open.
+
+        Args:
+            stopped: a person vouches that it runs nothing any more; that may be said later, too.
 
         Raises:
             JoinError: nobody has this name.
@@ -173,8 +180,11 @@ class Children:
                 part=name,
                 hint=f"there are: {known}" if known else "there are none",
             )
+        before, stopped = child, stopped or child.is_stopped
         if child.revoked_at is None or child.invitation:
             child = msgspec.structs.replace(child, revoked_at=now, invitation="", next_key="")
+        child = msgspec.structs.replace(child, is_stopped=stopped)
+        if child != before:
             self._keep(child)
         return child
 

@@ -165,14 +165,14 @@ class Wire:
             token.Token(name, me, tuple(addresses), server.public, pair.secret, now + valid_s)
         )
 
-    def revoke(self, name: str) -> None:
-        """Hear this child no more, from this moment on.
+    def revoke(self, name: str, *, stopped: bool = False) -> None:
+        """Hear this child no more, from this moment on; `stopped`: a person vouches that it runs nothing.
 
         Raises:
             JoinError: nobody has this name.
             WireError: it could not be written; then it is heard still.
         """
-        self.keyring.children.revoke(name, self._clock())
+        self.keyring.children.revoke(name, self._clock(), stopped=stopped)
         if self._below is not None:
             self._below.cut(name, "this collector was revoked")
 

@@ -55,6 +55,9 @@ class NoNetwork:
         self.sent: deque[tuple[str, bytes]] = deque()
         self.bytes = 0
 
+    def in_doubt(self) -> list[str]:
+        return []
+
     def names(self) -> list[str]:
         return []
 

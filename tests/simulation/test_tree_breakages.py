@@ -544,6 +544,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Tree, "remove_child", forgets_who_was_revoked),
         leases.a_person_vouches_for_a_collector_that_was_revoked_before,
     ),
+    "who was revoked by a life that is forgotten has nothing": (
+        replaces(Tree, "add_former_child", lambda *args: None),
+        leases.a_parent_loses_its_disk_after_it_revoked_a_child,
+    ),
     "who starts goes on with what it remembers at once": (
         replaces(Tree, "is_whole", property(lambda tree: True)),
         leases.a_person_vouches_for_a_collector_that_is_let_in_again,

@@ -75,6 +75,7 @@ class Member:
         self.longest_s = longest_s
         self.life = 0
         self.known: set[str] = set()  # children of lives before this one; kept apart from the disk
+        self.in_doubt: set[str] = set()  # who was revoked, and nobody vouched for; as `known`
         self.drained: set[str] = set()  # children that are to have no nodes
         self.refused: list[str] = []
         self.link_changes: list[tuple[float, str, bool]] = []
@@ -129,6 +130,8 @@ class Member:
         )
         for child in self.children:
             self.tree.add_child(child, now, known=child in self.known)
+        for child in self.in_doubt:
+            self.tree.add_former_child(child)
         self.known |= set(self.children)
         for child in self.drained:
             self.tree.placing.drain(child)
@@ -194,11 +197,13 @@ class Member:
         if child in self.children:
             self.children.remove(child)
         self.known.discard(child)
+        (self.in_doubt.discard if fenced else self.in_doubt.add)(child)
         self._apply(self.tree.remove_child(child, self.clock(), fenced=fenced), self.clock())
 
     def take_in(self, child: str) -> None:
         """A child comes to us."""
         self.children.append(child)
+        self.in_doubt.discard(child)
         if self.is_running:
             self.tree.add_child(child, self.clock())
             self.known.add(child)

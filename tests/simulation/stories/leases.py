@@ -519,6 +519,29 @@ def a_person_vouches_for_a_collector_that_was_revoked_before() -> None:
     assert owners(forest, "n1") == ["a", "b"], "a, which does not run"
 
 
+def a_parent_loses_its_disk_after_it_revoked_a_child() -> None:
+    """That one thinks that nobody else may have the node: the next life of its parent waits for it, too,
+    or for a person who vouches for it; that is then kept.
+    """
+    forest = tree({"root": None, "m": "root", "a": "m", "b": "m"}, ["n1"], "a", settled_s=60.0)
+    m = forest.members["m"]
+    m.revoke("a")
+    declare(forest, "n1", "b")
+    m.crash(lose_disk=True)
+    forest.restart("m")
+    run_everywhere(forest, "n1", 200)
+
+    assert owners(forest, "n1") == ["a"], "which hears nobody"
+
+    m.revoke("a", fenced=True)
+    forest.members["a"].crash()
+    m.crash(lose_disk=True)
+    forest.restart("m")
+    run_everywhere(forest, "n1", 200)
+
+    assert owners(forest, "n1") == ["a", "b"], "a, which does not run"
+
+
 def _a_node_stays_with_b_while_its_mutation_runs(forest: Forest) -> None:
     """Whatever somebody else remembers of n1."""
     for _ in range(500):
@@ -703,6 +726,7 @@ STORIES: list[Callable[[], None]] = [
     a_parent_restarts_while_a_holder_thinks_that_it_is_alone,
     a_collector_is_revoked_and_let_in_again_while_its_daemon_runs,
     a_person_vouches_for_a_collector_that_was_revoked_before,
+    a_parent_loses_its_disk_after_it_revoked_a_child,
     a_person_vouches_for_a_collector_that_is_let_in_again,
     a_collector_gets_a_disk_back_from_before_its_node_was_taken_away,
     a_root_gets_a_disk_back_from_before_it_gave_a_node_away,

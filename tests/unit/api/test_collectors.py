@@ -276,10 +276,13 @@ async def test_without_that_word_a_lease_is_waited_for(
     await caller.post("/v1/collectors/revoke", {"name": "rack7", "yes": True}, headers=ADA)
 
     assert daemon.collector.runner("n1") == ""
+    assert daemon.neighbours is not None
+    assert daemon.neighbours.in_doubt() == ["rack7"], "also for the next life"
     asked = await caller.problem("POST", "/v1/collectors/revoke", {"name": "rack7", "stopped": True})
     assert "its nodes are waited for no more" in asked["detail"]
     await caller.post("/v1/collectors/revoke", {"name": "rack7", "stopped": True, "yes": True}, headers=ADA)
     assert daemon.collector.runner("n1") == "head1", "a person may vouch for it later"
+    assert daemon.neighbours.in_doubt() == []
 
 
 async def test_a_person_vouches_for_a_collector_of_which_nothing_else_is_known(

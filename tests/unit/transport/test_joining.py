@@ -135,6 +135,29 @@ async def test_revoking_ends_an_invitation_and_a_new_one_lets_in_again(members: 
     await until(lambda: root.heard == [("c1", b"\1back")])
 
 
+async def test_that_a_revoked_child_runs_nothing_is_kept_until_it_is_let_in_again(
+    members: Members, tmp_path: Path
+) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+
+    def kept() -> bool:
+        """As a daemon that starts reads it."""
+        found = Keyring(tmp_path / "root").children.get("c1")
+        assert found is not None
+        return found.is_stopped
+
+    root.wire.revoke("c1")
+    told = [kept()]
+    root.wire.revoke("c1", stopped=True)
+    told.append(kept())
+    root.wire.revoke("c1")
+    told.append(kept())
+    await child.below(root)
+
+    assert [*told, kept()] == [False, True, True, False]
+
+
 async def test_a_machine_that_is_replaced_takes_the_name_of_the_one_before(
     members: Members, monkeypatch: pytest.MonkeyPatch
 ) -> None:
