@@ -529,7 +529,7 @@ async def test_what_the_journal_took_too_long_to_keep_is_not_begun_but_decided_a
     tmp_path: Path,
 ) -> None:
     """What it was decided on is old by then, and it may count as failed already."""
-    modules(tmp_path, "100ms")
+    modules(tmp_path, "1s")
     daemon = await start(executors=executors)
     write, stalls, flows = daemon.journal.write, asyncio.Event(), asyncio.Event()
 
@@ -544,7 +544,7 @@ async def test_what_the_journal_took_too_long_to_keep_is_not_begun_but_decided_a
     await Operations(daemon).apply(ON, me)
     await stalls.wait()
     (begun,) = [event for event in events(daemon, "run-started") if event["kind"] == "mutation"]
-    await asyncio.sleep(0.5)  # more than the grace and such a time-out
+    await asyncio.sleep(1.5)  # more than the grace and such a time-out
     flows.set()
     await eventually(lambda: [e for e in events(daemon, "run-ended") if e["run"] == begun["run"]])
     (ended,) = [event for event in events(daemon, "run-ended") if event["run"] == begun["run"]]
