@@ -107,9 +107,10 @@ def new(
 def finish(session: Session, name: str, given_up: str | None, dry_run: bool, config: str | None) -> int:
     """Forget the previous password of a credential, once every BMC has the new one.
 
-    The daemon logs in to the BMC of every node that names the credential, held ones too. As long as one
-    needs the previous password, or does not answer and may need it once it does, nothing is changed, and
-    the nodes are told. BMCs that will not come back are named with --except. Exit code 3: refused.
+    The daemon logs in to the BMC of every node that names the credential and that it runs, held ones too.
+    As long as one needs the previous password, or does not answer and may need it once it does, nothing is
+    changed, and the nodes are told. BMCs that will not come back are named with --except. Exit code 3:
+    refused.
 
     \b
     kraken credentials finish lab
@@ -128,7 +129,7 @@ def finish(session: Session, name: str, given_up: str | None, dry_run: bool, con
         return Exit.DONE
     named = _named(session, file.path, name)
     excepted = _of(session, given_up)
-    bad = _not_new(session, name) if named else {}
+    named, bad = _not_new(session, name) if named else (0, {})
     for_good = [node for node in bad if node in excepted]
     waiting = {node: why for node, why in bad.items() if node not in excepted}
     if waiting:
@@ -230,13 +231,17 @@ def _of(session: Session, nodeset: str | None) -> NodeSet:
     return NodeSet.fromlist([use["nodeset"] for use in found["credentials"] if use["nodeset"]])
 
 
-def _not_new(session: Session, name: str) -> dict[str, str]:
-    """The nodes whose BMCs did not show that they have the new password, and why."""
+def _not_new(session: Session, name: str) -> tuple[int, dict[str, str]]:
+    """How many BMCs this daemon logs in to with it, and the nodes of those that did not show that they have
+    the new password, and why.
+    """
     body = {"all": True, "name": name, "look": True, "held": True}
     rows, is_whole = told(session, body, yes=False, shown=True)
     if not is_whole:
         raise CommandError("the daemon's answer was cut off; nothing was changed", hint="do it again")
-    return {row["node"]: _why(row["stand"], row["message"]) for row in rows if row["stand"] != "CURRENT"}
+    ours = [row for row in rows if row["stand"] != "ELSEWHERE"]
+    bad = {row["node"]: _why(row["stand"], row["message"]) for row in ours if row["stand"] != "CURRENT"}
+    return len(ours), bad
 
 
 def _why(stand: str, message: str) -> str:

@@ -23,6 +23,7 @@ _WORDS: Final = {
     "PREVIOUS": ("has the previous", "held"),
     "HELD": ("held", "held"),
     "NOT_TRIED": ("not tried", "held"),
+    "ELSEWHERE": ("elsewhere", "held"),
     "FAILED": ("failed", "bad"),
 }
 _PATH: Final = "/v1/credentials/rotate"
@@ -52,7 +53,8 @@ def rotate(
     `kraken credentials new` puts it into the credentials file first. Then BMCs that take the previous one
     are given the new one: one of them first, then 16 at a time, each proved by a login. Once one has not
     taken it no more are begun; BMCs that let nobody in stop no other. Done again it goes on where it was.
-    Of the nodes meant, only those that name the credential are asked.
+    Of the nodes meant, only those that name the credential are asked. Nodes that another collector runs are
+    told, and left to that one, which logs in with a credentials file of its own.
 
     When all have it, `kraken credentials finish` forgets the previous one. Exit code 4: some have not the
     new one yet; 1: none has.
@@ -72,7 +74,7 @@ def rotate(
             code=Exit.PARTIAL if rows else Exit.ERROR,
             hint="do it again: it goes on where it was",
         )
-    bad = [row["node"] for row in rows if row["stand"] not in ("CHANGED", "CURRENT")]
+    bad = [row["node"] for row in rows if row["stand"] not in ("CHANGED", "CURRENT", "ELSEWHERE")]
     if bad:
         raise CommandError(
             f"credentials rotate: {len(bad):,} of {count(len(rows), 'BMC')} not known to have the new "

@@ -74,11 +74,15 @@ async def rotate(daemon: Daemon, rotation: Rotation, request: Request) -> AsyncI
     """What came of each node, once, a wave at a time.
 
     All are looked at first, so that a BMC that is silent, or takes neither password, stops nobody. Who
-    did it is journaled before anything is sent to a wave. When the iteration is given up, nothing more is
-    sent: asked for again, it goes on where it was.
+    did it is journaled before anything is sent to a wave. A BMC that another collector logs in to is not
+    asked: that one has a file of its own, and would be shut out. When the iteration is given up, nothing
+    more is sent: asked for again, it goes on where it was.
     """
     now = daemon.clock()
     facts = {n: daemon.collector.facts(n, now) for n in rotation.nodes if n in daemon.collector.table}
+    theirs = [n for n in facts if not daemon.collector.runs(n)]
+    yield [Rotated(n, Stand.ELSEWHERE, _whose(daemon, n)) for n in theirs]
+    facts = {n: found for n, found in facts.items() if n not in set(theirs)}
     kept = [] if rotation.held or not rotation.change else [n for n in facts if facts[n].held]
     if kept:
         text = "its node is held, and its BMC belongs to whoever holds it: --held changes it all the same"
@@ -140,6 +144,13 @@ async def _ask(
         message = "a fault in its executor; the daemon's log has it"
         log.exception("password not changed", extra={"protocol": protocol})
     return [results.get(name) or Rotated(name, Stand.FAILED, message) for name in nodes]
+
+
+def _whose(daemon: Daemon, node: str) -> str:
+    runner = daemon.collector.runner(node)
+    if not runner:
+        return "no collector runs the node at the moment, so nobody knows who is to log in with it"
+    return f"collector {runner} runs the node, with a credentials file of its own: change it there"
 
 
 def _why_not(daemon: Daemon, facts: NodeFacts) -> str:

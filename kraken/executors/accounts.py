@@ -19,6 +19,7 @@ class Stand(StrEnum):
     FAILED = "FAILED"
     HELD = "HELD"  # not asked: the BMC of a held node belongs to whoever holds it
     NOT_TRIED = "NOT_TRIED"  # not asked: others failed before its turn
+    ELSEWHERE = "ELSEWHERE"  # not asked: another collector logs in to it, with a file of its own
 
 
 FINE = frozenset({Stand.CHANGED, Stand.CURRENT})

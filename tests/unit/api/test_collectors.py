@@ -16,6 +16,7 @@ from kraken.executors.fake import FakeWorld
 from kraken.testing.daemons import living
 from kraken.transport import Keyring, ParentState, join
 from tests.unit.api.conftest import Caller
+from tests.unit.api.test_rotation import Accounts, rotated
 
 ADA = {"Kraken-User": "ada"}
 
@@ -266,6 +267,27 @@ async def test_what_is_said_to_run_nothing_gives_its_nodes_away_at_once(
 
     assert daemon.collector.runner("n1") == "head1"
     assert ("rack7", "revoked, and said to run nothing any more", "ada") in await journal(caller)
+
+
+async def test_bmcs_that_another_collector_logs_in_to_are_given_no_password(
+    caller: Caller, daemon: Daemon, child: Neighbours
+) -> None:
+    """It has a credentials file of its own."""
+    accounts = Accounts()
+    daemon.executors = {"ipmi": accounts}
+    bmc = {"bmc.protocol": "ipmi", "bmc.credential": "lab"}
+    attributes = {f"n{i}": {**bmc, "bmc.address": f"10.1.0.{i}"} for i in (1, 2)}
+    attributes["n1"]["collectors"] = ["rack7"]  # type: ignore[assignment]
+    await caller.apply({"nodes": {name: {"attributes": them} for name, them in attributes.items()}})
+    await until(caller, lambda rows: rows["rack7"]["nodes"] == 1)
+    told = await rotated(caller)
+
+    assert (accounts.looks, accounts.waves) == ([("n2",)], [("n2",)])
+    assert told["n2"] == ("CHANGED", "")
+    assert told["n1"] == (
+        "ELSEWHERE",
+        "collector rack7 runs the node, with a credentials file of its own: change it there",
+    )
 
 
 async def test_without_that_word_a_lease_is_waited_for(

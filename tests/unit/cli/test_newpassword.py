@@ -196,6 +196,16 @@ class TestFinish:
         assert file.read_text() == OVER
         assert "2 BMCs have the new one; previous has left" in capsys.readouterr().out
 
+    def test_bmcs_that_another_collector_logs_in_to_need_nothing_of_this_file(
+        self, file: Path, daemon: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file.write_text(BEGUN)
+        daemon(*answers(file, stand("n1", "CURRENT"), stand("n2", "ELSEWHERE", "collector rack7 runs it")))
+
+        assert run(["credentials", "finish", "lab"]) == Exit.DONE
+        assert file.read_text() == OVER
+        assert "1 BMC has the new one" in capsys.readouterr().out
+
     @pytest.mark.parametrize(
         ("bad", "why"),
         [
