@@ -134,7 +134,7 @@ async def _ask_each(daemon: Daemon, wanted: Mapping[str, dict[str, str]]) -> dic
             return body.decode("utf-8", "replace")
         try:
             return msgspec.msgpack.decode(body, type=Told)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return f"collector {collector} answers what nobody here understands"
 
     answers = await asyncio.gather(*(one(collector, ids) for collector, ids in wanted.items()))

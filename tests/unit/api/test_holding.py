@@ -7,6 +7,7 @@ import pytest
 from kraken.api import holding
 from kraken.executors.fake import Behaviour
 from kraken.model.module import Mutation
+from kraken.sync.letters import Call
 from kraken.testing.pair import Pair
 from tests.unit.api.conftest import Caller
 from tests.unit.api.test_across import callers, root, until
@@ -84,6 +85,20 @@ async def test_a_collector_of_a_version_that_cannot_tell_is_not_believed_to_know
     told = await root.post("/v1/holds", HOLD)
 
     assert list(told["lacking"]) == ["n1"]
+
+
+@pytest.mark.parametrize("answer", [b"", b"\x92\x91\xa1\xff\x80"])
+async def test_an_answer_that_is_none_is_not_believed(two: Pair, root: Caller, answer: bytes) -> None:
+    async def garbled(call: Call) -> tuple[int, bytes]:
+        return 200, answer
+
+    assert two.child.seat is not None
+    two.child.seat.answers[holding.VERB] = garbled
+    told = await root.post("/v1/holds", HOLD)
+
+    assert told["lacking"] == {
+        "n1": "collector c1 answers what nobody here understands; not in force before it hears of it"
+    }
 
 
 @pytest.mark.parametrize("by", ["root", "c1"])
