@@ -28,7 +28,7 @@ OUTPUT_MAX = 64 * 1024 * 1024  # bytes of a run's output; 64 hosts with 10 tasks
 PLAYBOOK = "kraken-playbook.yml"
 LATE_S = 1.0
 """How long after the time of a run its keeper ends it: when we did not, who stand still. With what the keeper
-takes for that (7 s) it is within the grace by which a mutation may be over later than its time-out (10 s)."""
+takes for that (8 s) it is within the grace by which a mutation may be over later than its time-out (10 s)."""
 
 
 class AnsibleExecutor:

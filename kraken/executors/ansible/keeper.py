@@ -33,8 +33,7 @@ GRACE_S = 2.0  # for the command to end after SIGTERM; ansible-playbook takes 10
 KILL_S = 5.0  # for what got SIGKILL to vanish; longer only in uninterruptible sleep
 ROUNDS = 1000  # of killing orphans between two walks through all processes
 QUIET_ROUNDS = 20  # without one: the list of them may miss one
-LOOK_S = 1.0  # between two looks whether to go on, while nobody reads the output
-LOOK_MAX_S = 3600.0  # while nothing is to be done
+LOOK_S = 1.0  # at most between two looks whether to go on: waiting has no clock that counts sleep
 EXIT_NO_COMMAND = 127
 
 
@@ -111,7 +110,7 @@ class Keeper:
         for descriptor in (wake, self.lifeline, output):
             poller.register(descriptor, select.POLLIN)
         while self.status is None and self._goes_on():
-            for descriptor, _ in poller.poll(1000 * min(LOOK_MAX_S, max(0.0, self.ends_at - now()))):
+            for descriptor, _ in poller.poll(1000 * min(LOOK_S, max(0.0, self.ends_at - now()))):
                 if descriptor == wake:
                     os.read(wake, 512)
                     self._reap()
@@ -161,7 +160,8 @@ class Keeper:
         view = memoryview(data)
         try:
             while view and self._is_read():
-                view = view[os.write(1, view) :]
+                with contextlib.suppress(BlockingIOError):  # less room than it seemed
+                    view = view[os.write(1, view) :]
         except OSError:  # the reader is gone
             self.stopping = True
         self.stopping |= self.output_left < 0

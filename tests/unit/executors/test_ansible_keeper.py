@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from kraken.executors.ansible.keeper import descendants, forgo_protection, now
+from kraken.executors.ansible import keeper
+from kraken.executors.ansible.keeper import Keeper, descendants, forgo_protection, now
 from kraken.executors.ansible.starter import KEEPER
 
 
@@ -241,3 +242,31 @@ def test_a_command_that_cannot_start_says_so(tmp_path: Path) -> None:
 
     assert done.returncode == 127
     assert done.stdout == "cannot start /nowhere/program: No such file or directory\n"
+
+
+def test_a_reader_with_less_room_than_it_seemed_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal may say that it takes more, and then take nothing."""
+    lifeline, writer = os.pipe2(os.O_NONBLOCK)
+    said, saying = os.pipe()
+    os.write(saying, b"a line")
+    answers = iter([BlockingIOError(), 2, BlockingIOError(), 4])
+    written: list[bytes] = []
+
+    def write(descriptor: int, data: memoryview) -> int:
+        answer = next(answers)
+        if isinstance(answer, BlockingIOError):
+            raise answer
+        written.append(bytes(data[:answer]))
+        return answer
+
+    kept = Keeper(lifeline, now() + 60.0, 1000, "nowhere")
+    monkeypatch.setattr(kept, "_reap", lambda: True)
+    monkeypatch.setattr(keeper.os, "write", write)
+    goes_on = kept._forward(said)
+    monkeypatch.undo()
+    for descriptor in (lifeline, writer, said, saying):
+        os.close(descriptor)
+
+    assert goes_on
+    assert b"".join(written) == b"a line"
+    assert not kept.stopping
