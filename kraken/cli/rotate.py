@@ -74,6 +74,11 @@ def rotate(
             code=Exit.PARTIAL if rows else Exit.ERROR,
             hint="do it again: it goes on where it was",
         )
+    if rows and all(row["stand"] == "ELSEWHERE" for row in rows):
+        raise CommandError(
+            f"credentials rotate: other collectors log in to {count(len(rows), 'BMC')}; nothing was done",
+            hint="do it at the machine of each collector named above, after `credentials new` there",
+        )
     bad = [row["node"] for row in rows if row["stand"] not in ("CHANGED", "CURRENT", "ELSEWHERE")]
     if bad:
         raise CommandError(

@@ -80,9 +80,8 @@ async def rotate(daemon: Daemon, rotation: Rotation, request: Request) -> AsyncI
     """
     now = daemon.clock()
     facts = {n: daemon.collector.facts(n, now) for n in rotation.nodes if n in daemon.collector.table}
-    theirs = [n for n in facts if not daemon.collector.runs(n)]
-    yield [Rotated(n, Stand.ELSEWHERE, _whose(daemon, n)) for n in theirs]
-    facts = {n: found for n, found in facts.items() if n not in set(theirs)}
+    yield [Rotated(n, Stand.ELSEWHERE, _whose(daemon, n)) for n in facts if not daemon.collector.runs(n)]
+    facts = {n: found for n, found in facts.items() if daemon.collector.runs(n)}
     kept = [] if rotation.held or not rotation.change else [n for n in facts if facts[n].held]
     if kept:
         text = "its node is held, and its BMC belongs to whoever holds it: --held changes it all the same"
