@@ -9,6 +9,7 @@ of the nodes that are not held so, and a map, node -> mutations that were begun 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +19,6 @@ import msgspec
 from kraken.api.across import HOLD_S
 from kraken.api.relay import Relay
 from kraken.daemon.daemon import Daemon
-from kraken.engine.progress import Phase
 from kraken.model.hold import EVERY_NODE
 from kraken.model.nodeset import fold
 from kraken.sync.letters import Call
@@ -105,13 +105,11 @@ def answering_holds(daemon: Daemon) -> None:
     async def answer(call: Call) -> tuple[int, bytes]:
         ids = msgspec.msgpack.decode(call.body, type=Asked).ids
         lacking = _lacking(daemon, ids)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(call.left_ms / 1000 - REPLY_S):
                 while lacking:
                     await asyncio.sleep(0.02)
-                    lacking = _lacking(daemon, ids)
-        except TimeoutError:
-            lacking = _lacking(daemon, ids)
+                    lacking = _lacking(daemon, {name: ids[name] for name in lacking})
         begun: dict[str, list[str]] = {}
         for name in ids:
             if name in daemon.collector.table:
@@ -153,12 +151,8 @@ def _lacking(daemon: Daemon, ids: Mapping[str, str]) -> list[str]:
 
 
 def _begun(daemon: Daemon, name: str) -> dict[str, list[str]]:
-    """What an executor has of the node, or had and nobody saw the effect of yet."""
+    """What was begun on a node that we run."""
     if not daemon.collector.runs(name):
         return {}
-    out = [
-        key
-        for key, step in daemon.collector.progress(name).underway.items()
-        if step.phase is not Phase.WAITING
-    ]
-    return {name: out} if out else {}
+    begun = daemon.collector.progress(name).begun
+    return {name: begun} if begun else {}

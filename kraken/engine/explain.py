@@ -40,8 +40,8 @@ def explain(
             frozen = topic.startswith(FROZEN)
             lift = "`kraken thaw` lifts the freeze" if frozen else "`kraken release` lifts the hold"
             following = "is free again" if next_at is not None else lift
-            out = ", ".join(key for key, step in progress.underway.items() if step.phase is not Phase.WAITING)
-            particulars = f"{out} was begun before, and is under way still" if out else ""
+            begun = ", ".join(progress.begun)
+            particulars = f"{begun} was begun before, and is under way still" if begun else ""
         case Cause.BACKOFF:
             failures = progress.trouble.failures.get(subject, 0)
             topic = f"{subject} failed {_times(failures)}" if subject else verdict.detail

@@ -186,6 +186,11 @@ class Progress:
         self.since = now
         self.wake_at: float | None = None
 
+    @property
+    def begun(self) -> list[str]:
+        """Mutations that an executor has, or had and whose effect nobody saw yet."""
+        return [key for key, step in self.underway.items() if step.phase is not Phase.WAITING]
+
     def value(self, variable: str) -> str:
         """As known now."""
         return self.state.get(variable, UNKNOWN)
