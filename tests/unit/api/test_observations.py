@@ -43,8 +43,11 @@ async def test_what_was_seen_is_known_with_who_said_so(lab: Caller) -> None:
     assert second["changed"] == 0
     assert node["dsc"]["image"] == "rocky9"
     assert node["records"]["dsc"]["image"]["source"] == "reported by ada"
-    entries = (await lab.get("/v1/history?nodeset=n2"))["entries"]
-    assert any(entry["kind"] == "dsc" and entry["source"] == "reported by ada" for entry in entries)
+    sources: set[str] = set()
+    async with asyncio.timeout(60):  # the journal is written a little later
+        while "reported by ada" not in sources:
+            entries = (await lab.get("/v1/history?nodeset=n2"))["entries"]
+            sources = {entry["source"] for entry in entries if entry["kind"] == "dsc"}
 
 
 async def test_the_age_is_that_of_the_observation(lab: Caller, daemon: Daemon) -> None:
