@@ -6,7 +6,7 @@ import itertools
 import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
@@ -64,8 +64,8 @@ def statements(changes: Iterable[Change]) -> Iterator[tuple[str, list[Row]]]:
     for statement, group in itertools.groupby(steps, key=operator.itemgetter(0)):
         rows = [row for _, row in group]
         if statement is _END_RUN:
-            each = {row["run_id"]: row for row in rows if isinstance(row, dict)}  # once
-            rows = list(each.values())
+            ends = cast("list[dict[str, Any]]", rows)
+            rows = list({row["run_id"]: row for row in ends}.values())  # each run once
         yield statement.sql, rows
 
 
