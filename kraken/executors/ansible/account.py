@@ -7,12 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kraken.executors.ansible.content import DONE_MARK, REFUSED_MARK, mentions, secrets_of
-from kraken.executors.ansible.reasons import (
-    one_line,
-    why_ended,
-    why_failed,
-    why_unreachable,
-)
+from kraken.executors.ansible.reasons import one_line, why_ended, why_failed, why_unreachable
 from kraken.model.module import CFG_VALUE, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
