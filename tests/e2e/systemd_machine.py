@@ -22,7 +22,8 @@ PR_SET_PDEATHSIG = 1
 SYSTEMD = Path("/lib/systemd/systemd")
 
 # BOOT DIRECTORY NAME: becomes pid 1 of a machine whose disk is that of this one with a layer over it. Units
-# that would touch what the machine shares with this one are left out; the network is this one's.
+# that would touch what the machine shares with this one are left out; the network is this one's. What Ansible
+# keeps for root is the machine's own: other runs of this one's Ansible come and go in the layer below.
 BOOT = """\
 #!/bin/sh
 set -e
@@ -39,6 +40,7 @@ mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 mount -t tmpfs -o mode=755 run "$root/run"
 mount -t tmpfs -o mode=1777 tmp "$root/tmp"
 mount -t tmpfs -o mode=1777 tmp "$root/var/tmp"
+mkdir -p "$root/root/.ansible" && mount -t tmpfs -o mode=700 ansible "$root/root/.ansible"
 while read -r place; do
     mkdir -p "$root$place" && mount --bind "$place" "$root$place" && mount -o remount,bind,ro "$root$place"
 done <"$directory/given"

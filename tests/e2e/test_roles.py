@@ -59,7 +59,7 @@ chmod 755 /opt/test/python /usr/local/bin/ansible-playbook
 mkdir /opt/test/modules
 """
 NOTICE = ROOT / "examples/03-three-levels/modules/notice.yml"
-PLACES = ("/etc", "/opt", "/usr/local", "/var", "/var/tmp", "/run", "/root", "/tmp")
+PLACES = ("/etc", "/opt", "/usr/local", "/var", "/var/tmp", "/run", "/root", "/root/.ansible", "/tmp")
 LEFT = ("find", *PLACES, "-xdev", "-iname", "*kraken*")
 
 
