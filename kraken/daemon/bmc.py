@@ -23,14 +23,19 @@ async def read_bmcs(
 ) -> AsyncIterator[Sequence[Reading]]:
     """Readings as they come, each node once; an empty sequence when none came for `idle_s`.
 
-    Changes nothing, and asks held nodes, too. When the iteration is given up, so is the reading.
+    Changes nothing, and asks held nodes, too, but no BMC of a node that we do not run. When the iteration is
+    given up, so is the reading.
     """
     arrived: asyncio.Queue[Sequence[Reading]] = asyncio.Queue()
     groups: dict[str, dict[str, NodeFacts]] = {}
-    now = daemon.clock()
+    now, collector = daemon.clock(), daemon.collector
+    names = [name for name in names if name in collector.table]  # one may be gone since it was selected
+    nobodys = {n: collector.why_nobody_runs(n, now) for n in names if not collector.runs(n)}
+    if nobodys:
+        yield [Reading(n, topic, None, Outcome.UNREACHABLE, why) for n, why in nobodys.items()]
     for name in names:
-        if name in daemon.collector.table:  # it may be gone since it was selected
-            facts = daemon.collector.facts(name, now)
+        if name not in nobodys:
+            facts = collector.facts(name, now)
             groups.setdefault(as_text(facts.attributes.get(PROTOCOL)), {})[name] = facts
     missing = sum(len(nodes) for nodes in groups.values())
     tasks = [

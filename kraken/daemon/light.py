@@ -33,7 +33,7 @@ async def switch_lights(
 ) -> list[NodeResult]:
     """Have the BMCs of these nodes, held ones too, switch their lights; what each came to, in order.
 
-    Who did it is journaled before anything is sent.
+    Who did it is journaled before anything is sent. The BMC of a node that we do not run is left alone.
 
     Args:
         seconds: after which a BMC that is asked over IPMI switches its light off itself; None: it stays on.
@@ -56,6 +56,10 @@ async def switch_lights(
     groups: dict[ActionKind, dict[str, NodeFacts]] = {protocol: {} for protocol in PROTOCOLS}
     results: dict[str, NodeResult] = {}
     for name in names:
+        if not daemon.collector.runs(name):
+            why = daemon.collector.why_nobody_runs(name, now)
+            results[name] = NodeResult("", name, Outcome.FAILED, message=why)
+            continue
         facts = daemon.collector.facts(name, now)
         protocol = next((p for p in PROTOCOLS if p == as_text(facts.attributes.get(PROTOCOL))), None)
         if protocol is None or protocol not in daemon.executors:

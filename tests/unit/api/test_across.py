@@ -263,6 +263,23 @@ async def test_a_node_that_nobody_runs_is_not_switched_or_looked_at_and_the_reas
     ]
 
 
+async def test_the_bmc_of_a_node_that_nobody_runs_is_left_alone_and_the_reason_is_told(
+    pair: Pair, root: Caller
+) -> None:
+    attributes = {"bmc.protocol": "ipmi", "bmc.address": "10.1.0.2", "collectors": ["c9"]}
+    await root.apply({"nodes": {"n2": {"attributes": attributes}}})
+    why = "no collector that is heard runs it: its collector c9 has not joined"
+    lit = await root.post("/v1/bmc/identify", {"nodeset": "n2", "do": "on"})
+    answer = await root.ask("GET", "/v1/bmc/info", params={"nodeset": "n2"})
+    _, line, last = (json.loads(line) for line in answer.text.splitlines() if line)
+
+    assert [(row["outcome"], row["message"]) for row in lit["nodes"]] == [("FAILED", why)]
+    assert (line["node"], line["outcome"], line["message"]) == ("n2", "UNREACHABLE", why)
+    assert last == {"count": 1, "failed": 1}
+    history = await root.get("/v1/history?nodeset=n2")
+    assert [entry["text"] for entry in history["entries"] if "identify" in entry["text"]] == []
+
+
 async def test_a_request_that_is_too_long_for_the_tree_is_refused_and_not_read_to_its_end(pair: Pair) -> None:
     part = bytes(1024 * 1024)
     taken, said = 0, []
