@@ -6,8 +6,10 @@ takes as long as the longest mutation, is shown by the simulated tree.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +35,7 @@ def house(tmp_path: Path) -> Iterator[Treehouse]:
     with house:
         house.declare({"n1": ["c1"], "n2": ["c1", "c2"]}, power="ON")
         until(lambda: house.causes(["n1", "n2"]) == {"CONVERGED"}, lambda: json.dumps(house.nodes()))
+        until(lambda: is_known_to_be_shared(house.root, "n2"), lambda: json.dumps(house.nodes()))
         yield house
 
 
@@ -65,6 +68,19 @@ def until(holds: Callable[[], bool], what: Callable[[], str]) -> None:
 
 def twins(daemon: DaemonProcess) -> list[str]:
     return list(daemon.get("/v1/health")["collectors"]["twins"])
+
+
+def is_known_to_be_shared(root: DaemonProcess, node: str) -> bool:
+    """Whether who has the node has said that it knows of others who may have it. One who does not may go on
+    with it for ever, and of two under one name nobody's word is taken later.
+    """
+    state = sqlite3.connect(f"file:{root.state / 'kraken.db'}?mode=ro", uri=True)
+    with contextlib.closing(state):
+        found = state.execute("SELECT value FROM tree WHERE kind = 'placed' AND key = ?", (node,)).fetchone()
+    if found is None:
+        return False
+    *_, is_shared, may_not_know = json.loads(found[0])
+    return bool(is_shared and not may_not_know)
 
 
 def told_of(daemon: DaemonProcess, node: str) -> str:
