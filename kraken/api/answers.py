@@ -230,11 +230,27 @@ class FoldedExplanation(TypedDict):
     reason: str
 
 
+class OtherModules(TypedDict):
+    """Nodes of a collector with other Kraken modules than the one that answers: what this one finds for them
+    may not be what that one does. `since`: when it came to have those, as far as it said; null: it has not
+    said which it has. `message`: in words.
+    """
+
+    collector: str
+    nodeset: str
+    count: int
+    since: float | None
+    message: str
+
+
 class Explanations(TypedDict):
-    """`nodes` is empty where only the fold was asked for."""
+    """`nodes` is empty where only the fold was asked for. `other_modules`: of nodes with no way, for a cause
+    of modules.
+    """
 
     nodes: list[Explanation]
     folded: list[FoldedExplanation]
+    other_modules: list[OtherModules]
 
 
 class ChangedNode(TypedDict):
@@ -298,7 +314,8 @@ class Plan(TypedDict):
     """What would be done; `POST /v1/plan/apply` takes it back as it is.
 
     `undeclared`: those of `unset` that none of the nodes had. `mutations`: each mutation and discovery
-    on a path -> a fingerprint of how it is done. `nodes`: how many the groups have.
+    on a path -> a fingerprint of how it is done. `nodes`: how many the groups have. `other_modules`: for
+    which of them it may not be what is done.
     """
 
     kraken_plan: int
@@ -311,6 +328,7 @@ class Plan(TypedDict):
     mutations: dict[str, str]
     nodes: int
     groups: list[PlanGroup]
+    other_modules: list[OtherModules]
 
 
 class PlanDifference(TypedDict):

@@ -8,6 +8,7 @@ from kraken.daemon.daemon import Daemon
 from kraken.daemon.members import members
 from kraken.daemon.membership import refusals
 from kraken.daemon.neighbours import Neighbours
+from kraken.daemon.othermodules import compared
 
 
 class CollectorCounts(TypedDict):
@@ -15,6 +16,7 @@ class CollectorCounts(TypedDict):
 
     `below`: collectors at any depth that joined and may speak; `connected`: those heard by the one they hang
     below; `away`: the others. `twins`: those, this one among them, under whose name two daemons speak.
+    `other_modules`: those that run nodes with other Kraken modules than this one has.
     """
 
     parent: str | None
@@ -24,6 +26,7 @@ class CollectorCounts(TypedDict):
     connected: int
     away: list[str]
     twins: list[str]
+    other_modules: list[str]
     refused: dict[str, int]
 
 
@@ -39,10 +42,12 @@ def collector_counts(daemon: Daemon) -> CollectorCounts:
             "connected": 0,
             "away": [],
             "twins": [],
+            "other_modules": [],
             "refused": {},
         }
     names, state = neighbours.names(), neighbours.parent_state
     away = [name for name in names if not is_heard(daemon, neighbours, name)]
+    others: list[str] = []
     twins = [neighbours.me] if daemon.collector.may_be_two else []
     if daemon.seat is not None:
         below = list(members(daemon.seat.tree, daemon.clock()))
@@ -50,6 +55,10 @@ def collector_counts(daemon: Daemon) -> CollectorCounts:
         twins += [member.name for member in below if member.twins]
         away += [member.name for member in deeper if not member.is_up]
         names = [*names, *(member.name for member in deeper)]
+        for name in names:
+            is_alike, since = compared(daemon.collector, name)
+            if since is not None and not is_alike:
+                others.append(name)
     return {
         "parent": neighbours.parent,
         "parent_state": None if state is None else state.name,
@@ -58,6 +67,7 @@ def collector_counts(daemon: Daemon) -> CollectorCounts:
         "connected": len(names) - len(away),
         "away": away,
         "twins": twins,
+        "other_modules": others,
         "refused": refusals(daemon),
     }
 

@@ -13,11 +13,13 @@ from litestar.params import JSONBody
 from kraken.api import bodies
 from kraken.api.problems import fails
 from kraken.api.security import who
+from kraken.daemon.daemon import Daemon
 from kraken.daemon.members import Member, members
 from kraken.daemon.membership import invite, neighbours_of, refusals, revoke, rotate
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
+from kraken.daemon.othermodules import compared
 from kraken.model.nodeset import fold
 from kraken.transport.children import Child
 from kraken.transport.keys import fingerprint
@@ -54,7 +56,8 @@ class CollectorRow(TypedDict):
 
     `since`: when that began, as far as is known. `heard_s`: since its last letter. `lag_s`: how long that was
     under way at most. `nodes`: that it runs. `key`: how its public key begins, "" until it has joined, and of
-    those of others. `expires_at`: of an invitation that is open; null: none is.
+    those of others. `expires_at`: of an invitation that is open; null: none is. `modules`: its Kraken modules
+    are the SAME as ours or OTHER ones, `modules_since` then; "": it has not said, as who never ran a node.
     """
 
     name: str
@@ -70,6 +73,8 @@ class CollectorRow(TypedDict):
     expires_at: float | None
     joined_at: float | None
     revoked_at: float | None
+    modules: str
+    modules_since: float | None
     flow: Flow | None
 
 
@@ -142,7 +147,7 @@ async def collectors(operations: NamedDependency[Operations]) -> CollectorList:
     )
     below = {} if daemon.seat is None else {m.name: m for m in members(daemon.seat.tree, now)}
     ours = neighbours.children()
-    rows = [_row(neighbours, child, below.pop(child.name, None), runs, now) for child in ours]
+    rows = [_row(daemon, neighbours, child, below.pop(child.name, None), runs) for child in ours]
     return {
         "at": now,
         "name": neighbours.me,
@@ -150,7 +155,7 @@ async def collectors(operations: NamedDependency[Operations]) -> CollectorList:
         "listen": None if neighbours.listens_at is None else str(neighbours.listens_at),
         "addresses": neighbours.addresses(),
         "parent": _above(neighbours),
-        "collectors": [*rows, *(_deeper(member, runs) for member in below.values())],
+        "collectors": [*rows, *(_deeper(daemon, member, runs) for member in below.values())],
         "refused": refusals(daemon),
     }
 
@@ -229,8 +234,10 @@ def _above(neighbours: Neighbours) -> Above | None:
 
 
 def _row(
-    neighbours: Neighbours, child: Child, member: Member | None, runs: Mapping[str, int], now: float
+    daemon: Daemon, neighbours: Neighbours, child: Child, member: Member | None, runs: Mapping[str, int]
 ) -> CollectorRow:
+    now = daemon.clock()
+    modules, modules_since = _modules(daemon, child.name)
     is_open = bool(child.invitation) and child.used_at is None and now <= child.expires_at
     state, since = _standing(neighbours, child, member, is_open=is_open)
     return {
@@ -247,11 +254,14 @@ def _row(
         "expires_at": child.expires_at if is_open else None,
         "joined_at": child.joined_at,
         "revoked_at": child.revoked_at,
+        "modules": modules,
+        "modules_since": modules_since,
         "flow": _flow(neighbours, child.name),
     }
 
 
-def _deeper(member: Member, runs: Mapping[str, int]) -> CollectorRow:
+def _deeper(daemon: Daemon, member: Member, runs: Mapping[str, int]) -> CollectorRow:
+    modules, modules_since = _modules(daemon, member.name)
     return {
         "name": member.name,
         "parent": member.parent,
@@ -266,8 +276,18 @@ def _deeper(member: Member, runs: Mapping[str, int]) -> CollectorRow:
         "expires_at": None,
         "joined_at": None,
         "revoked_at": None,
+        "modules": modules,
+        "modules_since": modules_since,
         "flow": None,
     }
+
+
+def _modules(daemon: Daemon, name: str) -> tuple[str, float | None]:
+    """How the Kraken modules of a collector below stand to ours, and since when it has them."""
+    if daemon.seat is None:
+        return "", None
+    is_alike, since = compared(daemon.collector, name)
+    return ("" if since is None else "SAME" if is_alike else "OTHER"), since
 
 
 def _standing(

@@ -9,6 +9,7 @@ from kraken.daemon.contract import Difference, Left
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.drift import Drift, Known, folded
 from kraken.daemon.operations import Applied
+from kraken.daemon.othermodules import OtherModules
 from kraken.daemon.plan import FORMAT, Plan
 from kraken.model.nodeset import fold
 from kraken.planning.path import NoPath, Path
@@ -43,7 +44,23 @@ def plan(made: Plan) -> answers.Plan:
         "mutations": dict(made.mutations),
         "nodes": sum(row["count"] for row in rows),
         "groups": rows,
+        "other_modules": other_modules(made.others),
     }
+
+
+def other_modules(found: Iterable[OtherModules]) -> list[answers.OtherModules]:
+    """Nodes of collectors with other Kraken modules, most nodes first."""
+    rows: list[answers.OtherModules] = [
+        {
+            "collector": one.collector,
+            "nodeset": fold(one.nodes),
+            "count": len(one.nodes),
+            "since": one.since,
+            "message": one.text,
+        }
+        for one in found
+    ]
+    return sorted(rows, key=lambda row: -row["count"])
 
 
 def applied(daemon: Daemon, done: Applied) -> answers.AppliedPlan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, cast
 
@@ -20,17 +20,20 @@ from kraken.api.choosing import choose
 from kraken.api.holding import frozen_at, standing
 from kraken.api.problems import fails
 from kraken.api.security import who
+from kraken.daemon.collector import Collector
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
+from kraken.daemon.othermodules import OtherModules, other_modules
 from kraken.daemon.slices import in_slices
-from kraken.engine.cause import Explanation
+from kraken.engine.cause import Cause, Explanation
 from kraken.errors import DocumentError
 from kraken.model.document import nearest
 
 Http = Request[Any, Any, Any]
 Nodeset = Annotated[str | None, Parameter(description="ClusterShell syntax: n[0001-0128],login1, @group")]
 
+OF_MODULES = (Cause.NO_PATH, Cause.REQUIRES_UNMET, Cause.UNKNOWN)
 LOOK_NODES = 250  # asked for at once: others have their turn in between
 
 _SELECTS = fails(404, 422)
@@ -170,7 +173,9 @@ async def explain(
     each = await in_slices(explanations if view == "each" else [], encoded)
     known = [views.told_of(one, theirs.get(one.node)) for one in explanations]
     folded = await asyncio.to_thread(views.folded, known)
-    body = b'{"nodes":[%b],"folded":%b}' % (b",".join(each), msgspec.json.encode(folded))
+    others = plans.other_modules(_of_modules(operations.daemon.collector, known))
+    parts = (b",".join(each), msgspec.json.encode(folded), msgspec.json.encode(others))
+    body = b'{"nodes":[%b],"folded":%b,"other_modules":%b}' % parts
     return Response(body, media_type="application/json")
 
 
@@ -259,6 +264,12 @@ async def retry(
     items = views.changes(await operations.retry(across.here, Asked(who(request))))
     more = [views.changed_elsewhere(item) for item in await across.retry()]
     return {"changed": items["changed"] + sum(i["changed"] for i in more), "items": [*items["items"], *more]}
+
+
+def _of_modules(collector: Collector, known: Iterable[Explanation]) -> list[OtherModules]:
+    """Of nodes whose cause is that modules lack something: those of collectors with others than ours."""
+    names = [one.node for one in known if one.cause in OF_MODULES]
+    return [one for one in other_modules(collector, names) if one.since is not None]
 
 
 def _with_begun(message: str, begun: Sequence[str]) -> str:

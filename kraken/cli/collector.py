@@ -115,6 +115,9 @@ def list_(session: Session, form: str) -> int:
     invited     nobody has used its token yet
     revoked     it is heard no more
 
+    `other modules`: it has other Kraken modules than this collector, so that `kraken plan` here may not be
+    what it does.
+
     HEARD is since when it said nothing, LAG how long that was under way at most, NODES how many it runs.
     LETTERS/S and BYTES/S are those of the last minute, from it and to it; DROPPED counts what could not
     be sent since the daemon started, and is said again. KEY is how its public key begins; with `*` it is
@@ -227,6 +230,8 @@ def _row(row: Mapping[str, Any], branch: str, at: float) -> list[str | Cell]:
     word, style = _STATES.get(row["state"], (str(row["state"]).lower(), ""))
     if row["expires_at"] is not None:
         word += f" until {clock(row['expires_at'])}" if row["state"] == "INVITED" else ", invited again"
+    if row.get("modules") == "OTHER":
+        word, style = f"{word}, other modules", style if style == "bad" else "warn"
     flow = row["flow"] if row["key"] else None
     return [
         branch + row["name"],

@@ -11,7 +11,7 @@ from kraken.cli.errors import printable
 from kraken.cli.output import NO_NODES, Output, ago, span
 from kraken.cli.rows import FOLDED, by_trouble, fold_rows, next_text
 from kraken.cli.session import Session, pass_session
-from kraken.cli.steps import instead
+from kraken.cli.steps import instead, show_other_modules
 from kraken.cli.table import Cell, Column
 
 EACH = (
@@ -58,6 +58,7 @@ def explain(session: Session, nodeset: str | None, everything: bool, each: bool,
             _show_explanation(output, found[0])
         else:
             _show_folded(output, answer.get("folded", []))
+        show_other_modules(output, answer, "what that one finds counts, not what `kraken plan` here finds.")
 
     output.show(form, answer, table=table)
 

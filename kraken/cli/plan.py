@@ -12,7 +12,7 @@ from kraken.cli.errors import Exit, complain, printable
 from kraken.cli.output import NO_NODES, Output, count, span
 from kraken.cli.planfile import write_plan
 from kraken.cli.session import Session, pass_session
-from kraken.cli.steps import disrupted, show_no_path, show_steps
+from kraken.cli.steps import disrupted, show_no_path, show_other_modules, show_steps
 
 
 @click.command()
@@ -57,6 +57,9 @@ def plan(
     A plan that was written is a contract: `kraken apply` does exactly what it says, or refuses and
     shows what would be done otherwise by now. It is made for the nodes it names, where they stand.
 
+    It rests on the Kraken modules of the collector that is asked. Nodes that another collector runs, with
+    other modules, are named below it, with the command that asks that one; for those no plan is written.
+
     Exits with 3 when no path leads to what is declared, with 4 when that is so for some nodes; such
     a plan is not written.
     """
@@ -67,7 +70,14 @@ def plan(
     body = {**select(nodeset, everything, or_all=True), "set": cfg, "unset": list(dropped)}
     answer = session.client.send("POST", "/v1/plan", body)
     groups = answer.get("groups", [])
-    session.output.show(form, answer, table=lambda: _show_plan(session.output, groups))
+    options = [*(f" --set {pair}" for pair in wishes), *(f" --unset {name}" for name in dropped)]
+    asks = "".join(["kraken --at {collector} plan {nodeset}", *options])
+
+    def table() -> None:
+        _show_plan(session.output, groups)
+        show_other_modules(session.output, answer, f"it may find another way. `{asks}` asks it.")
+
+    session.output.show(form, answer, table=table)
     for name in answer.get("undeclared", []) if groups else ():
         complain(
             f"{printable(name)} was not declared of {'it' if answer.get('nodes') == 1 else 'any of them'}"

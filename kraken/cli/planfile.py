@@ -38,7 +38,8 @@ def write_plan(file: Path, answer: dict[str, Any], *, force: bool) -> None:
 
     Raises:
         CommandError: there is such a file (without `force`), it cannot be written, or the plan has
-            nodes without a path: what cannot be done cannot be promised.
+            nodes without a path, or of collectors with other Kraken modules: what cannot be done, or is not
+            known, cannot be promised.
     """
     groups = answer.get("groups", [])
     stuck = [str(group.get("nodeset")) for group in groups if "no_path" in group]
@@ -49,6 +50,14 @@ def write_plan(file: Path, answer: dict[str, Any], *, force: bool) -> None:
             f"no path for {fold(stuck)}, so {file} was not written",
             code=Exit.REFUSED,
             hint=f"leave them out: 'NODESET!{fold(stuck)}' is all of NODESET but these",
+        )
+    others = answer.get("other_modules", [])
+    if others:
+        told = "; ".join(str(row.get("message")) for row in others)
+        raise CommandError(
+            f"{told}, so {file} was not written: nobody here can hold it to a plan",
+            code=Exit.REFUSED,
+            hint="have it load the same modules, or leave these nodes out",
         )
     if not groups:
         raise CommandError(f"there are no nodes to plan for, so {file} was not written", code=Exit.REFUSED)

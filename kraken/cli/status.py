@@ -135,6 +135,10 @@ def _neighbours(output: Output, counts: Mapping[str, Any]) -> list[str]:
         names = printable(", ".join(counts["twins"]))
         text = f"Two daemons speak as {names}: neither begins anything until one of them is stopped"
         lines.append(output.paint(text, "bad"))
+    if counts.get("other_modules"):
+        names = printable(", ".join(counts["other_modules"]))
+        text = f"Other Kraken modules than here have {names}: `kraken plan` here may not be what they do"
+        lines.append(output.paint(text, "warn"))
     if counts.get("refused"):
         text = f"Collectors refused: {refusals(counts['refused'])} (the daemon's log names them)"
         lines.append(output.paint(text, "warn"))

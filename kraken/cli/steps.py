@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kraken.cli.errors import printable
-from kraken.cli.output import Output, assignments, span, value_text
+from kraken.cli.output import Output, assignments, clock, span, value_text
 from kraken.cli.table import Cell, Column
 
 STEPS = (
@@ -38,6 +38,19 @@ def show_no_path(output: Output, no_path: dict[str, Any]) -> None:
     found = instead(no_path.get("reachable"))
     if found:
         output.line(printable(f"  reachable instead: {found}"))
+
+
+def show_other_modules(output: Output, answer: Mapping[str, Any], follows: str) -> None:
+    """Which nodes a collector with other Kraken modules runs.
+
+    Args:
+        follows: what that means; `{collector}` and `{nodeset}` stand for those.
+    """
+    for row in answer.get("other_modules", []):
+        since = "" if row.get("since") is None else f" (since {clock(row['since'])})"
+        meant = follows.replace("{collector}", str(row.get("collector")))
+        meant = meant.replace("{nodeset}", str(row.get("nodeset")))
+        output.line(output.paint(printable(f"{row.get('message')}{since}: {meant}"), "warn"))
 
 
 def instead(reachable: Mapping[str, Sequence[str]] | None) -> str:

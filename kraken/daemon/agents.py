@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from kraken.daemon.plan import fingerprint
+from kraken.daemon.fingerprint import fingerprint
 from kraken.daemon.seat import LATE_STATUS, Seat
 from kraken.errors import RefusedError
 from kraken.executors import Executor, Report

@@ -27,6 +27,7 @@ from kraken.daemon.elsewhere import (
     is_told,
     summary,
 )
+from kraken.daemon.fingerprint import modules_fingerprint
 from kraken.daemon.recorder import Recorder
 from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.effects import Assert, CauseChanged
@@ -43,6 +44,8 @@ from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import OBSERVED, Side, Stamp, StateUpdate
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
+from kraken.sync.lease import Placement
+from kraken.sync.registry import MODULES
 from kraken.sync.tree import Tree
 
 _ENDED: Final = (Outcome.OK, Outcome.FAILED, Outcome.WITHDRAWN)
@@ -91,6 +94,8 @@ class Collector:
             lacks=lambda: NOT_ALONE if self.may_be_two else NO_LEASE,
         )
         self.branch: Branch | None = None
+        self._modules: str | None = None  # their fingerprint, once somebody wanted it
+        self._said: Catalog | None = None  # of which those above were told the fingerprint
         self._lacking: dict[str, float] = {}  # node -> until when a lease is wanted for what is to run on it
         self._done: dict[str, None] = {}  # nodes on which a mutation is over, and no other was wanted since
         self._former: dict[str, float] = {}  # node -> when what began there and is not known to be over is
@@ -124,6 +129,7 @@ class Collector:
                 if isinstance(effect, CauseChanged) and self.branch is not None:
                     self._summarise(effect.node, effect.cause, effect.detail, now)
             self._introduce(now)
+            self._say_modules(now)
             self._reserve(now)
             self._give_back(now)
             if not news and self.branch is not None:
@@ -170,6 +176,13 @@ class Collector:
         if self.branch is None or self.runs(node):
             return self.engine.explain(node, now)
         return explain_elsewhere(self.branch.tree, self.table[node], now)
+
+    @property
+    def modules(self) -> str:
+        """Fingerprint of the Kraken modules."""
+        if self._modules is None:
+            self._modules = modules_fingerprint(self.catalog)
+        return self._modules
 
     @property
     def may_be_two(self) -> bool:
@@ -245,6 +258,7 @@ class Collector:
     def adopt(self, catalog: Catalog) -> None:
         """Work with these modules from now on. Call `accept` afterwards."""
         self.catalog = catalog
+        self._modules = None
         self.planner = Planner(catalog)
         self.engine.adopt(catalog, self.planner)
         if self.branch is not None:
@@ -347,6 +361,14 @@ class Collector:
             verdict = self.engine.progress(name).verdict
             if not is_told(self.table[name], verdict.cause, self.branch.tree.me):
                 self._summarise(name, verdict.cause, verdict.detail, now)
+
+    def _say_modules(self, now: float) -> None:
+        """Tell those above with which modules we run nodes; who runs none, as most agents, keeps quiet."""
+        if self.branch is None or self._said is self.catalog:
+            return
+        if self.branch.tree.placement.of(Placement.OURS):
+            self._said = self.catalog
+            self.branch.tree.say(MODULES, self.modules, now)
 
     def _summarise(self, node: str, cause: Cause, detail: str, now: float) -> None:
         assert self.branch is not None

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from kraken.daemon.collector import Collector
+from kraken.daemon.fingerprint import fingerprint
+from kraken.daemon.othermodules import Others
 from kraken.daemon.plan import (
     Answer,
     Generation,
     Planned,
     Wished,
-    fingerprint,
-    modules_fingerprint,
     steps_of,
     wished,
 )
@@ -98,9 +98,10 @@ class Check:
     """Whether a contract still holds; nodes are looked at one after the other, by `look`.
 
     Nothing holds for a node that was declared anew, of which somebody has since declared one of the
-    plan's own variables, or whose path is another now. But who has nothing left to declare may be
-    further on the planned path: that is the plan being performed. So a plan that is applied again
-    holds, and declares nothing, as long as what it says is what goes on.
+    plan's own variables, that a collector with other Kraken modules runs, or whose path is another now.
+    But who has nothing left to declare may be further on the planned path: that is the plan being
+    performed. So a plan that is applied again holds, and declares nothing, as long as what it says is
+    what goes on.
     """
 
     def __init__(self, contract: Contract, collector: Collector, *, stands: bool) -> None:
@@ -111,8 +112,9 @@ class Check:
         self._contract = contract
         self._collector = collector
         self._stands = stands
-        self._same_modules = modules_fingerprint(collector.catalog) == contract.generation.modules
+        self._same_modules = collector.modules == contract.generation.modules
         self._redone = _redone(contract, collector.catalog)
+        self._others = Others(collector)
         self._compared: dict[tuple[int, int], tuple[Answer, Left | None]] = {}
         self._found: dict[tuple[int, str, tuple[str, ...] | None], list[str]] = {}
         self.left: dict[str, Left] = {}
@@ -123,6 +125,10 @@ class Check:
         promise, table = self._contract.promises[position], self._collector.table
         if name not in table:
             self._differs(position, name, "is not declared", None)
+            return
+        elsewhere = self._others.why(name)
+        if elsewhere:
+            self._differs(position, name, elsewhere, None)
             return
         later = table.declared_since(name, self._contract.generation.declared)
         stale = self._stale(later)
@@ -251,7 +257,7 @@ def wishes_of(contract: Contract, collector: Collector) -> Wished:
     try:
         return {**dict.fromkeys(contract.change), **read_cfg(set_, collector.catalog)}
     except DocumentError as error:
-        if modules_fingerprint(collector.catalog) == contract.generation.modules:
+        if collector.modules == contract.generation.modules:
             raise
         raise RefusedError(
             f"the Kraken modules have changed since the plan was made: {error.message}; nothing was done",

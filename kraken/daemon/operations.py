@@ -15,14 +15,15 @@ from kraken.daemon.contract import Check, Left, PlanChangedError, stands, wishes
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item, check, confirm, plan_items, updates_of
 from kraken.daemon.drift import Drift, drift_of
+from kraken.daemon.othermodules import Others, other_modules
 from kraken.daemon.ours import kernel_problem
-from kraken.daemon.plan import Folding, Generation, Plan, fingerprints, modules_fingerprint
+from kraken.daemon.plan import Folding, Generation, Plan, fingerprints
 from kraken.daemon.promised import read_contract
 from kraken.daemon.remembering import abandoned, notes_of_items
 from kraken.daemon.slices import in_slices
 from kraken.daemon.wishes import Wish, read_attributes, read_cfg, read_document
 from kraken.engine.cause import Explanation
-from kraken.errors import DocumentError, KrakenError, NodeSetError, RefusedError
+from kraken.errors import DocumentError, KrakenError, NodeSetError, RefusedError, UnreachableError
 from kraken.model.bmc import ADDRESS, PORT
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.node import Node
@@ -126,8 +127,8 @@ class Operations:
         A plan whose wishes all stand already declares nothing; it must still be what goes on.
 
         Raises:
-            PlanChangedError: somewhere something else would be done, or wishes of the plan were
-                declared anew since it was made.
+            PlanChangedError: somewhere something else would be done, or nobody here can tell what would,
+                or wishes of the plan were declared anew since it was made.
             RefusedError: it was made by another daemon, or before this one lost its state.
         """
         async with self.daemon.declaring:
@@ -255,13 +256,14 @@ class Operations:
         collector = self.daemon.collector
         change = read_cfg({**dict.fromkeys(unset), **values}, collector.catalog)
         async with self.daemon.declaring:  # what is stamped and not let in yet would go unnoticed
-            generation = Generation(collector.generation, modules_fingerprint(collector.catalog))
+            generation = Generation(collector.generation, collector.modules)
         made_at = self.daemon.clock()
-        folding = Folding(collector, change)
+        folding, others = Folding(collector, change), Others(collector)
         await in_slices(names, folding.add)
+        await in_slices(names, others.add)
         groups = folding.groups()
         undeclared = tuple(variable for variable in change if variable in folding.undeclared)
-        return Plan(made_at, generation, change, groups, fingerprints(groups), undeclared)
+        return Plan(made_at, generation, change, groups, fingerprints(groups), undeclared, others.found())
 
     def drift(self, name: str) -> list[Drift]:
         """What of the node is not surely as declared; nothing of one that is not declared (any more)."""
@@ -319,15 +321,20 @@ class Operations:
         collector = self.daemon.collector
         items = plan_items(wishes, collector.table)
         await asyncio.sleep(0)  # each step can take a while; others have their turn in between
-        check(
-            items,
-            collector.table,
-            collector.catalog,
-            collector.planner,
-            allow_unreachable=request.allow_unreachable,
-            kernel_problem=kernel_problem,
-            left_behind=self._left_behind,
-        )
+        try:
+            check(
+                items,
+                collector.table,
+                collector.catalog,
+                collector.planner,
+                allow_unreachable=request.allow_unreachable,
+                kernel_problem=kernel_problem,
+                left_behind=self._left_behind,
+            )
+        except UnreachableError as error:
+            found = other_modules(collector, (item.node for item in items))
+            error.hint = "; ".join([*(one.text for one in found), str(error.hint)])
+            raise
         if request.dry_run:
             return items
         confirm(items, yes=request.yes)

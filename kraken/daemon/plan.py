@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path as File
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kraken.daemon.collector import Collector
-from kraken.model.catalog import Catalog
-from kraken.model.module import Discovery, Mutation
+from kraken.daemon.fingerprint import fingerprint
+from kraken.daemon.othermodules import OtherModules
+from kraken.model.module import Mutation
 from kraken.model.node import Node
 from kraken.model.update import UNKNOWN, Stamp
 from kraken.planning.path import NoPath, Path
@@ -70,6 +68,7 @@ class Plan:
     Attributes:
         mutations: key of each mutation and discovery on a path -> fingerprint of how it is done.
         undeclared: what the change withdraws, and no node had.
+        others: nodes for which it may not be the plan that is followed.
     """
 
     made_at: float
@@ -78,6 +77,7 @@ class Plan:
     groups: tuple[PlanGroup, ...]
     mutations: Mapping[str, str]
     undeclared: tuple[str, ...] = ()
+    others: tuple[OtherModules, ...] = ()
 
 
 class Folding:
@@ -147,24 +147,6 @@ def steps_of(path: Path) -> tuple[Planned, ...]:
     )
 
 
-def fingerprint(operator: Mutation | Discovery) -> str:
-    """Of how it is done and what that does; other than its costs, times, conditions and words.
-
-    What stands in files that its tasks import is not in it: nobody but Ansible reads them.
-    """
-    action = operator.action
-    how = [operator.runs_on, None if action is None else [action.kind, action.spec, action.play]]
-    if isinstance(operator, Mutation):
-        return _digest([*how, operator.changes, operator.disruptive, operator.fails_to, operator.asserts])
-    return _digest([*how, operator.observes])
-
-
-def modules_fingerprint(catalog: Catalog) -> str:
-    """Of everything the Kraken modules declare, wherever their files lie."""
-    declared = (catalog.variables, catalog.mutations, catalog.discoveries)
-    return _digest([list(one.items()) for one in declared])  # their order breaks ties
-
-
 def fingerprints(groups: Iterable[PlanGroup]) -> dict[str, str]:
     """Key -> fingerprint of every mutation and discovery on the paths, in order of first use."""
     operators = {
@@ -186,20 +168,3 @@ def _shape(answer: Answer) -> tuple[Any, ...]:
     if isinstance(answer, NoPath):
         return ("no path", answer.variables, answer.reasons, answer.unmet, tuple(answer.reachable.items()))
     return steps_of(answer)
-
-
-def _digest(content: Any) -> str:
-    return hashlib.blake2b(json.dumps(_plain(content), sort_keys=True).encode(), digest_size=8).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON can hold it, alike in every process."""
-    if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, File):
-        return ""  # where the files lie is no part of what they say
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -17,7 +17,7 @@ from kraken.model.update import Stamp
 
 KEYS = (
     "kraken_plan", "made_at", "generation", "set", "unset", "undeclared", "changes", "mutations",
-    "nodes", "groups",
+    "nodes", "groups", "other_modules",
 )  # fmt: skip
 """Those of a plan: one that is misspelt would be a wish, or a check, that is left out."""
 

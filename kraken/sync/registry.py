@@ -10,6 +10,8 @@ from kraken.model.update import Side, StateUpdate, newer
 from kraken.sync.shelf import COLLECTOR
 
 PARENT = "parent"
+MODULES = "modules"
+"""The variable in which a collector that runs nodes says which Kraken modules it has: a fingerprint."""
 LINK = "link:"
 """Leads the variable in which a parent says of a child whether it hears it: "UP" or "DOWN";
 "TWINS": it hears two daemons of that name."""

@@ -17,9 +17,11 @@ from litestar.enums import ScopeType
 from kraken.api.relay import BODY_BYTES_MAX, passing_on
 from kraken.api.server import answering, unix_socket
 from kraken.daemon.config import Api, Config
+from kraken.daemon.othermodules import other_modules
 from kraken.testing.pair import Pair
 from tests.unit.api.conftest import BASE, Caller
 
+OTHER = "is for collector c1 to run, which has other Kraken modules than this one"
 POWERED = {"bmc.protocol": "ipmi", "bmc.address": "10.1.0.1", "collectors": ["c1"]}
 
 
@@ -175,6 +177,88 @@ async def test_a_daemon_without_a_tree_knows_no_other_collector(caller: Caller) 
 
     assert problem["status"] == 404
     assert "is in no tree" in problem["detail"]
+
+
+@pytest.fixture
+async def skewed(pair: Pair, root: Caller, tmp_path: Path) -> None:
+    """c1 runs n1, and has lost the way to switch it on that the root has; n2 is the root's."""
+    await pair.declare("n1", power="OFF")
+    await root.apply({"nodes": {"n2": {"cfg": {"power": "OFF"}}}})
+    await until(lambda: pair.cause("root", "n1") == "CONVERGED")
+    file = tmp_path / "c1" / "modules" / "lab.yml"
+    text = file.read_text()
+    file.write_text(text[: text.index("  switch_on:")] + text[text.index("  switch_off:") :])
+    await pair.child.reload()
+    await until(lambda: other_modules(pair.root.collector, ["n1"]))
+
+
+@pytest.mark.usefixtures("skewed")
+class TestOtherModules:
+    async def test_a_plan_names_the_nodes_whose_collector_may_find_another(self, root: Caller) -> None:
+        body = {"nodeset": "n[1-2]", "set": {"power": "ON"}, "unset": []}
+        (told,) = (await root.post("/v1/plan", body))["other_modules"]
+        theirs = await root.post("/v1/plan", {**body, "nodeset": "n1"}, headers={"Kraken-At": "c1"})
+
+        assert (told["collector"], told["nodeset"], told["count"]) == ("c1", "n1", 1)
+        assert told["since"] is not None
+        assert (
+            told["message"] == "n1 is for collector c1 to run, which has other Kraken modules than this one"
+        )
+        assert "no_path" in theirs["groups"][0]
+        assert theirs["other_modules"] == []
+
+    async def test_no_node_of_such_a_collector_is_held_to_a_plan(self, pair: Pair, root: Caller) -> None:
+        plan = await root.post("/v1/plan", {"nodeset": "n[1-2]", "set": {"power": "ON"}, "unset": []})
+        problem = await root.problem("POST", "/v1/plan/apply", {"plan": plan, "yes": True})
+
+        assert problem["type"] == "plan-changed"
+        assert [(row["nodeset"], row["reason"], row.get("now")) for row in problem["differences"]] == [
+            ("n1", OTHER, None)
+        ]
+        assert pair.root.collector.table["n2"].cfg_values() == {"power": "OFF"}
+
+        alone = await root.post("/v1/plan", {"nodeset": "n2", "set": {"power": "ON"}, "unset": []})
+        assert (await root.post("/v1/plan/apply", {"plan": alone, "yes": True}))["changed"] == 1
+
+    async def test_it_is_shown_with_the_collectors_and_in_the_counts(self, root: Caller) -> None:
+        (row,) = (await root.get("/v1/collectors"))["collectors"]
+
+        assert row["modules"] == "OTHER"
+        assert row["modules_since"] is not None
+        assert (await root.get("/v1/health"))["collectors"]["other_modules"] == ["c1"]
+
+    async def test_explain_says_so_where_modules_lack_something(self, pair: Pair, root: Caller) -> None:
+        before = await root.get("/v1/explain", params={"nodeset": "n1"})
+        await pair.declare("n1", power="ON")
+        await until(lambda: pair.cause("root", "n1") == "NO_PATH")
+        after = await root.get("/v1/explain", params={"nodeset": "n1"})
+
+        assert (before["nodes"][0]["cause"], before["other_modules"]) == ("CONVERGED", [])
+        assert [(row["collector"], row["nodeset"]) for row in after["other_modules"]] == [("c1", "n1")]
+
+    async def test_a_refusal_by_the_roots_modules_says_that_others_decide(self, root: Caller) -> None:
+        body = {"nodeset": "n1", "set": {"service": "RUNNING"}, "unset": []}
+        problem = await root.problem("PATCH", "/v1/cfg", body)
+
+        assert problem["type"] == "unreachable"
+        assert problem["hint"].startswith("n1 is for collector c1 to run, which has other Kraken modules")
+        assert "--allow-unreachable" in problem["hint"]
+
+
+async def test_a_collector_that_has_not_said_which_modules_it_has_may_have_others(
+    pair: Pair, root: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon of an older version, for one."""
+    monkeypatch.setattr(pair.child.collector, "_say_modules", lambda now: None)
+    await pair.declare("n1", power="ON")
+    await until(lambda: pair.cause("root", "n1") == "CONVERGED")
+    (told,) = (await root.post("/v1/plan", {"nodeset": "n1", "set": {}, "unset": []}))["other_modules"]
+    (row,) = (await root.get("/v1/collectors"))["collectors"]
+
+    assert told["since"] is None
+    assert told["message"] == "n1 is for collector c1 to run, which has not said which Kraken modules it has"
+    assert (row["modules"], row["modules_since"]) == ("", None)
+    assert (await root.get("/v1/explain", params={"nodeset": "n1"}))["other_modules"] == []
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ async def test_an_explanation_for_each_and_folded(caller: Any, settled: Any) -> 
         "node", "cause", "reason", "fact", "since", "next", "next_at", "reachable", "collector",
     }  # fmt: skip
     folded = await caller.get("/v1/explain?all=true&view=folded")
-    assert folded == {"nodes": [], "folded": answer["folded"]}
+    assert folded == {"nodes": [], "folded": answer["folded"], "other_modules": []}
 
 
 async def test_where_no_path_leads_on_the_missing_attribute_and_what_can_be_had_are_told(

@@ -57,6 +57,14 @@ def test_no_value_becomes_another_by_being_written_down(value: str) -> None:
     assert read_contract(parse_document(as_yaml(made), "x").content) == read_contract(made)
 
 
+def test_no_plan_is_written_for_nodes_of_a_collector_with_other_modules(tmp_path: Path) -> None:
+    row = {"collector": "rack7", "nodeset": "n1", "count": 1, "since": 5.0, "message": "n1 is for rack7"}
+    with pytest.raises(CommandError, match=r"n1 is for rack7, so .*a\.plan was not written"):
+        write_plan(tmp_path / "a.plan", plan(other_modules=[row]), force=False)
+
+    assert not (tmp_path / "a.plan").exists()
+
+
 def test_only_its_owner_may_read_a_plan(tmp_path: Path) -> None:
     file = tmp_path / "a.plan"
     write_plan(file, plan(), force=False)

@@ -14,6 +14,7 @@ from kraken.model.nodeset import expand, fold
 
 CHANGED_MAX = 32
 ROW = {"heard_s": 1.2, "lag_s": 0.02, "nodes": 64, "key": "0rM&Lz.2bK", "changing_key": False}
+ROW |= {"modules": "SAME", "modules_since": 1.0}
 ROW |= {"invited_at": 1.0, "expires_at": None, "joined_at": 2.0, "revoked_at": None, "flow": None}
 
 
@@ -28,6 +29,7 @@ class Calls:
     Attributes:
         stages: how power commands stand, one for each time they are asked for; the last one stays.
         collectors: name -> state, as in `GET /v1/collectors`.
+        others: `other_modules` of a plan.
     """
 
     def __init__(self, kraken: Any, fake_api: ModuleType) -> None:
@@ -36,6 +38,7 @@ class Calls:
         self.commands: dict[str, dict[str, Any]] = {}
         self.stages = ["OK"]
         self.collectors: dict[str, str] = {}
+        self.others: list[dict[str, Any]] = []
         self.numbers = 0
         kraken.does = self
         kraken.calls |= {
@@ -232,7 +235,7 @@ class Calls:
         generation = {"declared": "1-5", "modules": "2900b383b1f21493"}
         head = {"kraken_plan": 1, "made_at": 1.0, "generation": generation, "set": asked.body["set"]}
         head |= {"unset": asked.body["unset"], "changes": True, "undeclared": [], "mutations": {}}
-        return head | {"nodes": len(names), "groups": groups}
+        return head | {"nodes": len(names), "groups": groups, "other_modules": self.others}
 
     def apply_plan(self, asked: Any) -> Any:
         plan = asked.body["plan"]

@@ -362,6 +362,20 @@ def test_a_plan_tells_whose_work_it_ends_and_whom_no_path_leads_on(kraken: Any, 
     assert lost["lines"] == ["n1 (1): no path: nothing leads to SYNC"]
 
 
+def test_a_plan_warns_of_collectors_that_may_find_another(
+    kraken: Any, task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(basic.AnsibleModule, "warn", lambda self, text: warned.append(text))
+    kraken.does.others = [{"message": "n1 is for collector c1 to run, which has other Kraken modules"}]
+    task("plan", nodes="n1", cfg=UP)
+
+    assert warned == [
+        "n1 is for collector c1 to run, which has other Kraken modules: it may find another way than this "
+        "plan, which cannot be applied to these nodes"
+    ]
+
+
 def test_a_plan_can_be_waited_for(kraken: Any, task: Any) -> None:
     plan = task("plan", nodes="n1", cfg=UP)["plan"]
     kraken.script = [lambda: kraken.converge("n1")]

@@ -18,8 +18,9 @@ from kraken.daemon.arrivals import Declared
 from kraken.daemon.contract import Left, PlanChangedError, rest
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import NeedsConfirmationError
+from kraken.daemon.fingerprint import fingerprint
 from kraken.daemon.operations import Applied, Operations, Request
-from kraken.daemon.plan import Planned, fingerprint
+from kraken.daemon.plan import Planned
 from kraken.errors import DocumentError, RefusedError, StoreError
 from kraken.executors.fake import Behaviour, FakeWorld
 from kraken.model.module import Action

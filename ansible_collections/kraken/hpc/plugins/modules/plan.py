@@ -15,6 +15,8 @@ description:
   - With O(state=applied), does exactly what such a plan says, or nothing. When anything would be done otherwise by now, it
     is refused with the differences. A plan never undoes what somebody has declared since it was made, and one applied
     again is no change.
+  - A plan rests on the Kraken modules of the collector that is asked. Where another collector, with other modules, runs
+    nodes of it, a warning names them, and such a plan is refused when it is to be applied.
 options:
   state:
     description:
@@ -232,6 +234,9 @@ def ask(task):
         disruptive_nodes=joined(g for g in groups if any(step["disruptive"] for step in g.get("steps", []))),
         unreachable_nodes=joined(group for group in groups if "no_path" in group),
     )
+    for row in plan.get("other_modules", []):
+        text = "%s: it may find another way than this plan, which cannot be applied to these nodes"
+        task.module.warn(text % row["message"])
     return ""
 
 
