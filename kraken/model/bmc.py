@@ -72,6 +72,11 @@ def bmc_key(attributes: Mapping[str, Value]) -> tuple[str, int] | None:
     return host, DEFAULT_PORT if port in REGISTERED else port
 
 
+def bmc_text(address: Value, port: Value) -> str | None:
+    """Name the BMC in words for people, equal for equal ones as `bmc_key`; None: none can be used."""
+    return _text(address, port) if isinstance(address, str) and not isinstance(port, list) else None
+
+
 def bmc_port(attributes: Mapping[str, Value]) -> int:
     """The UDP port of the BMC; 623 unless `bmc.port` says otherwise.
 
@@ -142,6 +147,14 @@ def _host_problem(text: str) -> str | None:
         # Resolvers read 0, 127.1 or 0x7f.1 as abbreviated numbers: 0 would be this machine.
         return f"{ADDRESS} {stripped!r} is not a whole IP address: write all four numbers"
     return None
+
+
+@functools.lru_cache(maxsize=65536, typed=True)  # asked of every node that is declared or placed
+def _text(address: str, port: str | int | float | bool | None) -> str | None:
+    key = bmc_key({ADDRESS: address, PORT: port})
+    if key is None:
+        return None
+    return key[0] if key[1] == DEFAULT_PORT else f"{key[0]} port {key[1]}"
 
 
 def _port_problem(port: Value) -> str | None:

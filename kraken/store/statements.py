@@ -33,7 +33,7 @@ Row = dict[str, Any] | tuple[Any, ...]
 ABREAST: Final = 50
 """Records that one statement keeps: it costs SQLite and its module about as much as half a record."""
 _EVER = (2**62, 0)  # a stamp above all others
-NODE_KINDS = ("placed", "leaving", "told")
+NODE_KINDS = ("placed", "leaving", "told", "bmcs")
 """The fields of a tree's memory that are of nodes."""
 
 _json = msgspec.json.Encoder(order="deterministic").encode

@@ -306,16 +306,17 @@ def _tree(connection: sqlite3.Connection) -> TreeMemory | None:
     placed = msgspec.json.Decoder(tuple[str, int, int, bool, bool]).decode
     leaving = msgspec.json.Decoder(tuple[str, int, bool]).decode
     told = msgspec.json.Decoder(Lease).decode
-    via = msgspec.json.Decoder(str).decode
+    text = msgspec.json.Decoder(str).decode
     return TreeMemory(
         {key: placed(value) for key, value in kinds.get("placed", {}).items()},
         {key: leaving(value) for key, value in kinds.get("leaving", {}).items()},
         {key: told(value) for key, value in kinds.get("told", {}).items()},
-        {key: via(value) for key, value in kinds.get("via", {}).items()},
+        {key: text(value) for key, value in kinds.get("via", {}).items()},
         sorted(kinds.get("strange", {})),
         float(kinds.get("longest", {}).get("", 0.0)),
         "doubts" in kinds,
         int(kinds.get("number", {}).get("", 0)),
+        {key: text(value) for key, value in kinds.get("bmcs", {}).items()},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kraken.model.hold import Hold
 from kraken.model.update import SeenAgain, StateUpdate
@@ -26,6 +26,7 @@ class Memory:
         longest_s: the longest lease that this life, or the one before it, may have promised.
         doubts: our parent said that another life of our name speaks, and has not said since that none does.
         number: of the last lease that was given; 0: not known.
+        bmcs: node -> the BMC that its lease covers, placed or leaving.
     """
 
     placed: Mapping[str, tuple[str, int, int, bool, bool]]
@@ -36,6 +37,7 @@ class Memory:
     longest_s: float = 0.0
     doubts: bool = False
     number: int = 0
+    bmcs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

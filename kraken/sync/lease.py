@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from kraken.sync.machines import Machines
+
 LEASE_S: Final = 40.0
 """Four hellos: three may be lost in a row before a child that lives stops for want of a lease."""
 SKEW: Final = 0.001
@@ -130,6 +132,7 @@ class Placement:
         shared: nodes of which that lease says that others could come to have them.
         alone: nodes whose holder may not know that others could come to have them: it goes on for as
             long as it likes, so nobody else gets them until it says that it let go.
+        machines: the BMCs that leases cover, those of nodes that are not let go among them.
         strange: those of the children that have not said yet that they have nothing at all.
         had_children: lives of ours that are forgotten had some, who may have nodes of those.
         changed: nodes of which something here became another, since the caller last emptied it; OURS, when
@@ -147,6 +150,7 @@ class Placement:
         self.shared: set[str] = set()
         self.alone: set[str] = set()
         self.changed: set[str] = set()
+        self.machines = Machines()
         self._number = epoch
         self._strange_until = strange_until
         self.strange = set(strange) - {self.OURS}
@@ -168,16 +172,29 @@ class Placement:
         """Of the last lease that was given."""
         return self._number
 
-    def restore(self, key: str, holder: str, epoch: int, taken: int, *, shared: bool, alone: bool) -> None:
-        """A former life had given it so."""
-        self._set(key, holder, epoch, shared=shared)
+    def restore(
+        self,
+        key: str,
+        holder: str,
+        epoch: int,
+        taken: int,
+        *,
+        shared: bool,
+        alone: bool,
+        bmc: str | None = None,
+    ) -> None:
+        """A former life had given it so, for this BMC."""
+        self._set(key, holder, epoch, shared=shared, bmc=bmc)
         self.taken[key] = taken
         if alone:
             self.alone.add(key)
 
-    def restore_leaving(self, key: str, former: str, epoch: int, *, alone: bool) -> None:
+    def restore_leaving(
+        self, key: str, former: str, epoch: int, *, alone: bool, bmc: str | None = None
+    ) -> None:
         """A former life had taken it from this holder, and did not come to know that it let go."""
         self._leaving[key] = (former, epoch)
+        self.machines.cover(key, bmc)
         self._number = max(self._number, epoch)
         if alone:
             self.alone.add(key)
@@ -193,13 +210,23 @@ class Placement:
             found = self._promises[child] = Promises(self._strange_until)
         return found
 
-    def is_free(self, key: str, to: str, now: float) -> bool:
-        """Whether nobody but this holder may be running mutations on the node: it may be given to it."""
-        if key in self.holder:
+    def is_free(self, key: str, to: str, now: float, bmc: str | None = None) -> bool:
+        """Whether nobody but this holder may be running mutations on the node, and nobody switches its BMC
+        as that of another: it may be given to it.
+        """
+        if key in self.holder or self.switched_as(key, bmc, now) is not None:
             return False
         if key in self._leaving:
-            return self._leaving[key][0] == to or now >= self._bound(key)
+            stays = self._leaving[key][0] == to and self.machines.of.get(key) == bmc
+            return stays or now >= self._bound(key)
         return key in self._known or self.strange - {to} <= self._cleared.get(key, set())
+
+    def switched_as(self, key: str, bmc: str | None, now: float) -> str | None:
+        """The other node as which somebody may switch this BMC; None: there is none."""
+        if bmc is None:
+            return None
+        others = self.machines.others(bmc, key)
+        return next((other for other in others if other in self.holder or now < self._bound(other)), None)
 
     def may_run(self, key: str, now: float) -> bool:
         """Whether something that we began in a forgotten life may be under way on a node that may be ours.
@@ -217,6 +244,7 @@ class Placement:
         for key in list(self.holder):
             self._drop(key)
             self.alone.discard(key)
+            self.machines.uncover(key)
         for key, (former, _) in list(self._leaving.items()):
             if former in asked:
                 self._leave(key)
@@ -267,10 +295,10 @@ class Placement:
             return []
         return [k for k in keys if k not in self._known and child not in self._cleared.get(k, ())]
 
-    def take(self, key: str, holder: str, *, shared: bool) -> None:
-        """Give a free node to this holder, under a new number."""
+    def take(self, key: str, holder: str, *, shared: bool, bmc: str | None = None) -> None:
+        """Give a free node, which has this BMC, to this holder, under a new number."""
         self._number += 1
-        self._set(key, holder, self._number, shared=shared)
+        self._set(key, holder, self._number, shared=shared, bmc=bmc)
         if holder != self.OURS:
             self.alone.add(key)
 
@@ -377,8 +405,9 @@ class Placement:
             return known
         return float("inf") if key in self.alone else self.promise_to(self._leaving[key][0]).binds(key)
 
-    def _set(self, key: str, holder: str, epoch: int, *, shared: bool) -> None:
+    def _set(self, key: str, holder: str, epoch: int, *, shared: bool, bmc: str | None) -> None:
         self._leave(key)
+        self.machines.cover(key, bmc)
         self.holder[key] = holder
         self.epoch[key] = self.taken[key] = epoch
         self._number = max(self._number, epoch)
@@ -393,6 +422,7 @@ class Placement:
             self.changed.add(key)
         self._let_go.pop(key, None)
         self.alone.discard(key)
+        self.machines.uncover(key)
 
     def _drop(self, key: str) -> str | None:
         former = self.holder.pop(key, None)

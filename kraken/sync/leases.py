@@ -13,6 +13,7 @@ from kraken.sync.letters import Check, Checked, Hello, Reserve, Reserved
 from kraken.sync.link import Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.longest import Longest
+from kraken.sync.machines import bmc_of
 from kraken.sync.twins import ALONE, TWIN, Doubt
 
 NO_LEASE: Final = Lease()
@@ -71,10 +72,13 @@ class Leases:
         self._give_back_at = now
         if memory is not None:
             self._told.update(memory.told)
+            # Who kept none took them for those that are declared.
+            bmcs = memory.bmcs or {key: bmc for key in table if (bmc := bmc_of(table[key])) is not None}
             for key, (holder, number, taken, shared, alone) in memory.placed.items():
-                self.placement.restore(key, holder, number, taken, shared=shared, alone=alone)
+                bmc = bmcs.get(key)
+                self.placement.restore(key, holder, number, taken, shared=shared, alone=alone, bmc=bmc)
             for key, (former, number, alone) in memory.leaving.items():
-                self.placement.restore_leaving(key, former, number, alone=alone)
+                self.placement.restore_leaving(key, former, number, alone=alone, bmc=bmcs.get(key))
 
     def memory(self, via: dict[str, str], keys: Iterable[str] | None) -> Memory:
         """What the next life should know; of these nodes only, where they are given."""
@@ -93,6 +97,7 @@ class Leases:
             self._longest.promised_s,
             self.doubt.stands,
             place.number,
+            {k: place.machines.of[k] for k in some if k in place.machines.of},
         )
 
     @property

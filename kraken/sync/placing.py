@@ -11,6 +11,7 @@ from kraken.sync.lease import Placement
 from kraken.sync.leases import Leases
 from kraken.sync.link import DEAD_S
 from kraken.sync.links import Links
+from kraken.sync.machines import bmc_of
 from kraken.sync.registry import Registry
 from kraken.sync.shelf import COLLECTOR
 
@@ -50,6 +51,7 @@ class Placing:
         self._due_at = float("-inf")
         self._lists: dict[str, tuple[str, ...]] = {}
         self._wanting: dict[str, dict[str, None]] = {}  # collector -> nodes that list it
+        self._rewired: dict[str, None] = {}  # nodes that may have another BMC than their lease covers
 
     def drain(self, child: str) -> None:
         """Take every node from this child, and give it none; it goes on with those nobody else may have."""
@@ -75,6 +77,7 @@ class Placing:
         """Give every node that waits for it to whom it belongs, as far as old leases let it."""
         gained: list[str] = []
         lost: list[str] = []
+        self._take_rewired(lost)
         waiting: dict[str, None] = {}
         known: dict[tuple[str, ...], tuple[Sequence[str], str | None]] = {}
         for key in self.waiting:
@@ -95,7 +98,8 @@ class Placing:
                 holder = None
             if holder is None:
                 if wanted is not None and self._is_free(key, wanted, targets, now):
-                    self._placement.take(key, wanted, shared=self._leases.is_shared(key, len(targets) > 1))
+                    shared = self._leases.is_shared(key, len(targets) > 1)
+                    self._placement.take(key, wanted, shared=shared, bmc=bmc_of(self._table[key]))
                     self._changed(key)
                     if wanted == Placement.OURS:
                         gained.append(key)
@@ -127,7 +131,20 @@ class Placing:
         ours = to != Placement.OURS and Placement.OURS in targets
         if ours and self._placement.may_run(key, now):
             return False
-        return self._placement.is_free(key, to, now) and self._leases.covers(key, to)
+        bmc = bmc_of(self._table[key])
+        return self._placement.is_free(key, to, now, bmc) and self._leases.covers(key, to)
+
+    def _take_rewired(self, lost: list[str]) -> None:
+        """Take every node from its holder that has another BMC since it was given: all of them before one is
+        given, so that two may have exchanged theirs.
+        """
+        rewired, self._rewired = self._rewired, {}
+        for key in rewired:
+            holder = self._placement.holder.get(key)
+            bmc = self._placement.machines.of.get(key)
+            if holder is not None and bmc != bmc_of(self._table.get(key)):
+                self._take_away(key, holder, lost)
+                self.waiting[key] = None
 
     def _take_away(self, key: str, holder: str, lost: list[str]) -> None:
         if holder == Placement.OURS:
@@ -202,5 +219,7 @@ class Placing:
             self._wanting.setdefault(name, {})[key] = None
         if key in self._table:
             self.waiting[key] = None
+            if self._placement.machines.of.get(key) != bmc_of(self._table[key]):
+                self._rewired[key] = None
         else:
             self.waiting.pop(key, None)

@@ -140,6 +140,8 @@ class Tree:
                 self.registry.reach(key, through)
         for key in table:
             self.placing.index(key)
+        for key in [key for key in self.placement.holder if key not in table]:
+            self.leases.forget(key)  # deleted durably, and not yet taken from who has it
 
     def memory(self, keys: Iterable[str] | None = None) -> Memory:
         """What the next life should know; of these nodes only, where they are given."""

@@ -35,7 +35,7 @@ from kraken.sync.twins import Doubt, Twins
 from kraken.testing.tree.chaos import Chaos
 from kraken.testing.tree.forest import BrokenPromiseError
 from kraken.testing.tree.member import Member
-from tests.simulation.stories import leases, twins, words
+from tests.simulation.stories import leases, machines, twins, words
 
 Breaks = Callable[[pytest.MonkeyPatch], None]
 Story = Callable[[], None]
@@ -203,12 +203,20 @@ def gives_at_once(placement: Placement, key: str, *rest: Any) -> bool:
     return key not in placement.holder
 
 
+IS_FREE = Placement.is_free
+
+
+def gives_back_whatever_its_bmc(placement: Placement, key: str, to: str, now: float, bmc: str | None) -> bool:
+    former = placement.former(key)
+    return IS_FREE(placement, key, to, now, bmc) or (former is not None and former[0] == to)
+
+
 def binds_by_the_lease_alone(placement: Placement, key: str) -> float:
     known = placement._let_go.get(key)
     return placement.promise_to(placement._leaving[key][0]).binds(key) if known is None else known
 
 
-def knows_no_strangers(placement: Placement, key: str, to: str, now: float) -> bool:
+def knows_no_strangers(placement: Placement, key: str, to: str, now: float, bmc: str | None) -> bool:
     if key in placement.holder:
         return False
     if key in placement._leaving:
@@ -242,12 +250,12 @@ def is_bound_whatever_was_begun(leases: Leases, key: str, now: float) -> bool:
 RESTORE, RESTORE_LEAVING = Placement.restore, Placement.restore_leaving
 
 
-def restores_nobody_alone(placement: Placement, *known: Any, shared: bool, alone: bool) -> None:
-    RESTORE(placement, *known, shared=shared, alone=False)
+def restores_nobody_alone(placement: Placement, *known: Any, alone: bool, **more: Any) -> None:
+    RESTORE(placement, *known, alone=False, **more)
 
 
-def restores_nobody_leaving_alone(placement: Placement, *known: Any, alone: bool) -> None:
-    RESTORE_LEAVING(placement, *known, alone=False)
+def restores_nobody_leaving_alone(placement: Placement, *known: Any, alone: bool, **more: Any) -> None:
+    RESTORE_LEAVING(placement, *known, alone=False, **more)
 
 
 def stays_with_strangers(placing: Placing, holder: str, wanted: str | None) -> bool:
@@ -345,6 +353,10 @@ def gives_leases_in_doubt(leases_given: Leases, link: Link, now: float) -> int:
     lease_ms = GRANT(leases_given, link, now)
     leases_given.doubt.stands = stands
     return lease_ms
+
+
+def forgets_machines(leases_kept: Leases, *args: Any) -> Memory:
+    return replace(MEMORY(leases_kept, *args), bmcs={})
 
 
 def forgets_its_doubt(leases_kept: Leases, *args: Any) -> Memory:
@@ -460,6 +472,22 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "who is asked what it let go answers before it knows what it had": (
         replaces(Leases, "answer", answers_at_once),
         leases.a_question_overtakes_the_word_that_the_node_is_given_and_taken,
+    ),
+    "a lease is of a name, whatever machine that is": (
+        replaces(Placement, "switched_as", does_nothing),
+        machines.a_node_is_deleted_and_its_bmc_another_nodes,
+    ),
+    "a node that has another BMC stays with who has it": (
+        replaces(Placing, "_take_rewired", does_nothing),
+        machines.a_rack_is_cut_off_from_its_row_when_its_bmc_moves,
+    ),
+    "a node that has another BMC goes back to who has it at once": (
+        replaces(Placement, "is_free", gives_back_whatever_its_bmc),
+        machines.two_nodes_exchange_their_bmcs,
+    ),
+    "a life after another forgets which machines were given": (
+        replaces(Leases, "memory", forgets_machines),
+        machines.the_root_restarts_after_a_bmc_became_another_nodes,
     ),
     "what was let go under a former lease counts for the last": (
         replaces(Placement, "let_go", lets_go_under_any_number),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from kraken.model.bmc import ADDRESS
 from kraken.model.hold import Hold
 from kraken.testing.tree.forest import Forest
 from kraken.testing.tree.network import Weather
@@ -41,6 +42,8 @@ class Chaos:
         self._moving: set[str] = set()
         # Every other seed has people who do more; by dice of their own: the others stay what they are.
         self._people = random.Random(~seed) if seed % 2 else None
+        # And in every third BMCs become other nodes'.
+        self._wires = random.Random(seed + 0.5) if seed % 3 == 0 else None
         self._revoked: dict[str, str] = {}  # child -> its parent
         self._counter = 0
         self._tell = tell
@@ -94,6 +97,8 @@ class Chaos:
         deed()
         if self._people is not None:
             self._have_people_do(self._people)
+        if self._wires is not None and self._wires.random() < 0.15:
+            self._rewire(self._wires)
         for member in forest.members.values():
             forest._wake(member)
 
@@ -120,6 +125,21 @@ class Chaos:
                 self._say(f"let {name} in again at {parent.name}")
                 parent.take_in(name)
                 del self._revoked[name]
+
+    def _rewire(self, wires: random.Random) -> None:
+        """A node gets a BMC that nobody has, or exchanges its own with who has that; a deleted node's is
+        nobody's. What runs meanwhile goes to the BMC of before.
+        """
+        root = self.forest.root
+        if not root.is_running or root.is_paused or not root.table:
+            return
+        node = wires.choice(list(root.table))
+        address = f"10.0.0.{wires.randint(1, len(self.nodes))}"
+        was = root.table[node].attribute(ADDRESS)
+        former = {name: was for name, other in root.table.items() if other.attribute(ADDRESS) == address}
+        told = {name: None if value is None else str(value) for name, value in former.items()}
+        self._say(f"rewire {told | {node: address}}")
+        root.rewire(told | {node: address})
 
     def _set_clock(self, people: random.Random) -> None:
         member = self.forest.members[people.choice(list(self.forest.members))]

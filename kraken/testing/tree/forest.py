@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 
+from kraken.model.bmc import ADDRESS
 from kraken.model.hold import EVERY_NODE
 from kraken.model.node import Node, Record
 from kraken.model.update import Side, Stamp
@@ -49,6 +50,7 @@ class Forest:
         self._heard: dict[tuple[str, str], float] = {}  # sender and receiver -> when a letter last came
         self._awake_since: dict[str, float] = {}
         self.busy: dict[str, tuple[float, str]] = {}  # node -> until when, by whom
+        self._switched: dict[str, tuple[float, str, str]] = {}  # BMC -> until when, by whom, as which node
         for name, parent in shape.items():
             children = [child for child, above in shape.items() if above == name]
             self.members[name] = Member(
@@ -213,8 +215,19 @@ class Forest:
             if other is not None and other[0] > self.time and other[1] != member.process:
                 self.broken(f"{member.process} runs a mutation on {node} while {other[1]} does")
             self.busy[node] = (until, member.process)
+            self._switch(member, node, until)
             starters.append(member.process)
         return starters
+
+    def _switch(self, member: Member, node: str, until: float) -> None:
+        """What it began on the node goes to the BMC that it takes for the node's."""
+        bmc = member.table[node].attribute(ADDRESS)
+        if bmc is None:
+            return
+        until_then, by, name = self._switched.get(str(bmc), (self.time, "", ""))
+        if until_then > self.time and (by, name) != (member.process, node):
+            self.broken(f"{member.process} switches {bmc} as {node} while {by} does as {name}")
+        self._switched[str(bmc)] = until, member.process, node
 
     def end_run(self, node: str) -> str | None:
         """What runs on the node is over before its time, if who began it is there to see that; who it was."""
@@ -225,6 +238,9 @@ class Forest:
         if node not in member.runs:
             return None  # it lost its disk, and knows nothing of it
         del self.busy[node]
+        ended = [bmc for bmc, (_, *what) in self._switched.items() if what == [name, node]]
+        for bmc in ended:
+            del self._switched[bmc]
         member.end_run(node)
         self._wake(member)
         return name

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from kraken.model.bmc import ADDRESS
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
 from kraken.model.node import Node, NodeTable, Record
 from kraken.model.update import Side, Stamp, StateUpdate, Value
@@ -312,12 +313,20 @@ class Member:
 
     def declare(self, name: str, **values: Value) -> None:
         """Root only: attributes (`collectors`, `node`) and Cfg of a node; None withdraws."""
+        self._declare({name: values})
+
+    def rewire(self, addresses: Mapping[str, str | None]) -> None:
+        """Root only: node -> the address of its BMC from now on; all in one declaration."""
+        self._declare({name: {ADDRESS: address} for name, address in addresses.items()})
+
+    def _declare(self, nodes: Mapping[str, Mapping[str, Value]]) -> None:
         now = self.clock()
-        for variable, value in values.items():
-            side = Side.ATTRIBUTE if variable in ("node", "collectors") else Side.CFG
-            self.table.merge([StateUpdate(name, side, variable, value, self.stamp(), now, "root")])
-        self._keep_declared(name)
-        self._apply(self.tree.declared([name], now), now)
+        for name, values in nodes.items():
+            for variable, value in values.items():
+                side = Side.ATTRIBUTE if variable in ("node", "collectors", ADDRESS) else Side.CFG
+                self.table.merge([StateUpdate(name, side, variable, value, self.stamp(), now, "root")])
+            self._keep_declared(name)
+        self._apply(self.tree.declared(nodes, now), now)
 
     def hold(self, hold: Hold, *, lift: bool = False) -> None:
         """Root only."""

@@ -27,6 +27,12 @@ def declare(forest: Forest, node: str, *collectors: str, wish: str = "ON") -> No
     forest._wake(forest.root)
 
 
+def rewire(forest: Forest, **addresses: str | None) -> None:
+    """These nodes have these BMCs from now on, by one declaration."""
+    forest.root.rewire(addresses)
+    forest._wake(forest.root)
+
+
 def delete(forest: Forest, node: str) -> None:
     forest.root.declare(node, node=None)
     forest._wake(forest.root)
@@ -63,11 +69,12 @@ def move(forest: Forest, name: str, new: str) -> None:
     forest._wake(forest.members[new])
 
 
-def run_everywhere(forest: Forest, node: str, seconds: int) -> None:
+def run_everywhere(forest: Forest, node: str, seconds: int, *more: str) -> None:
     """Every second everybody who may starts a short mutation; two at once break a promise of the forest."""
     for _ in range(seconds):
         forest.run_for(1.0)
-        forest.try_runs(node, 0.5)
+        for name in (node, *more):
+            forest.try_runs(name, 0.5)
 
 
 def of_kind(

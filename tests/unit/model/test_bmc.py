@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from kraken.model.bmc import bmc_address_problem, bmc_key, fingerprint_bytes, redfish_port, shared_bmcs
+from kraken.model.bmc import (
+    bmc_address_problem,
+    bmc_key,
+    bmc_text,
+    fingerprint_bytes,
+    redfish_port,
+    shared_bmcs,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +91,14 @@ def test_spellings_of_one_address_are_one_bmc() -> None:
     )
     assert bmc_key({"bmc.address": "::ffff:10.0.0.1"}) == bmc_key({"bmc.address": "10.0.0.1"})
     assert bmc_key({"bmc.address": "N1-BMC."}) == ("n1-bmc", 623)
+
+
+def test_a_bmc_is_written_as_its_address_and_a_port_that_is_not_its_own() -> None:
+    assert bmc_text("::ffff:10.0.0.1", None) == bmc_text("10.0.0.1", 443) == "10.0.0.1"
+    assert bmc_text("N1-BMC.", "9001") == "n1-bmc port 9001"
+    assert bmc_text(None, 623) is bmc_text(["10.0.0.1"], None) is bmc_text("10.0.0.1", ["623"]) is None
+    assert bmc_text("10.0.0.1", 1) is not None
+    assert bmc_text("10.0.0.1", True) is None
 
 
 @pytest.mark.parametrize("port", [623, 443, "80"])

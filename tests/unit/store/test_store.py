@@ -190,6 +190,7 @@ def test_who_has_which_node_is_remembered_node_by_node(store: Store, reopen: Reo
         ["c2", "c3"],
         610.5,
         doubts=True,
+        bmcs={"n1": "10.0.0.1", "n2": "10.0.0.2", "n3": "n3-bmc port 9001"},
     )
     store.write([SaveTree(whole, ["n1", "n2", "n3"])])
 
@@ -203,6 +204,7 @@ def test_who_has_which_node_is_remembered_node_by_node(store: Store, reopen: Reo
         {},
         {"@c1": "c1"},
         [],
+        bmcs={"n1": "10.0.0.1", "n3": "n3-bmc port 9001"},
     )
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+from kraken.model.bmc import ADDRESS
 from kraken.model.node import NodeTable
 from kraken.model.update import PRESENCE, Side, Stamp, StateUpdate
-from kraken.sync.events import Ours, Outgrow
+from kraken.sync.events import Memory, Ours, Outgrow
 from kraken.sync.lease import Placement
 from kraken.sync.leases import Leases
 from kraken.sync.link import DEAD_S
@@ -15,11 +18,11 @@ NOW = 1_000.0
 
 
 class Site:
-    """A root with nodes, and children of which some are heard."""
+    """A root with nodes, and children of which some are heard; a later life has the memory of the former."""
 
-    def __init__(self, *children: str) -> None:
+    def __init__(self, *children: str, table: NodeTable | None = None, memory: Memory | None = None) -> None:
         self.around = Neighbourhood("root")
-        self.table = NodeTable()
+        self.table = table or NodeTable()
         self.registry = Registry("root")
         self.busy: dict[str, float] = {}
         for name in children:
@@ -32,7 +35,7 @@ class Site:
             1,
             NOW,
             0.0,
-            None,
+            memory,
             lambda key: self.busy.get(key, float("-inf")),
             lambda: True,
         )
@@ -50,8 +53,9 @@ class Site:
         self.around.links[name].is_up = False
         self.placing.reconsider(name)
 
-    def declare(self, key: str, *collectors: str) -> None:
-        for variable, value in ((PRESENCE, "PRESENT"), (COLLECTORS, list(collectors) or None)):
+    def declare(self, key: str, *collectors: str, bmc: str | None = None) -> None:
+        told = ((PRESENCE, "PRESENT"), (COLLECTORS, list(collectors) or None), (ADDRESS, bmc))
+        for variable, value in told:
             self._sequence += 1
             stamp = Stamp(1, self._sequence)
             self.table.merge([StateUpdate(key, Side.ATTRIBUTE, variable, value, stamp, NOW, "root")])
@@ -236,3 +240,91 @@ def test_a_node_that_stays_is_not_told_again() -> None:
     site.placing.place(NOW)
 
     assert feed.is_quiet
+
+
+def test_a_node_that_has_another_bmc_is_let_go_before_its_holder_has_it_again() -> None:
+    site = Site("a")
+    site.declare("n1", "a", bmc="10.0.0.1")
+    site.placing.place(NOW)
+    site.declare("n1", "a", bmc="10.0.0.7")
+    site.placing.place(NOW)
+
+    assert site.holder("n1") is None
+
+    site.lets_go("a", "n1")
+    site.placing.place(NOW)
+
+    assert site.holder("n1") == "a"
+    assert site.leases.placement.machines.of == {"n1": "10.0.0.7"}
+
+
+def test_a_node_that_has_its_former_bmc_again_is_its_holders_at_once() -> None:
+    site = Site("a")
+    site.declare("n1", "a", bmc="10.0.0.1")
+    site.placing.place(NOW)
+    site.declare("n1", "a", bmc="10.0.0.7")
+    site.placing.place(NOW)
+    site.declare("n1", "a", bmc="::ffff:10.0.0.1")
+    site.placing.place(NOW)
+
+    assert site.holder("n1") == "a"
+
+
+def test_a_bmc_is_another_nodes_when_it_was_let_go_as_the_first() -> None:
+    site = Site("a", "b")
+    site.declare("n1", "a", bmc="10.0.0.1")
+    site.placing.place(NOW)
+    site.declare("n9", "b", bmc="10.0.0.1")
+    site.declare("n1", "a", bmc="10.0.0.7")
+    site.placing.place(NOW)
+
+    assert site.holder("n9") is None
+    assert site.leases.placement.switched_as("n9", "10.0.0.1", NOW) == "n1"
+
+    site.lets_go("a", "n1")
+    site.placing.place(NOW)
+
+    assert (site.holder("n1"), site.holder("n9")) == ("a", "b")
+
+
+def test_two_of_ours_exchange_theirs_when_nothing_is_under_way_on_either() -> None:
+    site = Site()
+    site.declare("n1", bmc="10.0.0.1")
+    site.declare("n2", bmc="10.0.0.2")
+    site.placing.place(NOW)
+    site.busy["n1"] = NOW + 20.0
+    site.declare("n1", bmc="10.0.0.2")
+    site.declare("n2", bmc="10.0.0.1")
+    site.placing.place(NOW)
+
+    assert (site.holder("n1"), site.holder("n2")) == (None, None)
+    assert site.placing.due_at == NOW + 20.0
+
+    site.placing.place(NOW + 20.0)
+
+    assert (site.holder("n1"), site.holder("n2")) == (Placement.OURS, Placement.OURS)
+
+
+def test_what_a_forgotten_life_gave_covers_no_bmc() -> None:
+    site = Site("a")
+    site.declare("n1", "a", bmc="10.0.0.1")
+    site.placing.place(NOW)
+    site.leases.forget_all(NOW)
+
+    assert site.leases.placement.machines.of == {}
+
+
+def test_who_remembers_no_bmcs_takes_them_for_those_that_are_declared() -> None:
+    """So nothing rests when a version that kept none is replaced."""
+    site = Site("a")
+    site.declare("n1", "a", bmc="10.0.0.1")
+    site.placing.place(NOW)
+    kept = site.leases.memory({}, None)
+
+    assert kept.bmcs == {"n1": "10.0.0.1"}
+
+    later = Site("a", table=site.table, memory=replace(kept, bmcs={}))
+    later.placing.index("n1")
+    later.placing.place(NOW)
+
+    assert later.holder("n1") == "a"
