@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from kraken.daemon.wishes import Wish
 from kraken.errors import RefusedError, UnreachableError
-from kraken.model.bmc import ADDRESS, PORT, bmc_address_problem, shared_bmcs
+from kraken.model.bmc import ADDRESS, bmc_address_problem, shared_bmcs
 from kraken.model.catalog import Catalog
 from kraken.model.node import NodeTable
 from kraken.model.nodeset import fold
@@ -19,7 +19,6 @@ from kraken.model.update import GROUPS, PRESENCE, PRESENT, Side, Stamp, StateUpd
 from kraken.planning.path import NoPath
 from kraken.planning.planner import Planner
 
-FormerHolder = Callable[[str, Mapping[str, Value]], tuple[str, str] | None]
 CONFIRM_ABOVE = 32
 """A change of more nodes than this wants an explicit yes."""
 
@@ -88,21 +87,18 @@ def check(
     *,
     allow_unreachable: bool,
     kernel_problem: Callable[[str], str | None] = lambda _: None,
-    left_behind: FormerHolder = lambda node, attributes: None,
 ) -> None:
     """Refuse what safety or the planner forbids, before anything is done.
 
     Args:
         kernel_problem: what the kernel knows against an address.
-        left_behind: of a node and its new attributes, the other node as which a collector may command its
-            BMC still, and that collector.
 
     Raises:
         RefusedError: a BMC address that may not be commanded, or that two nodes share.
         UnreachableError: no path leads from what is known of a node to its new Cfg, whatever a
             discovery may find of what is not known.
     """
-    _check_bmcs(items, table, kernel_problem, left_behind)
+    _check_bmcs(items, table, kernel_problem)
     if allow_unreachable:
         return
     _check_changeable(items, catalog)
@@ -210,12 +206,7 @@ def confirm(items: Iterable[Item], *, yes: bool) -> None:
         raise NeedsConfirmationError(changed)
 
 
-def _check_bmcs(
-    items: Sequence[Item],
-    table: NodeTable,
-    kernel_problem: Callable[[str], str | None],
-    left_behind: FormerHolder,
-) -> None:
+def _check_bmcs(items: Sequence[Item], table: NodeTable, kernel_problem: Callable[[str], str | None]) -> None:
     touched = {item.node: item for item in items if any(k.startswith("bmc.") for k in item.attributes)}
     if not touched:
         return
@@ -233,22 +224,13 @@ def _check_bmcs(
                 part=name,
                 hint="give the node's own BMC: another machine, or many, would be switched off instead",
             )
-        left = left_behind(name, after[name]) if {ADDRESS, PORT} & item.attributes.keys() else None
-        if left is not None:
-            former, collector = left
-            raise RefusedError(
-                f"{name}: {ADDRESS} {address} was that of {former}, and collector {collector} has not let "
-                "go of it yet: both would command one BMC; nothing was done",
-                part=name,
-                hint=f"repeat it when collector {collector} was heard, or after `kraken collector revoke "
-                f"{collector} --stopped` by who made sure that it runs nothing",
-            )
     for (host, port), names in shared_bmcs(after).items():
         if any(name in touched for name in names):
             raise RefusedError(
                 f"the BMC {host} port {port} would belong to {fold(names)}; nothing was done",
                 part=fold(names),
-                hint="a BMC belongs to one node: a command for one would hit the other",
+                hint="a command for one would hit the other: give each its own BMC; two that exchange theirs "
+                "are declared in one document",
             )
 
 

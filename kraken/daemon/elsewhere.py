@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from kraken.daemon.rewired import why_it_waits
 from kraken.engine.cause import Cause, Explanation
 from kraken.model.node import Node
 from kraken.model.update import Side, Stamp, StateUpdate
@@ -49,12 +50,12 @@ def explain_elsewhere(tree: Tree, node: Node, now: float) -> Explanation:
         name, since = silent
         reason, following = f"collector {name} not heard for {now - since:.0f} s", "is told when it is"
         if tree.placement.former(node.name) is not None:
-            then, following = _unplaced(tree, node.name, now)
+            then, _, following = _unplaced(tree, node.name, now)
             reason = f"{reason}; {then}"
         return _told(node, cause, reason, f"collector {name} is not heard", since, following)
     if node.name not in tree.placement.holder:
-        reason, following = _unplaced(tree, node.name, now)
-        return _told(node, cause, reason, reason, now, following)
+        reason, topic, following = _unplaced(tree, node.name, now)
+        return _told(node, cause, reason, topic, now, following)
     said, detail = node.summary.get(CAUSE), node.summary.get(REASON)
     if said is None or str(said.value) not in _CAUSES or _is_outdated(node):
         reason = f"its collector {tree.runner(node.name)} has not said yet how it fares"
@@ -75,20 +76,27 @@ def _is_outdated(node: Node) -> bool:
     )
 
 
-def _unplaced(tree: Tree, node: str, now: float) -> tuple[str, str]:
-    """Why nobody has the node, and what follows."""
+def _unplaced(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
+    """Why nobody has the node, shorter for all alike, and what follows."""
     listed = tree.placing.listed(node)
     unknown = [name for name in listed if tree.placing.toward(name) is None]
     if unknown and len(unknown) == len(listed):
-        return f"its collector {' and '.join(unknown)} has not joined", "is run when one of them has"
+        what = f"its collector {' and '.join(unknown)} has not joined"
+        return what, what, "is run when one of them has"
+    rewired = why_it_waits(tree, node, now)
+    if rewired is not None:
+        return rewired
     former, free_at = tree.placement.former(node), tree.placement.free_at(node)
     if former is None or free_at is None or free_at <= now:
-        return "it goes to a collector that lives", "is run then"
+        what = "it goes to a collector that lives"
+        return what, what, "is run then"
     name = former[0] or tree.me
     if free_at == float("inf"):
         what = f"it goes to another when {name} says that it let go, which nobody else can know"
-        return what, f"is run then, or after `kraken collector revoke {name} --stopped` by who made sure"
-    return f"it goes to another when the lease of {name} is over, in {free_at - now:.0f} s", "is run then"
+        vouch = f"`kraken collector revoke {name} --stopped`"
+        return what, what, f"is run then, or after {vouch} by who made sure"
+    what = f"it goes to another when the lease of {name} is over, in {free_at - now:.0f} s"
+    return what, what, "is run then"
 
 
 def _told(node: Node, cause: Cause, reason: str, topic: str, since: float, following: str) -> Explanation:

@@ -20,15 +20,15 @@ from kraken.daemon.ours import kernel_problem
 from kraken.daemon.plan import Folding, Generation, Plan, fingerprints
 from kraken.daemon.promised import read_contract
 from kraken.daemon.remembering import abandoned, notes_of_items
+from kraken.daemon.rewired import warn
 from kraken.daemon.slices import in_slices
 from kraken.daemon.wishes import Wish, read_attributes, read_cfg, read_document
 from kraken.engine.cause import Explanation
 from kraken.errors import DocumentError, KrakenError, NodeSetError, RefusedError, UnreachableError
-from kraken.model.bmc import ADDRESS, PORT
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.node import Node
 from kraken.model.nodeset import expand, fold
-from kraken.model.update import PRESENCE, VALUE_MAX, Side, StateUpdate, Value
+from kraken.model.update import PRESENCE, VALUE_MAX, Side, StateUpdate
 from kraken.store.records import Change, DropHold, EntryKind, Note, SaveHold
 
 HOLD_S_MAX = 100 * 365.25 * 86400.0
@@ -169,8 +169,6 @@ class Operations:
             changes += [DropHold(hold.id) for hold in holds]
             for name in names:
                 changes += abandoned(collector, name, now)
-            if self.daemon.seat is not None:
-                self.daemon.seat.left_behind.leave(names)
             await self.daemon.declare([Declared(updates)], changes)
             self.daemon.accept(*(HoldLifted(hold) for hold in holds))
             return items
@@ -329,12 +327,13 @@ class Operations:
                 collector.planner,
                 allow_unreachable=request.allow_unreachable,
                 kernel_problem=kernel_problem,
-                left_behind=self._left_behind,
             )
         except UnreachableError as error:
             found = other_modules(collector, (item.node for item in items))
             error.hint = "; ".join([*(one.text for one in found), str(error.hint)])
             raise
+        if collector.branch is not None:
+            items = warn(collector.branch.tree, items, self.daemon.clock())
         if request.dry_run:
             return items
         confirm(items, yes=request.yes)
@@ -345,9 +344,6 @@ class Operations:
             await asyncio.sleep(0)
             parts.append(Declared(updates_of(part, collector.stamp, now, request.who)))
             notes += notes_of_items(part, now, request.who)
-        if self.daemon.seat is not None:
-            moved = [i.node for i in items if not i.created and {ADDRESS, PORT} & i.attributes.keys()]
-            self.daemon.seat.left_behind.leave(moved)
         if parts:
             try:
                 await self.daemon.declare(parts, notes, still)
@@ -355,10 +351,6 @@ class Operations:
                 await self._take_back(items, request.who)
                 raise
         return items
-
-    def _left_behind(self, node: str, attributes: Mapping[str, Value]) -> tuple[str, str] | None:
-        seat = self.daemon.seat
-        return None if seat is None else seat.left_behind.holder(node, attributes, self.daemon.clock())
 
     async def _take_back(self, items: Sequence[Item], who: str) -> None:
         """Wishes that are durable and were not let in: what stood before them is made durable again."""

@@ -26,7 +26,6 @@ from kraken.daemon.arrivals import (
 from kraken.daemon.collector import Collector
 from kraken.daemon.crowd import Crowd, Line
 from kraken.daemon.events import EventLog
-from kraken.daemon.leftbehind import LeftBehind
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.outbox import Outbox
 from kraken.errors import LetterError, RefusedError
@@ -70,7 +69,6 @@ class Seat:
     Attributes:
         accept: the daemon's door in. write: has something kept soon. To be set before `begin`.
         refused: neighbour -> how many of its words were not believed.
-        left_behind: BMCs that others may command still as those of nodes whose they were.
         answers: verb -> who answers it when another collector asks.
 
     Raises:
@@ -112,7 +110,6 @@ class Seat:
             self.tree.add_former_child(name)
         neighbours.on_letter, neighbours.on_link = self.hear, self.reach
         neighbours.on_revoked = self.remove_child
-        self.left_behind = LeftBehind(self.tree)
         self.outbox = Outbox(self.tree, journal, neighbours.send)
         self.refused: Counter[str] = Counter()
         self._crowd = Crowd(log)
