@@ -32,7 +32,7 @@ async def join(text: str, keyring: Keyring, *, wait_s: float = JOIN_S) -> Parent
         WireError: the keys cannot be read or written.
     """
     invitation = token.decode(text)
-    pair = keyring.joining()
+    pair = keyring.joining(KeyPair.of(invitation.secret).public)
     each_s = wait_s / len(invitation.addresses)
     silent: list[str] = []
     strange: set[str] = set()  # addresses where somebody answered who has not the key

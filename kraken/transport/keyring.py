@@ -3,7 +3,7 @@
     STATE_DIR/tree/server.key      the secret key its children have pinned the public half of
                   /client.key      the secret key its parent knows it by
                   /next.key        the one it is changing to
-                  /joining.key     the one it is joining with
+                  /joining.key     the one it is joining with, and the key of the token that it is for
                   /parent.json     who its parent is, and its key and addresses
                   /children/NAME.json
 
@@ -100,15 +100,27 @@ class Keyring:
         """The next is ours from now on, and the one before it is gone."""
         move(self._directory / "next.key", self._directory / "client.key")
 
-    def joining(self) -> KeyPair:
-        """To join with; the same until it is taken or dropped, so that a join cut off can be repeated."""
-        return self._read("joining.key") or self._make("joining.key")
+    def joining(self, invitation: str) -> KeyPair:
+        """To join with; the same until it is taken or dropped, so that a join cut off can be repeated.
+
+        Args:
+            invitation: the token's key. With another comes another key: the parent may have the former on
+                its disk, and takes none twice.
+        """
+        name = "joining.key"
+        pair = self._read(name)
+        if pair is not None and self._lines(name)[1:] == [invitation]:
+            return pair
+        return self._make(name, invitation)
 
     def take_joining(self, parent: Parent) -> None:
         """We have joined: the key is ours, and this is our parent."""
+        pair = self._read("joining.key")
+        assert pair is not None, "the parent has its public half"
         path = self._directory / "parent.json"
         write_closed(path, msgspec.json.format(msgspec.json.encode(parent)) + b"\n")
-        move(self._directory / "joining.key", self._directory / "client.key")
+        write_closed(self._directory / "client.key", _written(pair))
+        remove(self._directory / "joining.key")
         remove(self._directory / "next.key")
 
     def drop_joining(self) -> None:
@@ -121,17 +133,25 @@ class Keyring:
             remove(self._directory / name)
 
     def _read(self, name: str) -> KeyPair | None:
-        path = self._directory / name
-        data = read_closed(path)
-        if data is None:
+        lines = self._lines(name)
+        if not lines:
             return None
-        secret = data.decode("ascii", errors="replace").strip()
-        if not is_key(secret):
+        if not is_key(lines[0]):
+            path = self._directory / name
             raise WireError(f"{path} holds no key", part=str(path), hint=_LOST[name])
-        return KeyPair.of(secret)
+        return KeyPair.of(lines[0])
 
-    def _make(self, name: str) -> KeyPair:
+    def _lines(self, name: str) -> list[str]:
+        """What is in the file; none: there is no such file."""
+        data = read_closed(self._directory / name)
+        return [] if data is None else data.decode("ascii", errors="replace").strip().split("\n")
+
+    def _make(self, name: str, *more: str) -> KeyPair:
         make_directory(self._directory)
         pair = KeyPair.make()
-        write_closed(self._directory / name, pair.secret.encode("ascii") + b"\n")
+        write_closed(self._directory / name, _written(pair, *more))
         return pair
+
+
+def _written(pair: KeyPair, *more: str) -> bytes:
+    return "".join(f"{line}\n" for line in (pair.secret, *more)).encode("ascii")

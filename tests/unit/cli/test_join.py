@@ -34,7 +34,7 @@ def state(tmp_path: Path) -> Path:
 def joined(state: Path) -> Keyring:
     """The directory of a collector that is rack7 below head1."""
     keyring = Keyring(state)
-    keyring.joining()
+    keyring.joining("")
     keyring.take_joining(Parent("head1", "rack7", PARENT.public, ("head1:7411",)))
     return keyring
 

@@ -80,8 +80,8 @@ class Members:
         self._made.append(member)
         return member
 
-    def root(self) -> Member:
-        member = self.make("root")
+    def root(self, name: str = "root") -> Member:
+        member = self.make(name)
         member.listen()
         return member
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from kraken.errors import JoinError, WireError
-from kraken.transport import Keyring, ParentState, above, below, children, join, notes, token
+from kraken.transport import Keyring, ParentState, above, below, children, join, keyring, notes, token
 from kraken.transport.above import Link
 from kraken.transport.address import Address
 from kraken.transport.keys import KeyPair
@@ -76,10 +78,62 @@ async def test_a_join_whose_answer_was_lost_is_repeated(members: Members) -> Non
     child = members.make("c1")
     invitation = token.decode(text)
     key = KeyPair.of(invitation.secret).public
-    assert root.keyring.children.admit(key, "c1", child.keyring.joining().public, members.now) is None
+    assert root.keyring.children.admit(key, "c1", child.keyring.joining(key).public, members.now) is None
 
     assert (await join(text, child.keyring)).name == "root"
     await child.connect()
+
+
+async def test_a_join_whose_answer_was_lost_is_done_with_a_newer_token(members: Members) -> None:
+    """The parent has the key of the first on its disk, and lets nobody in with that again."""
+    root = members.root()
+    child = members.make("c1")
+    first = KeyPair.of(token.decode(root.invite("c1")).secret).public
+    assert root.keyring.children.admit(first, "c1", child.keyring.joining(first).public, members.now) is None
+    await child.below(root)
+
+    assert root.keyring.children.all()[0].key == child.keyring.client().public
+    assert root.wire.refusals == {}
+
+
+@pytest.mark.parametrize("write", range(4))
+async def test_a_join_that_ends_at_any_write_is_done_by_the_same_token_and_before_that_by_nobody(
+    members: Members, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    """Of the child's four: its new key, who its parent is, its key, and that nothing is left to be done."""
+    root = members.root()
+    text = root.invite("c1")
+    child = await members.make("c1").below(members.root("other"))
+    child.wire.close()
+    left = write
+
+    def ends(function: Any, *question: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise PowerCutError
+        return function(*question)
+
+    class PowerCutError(BaseException):
+        """Nothing in the program sees it."""
+
+    with monkeypatch.context() as patch:
+        for name in ("write_closed", "remove"):
+            patch.setattr(keyring, name, partial(ends, getattr(keyring, name)))
+        with pytest.raises(PowerCutError):
+            await join(text, child.keyring)
+    child.start()
+    parent = child.keyring.parent
+    assert parent is not None
+    assert parent.name == ("other" if write < 2 else "root")
+    if write < 2:
+        await child.connect()
+        child.wire.close()
+
+    assert (await join(text, Keyring(child.directory))).name == "root"
+    child.start()
+    await child.connect()
+    assert not (child.directory / "tree" / "joining.key").exists()
 
 
 async def test_an_invitation_that_is_over_is_refused_by_the_parents_clock(members: Members) -> None:

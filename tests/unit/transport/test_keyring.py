@@ -17,7 +17,7 @@ ASKED: dict[str, Callable[[Keyring], object]] = {
     "server.key": Keyring.server,
     "client.key": Keyring.client,
     "next.key": Keyring.next,
-    "joining.key": Keyring.joining,
+    "joining.key": lambda keyring: keyring.joining(""),
     "parent.json": lambda keyring: keyring.parent,
 }
 
@@ -29,7 +29,7 @@ def directory(tmp_path: Path) -> Path:
     keyring.server()
     keyring.client()
     keyring.make_next()
-    keyring.joining()
+    keyring.joining("")
     keyring.children.invite("rack7", 0.0, 60.0)
     return tmp_path / "tree"
 
