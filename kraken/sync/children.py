@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from kraken.model.node import NodeTable
 from kraken.model.update import OBSERVED, StateUpdate
+from kraken.sync.bounds import NAME_MAX, excess
 from kraken.sync.events import Again, Event, Learn, Refused, TwinsChanged
 from kraken.sync.leases import Leases
 from kraken.sync.letters import Ask, Checked, Doc, Hello, Reserve
@@ -42,9 +43,14 @@ class Children:
             if doc.key.startswith(COLLECTOR):
                 events += self._roster.hear(child, doc, now, heard.lag_s)
             elif self._may_tell(child, doc):
-                updates += updates_of(doc, now, heard.lag_s, OBSERVED)
+                node = self._table.get(doc.key)
+                what = None if node is None else excess(node, doc)
+                if what is None:
+                    updates += updates_of(doc, now, heard.lag_s, OBSERVED)
+                else:
+                    events.append(Refused(child, f"it tells of {doc.key} {what}"))
             elif doc.key not in self._table or self._is_taken(child, doc):
-                events.append(Refused(child, f"it speaks of {doc.key}, which it does not have"))
+                events.append(Refused(child, f"it speaks of {doc.key[:NAME_MAX]}, which it does not have"))
         if updates:
             events.append(Learn(child, updates))
         for key in heard.gone:

@@ -61,6 +61,11 @@ class Doc(msgspec.Struct, frozen=True, array_like=True, gc=False):
     floor: Incarnation = 0
 
 
+PARTS_MAX: Final = 64
+"""Parts asked for at once: an answer of 64 x 32 fingerprints is some 60 kB."""
+KEYS_MAX: Final = 256
+"""Documents asked for, and given, at once."""
+
 NONE_BEFORE: Final = -1
 """What a hello to a child says it has: no life of the child was known before this one."""
 
@@ -143,9 +148,9 @@ class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
     """
 
     number: Number
-    parts: list[str]
-    want: list[str] = []
-    given: list[Doc] = []
+    parts: Annotated[list[str], msgspec.Meta(max_length=PARTS_MAX)]
+    want: Annotated[list[str], msgspec.Meta(max_length=KEYS_MAX)] = []
+    given: Annotated[list[Doc], msgspec.Meta(max_length=KEYS_MAX)] = []
 
 
 class Tell(msgspec.Struct, frozen=True, array_like=True, tag="tell"):
@@ -159,7 +164,7 @@ class Tell(msgspec.Struct, frozen=True, array_like=True, tag="tell"):
 
     number: Number
     upto: Number
-    digests: dict[str, list[int]]
+    digests: dict[str, Annotated[list[int], msgspec.Meta(min_length=16, max_length=16)]]
     prints: dict[str, dict[str, int]]
 
 

@@ -12,15 +12,14 @@ from typing import Final
 
 import msgspec
 
-from kraken.sync.letters import TEXT_MAX, Ask, Delta, Doc, Hello, Tell, size_of
-from kraken.sync.prints import Prints, finer, part_of
+from kraken.sync.letters import KEYS_MAX, PARTS_MAX, TEXT_MAX, Ask, Delta, Doc, Hello, Tell, size_of
+from kraken.sync.prints import DEPTH_MAX, Prints, finer, part_of
 
-PARTS_MAX: Final = 64
-"""Parts asked for at once: an answer of 64 x 32 fingerprints is some 60 kB."""
-KEYS_MAX: Final = 256
-"""Documents asked for, and given, at once."""
 ASK_AGAIN_S: Final = 2.0
 ASK_AGAIN_S_MAX: Final = 30.0
+LACK_MAX: Final = 262_144
+"""Parts and documents that one comparison has yet to ask for: more than a hundred thousand nodes with an
+agent each. Who describes more has no end; what is left out then is found by the next."""
 DIFFERS_MAX: Final = 2
 """Hellos in a row that must show a difference between two quiet copies until it is looked into: one
 may have crossed a change on its way."""
@@ -173,7 +172,9 @@ class Mirror:
                     found[key] = mark
         extra: list[str] = []
         for part, mine in own.items():
-            if part in tell.digests:
+            if len(exchange.parts) + len(exchange.want) > LACK_MAX:
+                break
+            if part in tell.digests and len(part) < DEPTH_MAX:
                 theirs = tell.digests[part]
                 for digit, (a, b) in enumerate(zip(theirs, finer(part, mine), strict=True)):
                     if a != b:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from kraken.model.node import Record
 from kraken.model.update import Side, StateUpdate, newer
+from kraken.sync.bounds import BELOW_MAX, COLLECTOR_MAX, KEY, NAME_MAX, weight
 from kraken.sync.shelf import COLLECTOR
 
 PARENT = "parent"
@@ -31,6 +32,8 @@ class Registry(Mapping[str, Mapping[str, Record]]):
         self._via: dict[str, str] = {}
         self._below: dict[str, dict[str, None]] = {}  # child -> keys reached through it
         self._docs: dict[str, dict[str, Record]] = {self.me: {}}
+        self._weights: dict[str, int] = {}  # key -> of its records
+        self._weights_below: dict[str, int] = {}  # child -> of all reached through it
 
     def __getitem__(self, key: str) -> Mapping[str, Record]:
         return self._docs[key]
@@ -56,6 +59,7 @@ class Registry(Mapping[str, Mapping[str, Record]]):
             self.lose(key)
             self._via[key] = through
             self._below.setdefault(through, {})[key] = None
+            self._grow_below(through, KEY + self._weights.get(key, 0))
             self.moves += 1
 
     def lose(self, key: str) -> None:
@@ -63,6 +67,7 @@ class Registry(Mapping[str, Mapping[str, Record]]):
         through = self._via.pop(key, None)
         if through is not None:
             del self._below[through][key]
+            self._grow_below(through, -KEY - self._weights.get(key, 0))
             self.moves += 1
 
     def may_tell(self, child: str, key: str, updates: Iterable[StateUpdate]) -> bool:
@@ -83,6 +88,22 @@ class Registry(Mapping[str, Mapping[str, Record]]):
         known = max((r.stamp.incarnation for r in self._docs.get(key, {}).values()), default=0)
         return any(u.stamp.incarnation > known for u in updates)
 
+    def excess(self, child: str, key: str, updates: Iterable[StateUpdate]) -> str | None:
+        """What this child tells of that collector beyond what it can have to tell; None: nothing."""
+        if len(key) > NAME_MAX:
+            return f"by a name of more than {NAME_MAX} characters"
+        records = self._docs.get(key, {})
+        told = {u.variable: _weight(u.variable, u) for u in updates}
+        more = sum(told.values()) - sum(_weight(v, records[v]) for v in told if v in records)
+        if more <= 0:
+            return None
+        if self._weights.get(key, 0) + more > COLLECTOR_MAX:
+            return f"more than {COLLECTOR_MAX:,} characters"
+        below = self._weights_below.get(child, 0) + more
+        if self._via.get(key) != child:
+            below += KEY + self._weights.get(key, 0)
+        return f"more than {BELOW_MAX:,} characters of all below it" if below > BELOW_MAX else None
+
     def merge(self, updates: Iterable[StateUpdate], through: str | None) -> list[StateUpdate]:
         """Take in what a collector says of itself; gives back what stands.
 
@@ -99,6 +120,7 @@ class Registry(Mapping[str, Mapping[str, Record]]):
             if known > life:
                 continue
             if known < life:
+                self._grow(update.node, -self._weights.get(update.node, 0))
                 records.clear()
             if old is not None:
                 former = StateUpdate(
@@ -106,6 +128,9 @@ class Registry(Mapping[str, Mapping[str, Record]]):
                 )
                 if newer(former, update) is former:
                     continue
+            replaced = records.get(update.variable)
+            less = 0 if replaced is None else _weight(update.variable, replaced)
+            self._grow(update.node, _weight(update.variable, update) - less)
             same = old is not None and old.value == update.value
             since = old.since if same and old is not None else update.seen_at
             records[update.variable] = Record(
@@ -119,6 +144,7 @@ class Registry(Mapping[str, Mapping[str, Record]]):
         if key != self.me:
             self._docs.pop(key, None)
             self.lose(key)
+            self._weights.pop(key, None)
 
     def chain(self, name: str) -> list[str]:
         """From the child of ours it is reached through down to this collector; empty: it is none of ours,
@@ -155,3 +181,20 @@ class Registry(Mapping[str, Mapping[str, Record]]):
             if record is not None and record.value == DOWN:
                 return child, record
         return None
+
+    def _grow(self, key: str, by: int) -> None:
+        self._weights[key] = self._weights.get(key, 0) + by
+        through = self._via.get(key)
+        if through is not None:
+            self._grow_below(through, by)
+
+    def _grow_below(self, child: str, by: int) -> None:
+        weight_below = self._weights_below.get(child, 0) + by
+        if weight_below:
+            self._weights_below[child] = weight_below
+        else:
+            self._weights_below.pop(child, None)
+
+
+def _weight(variable: str, said: Record | StateUpdate) -> int:
+    return weight(variable, said.value, said.source)

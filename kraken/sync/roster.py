@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kraken.model.update import Side, Stamp, StateUpdate, Value
+from kraken.sync.bounds import NAME_MAX, odd
 from kraken.sync.events import Event, Refused
 from kraken.sync.letters import Doc
 from kraken.sync.links import Links
@@ -48,8 +49,12 @@ class Roster:
         before = self._registry.via.get(doc.key)
         if before is not None and before not in self._links:
             self._registry.lose(doc.key)  # it hung below a child that is ours no more
+        name = doc.key.removeprefix(COLLECTOR)[:NAME_MAX]
         if not self._registry.may_tell(child, doc.key, updates):
-            return [Refused(child, f"it speaks of collector {doc.key[1:]}, which it does not have")]
+            return [Refused(child, f"it speaks of collector {name}, which it does not have")]
+        what = odd(doc.rows, withdrawn=True) or self._registry.excess(child, doc.key, updates)
+        if what is not None:
+            return [Refused(child, f"it tells of collector {name} {what}")]
         standing = self._registry.merge(updates, child)
         self._tell(standing)
         links = [u.variable.removeprefix(LINK) for u in standing if u.variable.startswith(LINK)]

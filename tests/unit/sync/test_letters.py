@@ -10,12 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kraken.errors import LetterError
-from kraken.sync.letters import LETTER_BYTES_MAX, VERSION, Ack, Doc, Hello, Letter, decode, encode
+from kraken.sync.letters import (
+    KEYS_MAX,
+    LETTER_BYTES_MAX,
+    PARTS_MAX,
+    VERSION,
+    Ack,
+    Doc,
+    Hello,
+    Letter,
+    Tell,
+    decode,
+    encode,
+)
 
 LETTER = Letter(3, 4, 5, Ack(6))
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
 NUMBERS = st.integers(0, 2**38 - 1)
+SIXTEEN_EACH = st.dictionaries(TEXTS, st.lists(NUMBERS, min_size=16, max_size=16), max_size=3)
 
 
 def fields(hint: Any) -> st.SearchStrategy[Any]:
@@ -35,7 +48,9 @@ def fields(hint: Any) -> st.SearchStrategy[Any]:
         case types.UnionType:
             return st.one_of(inner)
         case type() as kind if issubclass(kind, msgspec.Struct):
-            return st.builds(kind, **{name: fields(one) for name, one in get_type_hints(kind).items()})
+            known = {"digests": SIXTEEN_EACH} if kind is Tell else {}
+            hints = get_type_hints(kind).items()
+            return st.builds(kind, **{name: known.get(name, fields(one)) for name, one in hints})
         case other:
             return st.from_type(other)
 
@@ -102,6 +117,23 @@ def test_a_number_that_fits_nowhere_is_refused(number: int) -> None:
             decode(raw(3, 4, 5, ["touch", {"n1": {"power": told[3:6]}}]))
     with pytest.raises(LetterError):
         decode(raw(number, 4, 5, ["ack", 6]))
+
+
+@pytest.mark.parametrize("number", [0, 15, 17])
+def test_an_answer_has_sixteen_digests_of_each_part(number: int) -> None:
+    with pytest.raises(LetterError):
+        decode(raw(3, 4, 5, ["tell", 1, 2, {"": [0] * number}, {}]))
+
+
+def test_a_question_has_no_more_parts_and_documents_than_are_answered_at_once() -> None:
+    ask: list[Any] = ["ask", 1, ["f"] * PARTS_MAX, ["n1"] * KEYS_MAX]
+
+    assert decode(raw(3, 4, 5, ask))
+
+    for place in (2, 3):
+        longer = [*ask[:place], [*ask[place], "x"], *ask[place + 1 :]]
+        with pytest.raises(LetterError):
+            decode(raw(3, 4, 5, longer))
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, 255])

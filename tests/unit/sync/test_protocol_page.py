@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kraken.sync import feed, lease, leases, letters, link, mirror, prints, tree
+from kraken.sync import bounds, feed, lease, leases, letters, link, mirror, prints, tree
 from kraken.sync.prints import row_print
 
 PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
@@ -47,6 +47,11 @@ def test_every_message_and_its_fields_are_described(struct: type[msgspec.Struct]
         f"every {leases.GIVE_BACK_S:.0f} s until",
         f"more than {letters.LETTER_BYTES_MAX >> 20} MiB",
         f"the version ({letters.VERSION})",
+        f"names have {bounds.NAME_MAX}",
+        f"With {bounds.ROW} for each record, what is observed of one node has {bounds.NODE_MAX:,} characters",
+        f"what a collector says of itself {bounds.COLLECTOR_MAX:,}",
+        f"with {bounds.KEY} for each, {bounds.BELOW_MAX:,}",
+        f"has {mirror.LACK_MAX:,} parts and documents yet to ask for",
     ],
 )
 def test_every_constant_is_the_codes(told: str) -> None:
