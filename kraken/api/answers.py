@@ -104,6 +104,14 @@ class LimitUse(TypedDict):
     waiting: int
 
 
+class Fault(TypedDict):
+    """What this collector cannot do, on whatever node; `name` of a mutation or discovery."""
+
+    name: str
+    reason: str
+    since: float
+
+
 class Health(TypedDict):
     """`status` is `ok`, or `degraded` while the state cannot be written."""
 
@@ -115,6 +123,7 @@ class Health(TypedDict):
     causes: dict[str, int]
     frozen: FoldedHold | None
     modules: ModuleCounts
+    faults: list[Fault]
     runs: int
     limits: list[LimitUse]
     planner: PlannerCache

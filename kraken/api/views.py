@@ -43,6 +43,10 @@ def health(daemon: Daemon) -> answers.Health:
             "loaded": len(collector.catalog.modules),
             "refused": [{"file": p.file, "error": str(p)} for p in daemon.problems],
         },
+        "faults": [
+            {"name": key, "reason": fault.message, "since": fault.since}
+            for key, fault in collector.engine.batches.faults.standing(now).items()
+        ],
         "runs": len(collector.engine.batches.active),
         "limits": [_limit(use, collector.catalog) for use in collector.engine.batches.turns.uses(now)],
         "planner": {"entries": cache.entries, "hits": cache.hits, "misses": cache.misses},

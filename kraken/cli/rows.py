@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from kraken.cli.output import clock, now, span
+from kraken.cli.output import ago, clock, now, span
 from kraken.cli.table import Cell, Column
 
 TROUBLE = (
@@ -40,6 +40,7 @@ RUNS = (
     Column("FOR"),
 )
 REFUSED = (Column("FILE", wraps=True, lines_max=2), Column("WHY", wraps=True, lines_max=2))
+FAULTS = (Column("WHAT"), Column("WHY", wraps=True, lines_max=2), Column("SINCE", right=True))
 LIMITS = (
     Column("LIMIT"),
     Column("ALLOWS", wraps=True, lines_max=2),
@@ -66,6 +67,11 @@ def refused_row(module: dict[str, Any]) -> list[str | Cell]:
     file, error = str(module.get("file") or ""), str(module.get("error", ""))
     why = re.sub(r"^:(\d+): ", r"line \1: ", error.removeprefix(file))
     return [file.rpartition("ansible_collections/")[2], why.removeprefix(":").strip()]
+
+
+def fault_row(fault: dict[str, Any]) -> list[str | Cell]:
+    """A row of FAULTS."""
+    return [str(fault.get("name", "")), str(fault.get("reason", "")), ago(fault.get("since"))]
 
 
 def fold_rows(folded: Iterable[dict[str, Any]]) -> list[list[str | Cell]]:

@@ -11,12 +11,14 @@ from kraken.cli.arguments import output_option
 from kraken.cli.errors import printable
 from kraken.cli.output import NO_NODES, Output, clock, count, refusals, span
 from kraken.cli.rows import (
+    FAULTS,
     FOLDED_SHORT,
     HOLDS,
     LIMITS,
     REFUSED,
     RUNS,
     by_trouble,
+    fault_row,
     fold_rows,
     hold_row,
     limit_row,
@@ -34,16 +36,16 @@ AWAY_MAX = 8
 def status(session: Session, form: str) -> None:
     """The cluster on one screen.
 
-    Parent and collectors, nodes by cause and reason, what runs now, limits that make nodes wait or count
-    nothing, holds, and Kraken modules that were refused. On a terminal only as many lines as fit;
-    `kraken explain --all` and `kraken runs --active` show all.
+    Parent and collectors, nodes by cause and reason, what this collector cannot do on any node, what runs
+    now, limits that make nodes wait or count nothing, holds, and Kraken modules that were refused. On a
+    terminal only as many lines as fit; `kraken explain --all` and `kraken runs --active` show all.
 
     \b
     CONVERGED       as declared, or nothing is declared
     RUNNING         a mutation or discovery is under way
     WAITING         for the world: a kernel boots
     HELD            left alone on purpose, `kraken release` ends it
-    BACKOFF         failed, will be tried again soon
+    BACKOFF         failed, or its collector cannot do it; tried again soon
     QUARANTINED     failed too often or will not stay, waits for `kraken retry`
     BUDGET          waits its turn
     STALE, UNKNOWN  not known well enough to act
@@ -65,6 +67,7 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
     holds = [hold for hold in answer["holds"] if hold.get("nodeset") != "*"]
     limits = [one for one in health.get("limits", []) if one.get("waiting") or not one.get("mutations")]
     refused = health.get("modules", {}).get("refused", [])
+    faults = health.get("faults", [])
     output.line(_headline(output, health))
     for freeze in answer["holds"]:
         if freeze.get("nodeset") == "*":
@@ -75,26 +78,30 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
     if not health.get("nodes"):
         output.line(NO_NODES)
     height = None if output.height is None else output.height - len(neighbours)
-    rooms = _rooms(height, len(folded), [len(runs), len(limits), len(holds), len(refused)])
+    rooms = _rooms(height, len(folded), [len(faults), len(runs), len(limits), len(holds), len(refused)])
     output.line()
     output.table(FOLDED_SHORT, fold_rows(by_trouble(folded)[: rooms[0]]))
     _say_more(output, len(folded) - rooms[0], "kraken explain --all")
+    if faults:
+        output.line("\n" + output.paint("This collector cannot do", "bad"))
+        output.table(FAULTS, [fault_row(fault) for fault in faults[: rooms[1]]])
+        _say_more(output, len(faults) - rooms[1], "kraken status -o json")
     if runs:
         output.line("\n" + output.paint("Running now", "strong"))
-        output.table(RUNS, [run_row(run) for run in runs[: rooms[1]]])
-        _say_more(output, len(runs) - rooms[1], "kraken runs --active")
+        output.table(RUNS, [run_row(run) for run in runs[: rooms[2]]])
+        _say_more(output, len(runs) - rooms[2], "kraken runs --active")
     if limits:
         output.line("\n" + output.paint("Limits", "strong"))
-        output.table(LIMITS, [limit_row(limit) for limit in limits[: rooms[2]]])
-        _say_more(output, len(limits) - rooms[2], "kraken status -o json")
+        output.table(LIMITS, [limit_row(limit) for limit in limits[: rooms[3]]])
+        _say_more(output, len(limits) - rooms[3], "kraken status -o json")
     if holds:
         output.line("\n" + output.paint("Held", "strong"))
-        output.table(HOLDS, [hold_row(hold) for hold in holds[: rooms[3]]])
-        _say_more(output, len(holds) - rooms[3], "kraken status -o json")
+        output.table(HOLDS, [hold_row(hold) for hold in holds[: rooms[4]]])
+        _say_more(output, len(holds) - rooms[4], "kraken status -o json")
     if refused:
         output.line("\n" + output.paint("Refused modules", "bad"))
-        output.table(REFUSED, [refused_row(module) for module in refused[: rooms[4]]])
-        _say_more(output, len(refused) - rooms[4], "kraken module list")
+        output.table(REFUSED, [refused_row(module) for module in refused[: rooms[5]]])
+        _say_more(output, len(refused) - rooms[5], "kraken module list")
 
 
 def _frozen(freeze: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from kraken.daemon.remembering import abandoned, notes_of_items
 from kraken.daemon.rewired import warn
 from kraken.daemon.slices import in_slices
 from kraken.daemon.wishes import Wish, read_attributes, read_cfg, read_document
-from kraken.engine.cause import Explanation
+from kraken.engine.cause import Cause, Explanation
 from kraken.errors import DocumentError, KrakenError, NodeSetError, RefusedError, UnreachableError
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.node import Node
@@ -230,7 +230,11 @@ class Operations:
     async def retry(self, names: Sequence[str], request: Request) -> list[Item]:
         """End quarantine and pauses."""
         async with self._declared(names) as collector:
-            troubled = [name for name in names if collector.progress(name).trouble]
+            troubled = [
+                name
+                for name in names
+                if collector.progress(name).trouble or collector.cause(name) == Cause.BACKOFF
+            ]
             now = self.daemon.clock()
             await self.daemon.journal.write(
                 Note(now, name, "quarantine", "released", request.who) for name in troubled

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from kraken.errors import KrakenError, StoreError
+from kraken.errors import ExecutorError, KrakenError, StoreError
 from kraken.executors import BacksOff, Executor, KeepsSessions
 from kraken.model.nodeset import fold
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
@@ -36,7 +36,7 @@ class Performing:
         report: where results go.
         ended: called when a run is over, with what each node came to.
         not_sent: called when a run was not begun because it could not be journaled; its nodes are
-            reported FAILED all the same.
+            reported WITHDRAWN all the same.
         may_begin: asked of each node when the run is journaled and about to be given to its executor; on
             those it denies nothing is done.
         clock: in which runs tell when they were issued. A mutation's time counts from then, also when it took
@@ -106,7 +106,7 @@ class Performing:
             if fresh:
                 self._report(run, fresh)
 
-        outcome, within_s = Outcome.INTERRUPTED, run.timeout_s
+        outcome, within_s, ours = Outcome.INTERRUPTED, run.timeout_s, False
         message = "its executor ended without a word of it; what it did is not known"
         try:
             if run.is_mutation:
@@ -118,12 +118,12 @@ class Performing:
         except asyncio.CancelledError:
             outcome, message = Outcome.CANCELLED, "stopped by the daemon; what it did is not known"
         except StoreError as error:
-            outcome = Outcome.FAILED
+            outcome, ours = Outcome.WITHDRAWN, True
             message = f"nothing was sent, because the run could not be journaled: {error}"
             log.error("run not journaled", extra={"run": run.id, "error": str(error)})
             self._not_sent(run)
         except KrakenError as error:
-            outcome, message = Outcome.FAILED, str(error)
+            outcome, message, ours = Outcome.WITHDRAWN, str(error), True
             log.error("executor broken", extra={"run": run.id, "error": str(error)})
         except _StoppedError:
             message = "its executor stopped by itself; what it did is not known"
@@ -135,7 +135,7 @@ class Performing:
         if left:
             log.warning("nodes not reported", extra={"run": run.id, "nodes": fold(left), "reason": message})
         try:
-            report([NodeResult(run.id, node, outcome, message=message, asked=False) for node in left])
+            report([NodeResult(run.id, n, outcome, message=message, asked=False, ours=ours) for n in left])
             self._ended(run, results)
         except Exception:
             log.exception("results not taken in", extra={"run": run.id, "operator": run.operator.key})
@@ -164,8 +164,7 @@ class Performing:
         executor = self._executors.get(NODE if run.operator.runs_on == NODE else action.kind)
         if executor is None:
             told = f"this collector has no hand for {action.kind!r} actions"
-            report([NodeResult(run.id, node, Outcome.FAILED, message=told) for node in run.nodes])
-            return True
+            raise ExecutorError(told, part=action.kind)
         doing = executor.run if run.is_mutation else executor.discover
         # In a task of its own: one that does not even stop when told so is left behind.
         hand = asyncio.ensure_future(doing(run, facts, report))

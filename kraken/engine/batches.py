@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
 
+from kraken.engine.faults import Faults
 from kraken.engine.lanes import Lanes
 from kraken.engine.limit import Pool
 from kraken.engine.limits import Limits
@@ -52,6 +53,7 @@ class Batches:
         self._arrivals: dict[str, tuple[float, float]] = {}  # first and last of those that wait
         self.active: dict[str, Active] = {}
         self.limits = Limits(settings.limits)
+        self.faults = Faults(settings)
         self.lanes: dict[str, Lanes] = {}  # of what is waited for and limits count
         self.turns = Turns(self.limits, self.lanes)
 
@@ -168,6 +170,10 @@ class Batches:
         waiting = self._waiting.get(key, {})
         position = next((i for i, name in enumerate(waiting, 1) if name == node), 0)
         return position, len(waiting)
+
+    def waiting(self, key: str) -> Iterable[str]:
+        """The nodes that wait for this operator."""
+        return tuple(self._waiting.get(key, ()))
 
     def busy(self, operator: Operator) -> tuple[int, int]:
         """Runs of this kind under way that count, and how many may be."""

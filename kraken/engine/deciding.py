@@ -156,6 +156,8 @@ class Decider:
             return None
         if refused := self._permit.refused(progress.node.name, operator, now):
             return refused
+        if refused := self.batches.faults.refused(operator.key, progress.node.name, now):
+            return refused
         self.batches.add(operator, progress.node.name, now, progress.attributes)
         progress.gathered[operator.key] = self._steps.targets(progress, operator)
         return Verdict(Cause.BUDGET, operator.key)

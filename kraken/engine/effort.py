@@ -44,6 +44,16 @@ def begin(progress: Progress, key: str, now: float) -> bool:
     return progress.kept
 
 
+def unbegin(progress: Progress, key: str) -> bool:
+    """Take back what `begin` counted: nothing was done to the node.
+
+    Returns:
+        As `begin`.
+    """
+    progress.effort = progress.effort.minus(key)
+    return progress.kept
+
+
 def recover(progress: Progress, settings: Settings, now: float) -> None:
     """Take off what the time has earned that the node was CONVERGED: in `refill_s`, all of N."""
     calm_since = progress.calm_since

@@ -81,7 +81,13 @@ class Engine:
         self._reader = Reader(catalog, planner, self._looks, self.batches)
         self._steps = Steps(catalog, self._looks, self.batches, self.settings, self._seed)
         self._reports = Reports(
-            catalog, self._progress, self.batches, self._looks, self._steps, self._asserting
+            catalog,
+            self._progress,
+            self.batches,
+            self._looks,
+            self._steps,
+            self._dirty,
+            self._asserting,
         )
         self._decider = Decider(
             catalog, planner, self.batches, self._looks, self._steps, self.settings, self._permit
@@ -90,6 +96,7 @@ class Engine:
             catalog, planner, self.batches, self._steps, self._progress, self._dirty, self._permit
         )
         self.former = Former(self.batches, self._steps, self._progress, self._dirty, self._owed)
+        self.batches.faults.clear()
         self.batches.adopt((*catalog.mutations.values(), *catalog.discoveries.values()))
         for progress in self._progress.values():
             self._looks.adopt(progress)
@@ -220,6 +227,7 @@ class Engine:
             for look in progress.looks.values():
                 look.blind, look.failures = False, 0
             forgive(progress)
+            self.batches.faults.hasten(progress.verdict.subject)
             if progress.trouble:
                 progress.trouble, progress.kept = Trouble(), False
                 effects.append(trouble_changed(progress))

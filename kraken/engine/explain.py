@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Fact, Verdict
 from kraken.engine.doubt import FORGOTTEN_SOURCE
+from kraken.engine.faults import CANNOT
 from kraken.engine.permit import NOT_ALONE
 from kraken.engine.progress import Look, Phase, Progress, Underway
 from kraken.engine.turns import Turn
@@ -42,6 +43,9 @@ def explain(
             following = "is free again" if next_at is not None else lift
             begun = ", ".join(progress.begun)
             particulars = f"{begun} was begun before, and is under way still" if begun else ""
+        case Cause.BACKOFF if verdict.detail.startswith(CANNOT):
+            why = verdict.detail.removeprefix(CANNOT)
+            topic, following = f"its collector cannot do {subject}: {why}", "tries again"
         case Cause.BACKOFF:
             failures = progress.trouble.failures.get(subject, 0)
             topic = f"{subject} failed {_times(failures)}" if subject else verdict.detail

@@ -24,6 +24,7 @@ class Reports:
 
     Args:
         progress: the engine's, by node.
+        dirty: gets the nodes to be decided upon again.
         asserting: gets the nodes of which something was asserted; it will come back as news.
     """
 
@@ -34,6 +35,7 @@ class Reports:
         batches: Batches,
         looks: Looks,
         steps: Steps,
+        dirty: dict[str, None],
         asserting: set[str],
     ) -> None:
         self.catalog = catalog
@@ -41,6 +43,7 @@ class Reports:
         self._progress = progress
         self._looks = looks
         self._steps = steps
+        self._dirty = dirty
         self._asserting = asserting
 
     def admit(self, result: NodeResult) -> dict[str, str]:
@@ -66,6 +69,7 @@ class Reports:
         if active is None:
             return
         run, number = active.run, active.number
+        self._note_fault(run, number, result, now)
         if progress is None:  # the node is gone, but its place was kept until now
             self.batches.limits.ended(result.node, run.operator.key, now)
             return
@@ -82,6 +86,16 @@ class Reports:
             return
         if self._steps.reported(progress, step, result, now, effects):
             self._asserting.add(result.node)
+
+    def _note_fault(self, run: Run, number: int, result: NodeResult, now: float) -> None:
+        """Whether such runs can be performed here at all: who waits for that is decided upon again."""
+        faults, key = self.batches.faults, run.operator.key
+        if result.ours:
+            last = self.batches.last_number
+            if faults.note(key, result.node, result.message, last, now) and run.is_mutation:
+                self._dirty.update(dict.fromkeys(self.batches.waiting(key)))
+        elif result.asked and result.outcome is not Outcome.CANCELLED:
+            self._dirty.update(dict.fromkeys(faults.over(key, number)))
 
     def give_up(self, run: Run, nodes: Iterable[str], now: float) -> None:
         """Its executor never reported; what it says from now on is not heard."""

@@ -8,7 +8,7 @@ from typing import Final
 from kraken.engine.batches import Batches
 from kraken.engine.doubt import FORGOTTEN_SOURCE, TIMEOUT_SOURCE
 from kraken.engine.effects import Assert, Effect, StepEnded
-from kraken.engine.effort import begin
+from kraken.engine.effort import begin, unbegin
 from kraken.engine.looks import Looks
 from kraken.engine.progress import Phase, Progress, Underway
 from kraken.engine.retry import note_failure, note_success, pause_again, trouble_changed
@@ -139,6 +139,8 @@ class Steps:
                 self._end_disowned(progress, step, now, effects)
             else:
                 effects.append(self._ended(progress, step, result.outcome, now, result.message))
+                if step.by is None and unbegin(progress, step.mutation.key):
+                    effects.append(trouble_changed(progress))
             return False
         self.touch(progress, step.mutation, seen=result.observed)
         if result.outcome is not Outcome.FAILED:

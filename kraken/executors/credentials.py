@@ -89,6 +89,12 @@ class Credentials:
         """The names of those with a `previous`, in order. Raises CredentialError as `get` does."""
         return tuple(sorted(name for name, one in self._all().items() if one.previous is not None))
 
+    def problem(self) -> str | None:
+        """Why none of them can be used, whichever it is; None: the file is as it should be."""
+        self.refresh()
+        with self._lock:
+            return None if self._error is None else str(self._error)
+
     def is_current(self) -> bool:
         """Whether `get` would answer without reading the file. Costs one stat."""
         return self._seen is not None and self._seen == self._look()
@@ -125,9 +131,9 @@ class Credentials:
         return known
 
     def _look(self) -> tuple[int, ...]:
-        """What changes when the file does: also its owner and mode (ctime), and the vault's password."""
+        """What changes when the file does: also its owner and mode (ctime), and the vault's passwords."""
         marks: list[int] = []
-        for path in (self.file, self._vault.password_file):
+        for path in (self.file, *self._vault.password_files):
             try:
                 found = path.stat() if path is not None else None
             except OSError as exc:

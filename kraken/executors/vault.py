@@ -49,6 +49,12 @@ class Vault:
     program: str = "ansible-vault"
     ids: tuple[str, ...] = ()
 
+    @property
+    def password_files(self) -> tuple[Path, ...]:
+        """All that it is told to read passwords from."""
+        one = () if self.password_file is None else (self.password_file,)
+        return (*one, *(Path(text.partition("@")[2]) for text in self.ids))
+
     def decrypt(self, content: bytes, file: Path) -> bytes:
         """What stands in a file of Vault with this content.
 
@@ -94,10 +100,8 @@ class Vault:
 
     def _run(self, words: list[str], passwords: list[str], given: bytes, file: Path) -> bytes:
         verb, program = words[0], _found(self.program, file)
-        if self.password_file is not None:
-            _check_password_file(self.password_file)
-        for text in self.ids:
-            _check_password_file(Path(text.partition("@")[2]))
+        for password_file in self.password_files:
+            _check_password_file(password_file)
         try:
             done = subprocess.run(
                 [program, *words, *passwords, "--output", "-"],

@@ -33,6 +33,12 @@ class Effort(msgspec.Struct, frozen=True, gc=False):
         """With one more mutation begun."""
         return Effort(self.steps + 1.0, self.longest, _plus(self.begun, key), now)
 
+    def minus(self, key: str) -> Effort:
+        """With one mutation less: it was not begun after all."""
+        times = {known: count - (known == key) for known, count in self.begun}
+        begun = tuple((known, count) for known, count in times.items() if count)
+        return Effort(max(0.0, self.steps - 1.0), self.longest, begun, self.at)
+
     def less(self, steps: float) -> Effort:
         """With so many steps taken off; NOTHING when none are left."""
         left = self.steps - steps

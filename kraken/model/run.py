@@ -19,7 +19,7 @@ class Outcome(StrEnum):
     TIMEOUT = "TIMEOUT"  # it began and did not end in time
     CANCELLED = "CANCELLED"  # stopped by us; what it did is not known
     INTERRUPTED = "INTERRUPTED"  # who did it ended meanwhile: the daemon, or a fault in a hand
-    WITHDRAWN = "WITHDRAWN"  # taken back before anything was sent: nothing was done
+    WITHDRAWN = "WITHDRAWN"  # nothing was sent: it was taken back, or nobody here could do it
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class NodeResult:
         message: one line for a person: why it failed, what to do. Holds no secret.
         asked: somebody was asked. If not (no turn came, it was stopped, or it is repeated from memory) it
             says nothing new of the node.
+        ours: who should do it cannot, on whatever node: the fault is this collector's. Then nothing was done.
     """
 
     run_id: str
@@ -78,3 +79,4 @@ class NodeResult:
     observed: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
     asked: bool = True
+    ours: bool = False

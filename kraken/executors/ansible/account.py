@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kraken.executors.ansible.content import DONE_MARK, REFUSED_MARK, mentions, secrets_of
-from kraken.executors.ansible.reasons import one_line, why_ended, why_failed, why_unreachable
+from kraken.executors.ansible.reasons import is_sealed, one_line, why_ended, why_failed, why_unreachable
 from kraken.model.module import CFG_VALUE, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
@@ -42,6 +43,8 @@ class Account:
         self._remarks: dict[str, list[str]] = {}
         self._changed: dict[str, list[str]] = {}  # names of tasks that changed something, or would
         self._failure: dict[str, str] = {}  # the last failed task; it may be rescued yet
+        self._sealed_tasks: set[str] = set()
+        self._sealed: set[str] = set()  # whose last failed task lacked what no password here opens
         self._unreached: dict[str, str] = {}
         self._head: list[str] = []
         self._tail: deque[str] = deque(maxlen=LINES_MAX)
@@ -87,8 +90,16 @@ class Account:
             self._unreached[node] = why_unreachable(result)
             return [] if self._may_go_on else [self._unreachable(node)]
         if kind == "runner_on_failed" and not data.get("ignore_errors"):
-            why = why_failed(result, str(event.get("stdout", "")))
-            self._failure[node] = f"{task.removesuffix(DONE_MARK)}: {why}"
+            said = str(event.get("stdout", ""))
+            self._failure[node] = f"{task.removesuffix(DONE_MARK)}: {why_failed(result, said)}"
+            if is_sealed(result, said):
+                self._sealed_tasks.add(task)
+            # Where no_log hides why, ansible-playbook says it once, of the first host that it is so on.
+            same = "censored" in result and task in self._sealed_tasks
+            if (same or is_sealed(result, said)) and not result.get("changed"):
+                self._sealed.add(node)
+            else:
+                self._sealed.discard(node)
             return []
         if result.get("changed"):
             self._changed.setdefault(node, []).append(task.removesuffix(DONE_MARK))
@@ -117,7 +128,8 @@ class Account:
         """Results for all that are out when ansible-playbook is gone, `status` telling how.
 
         Args:
-            is_followed: all that it told was heard: so who is in no task has not begun.
+            is_followed: all that it told was heard: so who is in no task has not begun, which is no fault of
+                the node's.
         """
         said = why_ended([*self._head, *self._tail])
         told = f"{said} ({status})" if said else status
@@ -127,7 +139,7 @@ class Account:
                 told_of = f"{told}; what it did is not known"
                 results.append(self._result(node, Outcome.INTERRUPTED, told_of))
             else:
-                results.append(self._result(node, Outcome.FAILED, told))
+                results.append(self._not_begun(node, told))
         return results
 
     def _settle(self, stats: Mapping[str, Any]) -> list[NodeResult]:
@@ -159,7 +171,14 @@ class Account:
         return self._result(node, Outcome.OK, "")
 
     def _failed(self, node: str) -> NodeResult:
-        return self._result(node, Outcome.FAILED, self._failure.get(node, "a task failed"))
+        why = self._failure.get(node, "a task failed")
+        if node in self._sealed and not self._changed.get(node):
+            return self._not_begun(node, why)
+        return self._result(node, Outcome.FAILED, why)
+
+    def _not_begun(self, node: str, why: str) -> NodeResult:
+        """Nothing was done to the node, and that is no fault of its own."""
+        return replace(self._result(node, Outcome.WITHDRAWN, why), asked=False, ours=True)
 
     def _unreachable(self, node: str) -> NodeResult:
         return self._result(node, Outcome.UNREACHABLE, self._unreached.get(node, "not reached"))

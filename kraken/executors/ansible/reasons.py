@@ -1,7 +1,7 @@
 """Why a host failed or could not be reached, in one line for a person.
 
-Only for reading: no outcome depends on these texts, which differ between versions of Ansible and
-OpenSSH.
+For reading. The texts differ between versions of Ansible and OpenSSH, so no outcome depends on them, but for
+one: `is_sealed`. Where its text is another, a node is taken to have failed by itself.
 """
 
 from __future__ import annotations
@@ -85,6 +85,19 @@ def why_failed(result: Mapping[str, Any], said: str = "") -> str:
     told = _text(result.get("stderr")) or _text(result.get("module_stderr")) or _text(result.get("stdout"))
     said = told.splitlines()[-1].strip() if told else ""
     return f"{text}: {said}" if said and said not in text else text
+
+
+def is_sealed(result: Mapping[str, Any], said: str = "") -> bool:
+    """Whether a task failed for want of a password of Vault, before it did anything.
+
+    Args:
+        said: as for `why_failed`.
+    """
+    if "censored" in result:
+        return _UNDECRYPTED in said
+    items = result.get("results")
+    parts = [result, *(items if isinstance(items, list) else ())]
+    return any(_UNDECRYPTED in _text(part.get("msg")) for part in parts if isinstance(part, Mapping))
 
 
 def why_unreachable(result: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from kraken.executors.ipmi.verbs import Verb, verb_of
 from kraken.executors.ipmi.words import PRIVILEGES, IpmiLimits, Login, Order
 from kraken.executors.place import Answer, Place, Resolver, find_places, numeric_place
 from kraken.executors.reading import Reading, ReportReadings, Topic
+from kraken.executors.refusing import refusals
 from kraken.model.bmc import ADDRESS, bmc_address_problem, bmc_port
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import Value
@@ -150,7 +151,7 @@ class IpmiExecutor:
         batch = _Batch(run, report)
         await self._credentials.refresh_aside()
         known, named, refused = self._sort(run.nodes, nodes)
-        batch.report_refused(refused)
+        batch.report_refused(refused, self._credentials.problem())
         # Names may take seconds, which a poll of the others does not wait for. A mutation does: two
         # names may turn out to be one BMC, and then neither is commanded.
         groups = [known + named] if run.is_mutation else [known, named]
@@ -319,14 +320,9 @@ class _Batch:
             with contextlib.suppress(RuntimeError):  # the daemon's loop is closed: nobody is left to tell
                 self._loop.call_soon_threadsafe(self._deliver)
 
-    def report_refused(self, refused: Mapping[str, tuple[Outcome, str]]) -> None:
-        """Report nodes for which nothing was sent, in the daemon's thread."""
-        self._tell(
-            [
-                NodeResult(self._run.id, n, outcome, {}, text, asked=False)
-                for n, (outcome, text) in refused.items()
-            ]
-        )
+    def report_refused(self, refused: Mapping[str, tuple[Outcome, str]], problem: str | None = None) -> None:
+        """Report nodes for which nothing was sent, in the daemon's thread, as `refusals` has them."""
+        self._tell(refusals(self._run, refused, problem))
 
     def _deliver(self) -> None:
         results = []

@@ -19,6 +19,7 @@ from kraken.executors.redfish.bmc import Bmc
 from kraken.executors.redfish.verbs import verb_of
 from kraken.executors.redfish.wire import Wire
 from kraken.executors.redfish.words import Login, Order, RedfishLimits, Server, Verb
+from kraken.executors.refusing import refusals
 from kraken.executors.together import Together
 from kraken.model.bmc import (
     ADDRESS,
@@ -171,7 +172,7 @@ class RedfishExecutor:
         ends_at = asyncio.get_running_loop().time() + run.timeout_s
         await self._credentials.refresh_aside()
         targets, refused = self._sort(run.nodes, nodes)
-        _report_refused(run, refused, report)
+        report(refusals(run, refused, self._credentials.problem()))
         async with Together(report) as together, asyncio.TaskGroup() as group:
             # Names may take seconds, which a poll of the others does not wait for. A mutation does: two
             # names may turn out to be one BMC, and then neither is commanded.
@@ -180,7 +181,7 @@ class RedfishExecutor:
             for some in [{**numbers, **names}] if run.is_mutation else [numbers, names]:
                 wanted = {node: (target.host, target.port) for node, target in some.items()}
                 places, refused = await find_places(wanted, self._resolver)
-                _report_refused(run, refused, report)
+                report(refusals(run, refused))
                 for node, place in places.items():
                     order = Order(node, some[node].login, verb, some[node].system, ends_at, run.timeout_s)
                     work = self._ask(run, some[node].server(place), order)
@@ -303,11 +304,3 @@ def _address_problem(attributes: Mapping[str, Value]) -> str | None:
     if ADDRESS not in attributes:
         return f"the node has no attribute {ADDRESS}: declare the address of its BMC"
     return bmc_address_problem(attributes)
-
-
-def _report_refused(run: Run, refused: Mapping[str, tuple[Outcome, str]], report: Report) -> None:
-    """Report nodes for which nothing was sent."""
-    if refused:
-        report(
-            [NodeResult(run.id, n, outcome, {}, text, asked=False) for n, (outcome, text) in refused.items()]
-        )

@@ -230,6 +230,16 @@ def test_limits_that_hold_nodes_back_or_nothing_at_all_are_shown(
     assert "calm" not in told
 
 
+def test_what_the_collector_cannot_do_is_shown(daemon: Call, kraken: Call, lab_rules: Any) -> None:
+    fault = {"name": "site.key", "reason": "cannot decrypt /etc/kraken/secrets.yml", "since": 1.0}
+    daemon({"call": "GET /v1/health", "answer": {"nodes": 5, "faults": [fault]}}, *lab_rules)
+    lines = kraken("status").out.splitlines()
+    (at,) = [number for number, line in enumerate(lines) if line == "This collector cannot do"]
+
+    assert "site.key" in lines[at + 2]
+    assert "cannot decrypt /etc/kraken/secrets.yml" in lines[at + 2]
+
+
 def test_an_unknown_group_is_a_slip_of_the_pen_by_either_name(daemon: Call, kraken: Call) -> None:
     daemon(problem("nodeset", 400) | {"call": "GET /v1/nodes"})
 

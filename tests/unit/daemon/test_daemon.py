@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kraken.api.views import health
 from kraken.daemon import daemon as daemon_module
 from kraken.daemon import performing
 from kraken.daemon.clock import Clock
@@ -373,7 +374,6 @@ async def misbehave(how: str, run: Run, report: Report) -> None:
         ("raises", "a fault in its executor", Outcome.INTERRUPTED),
         ("time-out", "a fault in its executor", Outcome.INTERRUPTED),
         ("cancelled", "its executor stopped by itself", Outcome.INTERRUPTED),
-        ("broken", "there is no ansible-playbook (install it)", Outcome.FAILED),
         ("babbles", "no", Outcome.FAILED),
     ],
 )
@@ -404,6 +404,28 @@ async def test_a_hand_that_fails_is_told_of_and_tried_again(
     hands.doing = None
     await Operations(daemon).retry(["n1"], me)
     await eventually(lambda: cause(daemon) == "CONVERGED")
+
+
+async def test_a_hand_that_is_broken_is_held_against_no_node_and_tried_until_it_is_mended(
+    start: Start, me: Request, eventually: Eventually, hands: Hands, executors: Any
+) -> None:
+    hands.doing = lambda run, report: misbehave("broken", run, report)
+    daemon = await start(executors=executors)
+    await Operations(daemon).apply(ON, me)
+    await eventually(lambda: len(hands.mutations) > 6)  # more often than what fails may
+    await eventually(lambda: cause(daemon) == "BACKOFF")
+
+    told = "its collector cannot do lab.switch_on: there is no ansible-playbook (install it)"
+    assert reason(daemon) == told
+    assert [fault["reason"] for fault in health(daemon)["faults"]] == [
+        "there is no ansible-playbook (install it)"
+    ]
+    assert daemon.collector.table["n1"].dsc_values() == {"power": "OFF"}
+    outcomes = {o for run in await runs(daemon) for o in run.outcomes()}
+    assert outcomes == {Outcome.WITHDRAWN}
+    hands.doing = None
+    await eventually(lambda: cause(daemon) == "CONVERGED")
+    assert health(daemon)["faults"] == []
 
 
 @pytest.mark.parametrize("stubborn", [False, True])
@@ -446,12 +468,12 @@ async def test_a_hand_that_hangs_is_given_up(
     assert "HUNG" in [e["value"] for e in events(daemon, "dsc")]  # what a time-out asserts
 
 
-async def test_an_action_nobody_has_a_hand_for_fails_in_words(
+async def test_an_action_nobody_has_a_hand_for_waits_in_words(
     start: Start, me: Request, eventually: Eventually, hands: Hands
 ) -> None:
     daemon = await start(executors={"ansible": hands})
     await Operations(daemon).apply(ON, me)
-    await eventually(lambda: cause(daemon) == "QUARANTINED")
+    await eventually(lambda: cause(daemon) == "BACKOFF")
 
     assert "no hand for 'ipmi' actions" in reason(daemon)
 
@@ -464,7 +486,7 @@ async def test_what_cannot_be_journaled_is_not_sent_and_is_tried_again_when_it_c
     executors: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A full disk for longer than it takes to quarantine a node must not leave it there."""
+    """A full disk is no fault of the nodes."""
     monkeypatch.setattr(daemon_module, "FLUSH_S", 0.02)
     daemon = await start(executors=executors)
     operations = Operations(daemon)
@@ -486,7 +508,7 @@ async def test_what_cannot_be_journaled_is_not_sent_and_is_tried_again_when_it_c
     holds = list(daemon.collector.holds)
     monkeypatch.setattr(daemon.journal, "write", attempt)
     daemon.accept(*(daemon_module.HoldLifted(hold) for hold in holds))
-    await eventually(lambda: cause(daemon) == "QUARANTINED")
+    await eventually(lambda: cause(daemon) == "BACKOFF")
 
     assert hands.mutations == []
     assert "nothing was sent, because the run could not be journaled: no space is left" in reason(daemon)
@@ -514,7 +536,7 @@ async def test_nothing_is_begun_once_the_state_directory_is_gone(
 
     assert daemon.is_degraded
     daemon.accept(*(daemon_module.HoldLifted(hold) for hold in list(daemon.collector.holds)))
-    await eventually(lambda: cause(daemon) == "QUARANTINED")
+    await eventually(lambda: cause(daemon) == "BACKOFF")
 
     assert hands.mutations == []
 

@@ -215,3 +215,12 @@ def test_what_was_wished_after_the_last_mutation_is_not_held_against_the_node(be
     bench.report("see_power", {"power": "OFF"})
 
     assert bench.cause() == "RUNNING"
+
+
+def test_what_was_not_begun_after_all_is_not_counted() -> None:
+    before = NOTHING.facing(3).plus("m.on", 10.0)
+
+    assert before.plus("m.off", 20.0).minus("m.off").begun == before.begun
+    assert before.plus("m.on", 20.0).minus("m.on").begun == (("m.on", 1),)
+    assert before.minus("m.on").steps == 0.0
+    assert before.minus("m.on").longest == 3

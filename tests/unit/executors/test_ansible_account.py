@@ -122,8 +122,49 @@ def test_a_gone_playbook_leaves_doubt_of_whom_it_had_in_hand() -> None:
 
     assert outcomes(book.ended("killed")) == [
         ("n1", Outcome.INTERRUPTED, "killed; what it did is not known"),
-        ("n2", Outcome.FAILED, "killed"),
+        ("n2", Outcome.WITHDRAWN, "killed"),
     ]
+
+
+def test_a_playbook_that_could_not_begin_is_no_fault_of_its_nodes() -> None:
+    results = account("n1", "n2").ended("status 1")
+
+    assert [(r.outcome, r.ours, r.asked) for r in results] == [(Outcome.WITHDRAWN, True, False)] * 2
+
+
+SEALED = "Error rendering template: Attempt to use undecryptable variable: Decryption failed"
+
+
+@pytest.mark.parametrize(
+    ("before", "res", "ours"),
+    [
+        (None, {"msg": SEALED}, True),
+        (None, {"msg": "All items completed", "results": [{"failed": True, "msg": SEALED}]}, True),
+        ({"changed": False}, {"msg": SEALED}, True),
+        ({"changed": True}, {"msg": SEALED}, False),  # something was done before
+        (None, {"msg": "failed", "changed": True, "results": [{"failed": True, "msg": SEALED}]}, False),
+        (None, {"msg": "non-zero return code", "stdout": SEALED}, False),  # the words of its command
+    ],
+)
+def test_what_no_password_opens_is_no_fault_of_the_node_that_nothing_was_done_to(
+    before: dict[str, Any] | None, res: dict[str, Any], ours: bool
+) -> None:
+    book = account("n1")
+    if before is not None:
+        book.take(event("runner_on_ok", "n1", "Look", before))
+    book.take(event("runner_on_failed", "n1", "Work", res))
+    [result] = book.take(event("runner_on_ok", "n1", REFUSED_MARK))
+
+    assert (result.ours, result.outcome) == (ours, Outcome.WITHDRAWN if ours else Outcome.FAILED)
+    assert "Work: " in result.message
+
+
+def test_what_failed_after_the_rescue_counts() -> None:
+    book = account("n1")
+    book.take(event("runner_on_failed", "n1", "Work", {"msg": SEALED}))
+    book.take(event("runner_on_failed", "n1", "Rescue", {"msg": "no"}))
+
+    assert not book.take(event("runner_on_ok", "n1", REFUSED_MARK))[0].ours
 
 
 def test_and_of_everybody_where_it_was_not_heard_to_its_end() -> None:
@@ -257,3 +298,14 @@ def test_events_of_hosts_nobody_asked_for_change_nothing() -> None:
 
     assert book.take(event("runner_on_ok", "other", f"Work{DONE_MARK}")) == []
     assert book.out == ("n1",)
+
+
+def test_what_no_log_hides_of_it_is_told_of_the_first_host_alone() -> None:
+    book = account("n1", "n2", "n3")
+    hidden = event("runner_on_failed", "n1", "Work", {"censored": "hidden"}) | {"stdout": SEALED}
+    book.take(hidden)
+    book.take(event("runner_on_failed", "n2", "Work", {"censored": "hidden"}))
+    book.take(event("runner_on_failed", "n3", "Other", {"censored": "hidden"}))
+    results = [book.take(event("runner_on_ok", name, REFUSED_MARK))[0] for name in ("n1", "n2", "n3")]
+
+    assert [result.ours for result in results] == [True, True, False]

@@ -211,6 +211,15 @@ class TestVault:
 
         assert credentials.get("lab").password == SECRET
 
+    def test_so_is_one_with_a_label(self, encrypted: Path, password_file: Path, vault: str) -> None:
+        password_file.write_text("wrong\n")
+        credentials = Credentials(encrypted, vault=Vault(program=vault, ids=(f"lab@{password_file}",)))
+        assert "cannot be decrypted" in (credentials.problem() or "")
+        password_file.write_text("open sesame\n")
+
+        assert credentials.problem() is None
+        assert credentials.get("lab").password == SECRET
+
     def test_a_vault_password_that_everybody_may_read_is_refused(
         self, encrypted: Path, password_file: Path, vault: str
     ) -> None:

@@ -94,6 +94,19 @@ async def test_a_node_whose_bmc_cannot_be_asked_is_told_why_and_nothing_is_opene
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("kraken-ipmi")]
 
 
+async def test_credentials_that_cannot_be_read_are_no_fault_of_the_node(
+    executor: IpmiExecutor, tmp_path: Path
+) -> None:
+    (tmp_path / "credentials.yaml").chmod(0o644)
+    nodes = {"n1": GOOD, "n2": {"bmc.credential": "lab"}}
+
+    results = await perform(executor, nodes, {"power": "reset"})
+
+    assert (results["n1"].outcome, results["n1"].ours) == (Outcome.WITHDRAWN, True)
+    assert "chmod 600" in results["n1"].message
+    assert (results["n2"].outcome, results["n2"].ours) == (Outcome.FAILED, False)
+
+
 async def test_two_nodes_with_one_bmc_are_both_refused_however_it_is_written(executor: IpmiExecutor) -> None:
     nodes = {"n1": GOOD, "n2": GOOD | {"bmc.address": "::ffff:127.9.9.9", "bmc.port": "9"}}
 
