@@ -16,6 +16,7 @@ from kraken.cli.errors import CommandError, Exit, printable
 from kraken.cli.output import Output, assignments, count
 from kraken.cli.session import Session, pass_session
 
+VAULT_FILE = click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True)
 STYLES = {"OK": "good", "FAILED": "bad", "SKIPPED": "dim"}
 
 
@@ -30,10 +31,39 @@ STYLES = {"OK": "good", "FAILED": "bad", "SKIPPED": "dim"}
     metavar="N",
     help="Try them on so many virtual nodes with a real sshd and BMC, made for it (as root).",
 )
+@click.option(
+    "--vault-password-file",
+    type=VAULT_FILE,
+    metavar="FILE",
+    help="The password of a vault, or a program that prints it.",
+)
+@click.option(
+    "--vault-id",
+    "vault_ids",
+    multiple=True,
+    metavar="LABEL@FILE",
+    callback=lambda context, parameter, value: tuple(map(_vault_id, value)),
+    help="The password of the vault of this label; may be given again.",
+)
+@click.option(
+    "--vault-file",
+    "vault_files",
+    multiple=True,
+    type=VAULT_FILE,
+    metavar="FILE",
+    help="Variables for all tasks, as the daemon's ansible.vault_files; may be given again.",
+)
 @output_option("table", "json", "yaml")
 @pass_session
 def test(
-    session: Session, paths: tuple[Path, ...], beside: tuple[Path, ...], nodes: int | None, form: str
+    session: Session,
+    paths: tuple[Path, ...],
+    beside: tuple[Path, ...],
+    nodes: int | None,
+    vault_password_file: Path | None,
+    vault_ids: tuple[str, ...],
+    vault_files: tuple[Path, ...],
+    form: str,
 ) -> int:
     """Try every mutation of modules: is what it declares what discoveries see afterwards?
 
@@ -45,15 +75,21 @@ def test(
     themselves lead to.
 
     What Cfg names, attributes of the nodes, and what is not to be tried stand in the collection's
-    tests/kraken/NAME.yml; `kraken module new` writes one. Exits with 1 when something failed.
+    tests/kraken/NAME.yml; `kraken module new` writes one. What is encrypted with Ansible Vault is opened
+    with the passwords named here; without any, with those that Ansible's own settings name. Exits with 1
+    when something failed.
 
     \b
     kraken module test . --with ~/.ansible/collections
     sudo kraken module test . --with ~/.ansible/collections --nodes 2
+    sudo kraken module test . --nodes 1 --vault-id site@~/.vault
     """
     output = session.output
     told = []
-    for line in _verdicts(paths, beside, nodes):
+    passwords = [] if vault_password_file is None else ["--vault-password-file", str(vault_password_file)]
+    passwords += [word for one in vault_ids for word in ("--vault-id", one)]
+    passwords += [word for file in vault_files for word in ("--vault-file", str(file))]
+    for line in _verdicts(paths, beside, nodes, passwords):
         told.append(line)
         if form == "table":
             _show(output, line)
@@ -72,7 +108,7 @@ def test(
 
 
 def _verdicts(
-    paths: tuple[Path, ...], beside: tuple[Path, ...], nodes: int | None
+    paths: tuple[Path, ...], beside: tuple[Path, ...], nodes: int | None, passwords: list[str]
 ) -> Iterator[dict[str, Any]]:
     """As they come.
 
@@ -80,6 +116,7 @@ def _verdicts(
         CommandError: nothing could be tried; says why.
     """
     command = [sys.executable, "-m", "kraken.testing.trial", *map(str, paths), "--nodes", str(nodes or 0)]
+    command += passwords
     for path in beside:
         command += ["--with", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as trial:
@@ -97,6 +134,21 @@ def _verdicts(
         raise CommandError(
             f"the trial broke off with status {trial.returncode}", hint="see what it said above"
         )
+
+
+def _vault_id(text: str) -> str:
+    """`label@/path`, the path in full: tasks are run elsewhere."""
+    label, at, path = text.partition("@")
+    file = Path(path).expanduser().resolve()
+    if not (label and at and path):
+        raise click.UsageError(f"--vault-id {text!r} is not LABEL@FILE, like site@/etc/kraken/vault-password")
+    if not file.is_file():
+        raise click.UsageError(f"--vault-id {text!r}: there is no file {file}")
+    if "," in text:
+        raise click.UsageError(
+            f"--vault-id {text!r} has a comma, which Ansible takes for the next one's beginning"
+        )
+    return f"{label}@{file}"
 
 
 def _show(output: Output, line: dict[str, Any]) -> None:

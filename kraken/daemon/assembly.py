@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kraken.daemon.clock import Clock
 from kraken.daemon.config import Config, listed
@@ -24,6 +25,9 @@ from kraken.model.search import default_collection_paths
 from kraken.store.group import GroupCommit
 from kraken.store.records import Memory
 from kraken.store.store import Store
+
+if TYPE_CHECKING:
+    from kraken.executors.ansible import VaultSettings
 
 
 def collection_paths(config: Config, environ: Mapping[str, str]) -> list[Path]:
@@ -72,19 +76,25 @@ def build_executors(
 # of libraries for them (ADR 49).
 
 
-def _ansible(config: Config, environ: Mapping[str, str], *, is_leaf: bool) -> Executor:
-    from kraken.executors.ansible import AnsibleExecutor, SshSettings, VaultSettings
+def build_vault_settings(config: Config) -> VaultSettings:
+    """What runs of Ansible are told of vaults."""
+    from kraken.executors.ansible import VaultSettings
 
     password = config.vault_password_file
     default = () if password is None else (f"default@{password}",)
-    vault = VaultSettings(
+    return VaultSettings(
         identities=(*default, *listed(config.vault_ids)), files=tuple(config.ansible.vault_files)
     )
+
+
+def _ansible(config: Config, environ: Mapping[str, str], *, is_leaf: bool) -> Executor:
+    from kraken.executors.ansible import AnsibleExecutor, SshSettings
+
     pins = config.state_dir / "known_hosts" if config.ansible.host_keys == "accept-new" else None
     return AnsibleExecutor(
         playbook_command=config.ansible.playbook_command,
         forks=config.ansible.forks,
-        vault=vault,
+        vault=build_vault_settings(config),
         ssh=SshSettings(
             connect_timeout_s=config.ansible.connect_s,
             persist_s=config.ansible.persist_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,52 @@ def test_a_mutation_that_does_other_than_it_declares_is_found(programs: None, tm
     assert not Path("/etc/trial_probe.conf").exists(), "nothing is done to this machine"
     assert list(place.iterdir()) == []
     assert processes.marked("TMPDIR", str(place)) == set()
+
+
+SEALED = """\
+kraken_module: 1
+name: sealed
+summary: A file with a secret in it.
+variables:
+  sealed: {{values: [ABSENT, PRESENT], fresh_for: 5m}}
+mutations:
+  put:
+    mutates: {{sealed: [ANY, PRESENT]}}
+    timeout: 60s
+    asserts: true
+    vars:
+      one: !vault |
+{one}
+    tasks:
+      - name: See that both are open
+        ansible.builtin.assert: {{that: ["one == 'first'", "two == 'second'"]}}
+        no_log: true
+"""
+
+
+def test_secrets_of_tasks_are_opened_with_the_passwords_that_are_named(
+    programs: None, tmp_path: Path
+) -> None:
+    place, password, variables = tmp_path / "t", tmp_path / "password", tmp_path / "vars.yml"
+    place.mkdir()
+    password.touch(mode=0o600)
+    password.write_text("sesame\n")
+    variables.write_text("two: second\n")
+    vault = Path(sys.executable).with_name("ansible-vault")
+
+    def sealed(*words: str) -> str:
+        command = [vault, *words, "--vault-id", f"site@{password}", "--encrypt-vault-id", "site"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    sealed("encrypt", str(variables))
+    one = sealed("encrypt_string", "first").partition("\n")[2]
+    collection = tmp_path / "ansible_collections/acme/site"
+    (collection / "extensions/kraken").mkdir(parents=True)
+    (collection / "galaxy.yml").write_text("namespace: acme\nname: site\nversion: 1.0.0\n")
+    (collection / "extensions/kraken/sealed.yml").write_text(SEALED.format(one=one.rstrip()))
+    words = ["module", "test", str(collection), "--with", str(ROOT), "--nodes", "1"]
+
+    tried = kraken(place, *words, "--vault-id", f"site@{password}", "--vault-file", str(variables))
+
+    assert tried.returncode == 0, tried.stdout + tried.stderr
+    assert "OK       sealed.put" in tried.stdout

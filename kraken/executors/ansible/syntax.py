@@ -16,7 +16,10 @@ PLAYBOOK = "kraken-playbook.yml"
 
 
 def misread(
-    program: str, operators: Iterable[Mutation | Discovery], collections: Sequence[Path] = ()
+    program: str,
+    operators: Iterable[Mutation | Discovery],
+    collections: Sequence[Path] = (),
+    identities: Sequence[str] = (),
 ) -> dict[str, str]:
     """Key of each operator done by Ansible whose tasks it cannot read -> why, in a line.
 
@@ -26,6 +29,7 @@ def misread(
     Args:
         program: ansible-playbook, as `AnsibleExecutor.find_playbook_command` gives it.
         collections: paths to search for collections; empty: Ansible's own.
+        identities: of vaults, as `VaultSettings` has them; empty: Ansible's own.
     """
     by_directory: dict[Path, list[tuple[str, Action]]] = {}
     for operator in operators:
@@ -34,16 +38,20 @@ def misread(
             by_directory.setdefault(action.directory, []).append((operator.key, action))
     found = {}
     for directory, actions in by_directory.items():
-        if _said(program, directory, actions, collections):
+        if _said(program, directory, actions, collections, identities):
             for key, action in actions:
-                said = _said(program, directory, [(key, action)], collections)
+                said = _said(program, directory, [(key, action)], collections, identities)
                 if said:
                     found[key] = said
     return found
 
 
 def _said(
-    program: str, directory: Path, actions: Sequence[tuple[str, Action]], collections: Sequence[Path]
+    program: str,
+    directory: Path,
+    actions: Sequence[tuple[str, Action]],
+    collections: Sequence[Path],
+    identities: Sequence[str],
 ) -> str:
     """What is wrong with these, "" when nothing is."""
     with tempfile.TemporaryDirectory(prefix="kraken-syntax-") as place:
@@ -58,6 +66,8 @@ def _said(
         }
         if collections:
             ours["ANSIBLE_COLLECTIONS_PATH"] = os.pathsep.join(str(path) for path in collections)
+        if identities:
+            ours["ANSIBLE_VAULT_IDENTITY_LIST"] = ",".join(identities)
         done = subprocess.run(
             [program, "--syntax-check", "-i", "localhost,", PLAYBOOK],
             cwd=project,

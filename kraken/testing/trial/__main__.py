@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kraken.daemon.assembly import build_vault_settings
+from kraken.daemon.config import Ansible, Config
 from kraken.errors import KrakenError, ModuleError
 from kraken.executors.ansible import AnsibleExecutor
 from kraken.executors.ansible.syntax import misread
@@ -35,9 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--with", dest="beside", action="append", type=Path, default=[])
     parser.add_argument("--nodes", type=int, default=0)
+    parser.add_argument("--vault-password-file", type=Path)
+    parser.add_argument("--vault-id", dest="vault_ids", action="append", default=[])
+    parser.add_argument("--vault-file", dest="vault_files", action="append", type=Path, default=[])
     options = parser.parse_args(argv)
+    config = Config(
+        vault_password_file=options.vault_password_file,
+        vault_ids=",".join(options.vault_ids),
+        ansible=Ansible(vault_files=options.vault_files),
+    )
     try:
-        return asyncio.run(_try(options.paths, options.beside, options.nodes))
+        return asyncio.run(_try(options.paths, options.beside, options.nodes, config))
     except KrakenError as error:
         place = ""
         if isinstance(error, ModuleError):
@@ -46,12 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-async def _try(paths: list[Path], beside: list[Path], nodes: int) -> int:
+async def _try(paths: list[Path], beside: list[Path], nodes: int, config: Config) -> int:
     catalog, modules = _modules(paths, beside)
     files = {module.name: read_cases(module, catalog) for module in modules}
     ways = collection_paths([*paths, *beside])
-    failed = not _read_tasks(modules, ways)
-    async for verdict in _verdicts(catalog, modules, files, ways, nodes):
+    failed = not _read_tasks(modules, ways, config)
+    async for verdict in _verdicts(catalog, modules, files, ways, nodes, config):
         failed = failed or verdict.verdict == "FAILED"
         _tell(
             {
@@ -65,14 +75,19 @@ async def _try(paths: list[Path], beside: list[Path], nodes: int) -> int:
 
 
 async def _verdicts(
-    catalog: Catalog, modules: list[KrakenModule], files: dict[str, CaseFile], ways: list[Path], nodes: int
+    catalog: Catalog,
+    modules: list[KrakenModule],
+    files: dict[str, CaseFile],
+    ways: list[Path],
+    nodes: int,
+    config: Config,
 ) -> AsyncIterator[Verdict]:
     given: dict[str, Value] = {}
     for file in files.values():
         given.update(file.attributes)
     todo = [(catalog.mutations[m.key], files[name]) for name, m in _mutations(modules)]
     if nodes:
-        async with Virtual(nodes, ways, given) as stage:
+        async with Virtual(nodes, ways, given, config) as stage:
             async for verdict in Trial(catalog, stage).run(todo):
                 yield verdict
         return
@@ -102,11 +117,11 @@ def _modules(paths: list[Path], beside: list[Path]) -> tuple[Catalog, list[Krake
     return catalog, modules
 
 
-def _read_tasks(modules: list[KrakenModule], ways: list[Path]) -> bool:
+def _read_tasks(modules: list[KrakenModule], ways: list[Path], config: Config) -> bool:
     """Whether ansible-playbook can read all tasks; tells of each that it cannot."""
     program = AnsibleExecutor().find_playbook_command()
     operators = _operators(modules)
-    wrong = misread(program, operators, ways)
+    wrong = misread(program, operators, ways, build_vault_settings(config).identities)
     for operator in operators:
         if operator.action is not None and operator.action.kind == "ansible":
             said = wrong.get(operator.key, "")

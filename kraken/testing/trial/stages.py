@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from kraken.daemon.assembly import build_credentials, build_executors
 from kraken.daemon.config import Config
 from kraken.executors import Executor
@@ -105,12 +107,16 @@ class Virtual(_Hands):
     Args:
         paths: collections paths for Ansible, before its own.
         attributes: of the nodes, beside those by which they are reached.
+        config: of the executors, for what the nodes do not say themselves.
     """
 
     patience_s = 30.0
 
-    def __init__(self, count: int, paths: Iterable[Path], attributes: Mapping[str, Value]) -> None:
+    def __init__(
+        self, count: int, paths: Iterable[Path], attributes: Mapping[str, Value], config: Config
+    ) -> None:
         self._cluster = Cluster(size=count, root=True, boot_delay_s=0.1)
+        self._config = config
         self._paths = list(paths)
         self._more = attributes
         super().__init__({})
@@ -126,7 +132,11 @@ class Virtual(_Hands):
                 name: {**fields["attributes"], **self._more}
                 for name, fields in self._cluster.inventory().items()
             }
-            config = Config(collections_paths=self._paths, credentials_file=self._cluster.credentials_file)
+            config = replace(
+                self._config,
+                collections_paths=self._paths,
+                credentials_file=self._cluster.credentials_file,
+            )
             self._executors = build_executors(config, dict(os.environ), build_credentials(config))
         except BaseException:
             self._cluster.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,58 @@ def test_tasks_that_ansible_cannot_read_fail_the_test(kraken: Call, collection: 
     assert line.startswith("FAILED   motd.add_motd: its tasks: ")
     assert "ansible.builtin.copi" in line
     assert tried.out.splitlines()[-1] == "5 checks on a pretended node, 1 failed."
+
+
+@pytest.fixture
+def vaulted(kraken: Call, collection: Path, tmp_path: Path) -> Path:
+    """A collection whose tasks are encrypted; beside it the file with the vault's password."""
+    kraken("module", "new", "motd", str(collection))
+    file = collection / "extensions/kraken/motd.yml"
+    password, tasks = tmp_path / "password", file.parent / "tasks/read.yml"
+    password.write_text("sesame\n")
+    tasks.parent.mkdir(exist_ok=True)
+    tasks.write_text("- ansible.builtin.debug: {}\n")
+    vault = Path(sys.executable).with_name("ansible-vault")
+    words = [vault, "encrypt", "--vault-id", f"site@{password}", tasks]
+    subprocess.run(words, check=True, capture_output=True)
+    more = (
+        "  read:\n    mutates: {motd: [ABSENT, PRESENT]}\n    timeout: 5s\n    tasks_from: tasks/read.yml\n"
+    )
+    file.write_text(file.read_text().replace("mutations:\n", f"mutations:\n{more}", 1))
+    return password
+
+
+@pytest.mark.parametrize(
+    "words", [("--vault-id", "site@{}"), ("--vault-password-file", "{}"), ("--vault-id", "other@{}")]
+)
+def test_encrypted_tasks_are_read_with_the_password_that_is_named(
+    kraken: Call, collection: Path, vaulted: Path, words: tuple[str, str]
+) -> None:
+    option, value = words
+    shut = kraken("module", "test", str(collection), "--with", str(ROOT))
+    tried = kraken("module", "test", str(collection), "--with", str(ROOT), option, value.format(vaulted))
+
+    (line,) = [line for line in shut.out.splitlines() if "motd.read: its tasks" in line]
+    assert line.startswith("FAILED")
+    (line,) = [line for line in tried.out.splitlines() if "motd.read: its tasks" in line]
+    assert line.startswith("OK"), tried.out
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("site", "'site' is not LABEL@FILE"),
+        ("site@/nowhere/password", "there is no file /nowhere/password"),
+        ("a@/x,b@/y", "there is no file /x,b@/y"),
+    ],
+)
+def test_a_vault_id_that_names_no_password_is_refused(
+    kraken: Call, collection: Path, value: str, told: str
+) -> None:
+    refused = kraken("module", "test", str(collection), "--vault-id", value)
+
+    assert refused.code == Exit.USAGE
+    assert told in refused.err
 
 
 def test_a_module_that_is_refused_is_not_tried(kraken: Call, collection: Path) -> None:
