@@ -49,8 +49,8 @@ class Across:
             return {}
         answers = await self._get("/v1/explain?nodeset={nodeset}", EXPLAIN_S)
         return {
-            told["node"]: cast(Explanation, {**told, "collector": collector})
-            for collector, (status, answer) in answers.items()
+            told["node"]: cast(Explanation, told)
+            for status, answer in answers.values()
             if status == 200
             for told in answer["nodes"]
         }

@@ -67,6 +67,8 @@ async def standing(daemon: Daemon, ids: Mapping[str, str]) -> Standing:
     collector, found = daemon.collector, Standing()
     parts = Relay(daemon).elsewhere(ids)
     others = {name for part in parts.values() for name in part}
+    nobodys = {name for name in others if not collector.runner(name)}
+    found.lacking |= dict.fromkeys(nobodys, "nobody runs it now, and who had it may not know that it is held")
     for name in ids:
         if name in others or name not in collector.table:
             continue
@@ -75,10 +77,13 @@ async def standing(daemon: Daemon, ids: Mapping[str, str]) -> Standing:
             found.begun |= _begun(daemon, name)
         elif former is not None and former[0]:
             found.lacking[name] = f"collector {former[0]} had it until now, and may not know that it is held"
-    wanted = {runner: {name: ids[name] for name in part} for runner, part in parts.items()}
+    wanted: dict[str, dict[str, str]] = {}
+    for runner, part in parts.items():
+        if asked := {name: ids[name] for name in part if name not in nobodys}:
+            wanted[runner] = asked
     for runner, told in (await _ask_each(daemon, wanted)).items():
         if isinstance(told, str):
-            found.lacking |= dict.fromkeys(parts[runner], f"{told}; {LATER}")
+            found.lacking |= dict.fromkeys(wanted[runner], f"{told}; {LATER}")
         else:
             found.begun |= told.begun
             late = f"collector {runner} has not heard of it yet; {LATER}"

@@ -57,14 +57,16 @@ class Relay:
         self._daemon = daemon
 
     def elsewhere(self, names: Iterable[str]) -> dict[str, list[str]]:
-        """Collector -> those of these nodes that it runs; ours, and those nobody runs, are left out."""
+        """Collector -> those of these nodes that it runs, or says that nobody does; ours, and others that
+        nobody runs, are left out.
+        """
         seat, collector = self._daemon.seat, self._daemon.collector
         found: dict[str, list[str]] = {}
         if seat is None:
             return found
         for name in names:
             if name in collector.table and not collector.runs(name):
-                runner = collector.runner(name)
+                runner = collector.answers(name)
                 if runner:
                     found.setdefault(runner, []).append(name)
         return found

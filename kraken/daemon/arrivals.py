@@ -181,6 +181,7 @@ class TreeNews:
             run, and those that are gone. Of nodes that others run, not where only what they saw did.
         held: nodes that somebody holds from now on.
         gained, lost: nodes that we run from now on, or no longer.
+        nobodys: nodes that were given to us, and that nobody has.
         adopted, forgotten: nodes whose declared side is to be kept anew, or not at all any more.
         told: changed links, two under one name, and words that were not believed, for the journal.
         calls: requests to this collector, and answers to its own.
@@ -193,6 +194,7 @@ class TreeNews:
     held: Sequence[str]
     gained: Sequence[str]
     lost: Sequence[str]
+    nobodys: Sequence[str]
     adopted: Sequence[Adopt]
     forgotten: Sequence[str]
     told: Sequence[LinkChanged | TwinsChanged | PutBack | Refused]

@@ -30,6 +30,7 @@ from kraken.sync.events import (
     Granted,
     Learn,
     LinkChanged,
+    Nobodys,
     Ours,
     Outgrow,
     PutBack,
@@ -99,6 +100,7 @@ class Branch:
             list(self._held),
             list(self._gained),
             list(self._lost),
+            list(self._nobodys),
             self._adopted,
             self._forgotten,
             self._told,
@@ -115,6 +117,7 @@ class Branch:
         self._held: dict[str, None] = {}
         self._gained: dict[str, None] = {}
         self._lost: dict[str, None] = {}
+        self._nobodys: dict[str, None] = {}
         self._adopted: list[Adopt] = []
         self._forgotten: list[str] = []
         self._told: list[LinkChanged | TwinsChanged | PutBack | Refused] = []
@@ -139,6 +142,8 @@ class Branch:
                         self._outgrown = incarnation
                 case Ours(gained, lost):
                     self._ours(gained, lost)
+                case Nobodys(nodes):
+                    self._nobodys.update(dict.fromkeys(nodes))
                 case LinkChanged() | TwinsChanged() | PutBack() | Refused():
                     self._told.append(event)
                 case Called() | Answered():

@@ -25,6 +25,7 @@ from kraken.daemon.elsewhere import (
     cause_elsewhere,
     explain_elsewhere,
     is_told,
+    nobodys,
     summary,
 )
 from kraken.daemon.fingerprint import modules_fingerprint
@@ -160,6 +161,13 @@ class Collector:
             return ""
         tree = self.branch.tree
         return tree.me if tree.has(node) else tree.runner(node)
+
+    def answers(self, node: str) -> str:
+        """The collector to be asked about a node: who runs it, or could not give it to anybody; "" as for
+        `runner`.
+        """
+        nobody = None if self.branch is None or self.runs(node) else self.branch.tree.nobody(node)
+        return self.runner(node) if nobody is None else nobody.source
 
     def is_silent(self, node: str) -> bool:
         """Whether another collector runs the node, and is not heard."""
@@ -405,6 +413,9 @@ class Collector:
         for name in result.lost:
             self.engine.disown(name, now)
         self._new.update(dict.fromkeys(result.gained))
+        for name in result.nobodys:
+            if name in self.table and self.branch is not None:
+                self.recorder.summarise(nobodys(self.branch.tree, name, self.stamp(), now))
         table, runs = self.table, self.runs
         concerned = dict.fromkeys((*result.touched, *result.gained))
         ours = {name for name in concerned if name not in table or runs(name)}

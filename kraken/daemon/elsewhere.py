@@ -9,6 +9,7 @@ from kraken.daemon.rewired import why_it_waits
 from kraken.engine.cause import Cause, Explanation
 from kraken.model.node import Node
 from kraken.model.update import Side, Stamp, StateUpdate
+from kraken.sync.placing import NOBODY
 from kraken.sync.tree import Tree
 
 CAUSE: Final = "cause"
@@ -24,17 +25,36 @@ def summary(
         yield StateUpdate(node, Side.SUMMARY, variable, value, stamp, now, who)
 
 
+def nobodys(tree: Tree, node: str, stamp: Stamp, now: float) -> Iterator[StateUpdate]:
+    """That nobody has a node that was given to us, for those above."""
+    former, rewired = tree.placement.former(node), why_it_waits(tree, node, now)
+    missing = _not_joined(tree, node)
+    if missing:
+        why = missing
+    elif rewired is not None:
+        why = rewired[1]
+    elif former is None:
+        why = "it goes to a collector that lives"
+    else:
+        why = f"it goes to another when {former[0] or tree.me} has let go of it, or its lease is over"
+    yield StateUpdate(node, Side.SUMMARY, NOBODY, why, stamp, now, tree.me)
+
+
 def is_told(node: Node, cause: Cause, who: str) -> bool:
-    """Whether the summary of a node says that this is its cause, and that `who` found so."""
-    said = node.summary.get(CAUSE)
-    return said is not None and (said.value, said.source) == (cause.value, who)
+    """Whether the summary of a node says that this is its cause, and that `who` found so, and nobody has said
+    since that nobody has it.
+    """
+    said, nobody = node.summary.get(CAUSE), node.summary.get(NOBODY)
+    if said is None or (nobody is not None and nobody.stamp > said.stamp):
+        return False
+    return (said.value, said.source) == (cause.value, who)
 
 
 def cause_elsewhere(tree: Tree, node: Node) -> Cause:
     """The cause of a node that another collector runs, by what that one said last."""
     if tree.silence(node.name) is not None:
         return Cause.STALE
-    if node.name not in tree.placement.holder:
+    if node.name not in tree.placement.holder or tree.nobody(node.name) is not None:
         return Cause.UNKNOWN
     said = node.summary.get(CAUSE)
     if said is None or _is_outdated(node):
@@ -45,17 +65,23 @@ def cause_elsewhere(tree: Tree, node: Node) -> Cause:
 def explain_elsewhere(tree: Tree, node: Node, now: float) -> Explanation:
     """The one cause of a node that another collector runs; that it is silent is told first."""
     cause = cause_elsewhere(tree, node)
-    silent = tree.silence(node.name)
+    silent, nobody = tree.silence(node.name), tree.nobody(node.name)
     if silent is not None:
         name, since = silent
         reason, following = f"collector {name} not heard for {now - since:.0f} s", "is told when it is"
         if tree.placement.former(node.name) is not None:
             then, _, following = _unplaced(tree, node.name, now)
             reason = f"{reason}; {then}"
+        elif nobody is not None:
+            reason, following = f"{reason}; {nobody.value}", "is run then"
         return _told(node, cause, reason, f"collector {name} is not heard", since, following)
     if node.name not in tree.placement.holder:
         reason, topic, following = _unplaced(tree, node.name, now)
         return _told(node, cause, reason, topic, now, following)
+    if nobody is not None:
+        topic = f"nobody runs it: {nobody.value}, as collector {nobody.source} says"
+        reason = f"{topic}, {max(0.0, now - nobody.seen_at):.0f} s ago"
+        return _told(node, cause, reason, topic, nobody.since, "is run then")
     said, detail = node.summary.get(CAUSE), node.summary.get(REASON)
     if said is None or str(said.value) not in _CAUSES or _is_outdated(node):
         reason = f"its collector {tree.runner(node.name)} has not said yet how it fares"
@@ -78,11 +104,9 @@ def _is_outdated(node: Node) -> bool:
 
 def _unplaced(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
     """Why nobody has the node, shorter for all alike, and what follows."""
-    listed = tree.placing.listed(node)
-    unknown = [name for name in listed if tree.placing.toward(name) is None]
-    if unknown and len(unknown) == len(listed):
-        what = f"its collector {' and '.join(unknown)} has not joined"
-        return what, what, "is run when one of them has"
+    missing = _not_joined(tree, node)
+    if missing:
+        return missing, missing, "is run when one of them has"
     rewired = why_it_waits(tree, node, now)
     if rewired is not None:
         return rewired
@@ -97,6 +121,14 @@ def _unplaced(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
         return what, what, f"is run then, or after {vouch} by who made sure"
     what = f"it goes to another when the lease of {name} is over, in {free_at - now:.0f} s"
     return what, what, "is run then"
+
+
+def _not_joined(tree: Tree, node: str) -> str:
+    """That none of the collectors which a node lists has joined; "": one has, or it lists none."""
+    listed = tree.placing.listed(node)
+    unknown = [name for name in listed if tree.placing.toward(name) is None]
+    is_so = unknown and len(unknown) == len(listed)
+    return f"its collector {' and '.join(unknown)} has not joined" if is_so else ""
 
 
 def _told(node: Node, cause: Cause, reason: str, topic: str, since: float, following: str) -> Explanation:

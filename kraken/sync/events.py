@@ -106,6 +106,13 @@ class Ours:
 
 
 @dataclass(frozen=True, slots=True)
+class Nobodys:
+    """Nobody has these nodes, which our parent gave us: they wait for somebody."""
+
+    nodes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class LinkChanged:
     """A neighbour came to be heard, or is heard no more."""
 
@@ -172,6 +179,7 @@ Event = (
     | Again
     | Outgrow
     | Ours
+    | Nobodys
     | LinkChanged
     | TwinsChanged
     | PutBack

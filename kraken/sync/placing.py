@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kraken.model.node import NodeTable
-from kraken.sync.events import Event, Ours, Outgrow
+from kraken.sync.events import Event, Nobodys, Ours, Outgrow
 from kraken.sync.lease import Placement
 from kraken.sync.leases import Leases
 from kraken.sync.link import DEAD_S
@@ -15,6 +15,8 @@ from kraken.sync.machines import bmc_of
 from kraken.sync.registry import Registry
 from kraken.sync.shelf import COLLECTOR
 
+NOBODY: Final = "nobody"
+"""Of a node that was given to nobody: the variable of its summary in which who could give it says why."""
 COLLECTORS: Final = "collectors"
 """The attribute that lists who may run a node, the preferred first; without it, the root does."""
 
@@ -52,6 +54,7 @@ class Placing:
         self._lists: dict[str, tuple[str, ...]] = {}
         self._wanting: dict[str, dict[str, None]] = {}  # collector -> nodes that list it
         self._rewired: dict[str, None] = {}  # nodes that may have another BMC than their lease covers
+        self._nobodys: set[str] = set()  # nodes of which it was told that nobody has them
 
     def drain(self, child: str) -> None:
         """Take every node from this child, and give it none; it goes on with those nobody else may have."""
@@ -78,6 +81,7 @@ class Placing:
         gained: list[str] = []
         lost: list[str] = []
         self._take_rewired(lost)
+        nobodys: list[str] = []
         waiting: dict[str, None] = {}
         known: dict[tuple[str, ...], tuple[Sequence[str], str | None]] = {}
         for key in self.waiting:
@@ -110,14 +114,20 @@ class Placing:
             elif self._placement.share(key, shared=self._leases.is_shared(key, len(targets) > 1)) and holder:
                 self._changed(key)
                 self._links.mark(holder, key)
+            if key in self._placement.holder:
+                self._nobodys.discard(key)
+            elif key not in self._nobodys and self._links.parent is not None:
+                self._nobodys.add(key)
+                nobodys.append(key)
         self.waiting = waiting
         free_at = self._placement.next_at(now)
         self._placement.tidy(now)
         self._due_at = min(now + DEAD_S, now + DEAD_S if free_at is None else free_at)
-        if not gained and not lost:
+        if not gained and not lost and not nobodys:
             return []
-        floor = max((self._leases.given(key).floor for key in gained), default=0)
-        return [Outgrow(floor), Ours(gained, lost)]
+        floor = max((self._leases.given(key).floor for key in (*gained, *nobodys)), default=0)
+        told: list[Event] = [Nobodys(nobodys)] if nobodys else []
+        return [Outgrow(floor), Ours(gained, lost), *told]
 
     def _is_taken(self, holder: str, wanted: str | None) -> bool:
         """Whether a node is to be taken from who has it: also from who is no neighbour, as where a former
@@ -211,6 +221,7 @@ class Placing:
     def index(self, key: str) -> None:
         """What is declared of the node became another, or it is gone."""
         listed = tuple(self.listed(key)) if key in self._table else ()
+        self._nobodys.discard(key)
         for name in self._lists.pop(key, ()):
             self._wanting[name].pop(key, None)
         if listed:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from kraken.model.hold import EVERY_NODE, HoldTable
-from kraken.model.node import NodeTable
+from kraken.model.node import NodeTable, Record
 from kraken.model.update import OBSERVED, Stamp, StateUpdate, Value
 from kraken.sync.calls import Calls
 from kraken.sync.children import Children
@@ -43,7 +43,7 @@ from kraken.sync.letters import (
 from kraken.sync.link import DEAD_S, HELLO_S, Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.mirror import Mirror
-from kraken.sync.placing import Placing
+from kraken.sync.placing import NOBODY, Placing
 from kraken.sync.prints import Prints
 from kraken.sync.registry import DOWN, LINK, PARENT, Registry
 from kraken.sync.roster import Roster
@@ -371,17 +371,29 @@ class Tree:
             return None
         if not link.is_up:
             return holder, link.silent_since()
-        broken = self.registry.broken(self.runner(key))
+        broken = self.registry.broken(self._who_told(key, holder))
         return None if broken is None else (broken[0], broken[1].seen_at)
 
     def runner(self, key: str) -> str:
         """Who runs a node of the table that a child of ours has: who told last how it fares, else the
-        preferred of those below that child. "": no child has it.
+        preferred of those below that child. "": no child has it, or one says that it gave it to nobody.
         """
         holder = self.placement.holder.get(key)
-        if not holder:
-            return ""
-        told = max(self.table[key].summary.values(), key=lambda record: record.stamp, default=None)
+        return "" if not holder or self.nobody(key) is not None else self._who_told(key, holder)
+
+    def nobody(self, key: str) -> Record | None:
+        """The word of somebody below that it gave a node to nobody, where it is the last one; else None."""
+        summary = self.table[key].summary
+        said = summary.get(NOBODY)
+        if said is None or said.stamp < max(record.stamp for record in summary.values()):
+            return None
+        holder = self.placement.holder.get(key)
+        return said if holder and self.placing.toward(said.source) == holder else None
+
+    def _who_told(self, key: str, holder: str) -> str:
+        summary = self.table[key].summary
+        records = (record for variable, record in summary.items() if variable != NOBODY)
+        told = max(records, key=lambda record: record.stamp, default=None)
         if told is not None and self.placing.toward(told.source) == holder:
             return told.source
         return next(

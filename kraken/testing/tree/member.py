@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from kraken.sync.events import (
     Learn,
     LinkChanged,
     Memory,
+    Nobodys,
     Ours,
     Outgrow,
     PutBack,
@@ -26,6 +27,7 @@ from kraken.sync.events import (
     Send,
 )
 from kraken.sync.letters import Letter, decode, encode
+from kraken.sync.placing import NOBODY
 from kraken.sync.tree import Tree
 
 
@@ -275,6 +277,8 @@ class Member:
                     self.refused.append(f"{neighbour}: {what}")
                 case PutBack():
                     self.is_put_back = True
+                case Nobodys(nodes):
+                    self._tell_of_nobodys(nodes, now)
                 case Ours():
                     pass
         assert self.disk is not None
@@ -306,6 +310,12 @@ class Member:
         self.disk.holds = list(self.holds)
 
     # -- what happens here --------------------------------------------------------------------
+
+    def _tell_of_nobodys(self, nodes: Sequence[str], now: float) -> None:
+        for node in nodes:
+            if node in self.table:
+                update = StateUpdate(node, Side.SUMMARY, NOBODY, "it waits", self.stamp(), now, self.name)
+                self.tree.observed(self.table.merge([update]))
 
     def stamp(self) -> Stamp:
         self._sequence += 1

@@ -117,3 +117,16 @@ async def test_what_was_begun_before_is_told_with_the_hold(pair: Pair, root: Cal
     assert [item["message"] for item in told["items"]] == [
         "held: a new fan; lab.switch_on was begun before, and is under way still"
     ]
+
+
+async def test_a_hold_may_not_be_known_to_who_had_a_node_that_nobody_runs_now(
+    two: Pair, root: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert two.root.seat is not None
+    said = two.root.collector.table["n1"].summary["cause"]
+    monkeypatch.setattr(two.root.seat.tree, "nobody", lambda node: said if node == "n1" else None)
+    told = await root.post("/v1/holds", HOLD)
+    (listed, _) = (await root.get("/v1/nodes"))["nodes"]
+
+    assert told["lacking"] == {"n1": "nobody runs it now, and who had it may not know that it is held"}
+    assert (listed["name"], listed["cause"], listed["collector"]) == ("n1", "UNKNOWN", "")

@@ -43,7 +43,7 @@ def outbox(journal: GroupCommit, table: NodeTable, sent: list[bytes] | None = No
 def news(
     adopted: Sequence[Adopt] = (), forgotten: Sequence[str] = (), letters: Sequence[Send] = ()
 ) -> TreeNews:
-    return TreeNews(letters, (), (), (), (), (), adopted, forgotten, (), (), None)
+    return TreeNews(letters, (), (), (), (), (), (), adopted, forgotten, (), (), None)
 
 
 async def kept(journal: GroupCommit) -> set[tuple[str, Any]]:

@@ -28,6 +28,7 @@ from kraken.model.run import NodeResult, Outcome
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
 from kraken.sync.lease import LEASE_S
 from kraken.sync.letters import Reserve, decode, encode
+from kraken.sync.placing import NOBODY
 from kraken.sync.tree import CHECK_S, Tree
 from kraken.testing.simulation.domains import images, services
 
@@ -238,6 +239,88 @@ def test_of_a_node_between_two_collectors_those_who_may_get_it_count() -> None:
     assert [(one.collector, one.nodes) for one in other_modules(root, ["n1", "n2", "n3"])] == [
         ("c2", ("n2", "n3"))
     ]
+
+
+def test_that_nobody_ran_a_node_does_not_stand_when_somebody_does() -> None:
+    one = Collector(CATALOG, Settings(), incarnation=2)
+    records = [
+        (Side.ATTRIBUTE, PRESENCE, PRESENT, "root"),
+        (Side.SUMMARY, "cause", "CONVERGED", "row1"),
+        (Side.SUMMARY, NOBODY, "it goes to a collector that lives", "top"),
+    ]
+    told = [StateUpdate("n1", r[0], r[1], r[2], Stamp(1, n), 990.0, r[3]) for n, r in enumerate(records)]
+    one.restore(told, [], 1000.0)
+    one.join(Tree("row1", 2, one.table, one.holds, 1000.0), 1000.0)
+    one.accept([], 1000.0)
+    summary = one.table["n1"].summary
+
+    assert summary["cause"].value == "CONVERGED"
+    assert summary["cause"].stamp > summary[NOBODY].stamp
+
+
+class TestBetweenTwo:
+    """A root, row1 below it, and rack1 and rack2 below that."""
+
+    @pytest.fixture
+    def grove(self) -> Grove:
+        grove = Grove("row1")
+        grove.start("row1", "root", "rack1", "rack2")
+        grove.start("rack1", "row1")
+        grove.start("rack2", "row1")
+        grove.world["n1", "os"] = "DOWN"
+        return grove
+
+    def test_the_root_says_that_nobody_runs_a_node_while_its_former_collector_has_not_let_go(
+        self, grove: Grove
+    ) -> None:
+        grove.kept = []
+        grove.declare("n1", ["rack1"], os="UP")
+        grove.wait(30.0)
+        root = grove.collectors["root"]
+        before = root.cause("n1"), root.runner("n1")
+        grove.declare("n1", ["rack2"])
+        grove.wait(10.0)
+        told, refusal = root.explain("n1", grove.now), root.why_nobody_runs("n1", grove.now)
+        between = root.cause("n1"), root.runner("n1"), root.answers("n1")
+        (back,), grove.kept = grove.kept, None
+        grove.accept(*back)
+        grove.wait(30.0)
+
+        assert before == ("RUNNING", "rack1")
+        assert between == ("UNKNOWN", "", "row1")
+        why = "it goes to another when rack1 has let go of it, or its lease is over"
+        assert told.reason.startswith(f"nobody runs it: {why}, as collector row1 says, ")
+        assert refusal == f"no collector that is heard runs it: {told.reason}"
+        assert (root.cause("n1"), root.runner("n1"), root.answers("n1")) == ("CONVERGED", "rack2", "rack2")
+
+    def test_who_gets_a_node_back_says_again_how_it_fares(self, grove: Grove) -> None:
+        grove.declare("n1", ["rack1"], os="UP")
+        grove.wait(30.0)
+        root = grove.collectors["root"]
+        grove.declare("n1", ["rack2"])
+        grove.wait(1.0)
+        between = root.cause("n1")
+        grove.declare("n1", ["rack1"])
+        grove.wait(30.0)
+
+        assert between == "UNKNOWN"
+        assert (root.cause("n1"), root.runner("n1")) == ("CONVERGED", "rack1")
+
+    def test_of_one_that_is_silent_both_are_told(self, grove: Grove) -> None:
+        grove.declare("n1", ["rack1", "rack2"], os="UP")
+        grove.wait(30.0)
+        grove.cut.add("rack1")
+        root = grove.collectors["root"]
+        reasons = []
+        for _ in range(200):
+            grove.wait(0.5)
+            reasons.append((root.cause("n1"), root.explain("n1", grove.now).reason))
+
+        assert any(
+            cause == "STALE" and "rack1 not heard" in reason and "it goes to another when rack1" in reason
+            for cause, reason in reasons
+        )
+        assert root.runner("n1") == "rack2"
 
 
 def test_nobody_runs_anything_because_a_child_is_silent() -> None:
