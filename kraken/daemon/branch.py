@@ -63,6 +63,7 @@ class Branch:
         self._holds = holds
         self._outgrow = outgrow
         self._keep = keep
+        self._is_to_place = False
         self._begin()
 
     def take(self, arrival: OfTree, now: float) -> None:
@@ -72,6 +73,9 @@ class Branch:
             case Letters(neighbour, letters):
                 for letter in letters:
                     self._apply(tree.hear(neighbour, letter, now), now)
+                    if self._is_to_place:  # once for all nodes of a letter
+                        self._is_to_place = False
+                        self._apply(tree.place(now), now)
             case ChildAdded(name, known):
                 tree.add_child(name, now, known=known)
             case Connected(name):
@@ -132,7 +136,7 @@ class Branch:
                 case Adopt():
                     self._adopt(event, now)
                 case Forget(nodes):
-                    self._forget(nodes, now)
+                    self._forget(nodes)
                 case Learn():
                     self._learn(event)
                 case Again():
@@ -167,16 +171,20 @@ class Branch:
             self._turned += [ValueChanged(u, old.get((u.side, u.variable))) for u in changed]
             self._touched[event.node] = None
         self._adopted.append(event)
-        self._apply(self.tree.declared([event.node], now), now)
+        self._change([event.node])
 
-    def _forget(self, nodes: Sequence[str], now: float) -> None:
+    def _forget(self, nodes: Sequence[str]) -> None:
         for name in nodes:
             self._table.remove(name)
             for hold in self._holds.of(name):
                 self._holds.drop(hold)
             self._touched[name] = None
             self._forgotten.append(name)
-        self._apply(self.tree.declared(nodes, now), now)
+        self._change(nodes)
+
+    def _change(self, nodes: Sequence[str]) -> None:
+        self.tree.changed(nodes)
+        self._is_to_place = True
 
     def _learn(self, event: Learn) -> None:
         found = self._table.learn(event.updates)

@@ -298,6 +298,11 @@ class Tree:
 
     def declared(self, keys: Iterable[str], now: float) -> list[Event]:
         """What is declared of these nodes, or their holds, became another, or they are gone."""
+        self.changed(keys)
+        return self.placing.place(now)
+
+    def changed(self, keys: Iterable[str]) -> None:
+        """The same; `place` is to follow when all are told of: it goes through every node that waits."""
         for key in keys:
             self._prints_above.changed(key)
             self._prints_below.changed(key)
@@ -316,6 +321,9 @@ class Tree:
                     self.links.drop(holder, key)
                 self.leases.forget(key)
             self.placing.index(key)
+
+    def place(self, now: float) -> list[Event]:
+        """Give nodes that wait to whom they belong."""
         return self.placing.place(now)
 
     def observed(self, updates: Collection[StateUpdate]) -> None:

@@ -85,6 +85,7 @@ class Member:
         self.runs: dict[str, float] = {}  # node -> until when by our clock
         self._post = post
         self._inbox: list[tuple[str, bytes]] = []
+        self._is_to_place = False
 
     def clock(self) -> float:
         """Its own clock, at the true time."""
@@ -231,6 +232,9 @@ class Member:
         inbox, self._inbox = self._inbox, []
         for sender, data in inbox:
             self._apply(self.tree.hear(sender, decode(data), now), now)
+            if self._is_to_place:
+                self._is_to_place = False
+                self._apply(self.tree.place(now), now)
         self._apply(self.tree.tick(now), now)
 
     def next_at(self) -> float:
@@ -252,14 +256,16 @@ class Member:
                     if node != EVERY_NODE:
                         self.table.replace(node, updates)
                     self._keep_declared(node)
-                    self._apply(self.tree.declared([node], now), now)
+                    self.tree.changed([node])
+                    self._is_to_place = True
                 case Forget(nodes):
                     for node in nodes:
                         self.table.remove(node)
                         for hold in self.holds.of(node):
                             self.holds.drop(hold)
                         self._keep_declared(node)
-                    self._apply(self.tree.declared(nodes, now), now)
+                    self.tree.changed(nodes)
+                    self._is_to_place = True
                 case Learn(_, updates):
                     self.tree.observed(self.table.merge(u for u in updates if u.node in self.table))
                 case Again(_, at, seen):
