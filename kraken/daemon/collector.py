@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from kraken.daemon.arrivals import (
@@ -37,6 +37,7 @@ from kraken.engine.news import Changed, News, Reported
 from kraken.engine.permit import NO_LEASE, NOT_ALONE
 from kraken.engine.progress import Progress
 from kraken.engine.settings import Settings
+from kraken.model.bmc import ADDRESS, PORT
 from kraken.model.byhand import all_by_hand
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
@@ -46,6 +47,7 @@ from kraken.model.update import OBSERVED, Side, Stamp, StateUpdate
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
 from kraken.sync.lease import Placement
+from kraken.sync.machines import bmc_of
 from kraken.sync.registry import MODULES
 from kraken.sync.tree import Tree
 
@@ -326,7 +328,7 @@ class Collector:
             self.branch.take(arrival, now)
             self._apply(self.branch.result(), now, news, follows)
         elif isinstance(arrival, Declared):
-            self.recorder.merge(arrival.updates, news, follows)
+            self._merge_declared(arrival.updates, now, news, follows)
             self._declared(dict.fromkeys(u.node for u in arrival.updates), now)
         elif isinstance(arrival, HoldSet):
             self.holds.add(arrival.hold)
@@ -344,6 +346,16 @@ class Collector:
             self.engine.commands.give(arrival.id, arrival.by, arrival.mutations, now)
         else:
             follows.extend(self.engine.release(arrival.nodes))
+
+    def _merge_declared(
+        self, updates: Sequence[StateUpdate], now: float, news: list[News], follows: list[Consequence]
+    ) -> None:
+        wired = {u.node: bmc_of(self.table.get(u.node)) for u in updates if u.variable in (ADDRESS, PORT)}
+        self.recorder.merge(updates, news, follows)
+        for name, bmc in wired.items():
+            is_other = bmc is not None and name in self.table and bmc != bmc_of(self.table[name])
+            if is_other and self.runs(name):
+                self.engine.renew(name, now)
 
     def _declared(self, nodes: Iterable[str], now: float) -> None:
         if self.branch is not None:

@@ -51,7 +51,7 @@ def doubt(
             return None  # the doubt waits until the attributes are as they were
         why = "was not seen since it was last acted on"
         if variable not in progress.touched:
-            why = "is known by what another collector saw, and was not looked at since"
+            why = "is known by what another collector saw, or another BMC told, and was not looked at since"
         return Doubt(Cause.STALE, variable, f"{variable} {why}")
     if declared is None:
         return None

@@ -244,6 +244,15 @@ class Engine:
         seen = [v for v in variables if v in progress.state and self._steps.observable(progress, v)]
         progress.unsettled.update(seen)
 
+    def renew(self, node: str, now: float) -> None:
+        """The node is another machine from now on: what was seen of the one before is looked at before it is
+        acted on, and of what is looked at already nothing counts.
+        """
+        self.doubt(node, list(self.table[node].dsc), now)
+        progress = self._progress[node]
+        progress.touched.clear()
+        progress.born = self.batches.last_number
+
     def disown(self, node: str, now: float) -> None:
         """Somebody else runs the node from now on: nothing is decided for it any more. What is under way on
         it is waited for, should it come back, and what is in doubt is so then.

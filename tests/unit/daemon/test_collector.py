@@ -193,3 +193,46 @@ def test_an_executor_learns_that_a_node_is_held_and_not_that_all_are_frozen() ->
     assert one.facts("n1", 49.0).held
     assert not one.facts("n1", 51.0).held
     assert not one.facts("n2", 49.0).held
+
+
+def rewired(one: Collector, **addresses: str) -> Declared:
+    return Declared(
+        [
+            StateUpdate(node, Side.ATTRIBUTE, "bmc.address", address, one.stamp(), 0.0, "ann")
+            for node, address in addresses.items()
+        ]
+    )
+
+
+def test_what_was_seen_over_the_bmc_of_before_is_looked_at_before_it_is_acted_on() -> None:
+    """Two nodes whose BMCs were exchanged are each what the other was seen to be."""
+    one = collector()
+    run = looks(one.accept([declared("n1"), rewired(one, n1="10.0.0.1")], 10.0))["see_os"]
+    one.accept([seen(run, "n1", os="DOWN")], 12.0)
+
+    assert "os" not in one.progress("n1").unsettled
+
+    late = looks(one.accept([], 42.0))["see_os"]
+    one.accept([rewired(one, n1="10.0.0.2")], 43.0)
+
+    assert "os" in one.progress("n1").unsettled
+
+    one.accept([seen(late, "n1", os="DOWN")], 44.0)
+
+    assert "os" in one.progress("n1").unsettled, "it was looked at over the former BMC"
+    assert one.table["n1"].dsc["os"].seen_at == 12.0
+
+    again = looks(one.accept([], 75.0))["see_os"]
+    one.accept([seen(again, "n1", os="UP")], 76.0)
+
+    assert "os" not in one.progress("n1").unsettled
+    assert one.table["n1"].dsc["os"].value == "UP"
+
+
+def test_another_spelling_of_its_bmc_makes_nothing_doubtful() -> None:
+    one = collector()
+    run = looks(one.accept([declared("n1"), rewired(one, n1="10.0.0.1")], 10.0))["see_os"]
+    one.accept([seen(run, "n1", os="UP")], 12.0)
+    one.accept([rewired(one, n1="::ffff:10.0.0.1")], 13.0)
+
+    assert "os" not in one.progress("n1").unsettled

@@ -615,5 +615,5 @@ def test_what_comes_back_from_above_to_a_collector_without_its_disk_is_looked_at
 
     assert grove.ran == []
     assert grove.collectors["c1"].explain("n1", grove.now).reason == (
-        "os is known by what another collector saw, and was not looked at since"
+        "os is known by what another collector saw, or another BMC told, and was not looked at since"
     )

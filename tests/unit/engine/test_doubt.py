@@ -57,7 +57,7 @@ def test_what_no_mutation_has_settled_is_doubted_by_everybody(bench: Bench) -> N
         progress.touched["power"] = 1
 
     assert why == [
-        "power is known by what another collector saw, and was not looked at since",
+        "power is known by what another collector saw, or another BMC told, and was not looked at since",
         "power was not seen since it was last acted on",
     ]
 
