@@ -34,7 +34,7 @@ from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.effects import Assert, CauseChanged
 from kraken.engine.engine import Engine
 from kraken.engine.news import Changed, News, Reported
-from kraken.engine.permit import NO_LEASE, NOT_ALONE
+from kraken.engine.permit import NO_LEASE, NOT_ALONE, NOT_OVER
 from kraken.engine.progress import Progress
 from kraken.engine.settings import Settings
 from kraken.model.bmc import ADDRESS, PORT
@@ -43,7 +43,7 @@ from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
 from kraken.model.node import NodeTable
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
-from kraken.model.update import OBSERVED, Side, Stamp, StateUpdate
+from kraken.model.update import OBSERVED, PRESENCE, Side, Stamp, StateUpdate
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
 from kraken.sync.lease import Placement
@@ -54,6 +54,8 @@ from kraken.sync.tree import Tree
 _ENDED: Final = (Outcome.OK, Outcome.FAILED, Outcome.WITHDRAWN)
 """After these nothing of a run is under way on the node. After others its command may be, until its time is
 over; and until then the node is not let go."""
+_WIRES: Final = (ADDRESS, PORT, PRESENCE)
+"""Attributes by which a node comes to have another BMC, or leaves its own to others."""
 RESERVE_MORE_S: Final = 30.0
 """By how much a lease that is asked for outlasts the run it is for: letters lost, a place waited for."""
 
@@ -94,7 +96,7 @@ class Collector:
             incarnation=incarnation,
             seed=seed,
             may_run=self._may_run,
-            lacks=lambda: NOT_ALONE if self.may_be_two else NO_LEASE,
+            lacks=self._lacks,
         )
         self.branch: Branch | None = None
         self._modules: str | None = None  # their fingerprint, once somebody wanted it
@@ -102,6 +104,8 @@ class Collector:
         self._lacking: dict[str, float] = {}  # node -> until when a lease is wanted for what is to run on it
         self._done: dict[str, None] = {}  # nodes on which a mutation is over, and no other was wanted since
         self._former: dict[str, float] = {}  # node -> when what began there and is not known to be over is
+        self._now = float("-inf")  # when we were last asked something
+        self._parting: dict[str, dict[str, float]] = {}  # BMC -> nodes whose it was, busy until then
         self._new: dict[str, None] = {}  # nodes of ours of which those above may not know yet how they fare
         self._heard: set[tuple[str, str]] = set()  # (run, node) of the results taken in just now
 
@@ -114,6 +118,7 @@ class Collector:
         Returns:
             What the caller must perform, in order.
         """
+        self._now = now
         follows: list[Consequence] = []
         news: list[News] = []
         self._heard.clear()
@@ -220,6 +225,7 @@ class Collector:
 
     def may_begin(self, run: Run, node: str, now: float) -> bool:
         """Whether a run that was decided on may still begin on this node, so long after."""
+        self._now = now
         return self.engine.may_begin(run, node, now)
 
     def busy_until(self, node: str) -> float:
@@ -350,12 +356,39 @@ class Collector:
     def _merge_declared(
         self, updates: Sequence[StateUpdate], now: float, news: list[News], follows: list[Consequence]
     ) -> None:
-        wired = {u.node: bmc_of(self.table.get(u.node)) for u in updates if u.variable in (ADDRESS, PORT)}
+        wired = {u.node: bmc_of(self.table.get(u.node)) for u in updates if u.variable in _WIRES}
         self.recorder.merge(updates, news, follows)
         for name, bmc in wired.items():
-            is_other = bmc is not None and name in self.table and bmc != bmc_of(self.table[name])
-            if is_other and self.runs(name):
+            if bmc is None or bmc == bmc_of(self.table.get(name)):
+                continue
+            if self.branch is None:
+                self._part(bmc, name, now)
+            if name in self.table and self.runs(name):
                 self.engine.renew(name, now)
+
+    def _part(self, bmc: str, node: str, now: float) -> None:
+        """The BMC is this node's no more; what was begun over it may not be over. In a tree leases say so."""
+        for left in self._parting.values():
+            for name in [name for name, until in left.items() if until <= now]:
+                del left[name]
+        self._parting = {b: left for b, left in self._parting.items() if left}
+        until = self.busy_until(node)
+        if until > now:
+            self._parting.setdefault(bmc, {})[node] = until
+
+    def _is_parting(self, node: str) -> bool:
+        """Whether what we began over the node's BMC, as that of another, may be under way."""
+        if not self._parting:
+            return False
+        left = self._parting.get(bmc_of(self.table.get(node)) or "", {})
+        return any(
+            min(until, self.busy_until(name)) > self._now for name, until in left.items() if name != node
+        )
+
+    def _lacks(self) -> str:
+        if self.branch is None:
+            return NOT_OVER
+        return NOT_ALONE if self.may_be_two else NO_LEASE
 
     def _declared(self, nodes: Iterable[str], now: float) -> None:
         if self.branch is not None:
@@ -363,7 +396,9 @@ class Collector:
 
     def _may_run(self, node: str, until: float) -> bool:
         self._done.pop(node, None)
-        if self.branch is None or self.branch.tree.leases.may_run(node, until):
+        if self.branch is None:
+            return not self._is_parting(node)
+        if self.branch.tree.leases.may_run(node, until):
             return True
         self._lacking[node] = max(until, self._lacking.get(node, until))
         return False

@@ -9,6 +9,7 @@ from kraken.engine.cause import Cause, Verdict
 from kraken.model.module import Mutation
 
 NO_LEASE: Final = "waits for the parent's lease"
+NOT_OVER: Final = "waits until what was begun over its BMC, as another node's, is over"
 NOT_ALONE: Final = "is not begun while another daemon may speak under this collector's name"
 ASK_AGAIN_S: Final = 2.0
 """Until a lease that did not come is asked for again: a letter may be lost."""
@@ -26,7 +27,7 @@ class Permit:
     """Asks for a lease that lasts as long as a mutation may.
 
     Args:
-        lacks: what is waited for where nothing may start: `NO_LEASE` or `NOT_ALONE`.
+        lacks: what is waited for where nothing may start: `NO_LEASE`, `NOT_OVER` or `NOT_ALONE`.
         grace_s: how much later than its time-out a mutation may be over.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kraken.daemon.arrivals import Declared, HoldSet, Results, ValueChanged
 from kraken.daemon.collector import Collector
 from kraken.engine.effects import Start
+from kraken.engine.permit import NOT_OVER
 from kraken.engine.settings import Settings
 from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Discovery
@@ -236,3 +237,73 @@ def test_another_spelling_of_its_bmc_makes_nothing_doubtful() -> None:
     one.accept([rewired(one, n1="::ffff:10.0.0.1")], 13.0)
 
     assert "os" not in one.progress("n1").unsettled
+
+
+def raised(follows: list[object]) -> dict[str, Run]:
+    """Mutations that begin, by their nodes."""
+    runs = [effect.run for effect in follows if isinstance(effect, Start)]
+    return {node: run for run in runs if run.is_mutation for node in run.nodes}
+
+
+def busy_on_one_of_two(one: Collector) -> Run:
+    """A mutation is under way on n1; n2 wishes for nothing."""
+    told = [declared("n1", os="UP"), declared("n2"), rewired(one, n1="10.0.0.1", n2="10.0.0.2")]
+    run = looks(one.accept(told, 10.0))["see_os"]
+    down = [NodeResult(run.id, node, Outcome.OK, {"os": "DOWN"}) for node in ("n1", "n2")]
+    return raised(one.accept([Results(down)], 11.0))["n1"]
+
+
+def wish(one: Collector, node: str, os: str, now: float) -> list[object]:
+    """Wish for it, and see the node as it was before; what follows."""
+    follows: list[object] = list(
+        one.accept([Declared([StateUpdate(node, Side.CFG, "os", os, one.stamp(), now, "ann")])], now)
+    )
+    for name, run in looks(follows).items():
+        if name == "see_os":
+            follows += one.accept([seen(run, node, os="DOWN")], now + 0.5)
+    return follows
+
+
+def test_a_bmc_is_switched_as_another_nodes_when_what_was_begun_over_it_is_over() -> None:
+    """Of a daemon that is in no tree: in one, leases see to it."""
+    one = collector()
+    begun = busy_on_one_of_two(one)
+    one.accept([rewired(one, n1="10.0.0.2", n2="10.0.0.1")], 12.0)
+
+    assert "n2" not in raised(wish(one, "n2", "UP", 13.0))
+    assert one.explain("n2", 14.0).reason.endswith(NOT_OVER)
+
+    follows = one.accept([seen(begun, "n1", os="UP")], 20.0)
+    follows += one.accept([], 22.0)
+
+    assert "n2" in raised(follows)
+
+
+def test_a_bmc_of_a_deleted_node_is_waited_for_too_and_no_longer_than_it_may_take() -> None:
+    one = collector()
+    busy_on_one_of_two(one)
+    until = one.busy_until("n1")
+    gone = StateUpdate("n1", Side.ATTRIBUTE, PRESENCE, None, one.stamp(), 12.0, "ann")
+    one.accept([Declared([gone]), rewired(one, n2="10.0.0.1")], 12.0)
+
+    assert "n2" not in raised(wish(one, "n2", "UP", 13.0))
+
+    for now in range(14, int(until) + 60, 2):
+        follows = one.accept([], float(now))
+        for name, run in looks(follows).items():
+            if name == "see_os" and "n2" in run.nodes:
+                follows += one.accept([seen(run, "n2", os="DOWN")], float(now))
+        if "n2" in raised(follows):
+            break
+
+    assert until <= now <= until + 40.0
+
+
+def test_a_node_that_has_its_bmc_again_goes_on() -> None:
+    one = collector()
+    begun = busy_on_one_of_two(one)
+    one.accept([rewired(one, n1="10.0.0.7")], 12.0)
+    one.accept([rewired(one, n1="10.0.0.1")], 13.0)
+    one.accept([seen(begun, "n1", os="DOWN")], 14.0)
+
+    assert one.may_begin(begun, "n1", 15.0)
