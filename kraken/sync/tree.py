@@ -399,7 +399,10 @@ class Tree:
         return said if holder and self.placing.toward(said.source) == holder else None
 
     def _who_told(self, key: str, holder: str) -> str:
-        summary = self.table[key].summary
+        node = self.table.get(key)
+        if node is None:  # it was deleted, and whose it was has not let go
+            return holder
+        summary = node.summary
         records = (record for variable, record in summary.items() if variable != NOBODY)
         told = max(records, key=lambda record: record.stamp, default=None)
         if told is not None and self.placing.toward(told.source) == holder:
