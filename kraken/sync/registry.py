@@ -107,22 +107,27 @@ class Registry(Mapping[str, Mapping[str, Record]]):
     def merge(self, updates: Iterable[StateUpdate], through: str | None) -> list[StateUpdate]:
         """Take in what a collector says of itself; gives back what stands.
 
-        A later life says all anew, so what is of a former one is dropped: nobody would take it back.
+        Another life says all anew, so what is of the one before is dropped: nobody would take it back. A
+        smaller one is the latest only by the word of whom it hangs below as before: its letters are read in
+        order, and the clock of that collector was set back when it had lost its disk.
         """
         standing = []
+        in_order: dict[str, bool] = {}
         for update in updates:
+            if update.node not in in_order:
+                in_order[update.node] = through is not None and self._via.get(update.node) == through
             records = self._docs.setdefault(update.node, {})
             if through is not None:
                 self.reach(update.node, through)
             old = records.get(update.variable)
             life = update.stamp.incarnation
             known = next(iter(records.values())).stamp.incarnation if records else life  # all are of one life
-            if known > life:
+            if known > life and not in_order[update.node]:
                 continue
-            if known < life:
+            if known != life:
                 self._grow(update.node, -self._weights.get(update.node, 0))
                 records.clear()
-            if old is not None:
+            if old is not None and known == life:
                 former = StateUpdate(
                     update.node, Side.SUMMARY, update.variable, old.value, old.stamp, old.seen_at, old.source
                 )

@@ -78,6 +78,15 @@ def hears_every_life(link: Link, letter: Letter, now: float) -> Heard:
     return HEAR(link, letter, now)
 
 
+HELLO = Link._hear_hello
+
+
+def believes_any_life(link: Link, letter: Letter, hello: Hello, now: float) -> Heard:
+    if letter.life < link.their_life:
+        link.heard_at = None
+    return HELLO(link, letter, hello, now)
+
+
 def tells_nobody_is_gone(feed: Feed, read: Any, now: float) -> Delta | None:
     delta = TELL(feed, read, now)
     return None if delta is None else msgspec.structs.replace(delta, gone=[])
@@ -154,6 +163,21 @@ def keeps_what_former_lives_said(registry: Registry, updates: Any, through: str 
     for key, records in before.items():
         registry._docs[key] = records | registry._docs[key]
     return standing
+
+
+def keeps_the_greatest_life(registry: Registry, updates: Any, through: str | None) -> Any:
+    return MERGE(
+        registry,
+        [
+            update
+            for update in updates
+            if all(
+                r.stamp.incarnation <= update.stamp.incarnation
+                for r in registry.get(update.node, {}).values()
+            )
+        ],
+        through,
+    )
 
 
 def without(kind: type[Event], decide: Callable[..., list[Event]]) -> Callable[..., list[Event]]:
@@ -371,6 +395,14 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "letters of former lives are heard": (
         replaces(Link, "hear", hears_every_life),
         words.a_letter_of_a_former_life_comes_late,
+    ),
+    "a smaller life is believed at once": (
+        replaces(Link, "_hear_hello", believes_any_life),
+        words.a_hello_of_a_former_life_comes_late,
+    ),
+    "a later life of a collector stands for ever": (
+        replaces(Registry, "merge", keeps_the_greatest_life),
+        words.a_collector_that_lost_its_disk_starts_when_its_clock_was_set_back,
     ),
     "withdrawals are left out": (
         replaces(Feed, "delta", tells_nobody_is_gone),

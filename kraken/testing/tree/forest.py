@@ -178,11 +178,11 @@ class Forest:
         self._turn_at.pop(name, None)
         self._wake(member)
 
-    def restart(self, name: str, *, lose_disk: bool = False) -> None:
+    def restart(self, name: str, *, lose_disk: bool = False, life: int | None = None) -> None:
         member = self.members[name]
         if member.is_running:
             member.crash(lose_disk=lose_disk)
-        member.start()
+        member.start(life)
         self._awake_since[name] = self.time
         self._turn_at.pop(name, None)
         self._wake(member)

@@ -93,8 +93,8 @@ class Member:
 
     # -- life ---------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """A process begins, with what its disk has."""
+    def start(self, life: int | None = None) -> None:
+        """A process begins, with what its disk has; its life is greater than those before, or this."""
         disk = self.disk if self.has_disk and self.disk is not None else Disk()
         self.disk = disk
         disk.incarnation += 1
@@ -119,7 +119,7 @@ class Member:
         now = self.clock()
         self._kept_moves = -1  # of the registry, when it was written
         self._flushed: dict[str, tuple[Node, dict[str, Record], dict[str, Record]]] = {}
-        self.life = max(self.life + 1, int(self.true_now() * 1000) + 1)
+        self.life = max(self.life + 1, int(self.true_now() * 1000) + 1) if life is None else life
         self.runs = dict(disk.runs)
         self.tree = Tree(
             self.name,

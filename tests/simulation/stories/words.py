@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kraken.sync.letters import Ask, Body, Delta, decode
+from kraken.sync.letters import Ask, Body, Delta, Hello, decode
 from kraken.sync.link import DEAD_S
 from kraken.sync.tree import TOUCH_S
 from kraken.testing.tree.forest import Forest
@@ -33,6 +33,55 @@ def a_letter_of_a_former_life_comes_late() -> None:
     forest.settle(60.0)
 
     assert known(forest, "root", "n1") == "POWER_OFF"
+
+
+def a_hello_of_a_former_life_comes_late() -> None:
+    """It says that its life was heard, and ends no session with the life after it."""
+    forest = tree({"root": None, "a": "root"}, ["n1"], "a")
+    forest.network.rule = of_kind(Hello, "a", "root", [25.0], once=True)
+    forest.run_for(11.0)
+    forest.network.rule = None
+    forest.restart("a")
+    forest.run_for(5.0)
+    link = forest.root.tree.links["a"]
+    life, changes = link.their_life, len(forest.root.link_changes)
+
+    assert (life, link.is_up) == (forest.members["a"].life, True)
+
+    for _ in range(30):
+        forest.run_for(1.0)
+
+        assert link.their_life == life
+
+    assert len(forest.root.link_changes) == changes
+    assert link.traffic.refused == 1
+
+
+def a_collector_that_lost_its_disk_starts_when_its_clock_was_set_back() -> None:
+    """Its life is smaller than the one before, and what it says of itself, and of its children, is believed
+    at every level; nothing of it is asked for again and again.
+    """
+    forest = tree({"root": None, "m": "root", "a": "m", "b": "a"}, ["n1"], "b", "m")
+    forest.members["a"].crash(lose_disk=True)
+    forest.run_for(60.0)
+    forest.restart("a", life=7)
+    forest.settle(120.0)
+
+    assert [owners(forest, "n1")] == [["b"]]
+
+    forest.members["b"].crash()
+    asked: list[str] = []
+
+    def notes_questions(a: str, b: str, data: bytes) -> None:
+        if isinstance(decode(data).body, Ask):
+            asked.append(f"{a} asks {b}")
+
+    forest.network.rule = notes_questions
+    forest.run_for(60.0)
+    said = [forest.members[name].tree.registry["@a"]["link:b"] for name in ("a", "m", "root")]
+
+    assert [(record.value, record.stamp.incarnation) for record in said] == [("DOWN", 7)] * 3
+    assert asked == []
 
 
 def a_question_is_lost() -> None:
@@ -241,6 +290,8 @@ def a_collector_moves_and_its_former_parent_speaks_of_it_late() -> None:
 
 STORIES: list[Callable[[], None]] = [
     a_letter_of_a_former_life_comes_late,
+    a_hello_of_a_former_life_comes_late,
+    a_collector_that_lost_its_disk_starts_when_its_clock_was_set_back,
     a_question_is_lost,
     a_node_is_withdrawn,
     what_is_declared_comes_twice_and_the_second_time_late,
