@@ -21,7 +21,7 @@ from kraken.executors import Executor, Report
 from kraken.model.catalog import Catalog
 from kraken.model.module import Discovery, Mutation, as_text
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
-from kraken.model.update import Value
+from kraken.model.update import VALUE_MAX, Value
 from kraken.sync.calls import LATE
 from kraken.sync.letters import Call
 
@@ -105,8 +105,14 @@ class Agents:
         errand = Errand(run.id, run.operator.key, fingerprint(run.operator), run.timeout_s, here)
         status, body = await seat.ask(agent, VERB, msgspec.msgpack.encode(errand), run.timeout_s)
         if status == 200:
-            return replace(msgspec.msgpack.decode(body, type=NodeResult), run_id=run.id, node=facts.name)
-        text = body.decode("utf-8", "replace")
+            try:
+                result = msgspec.msgpack.decode(body, type=NodeResult)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                status, body = _FAULT, b"its answer is no result; what it did is not known"
+            else:
+                message = result.message[:VALUE_MAX]
+                return replace(result, run_id=run.id, node=facts.name, message=message)
+        text = body[: 4 * VALUE_MAX].decode("utf-8", "replace")[:VALUE_MAX]
         outcome = _OUTCOMES.get(status, Outcome.FAILED)
         told = f"agent of {facts.name}: {text}"
         return NodeResult(run.id, facts.name, outcome, message=told, asked=status not in _NOT_ASKED)

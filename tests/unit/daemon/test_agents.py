@@ -130,6 +130,22 @@ async def test_what_came_so_late_that_its_collector_may_have_given_it_up_is_not_
     assert pair.mutations("c1") == ["start"]
 
 
+async def test_an_agent_that_answers_with_what_is_no_result_costs_only_its_own_node(
+    pair: Pair, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = await pair.start("c1")
+    assert child.seat is not None
+
+    async def answer(call: Call) -> tuple[int, bytes]:
+        return 200, b"\xc1nonsense"
+
+    child.seat.answers["run"] = answer
+    await declare(pair, agent="c1")
+    await eventually(lambda: "agent of n1: its answer is no result" in str(looks(pair)))
+
+    assert "executor failed" not in caplog.messages
+
+
 async def test_a_module_of_other_content_is_not_taken_for_the_same(
     pair: Pair, tmp_path: Path, eventually: Eventually
 ) -> None:
