@@ -242,6 +242,42 @@ async def test_a_collector_is_asked_and_answers(pair: Pair, eventually: Eventual
     assert (await root.ask("c1", "echo", b"hello"))[0] == 501
 
 
+async def test_an_answer_that_is_lost_with_its_link_is_awaited_no_longer_than_was_said(
+    pair: Pair, eventually: Eventually
+) -> None:
+    """Long before the link counts as dead; and the next request is answered when there is a link again."""
+    root, child = pair.root.seat, pair.child.seat
+    assert root is not None
+    assert child is not None
+    begun = asyncio.Event()
+
+    async def answer(call: Call) -> tuple[int, bytes]:
+        begun.set()
+        await asyncio.Event().wait()
+        return 200, b"never"
+
+    child.answers["hang"] = answer
+    await eventually(lambda: "c1" in root.tree.links and root.tree.links["c1"].is_up)
+    asked = asyncio.create_task(root.ask("c1", "hang", b"", 1.0))
+    await begun.wait()
+    await pair.stop("c1")
+
+    assert await asked == (504, b"collector c1 did not answer within 1 s")
+    assert await root.ask("c1", "hang", b"", 0.1) == (504, b"collector c1 did not answer within 0.1 s")
+
+    again = (await pair.start("c1")).seat
+    assert again is not None
+
+    async def echo(call: Call) -> tuple[int, bytes]:
+        return 200, call.body
+
+    again.answers["hang"] = echo
+    await eventually(lambda: root.tree.links["c1"].their_life == again.tree.life)
+    await eventually(lambda: root.tree.links["c1"].is_up)
+
+    assert await root.ask("c1", "hang", b"hello") == (200, b"hello")
+
+
 async def test_what_the_disk_does_not_take_is_not_told_below(
     pair: Pair, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
