@@ -12,7 +12,7 @@ from typing import Any, Final
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from kraken.errors import LetterError
+from kraken.errors import LetterError, WireError
 from kraken.transport import notes
 from kraken.transport.address import Address
 from kraken.transport.below import FRAME_BYTES_MAX, QUEUE, Heard, Linked
@@ -160,7 +160,10 @@ class Above:
             log.debug("note of the parent not read", extra={"error": str(error)})
             return
         if isinstance(note, notes.Rotate):
-            self.rotate()
+            try:
+                self.rotate()
+            except WireError as error:  # what came with the wish is heard all the same
+                log.error("our key is not changed", extra=_about(self.parent.name, error))
         elif isinstance(note, notes.Denied):
             self._denied(note.reason)
         elif isinstance(note, notes.KeyTaken):
@@ -209,8 +212,12 @@ class Above:
         if following is None:
             return
         if self._pair == following:
-            self._keyring.take_next()
-            log.info("our key was changed", extra={"collector": self.parent.name})
+            try:
+                self._keyring.take_next()
+            except WireError as error:  # a restart tries both
+                log.error("our new key is not in its place", extra=_about(self.parent.name, error))
+            else:
+                log.info("our key was changed", extra={"collector": self.parent.name})
         else:
             self._tell_next()
 
@@ -337,6 +344,10 @@ class Link:
                 break
             self._changed(int(event["event"]))
         return False
+
+
+def _about(parent: str, error: WireError) -> dict[str, str]:
+    return {"collector": parent, "error": str(error)}
 
 
 def _spread(pause_ms: int) -> int:

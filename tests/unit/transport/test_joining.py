@@ -324,6 +324,55 @@ async def test_a_change_cut_off_before_the_child_knew_shuts_nobody_out(members: 
     await until(lambda: root.heard == [("c1", b"\1here")])
 
 
+async def test_a_child_that_cannot_write_a_new_key_keeps_the_one_it_has_and_hears_what_came_with_the_wish(
+    members: Members, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    former = child.keyring.client()
+    await until(lambda: root.wire.connected == ["c1"])
+    with monkeypatch.context() as patch:
+        patch.setattr(keyring, "write_closed", _full_disk)
+        for letter in (b"\1before", b"\1after"):
+            assert root.wire.ask_to_rotate("c1")
+            assert root.wire.send("c1", letter)
+        await until(lambda: child.heard == [("root", b"\1before"), ("root", b"\1after")])
+
+    assert child.keyring.next() is None
+    assert child.keyring.client() == former
+    assert "our key is not changed" in caplog.messages
+
+    assert root.wire.ask_to_rotate("c1")
+    await until(lambda: child.keyring.client() != former)
+
+
+async def test_a_new_key_that_cannot_be_put_in_the_place_of_the_old_is_good_all_the_same(
+    members: Members, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = members.root()
+    child = await members.make("c1").below(root)
+    former = child.keyring.client()
+    with monkeypatch.context() as patch:
+        patch.setattr(keyring, "move", _full_disk)
+        assert child.wire.rotate()
+        await until(lambda: root.keyring.children.all()[0].key not in (former.public, ""))
+        child.wire.close()
+        child.links.clear()
+        child.start()
+        child.wire.connect()
+        await until(lambda: child.links == [("root", True)])
+
+    assert "our new key is not in its place" in caplog.messages
+    assert child.keyring.client() == former
+
+    child.wire.close()
+    child.start()
+    await child.connect()
+
+    await until(lambda: child.keyring.next() is None)
+    assert child.keyring.client().public == root.keyring.children.all()[0].key
+
+
 async def test_two_changes_in_a_row_are_both_made(members: Members, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second comes sooner than the parent wants it, is refused, and is told again."""
     monkeypatch.setattr(above, "REMIND_S", 0.2)
@@ -418,7 +467,7 @@ class _Raw:
         self._link.close()
 
 
-def _full_disk(path: Path, data: bytes) -> None:
+def _full_disk(path: Path, data: object) -> None:
     raise WireError(f"cannot write {path}: No space left on device", part=str(path))
 
 
