@@ -191,6 +191,7 @@ async def start_daemon(config: Config) -> Daemon:
         rows_max=config.journal.rows_max,
         credentials=credentials,
         neighbours=neighbours,
+        unknown_after_s=config.tree.unknown_after_s,
     )
     try:
         await daemon.start(memory)

@@ -70,6 +70,7 @@ class Collector:
 
     Attributes:
         branch: our place in a tree; None: there is none.
+        unknown_after_s: see `cause_elsewhere`.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Collector:
             lacks=self._lacks,
         )
         self.branch: Branch | None = None
+        self.unknown_after_s: float | None = None
         self._modules: str | None = None  # their fingerprint, once somebody wanted it
         self._said: Catalog | None = None  # of which those above were told the fingerprint
         self._lacking: dict[str, float] = {}  # node -> until when a lease is wanted for what is to run on it
@@ -184,13 +186,13 @@ class Collector:
         """The node's one cause."""
         if self.branch is None or self.runs(node):
             return self.engine.cause(node)
-        return cause_elsewhere(self.branch.tree, self.table[node])
+        return cause_elsewhere(self.branch.tree, self.table[node], self._now, self.unknown_after_s)
 
     def explain(self, node: str, now: float) -> Explanation:
         """The node's one cause, and what of it is known here."""
         if self.branch is None or self.runs(node):
             return self.engine.explain(node, now)
-        return explain_elsewhere(self.branch.tree, self.table[node], now)
+        return explain_elsewhere(self.branch.tree, self.table[node], now, self.unknown_after_s)
 
     @property
     def modules(self) -> str:

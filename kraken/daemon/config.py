@@ -97,6 +97,15 @@ class Tree(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description=f"Where its parent listens now: {_ADDRESSES}; else what the invitation said"),
     ] = None
 
+    unknown_after_s: Annotated[
+        float | None,
+        Meta(
+            description="How long a collector below may not be heard until its nodes are UNKNOWN here; "
+            "without it, they stay STALE",
+            ge=40,
+        ),
+    ] = None
+
     @property
     def own_addresses(self) -> list[str]:
         """Those of `addresses`."""

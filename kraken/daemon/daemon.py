@@ -59,6 +59,8 @@ class Daemon:
         problems: modules that were refused, and why.
         executors: kind of action -> who does it; owned by the daemon from now on.
         neighbours: owned, too; None: this one is alone.
+        unknown_after_s: how long a collector below may not be heard until its nodes are UNKNOWN; None: they
+            stay STALE.
         journal: owned, too.
         load_modules: reads the modules again, for `reload`.
         keep_s, rows_max: how much of the journal is kept.
@@ -83,8 +85,10 @@ class Daemon:
         rows_max: int | None = None,
         credentials: Keeper | None = None,
         neighbours: Neighbours | None = None,
+        unknown_after_s: float | None = None,
     ) -> None:
         self.collector = Collector(catalog, settings, incarnation=incarnation, seed=seed)
+        self.collector.unknown_after_s = unknown_after_s
         self.problems = list(problems)
         self.credentials = credentials
         self.neighbours = neighbours

@@ -50,10 +50,17 @@ def is_told(node: Node, cause: Cause, who: str) -> bool:
     return (said.value, said.source) == (cause.value, who)
 
 
-def cause_elsewhere(tree: Tree, node: Node) -> Cause:
-    """The cause of a node that another collector runs, by what that one said last."""
-    if tree.silence(node.name) is not None:
-        return Cause.STALE
+def cause_elsewhere(tree: Tree, node: Node, now: float, unknown_after_s: float | None = None) -> Cause:
+    """The cause of a node that another collector runs, by what that one said last.
+
+    Args:
+        unknown_after_s: how long that one may not be heard until nothing of the node is known; None: for
+            ever, what it said last is stale.
+    """
+    silent = tree.silence(node.name)
+    if silent is not None:
+        is_known = unknown_after_s is None or now - silent[1] <= unknown_after_s
+        return Cause.STALE if is_known else Cause.UNKNOWN
     if node.name not in tree.placement.holder or tree.nobody(node.name) is not None:
         return Cause.UNKNOWN
     said = node.summary.get(CAUSE)
@@ -62,9 +69,11 @@ def cause_elsewhere(tree: Tree, node: Node) -> Cause:
     return _CAUSES.get(str(said.value), Cause.UNKNOWN)
 
 
-def explain_elsewhere(tree: Tree, node: Node, now: float) -> Explanation:
+def explain_elsewhere(
+    tree: Tree, node: Node, now: float, unknown_after_s: float | None = None
+) -> Explanation:
     """The one cause of a node that another collector runs; that it is silent is told first."""
-    cause = cause_elsewhere(tree, node)
+    cause = cause_elsewhere(tree, node, now, unknown_after_s)
     silent, nobody = tree.silence(node.name), tree.nobody(node.name)
     if silent is not None:
         name, since = silent

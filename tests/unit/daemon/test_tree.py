@@ -360,6 +360,31 @@ def test_nobody_runs_anything_because_a_child_is_silent() -> None:
     assert told.reason in (f"collector c1 not heard for {age} s" for age in range(299, 312))
 
 
+def test_who_is_silent_for_longer_than_is_declared_knows_nothing_of_its_nodes_any_more() -> None:
+    grove = Grove("c1")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c1"], os="UP")
+    grove.wait(30.0)
+    grove.ran.clear()
+    root = grove.collectors["root"]
+    root.unknown_after_s = 600.0
+    grove.cut.add("c1")
+    grove.wait(500.0)
+    before = root.cause("n1"), root.explain("n1", grove.now).cause
+    grove.wait(200.0)
+    told = root.explain("n1", grove.now)
+
+    assert before == ("STALE", "STALE")
+    assert (root.cause("n1"), told.cause) == ("UNKNOWN", "UNKNOWN")
+    assert re.fullmatch(r"collector c1 not heard for (69\d|70\d|71\d) s", told.reason)
+    assert grove.ran == [], "nothing is begun because of that either"
+
+    grove.cut.clear()
+    grove.wait(60.0)
+    assert root.cause("n1") == "CONVERGED"
+    assert grove.ran == []
+
+
 @pytest.fixture
 def three_levels() -> Grove:
     """Root, m below it, c1 and c2 below that; c1 has forty nodes, c2 ten, and all is as it should be."""
