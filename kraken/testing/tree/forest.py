@@ -51,6 +51,7 @@ class Forest:
         self._awake_since: dict[str, float] = {}
         self.busy: dict[str, tuple[float, str]] = {}  # node -> until when, by whom
         self._switched: dict[str, tuple[float, str, str]] = {}  # BMC -> until when, by whom, as which node
+        self._names: set[str] = set()  # of all nodes that were ever declared
         for name, parent in shape.items():
             children = [child for child, above in shape.items() if above == name]
             self.members[name] = Member(
@@ -255,7 +256,8 @@ class Forest:
         if not member.is_running:
             return
         own = 2 * (len(member.table) + len(member.tree.registry)) + 2
-        bound = max(own, len(self.root.table) + len(self.members) + 1)
+        self._names.update(self.root.table)
+        bound = max(own, len(self._names) + len(self.members) + 1)
         for link in member.tree.links.values():
             if len(link.feed) > bound:
                 self.broken(f"the queue of {member.name} to {link.name} is above the size of the state")
