@@ -212,6 +212,10 @@ class Running(TypedDict):
 
 
 class FullNode(BriefNode):
+    """`other_modules`: that who runs the node has other Kraken modules than those that `path` was found with,
+    and may go another way; "" where it has not.
+    """
+
     attributes: dict[str, Value]
     records: Records
     explanation: Explanation
@@ -221,6 +225,7 @@ class FullNode(BriefNode):
     holds: list[NodeHold]
     failures: int
     quarantined: str | None
+    other_modules: str
 
 
 class NodeList(TypedDict):

@@ -192,6 +192,9 @@ def _show_node(output: Output, node: dict[str, Any]) -> None:
     if node.get("path"):
         output.line("\n" + output.paint("Path", "strong"))
         show_steps(output, node["path"])
+    if node.get("other_modules") and (node.get("path") or node.get("no_path")):
+        text = f"\n{node['other_modules']}: it may find another way, and did not answer."
+        output.line(output.paint(printable(text), "warn"))
     if node.get("holds"):
         output.line("\n" + output.paint("Held", "strong"))
         output.table(HOLDS, [hold_row(hold) for hold in node["holds"]])

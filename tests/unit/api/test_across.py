@@ -236,6 +236,13 @@ class TestOtherModules:
         assert (before["nodes"][0]["cause"], before["other_modules"]) == ("CONVERGED", [])
         assert [(row["collector"], row["nodeset"]) for row in after["other_modules"]] == [("c1", "n1")]
 
+    async def test_a_path_that_was_found_here_is_told_with_that(self, pair: Pair, root: Caller) -> None:
+        (first, second) = (await root.get("/v1/nodes", params={"view": "full"}))["nodes"]
+        own = await root.get("/v1/nodes/n1")
+
+        assert (first["other_modules"], second["other_modules"]) == (f"n1 {OTHER}", "")
+        assert own["other_modules"] == ""
+
     async def test_a_refusal_by_the_roots_modules_says_that_others_decide(self, root: Caller) -> None:
         body = {"nodeset": "n1", "set": {"service": "RUNNING"}, "unset": []}
         problem = await root.problem("PATCH", "/v1/cfg", body)

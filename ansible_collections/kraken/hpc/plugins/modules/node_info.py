@@ -90,6 +90,11 @@ nodes:
           description: The names of the mutations and discoveries that are to come, in order.
           type: list
           elements: str
+        other_modules:
+          description:
+            - Says so where the collector that runs the node has other Kraken modules than the one that was asked, and may go
+              another way than RV(nodes.NODE.path). Empty where not.
+          type: str
         running:
           description: The names of those that are under way.
           type: list
@@ -109,6 +114,7 @@ nodes:
       cause: HELD
       reason: 'ada: memory exchange'
       path: [power_on]
+      other_modules: ''
       running: []
       holds: [{id: 5ad1c7e0, owner: ada, reason: memory exchange, created_at: 1790000000.0, until: null}]
       failures: 0
@@ -161,6 +167,7 @@ def node_of(node):
     told = {key: node[key] for key in ("attributes", "groups", "collector", "cause", "reason", "holds", "failures")}
     for key in ("path", "running"):
         told[key] = [step["name"] for step in node[key]]
+    told["other_modules"] = node.get("other_modules", "")
     return told
 
 
