@@ -110,7 +110,7 @@ async def test_what_was_begun_before_is_told_with_the_hold(pair: Pair, root: Cal
         await pair.declare("n1", power="ON")
     else:
         await root.apply({"nodes": {"n1": {"cfg": {"power": "ON"}}}})
-    await until(lambda: pair.cause(by, "n1") == "RUNNING")
+    await until(lambda: pair.mutations(by) == ["switch_on"])
     told = await root.post("/v1/holds", {"nodeset": "n1", "reason": "a new fan"})
 
     assert told["lacking"] == {}

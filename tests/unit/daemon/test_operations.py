@@ -590,7 +590,11 @@ async def test_retry_ends_quarantine(start: Start, me: Request, eventually: Even
     world.behave = lambda *_: Behaviour()
     items = await operations.retry(["refuse1", "n2"], me)
     await eventually(lambda: daemon.collector.engine.cause("refuse1") == "CONVERGED")
-    told = [(e.text, e.source) for e in await history(operations, "refuse1") if e.kind == "quarantine"]
+    told: list[tuple[str, str]] = []
+    async with asyncio.timeout(60):  # the journal is written a little later
+        while len(told) < 2:
+            entries = await history(operations, "refuse1")
+            told = [(e.text, e.source) for e in entries if e.kind == "quarantine"]
 
     assert changed(items) == ["refuse1"]
     assert told[0] == ("released", "me")

@@ -103,8 +103,7 @@ async def test_a_neighbour_that_does_not_keep_up_costs_bounded_memory(members: M
     letter = b"\1" + bytes(1024 * 1024)
 
     sent = [root.wire.send("c1", letter) for _ in range(300)]
-    assert not sent[-1]
-    assert root.wire.traffic["c1"].dropped > 0
+    assert 0 < root.wire.traffic["c1"].dropped == sent.count(False)
 
 
 async def test_a_stranger_is_refused_counted_and_logged_once(
