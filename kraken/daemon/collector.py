@@ -360,6 +360,8 @@ class Collector:
     ) -> None:
         wired = {u.node: bmc_of(self.table.get(u.node)) for u in updates if u.variable in _WIRES}
         self.recorder.merge(updates, news, follows)
+        if wired:
+            self._forget_parted(now)
         for name, bmc in wired.items():
             if bmc is None or bmc == bmc_of(self.table.get(name)):
                 continue
@@ -370,13 +372,13 @@ class Collector:
 
     def _part(self, bmc: str, node: str, now: float) -> None:
         """The BMC is this node's no more; what was begun over it may not be over. In a tree leases say so."""
-        for left in self._parting.values():
-            for name in [name for name, until in left.items() if until <= now]:
-                del left[name]
-        self._parting = {b: left for b, left in self._parting.items() if left}
         until = self.busy_until(node)
         if until > now:
             self._parting.setdefault(bmc, {})[node] = until
+
+    def _forget_parted(self, now: float) -> None:
+        left = ((bmc, {n: t for n, t in nodes.items() if t > now}) for bmc, nodes in self._parting.items())
+        self._parting = {bmc: nodes for bmc, nodes in left if nodes}
 
     def _is_parting(self, node: str) -> bool:
         """Whether what we began over the node's BMC, as that of another, may be under way."""
