@@ -229,8 +229,8 @@ def _check_bmcs(items: Sequence[Item], table: NodeTable, kernel_problem: Callabl
             raise RefusedError(
                 f"the BMC {host} port {port} would belong to {fold(names)}; nothing was done",
                 part=fold(names),
-                hint="a command for one would hit the other: give each its own BMC; two that exchange theirs "
-                "are declared in one document",
+                hint="a BMC belongs to one node: give each its own; two that exchange theirs are declared in "
+                "one document",
             )
 
 

@@ -273,7 +273,7 @@ def test_an_unknown_variable_or_value_is_answered_with_those_there_are(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([f"bmc.address={BMC.format(2)}"], ["n[1-2]", "give each its own BMC"]),
+        ([f"bmc.address={BMC.format(2)}"], ["n[1-2]", "a BMC belongs to one node"]),
         (["bmc.address=0.0.0.0"], ["0.0.0.0"]),
         (["bmc.port=0"], ["from 1 to 65535"]),
     ],
