@@ -29,6 +29,7 @@ from kraken.daemon.elsewhere import (
     summary,
 )
 from kraken.daemon.fingerprint import modules_fingerprint
+from kraken.daemon.parting import Parting
 from kraken.daemon.recorder import Recorder
 from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.effects import Assert, CauseChanged
@@ -107,7 +108,7 @@ class Collector:
         self._done: dict[str, None] = {}  # nodes on which a mutation is over, and no other was wanted since
         self._former: dict[str, float] = {}  # node -> when what began there and is not known to be over is
         self._now = float("-inf")  # when we were last asked something
-        self._parting: dict[str, dict[str, float]] = {}  # BMC -> nodes whose it was, busy until then
+        self._parting = Parting(self.busy_until)
         self._new: dict[str, None] = {}  # nodes of ours of which those above may not know yet how they fare
         self._heard: set[tuple[str, str]] = set()  # (run, node) of the results taken in just now
 
@@ -361,33 +362,14 @@ class Collector:
         wired = {u.node: bmc_of(self.table.get(u.node)) for u in updates if u.variable in _WIRES}
         self.recorder.merge(updates, news, follows)
         if wired:
-            self._forget_parted(now)
+            self._parting.tidy(now)
         for name, bmc in wired.items():
             if bmc is None or bmc == bmc_of(self.table.get(name)):
                 continue
             if self.branch is None:
-                self._part(bmc, name, now)
+                self._parting.leave(bmc, name, now)
             if name in self.table and self.runs(name):
                 self.engine.renew(name, now)
-
-    def _part(self, bmc: str, node: str, now: float) -> None:
-        """The BMC is this node's no more; what was begun over it may not be over. In a tree leases say so."""
-        until = self.busy_until(node)
-        if until > now:
-            self._parting.setdefault(bmc, {})[node] = until
-
-    def _forget_parted(self, now: float) -> None:
-        left = ((bmc, {n: t for n, t in nodes.items() if t > now}) for bmc, nodes in self._parting.items())
-        self._parting = {bmc: nodes for bmc, nodes in left if nodes}
-
-    def _is_parting(self, node: str) -> bool:
-        """Whether what we began over the node's BMC, as that of another, may be under way."""
-        if not self._parting:
-            return False
-        left = self._parting.get(bmc_of(self.table.get(node)) or "", {})
-        return any(
-            min(until, self.busy_until(name)) > self._now for name, until in left.items() if name != node
-        )
 
     def _lacks(self) -> str:
         if self.branch is None:
@@ -401,7 +383,7 @@ class Collector:
     def _may_run(self, node: str, until: float) -> bool:
         self._done.pop(node, None)
         if self.branch is None:
-            return not self._is_parting(node)
+            return not self._parting.is_busy(bmc_of(self.table.get(node)), node, self._now)
         if self.branch.tree.leases.may_run(node, until):
             return True
         self._lacking[node] = max(until, self._lacking.get(node, until))
