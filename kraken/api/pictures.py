@@ -13,6 +13,7 @@ import msgspec
 from kraken.api.graphviz import GraphvizError, svg_of
 from kraken.api.problems import NotAvailableError
 from kraken.daemon.collector import Collector
+from kraken.daemon.othermodules import others_of
 from kraken.model.node import Node
 from kraken.planning.drawing import to_dot, to_mermaid
 from kraken.planning.graph import causal_graph, mark_path, mutation_graph, to_json
@@ -23,9 +24,18 @@ def graph_of(collector: Collector, kind: str, node: Node | None, only: Sequence[
     """What can become what, or (`causal`) which variable needs which.
 
     Args:
-        node: as it can be changed, with its state, path and Cfg; None: all mutations.
+        node: as it can be changed, with its state, path and Cfg, and that other modules than ours decide
+            on it, where that is so; None: all mutations.
         only: draw only these variables; empty: all.
     """
+    drawing = _drawn(collector, kind, node, only)
+    others = "" if node is None else others_of(collector, node.name)
+    if others:
+        drawing.graph["other_modules"] = others
+    return drawing
+
+
+def _drawn(collector: Collector, kind: str, node: Node | None, only: Sequence[str]) -> Any:
     catalog = collector.catalog
     attributes = None if node is None else node.attribute_values()
     cfg = None if node is None else node.cfg_values()

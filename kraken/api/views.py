@@ -10,7 +10,7 @@ from kraken.api import answers
 from kraken.api.collectorcounts import collector_counts
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item
-from kraken.daemon.othermodules import other_modules
+from kraken.daemon.othermodules import others_of
 from kraken.engine.cause import Cause, Explanation
 from kraken.engine.doubt import is_stale
 from kraken.engine.progress import Progress
@@ -111,7 +111,7 @@ def full(daemon: Daemon, name: str) -> answers.FullNode:
         "holds": [_hold_of_node(hold) for hold in collector.holds.on(name, now)],
         "failures": sum(progress.trouble.failures.values()),
         "quarantined": progress.trouble.quarantined,
-        "other_modules": "; ".join(one.text for one in other_modules(collector, [name])),
+        "other_modules": others_of(collector, name),
     }
 
 

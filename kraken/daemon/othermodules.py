@@ -82,6 +82,11 @@ def other_modules(collector: Collector, names: Iterable[str]) -> tuple[OtherModu
     return others.found()
 
 
+def others_of(collector: Collector, name: str) -> str:
+    """That the node is run with other modules than ours, in words; "": it is not."""
+    return "; ".join(one.text for one in other_modules(collector, [name]))
+
+
 def compared(collector: Collector, other: str) -> tuple[bool, float | None]:
     """Whether a collector of our tree has the same modules as we have, and since when it has those that it
     has; None: it did not say.

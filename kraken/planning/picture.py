@@ -115,13 +115,15 @@ def picture_of(graph: nx.Graph[str], title: str = "") -> Picture:
     """What to draw of a graph from `mutation_graph` or `causal_graph`.
 
     Args:
-        title: what the picture is of; what the graph says of a path is added to it.
+        title: what the picture is of; what the graph says of a path, and of other modules, is added to it.
     """
     if "variables" in graph.graph:
         frames = _mutations(graph)
     else:
         frames = (_causes(graph),)
-    lines = tuple(line for line in (title, *_about_path(graph.graph)) if line)
+    lines = tuple(
+        line for line in (title, *_about_path(graph.graph), graph.graph.get("other_modules")) if line
+    )
     return Picture(lines, frames, tuple(_legend(frames, "variables" in graph.graph)))
 
 

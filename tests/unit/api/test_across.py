@@ -243,6 +243,16 @@ class TestOtherModules:
         assert (first["other_modules"], second["other_modules"]) == (f"n1 {OTHER}", "")
         assert own["other_modules"] == ""
 
+    @pytest.mark.parametrize("kind", ["mutation", "causal"])
+    async def test_a_picture_of_a_node_is_drawn_with_that(self, root: Caller, kind: str) -> None:
+        async def drawn(form: str, node: str) -> bytes:
+            asked = {"kind": kind, "format": form, "node": node}
+            return (await root.ask("GET", "/v1/graph", params=asked)).content
+
+        for form in ("dot", "mermaid", "json"):
+            assert f"n1 {OTHER}".encode() in await drawn(form, "n1")
+            assert OTHER.encode() not in await drawn(form, "n2")
+
     async def test_a_refusal_by_the_roots_modules_says_that_others_decide(self, root: Caller) -> None:
         body = {"nodeset": "n1", "set": {"service": "RUNNING"}, "unset": []}
         problem = await root.problem("PATCH", "/v1/cfg", body)

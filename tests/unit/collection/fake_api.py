@@ -245,6 +245,7 @@ def full(node: dict[str, Any]) -> dict[str, Any]:
             "next_at": None,
         },
         "path": node.get("path", []),
+        "other_modules": node.get("other_modules", ""),
         "running": node.get("running", []),
         "holds": node["holds"],
         "failures": node.get("failures", 0),

@@ -56,6 +56,7 @@ def test_a_host_has_everything_kraken_knows_of_its_node(kraken: Any, read: Read)
         cause="RUNNING",
         reason="start_service",
         path=[{"name": "start_service", "kind": "mutation"}],
+        other_modules="n1 is for collector c1 to run, which has other Kraken modules than this one",
     )
     variables = read().get_host("n1").vars
     age = variables.pop("kraken_dsc_age")
@@ -83,6 +84,7 @@ def test_a_host_has_everything_kraken_knows_of_its_node(kraken: Any, read: Read)
         "kraken_collector": "",
         "kraken_groups": ["compute"],
         "kraken_path": ["start_service"],
+        "kraken_other_modules": "n1 is for collector c1 to run, which has other Kraken modules than this one",
         "kraken_running": [],
         "kraken_holds": [],
         "kraken_failures": 0,

@@ -96,6 +96,13 @@ def test_without_a_path_the_title_says_why(power):
     assert "slurmd" in title[2]
 
 
+def test_that_others_decide_is_the_end_of_the_title(power):
+    graph = mutation_graph(power.catalog(), {}, {}, {})
+    graph.graph["other_modules"] = "n1 is another's"
+
+    assert picture_of(graph, "n1").title == ("n1", "n1 is another's")
+
+
 def test_equal_names_of_two_modules_are_told_apart():
     from pathlib import Path
 

@@ -21,7 +21,8 @@ description:
     older than they allow).
   - Why it is so say C(kraken_cause), C(kraken_reason), C(kraken_since), C(kraken_next) (what comes next), C(kraken_path)
     (names of the mutations that are to come), C(kraken_running), C(kraken_holds), C(kraken_failures), C(kraken_quarantined)
-    (for what reason, or null) and C(kraken_collector) (who runs the node).
+    (for what reason, or null) and C(kraken_collector) (who runs the node). Where that one has other Kraken modules than the
+    daemon that was asked, and so may go another way than C(kraken_path), C(kraken_other_modules) says so; else it is empty.
   - What Kraken says is data. Text in it that looks like a template is never rendered.
   - When Kraken is away the source fails whole, unless O(cache_when_away); there is never half an inventory. Set
     C(any_unparsed_is_failed=true) in the section C([inventory]) of C(ansible.cfg), so that the run ends there.
@@ -279,6 +280,7 @@ def host_vars(node, age_s=0.0):
         kraken_collector=node.get("collector", ""),
         kraken_groups=node["groups"],
         kraken_path=[step["name"] for step in node.get("path") or []],
+        kraken_other_modules=node.get("other_modules", ""),
         kraken_running=node.get("running") or [],
         kraken_holds=node.get("holds") or [],
         kraken_failures=node.get("failures", 0),
