@@ -66,7 +66,8 @@ class Link:
 
     Args:
         me: our name. life: of ours; greater from where one of theirs comes back that had a
-            session with us. prints: of what we tell it. keys: which those are.
+            session with us, or where we end one that would have more to tell than there is. prints: of what
+            we tell it. keys: which those are. count: how many.
         read: a key's document, or some fields of it, as it is told; ages reckoned at `now`.
         mirror: our copy of what it tells.
         greet: our hello, but for what this class knows itself.
@@ -92,6 +93,7 @@ class Link:
         *,
         prints: Prints,
         keys: Callable[[], Iterable[str]],
+        count: Callable[[], int],
         read: Callable[[str, set[Field] | None, float], Doc | None],
         mirror: Callable[[], Mirror],
         greet: Callable[[str, float], Hello],
@@ -113,6 +115,7 @@ class Link:
         self.twins = Twins()
         self._prints = prints
         self._keys = keys
+        self._count = count
         self._read = read
         self._new_mirror = mirror
         self._greet = greet
@@ -179,13 +182,7 @@ class Link:
             restarted = True
             self.lives += 1
             self.their_life = letter.life
-            self.is_up = False
-            self.feed = Feed()
-            self.mirror = self._new_mirror()
-            self._tells.clear()
-            self._others.clear()
-            self._calls.clear()
-            self._touched.clear()
+            self._begin()
             self._twin_ms = -1
             self._hello_at = now
         self._their_sent = (hello.sent_ms, now)
@@ -208,6 +205,16 @@ class Link:
         lag = self._lag(letter, now)
         twin = self._twin(hello, knows_us=True)
         return Heard(known=known, became_whole=became, restarted=restarted, lag_s=lag, twin=twin, body=hello)
+
+    def _begin(self) -> None:
+        """A session begins: what was said in the one before counts no more."""
+        self.is_up = False
+        self.feed = Feed()
+        self.mirror = self._new_mirror()
+        self._tells.clear()
+        self._others.clear()
+        self._calls.clear()
+        self._touched.clear()
 
     def _twin(self, hello: Hello, *, knows_us: bool) -> int:
         """What it says of another with our name: that there is one concerns each of us; that there is none,
@@ -265,6 +272,7 @@ class Link:
 
     def outgoing(self, now: float) -> list[Letter]:
         """What is due."""
+        self._limit()
         bodies: list[Body] = []
         if now >= self._hello_at:
             self._hello_at = now + HELLO_S
@@ -296,6 +304,14 @@ class Link:
         self.traffic.letters_out += len(bodies)
         yours = self._yours_ms(now)
         return [Letter(self.life, self.their_life, yours, body) for body in bodies]
+
+    def _limit(self) -> None:
+        """Who is not heard and has more names to hear of that are gone than there are others, is to compare
+        what there is, in a new session: else one that stays away would have us remember all that ever was.
+        """
+        if not self.is_up and len(self.feed) > 2 * (self._count() + 1):
+            self.life += 1
+            self._begin()
 
     def check(self, now: float) -> bool:
         """Whether the neighbour has just died."""

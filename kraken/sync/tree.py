@@ -130,6 +130,7 @@ class Tree:
                     now,
                     prints=self._prints_observed,
                     keys=lambda: [*self.table, *self.registry],
+                    count=lambda: len(self.table) + len(self.registry),
                     read=self._observed.read,
                     mirror=lambda: Mirror(self._prints_above, lambda: [*self.table, EVERY_NODE]),
                     greet=self._greeting,
@@ -170,6 +171,7 @@ class Tree:
             now,
             prints=self._prints_below,
             keys=lambda: [*self.placement.of(name), EVERY_NODE],
+            count=lambda: len(self.placement.of(name)) + 1,
             read=self._declared.read,
             mirror=lambda: Mirror(
                 self._prints_observed,

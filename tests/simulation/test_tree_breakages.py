@@ -92,6 +92,17 @@ def tells_nobody_is_gone(feed: Feed, read: Any, now: float) -> Delta | None:
     return None if delta is None else msgspec.structs.replace(delta, gone=[])
 
 
+def ends_no_session(link: Link) -> None:
+    if not link.is_up and len(link.feed) > 2 * (link._count() + 1):
+        link._begin()
+
+
+def forgets_what_is_gone(link: Link) -> None:
+    feed = link.feed
+    if not link.is_up and len(feed) > 2 * (link._count() + 1):
+        feed._dirty = {key: dirty for key, dirty in feed._dirty.items() if not dirty.gone}
+
+
 def takes_gaps(mirror: Mirror, delta: Delta) -> bool:
     if mirror.have < 0 or delta.upto <= mirror.have:
         return False
@@ -407,6 +418,18 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "withdrawals are left out": (
         replaces(Feed, "delta", tells_nobody_is_gone),
         words.a_node_is_withdrawn,
+    ),
+    "what is gone is remembered for who is away": (
+        replaces(Link, "_limit", does_nothing),
+        words.nodes_come_and_go_for_months_while_their_collector_is_away,
+    ),
+    "a session is ended at one end only": (
+        replaces(Link, "_limit", ends_no_session),
+        words.nodes_come_and_go_for_months_while_their_collector_is_away,
+    ),
+    "what is gone is forgotten in the same session": (
+        replaces(Link, "_limit", forgets_what_is_gone),
+        words.nodes_went_to_another_while_their_collector_was_away_for_long,
     ),
     "nobody ever dies": (sets(link_module, "DEAD_S", 1e9), chaos(5)),
     "what changed is told once": (

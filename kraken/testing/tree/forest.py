@@ -255,11 +255,14 @@ class Forest:
         """What must hold at any moment."""
         if not member.is_running:
             return
-        own = 2 * (len(member.table) + len(member.tree.registry)) + 2
+        placement, own = member.tree.placement, len(member.table) + len(member.tree.registry)
         self._names.update(self.root.table)
-        bound = max(own, len(self._names) + len(self.members) + 1)
-        for link in member.tree.links.values():
-            if len(link.feed) > bound:
+        heard = max(
+            2 * own + 2, len(self._names) + len(self.members) + 1
+        )  # until it has acknowledged what is gone
+        for name, link in member.tree.links.items():
+            told = own if name == member.tree.parent else len(placement.of(name)) + 1
+            if len(link.feed) > (heard if link.is_up else 2 * (told + 1)):
                 self.broken(f"the queue of {member.name} to {link.name} is above the size of the state")
             if link.twins.speak(member.clock()) and link.name not in self._copied:
                 self.broken(f"{member.name} takes {link.name} for two")

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kraken.sync.letters import Ask, Body, Delta, Hello, decode
+from kraken.sync.lease import LEASE_S
+from kraken.sync.letters import Ask, Body, Delta, Hello, Tell, decode
 from kraken.sync.link import DEAD_S
 from kraken.sync.tree import TOUCH_S
 from kraken.testing.tree.forest import Forest
-from tests.simulation.stories.stage import declare, delete, known, move, of_kind, owners, the_last, tree
+from tests.simulation.stories.stage import (
+    declare,
+    delete,
+    known,
+    move,
+    of_kind,
+    owners,
+    run_everywhere,
+    the_last,
+    tree,
+)
 
 # -- of lives and feeds ---------------------------------------------------------------------------
 
@@ -232,6 +243,65 @@ def a_node_is_deleted_and_declared_anew_while_its_holder_is_cut_off() -> None:
     assert [known(forest, name, "n1") for name in ("root", "a")] == [None, None], "it is another machine"
 
 
+def nodes_come_and_go_for_months_while_their_collector_is_away() -> None:
+    """What it is to hear of them when it is back is bounded by what there is, and it has exactly that."""
+    old = [f"n{i}" for i in range(20)]
+    forest = tree({"root": None, "a": "root"}, old, "a")
+    forest.network.cut.add(frozenset(("root", "a")))
+    link = forest.root.tree.links["a"]
+    life = link.life
+    forest.run_for(2 * DEAD_S)
+    for i in range(300):
+        declare(forest, f"m{i}", "a")
+        delete(forest, f"m{i}")
+        if i < 18:
+            delete(forest, f"n{i}")
+        forest.run_for(1.0)
+        there = len(forest.root.tree.placement.of("a")) + 1
+
+        assert len(link.feed) <= 2 * (there + 1)
+
+    declare(forest, "n19", "a", wish="OFF")
+    declare(forest, "o1", "a")
+    forest.network.cut.clear()
+    forest.settle(60.0)
+
+    assert link.life > life
+    assert sorted(forest.members["a"].table) == ["n18", "n19", "o1"]
+    assert forest.members["a"].table["n19"].cfg_values()["wish"] == "OFF"
+
+    forest.see("o1", "power", "POWER_ON")
+    forest.settle(10.0)
+
+    assert known(forest, "root", "o1") == "POWER_ON"
+
+
+def nodes_went_to_another_while_their_collector_was_away_for_long() -> None:
+    """It hears of that before a lease of its is renewed: the greetings of a new session renew none of what
+    is known from the one before.
+    """
+    nodes = [f"n{i}" for i in range(20)]
+    forest = tree({"root": None, "a": "root", "b": "root"}, nodes, "a", "b")
+    forest.network.cut.add(frozenset(("root", "a")))
+    forest.run_for(2 * DEAD_S + LEASE_S)
+
+    assert [owners(forest, node) for node in nodes] == [["a", "b"]] * 20
+    assert [forest.root.tree.placement.holder[node] for node in nodes] == ["b"] * 20
+
+    for node in nodes:
+        declare(forest, node, "b")
+    forest.network.cut.clear()
+    forest.network.rule = of_kind(Tell, "root", "a", [])
+    run_everywhere(forest, "n1", int(2 * LEASE_S), "n2")
+
+    assert owners(forest, "n1") == ["a", "b"], "it still thinks so, and could not run anything"
+
+    forest.network.rule = None
+    forest.settle(60.0)
+
+    assert [owners(forest, node) for node in nodes] == [["b"]] * 20
+
+
 def a_node_comes_to_a_collector_that_restarted_less_often() -> None:
     forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a")
     for number in range(3):
@@ -303,6 +373,8 @@ STORIES: list[Callable[[], None]] = [
     a_word_of_a_former_holder_comes_late,
     a_word_of_a_deleted_node_comes_after_its_namesake,
     a_node_is_deleted_and_declared_anew_while_its_holder_is_cut_off,
+    nodes_come_and_go_for_months_while_their_collector_is_away,
+    nodes_went_to_another_while_their_collector_was_away_for_long,
     a_node_comes_to_a_collector_that_restarted_less_often,
     a_collector_restarts_without_a_child_it_had,
     a_collector_moves_and_its_former_parent_speaks_of_it_late,

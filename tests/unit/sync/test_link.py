@@ -217,6 +217,32 @@ def test_a_copy_that_is_wrong_is_found_by_two_hellos_and_repaired() -> None:
     assert pair.letters["writer", "Hello"] <= 3
 
 
+def test_who_is_silent_is_to_hear_of_no_more_that_is_gone_than_there_is() -> None:
+    pair = heard(of(30))
+    life = pair.writer.life
+    for key in list(pair.state)[:28]:
+        pair.withdraw(key)
+
+    assert pair.writer.is_up
+    pair.write("writer")
+    assert (len(pair.writer.feed), pair.writer.life) == (28, life), "who is heard acknowledges it soon"
+
+    pair.now += DEAD_S + 1.0
+    pair.writer.check(pair.now)
+    pair.write("writer")
+
+    assert (len(pair.writer.feed), pair.writer.life) == (0, life + 1)
+
+    for _ in range(3):
+        pair.pass_time()
+        while pair.exchange():
+            pass
+
+    assert pair.writer.is_up
+    assert len(pair.copy) == 2
+    assert pair.copy == pair.state
+
+
 def test_who_is_silent_dies_once_and_comes_back() -> None:
     pair = heard()
     died_at = pair.now + DEAD_S
