@@ -112,7 +112,7 @@ class Link:
         self.feed = Feed()
         self.mirror = mirror()
         self.they_have = -1
-        self.twins = Twins()
+        self.twins = Twins(DEAD_S)
         self._prints = prints
         self._keys = keys
         self._count = count

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-BESIDE_S: Final = 40.0
-"""Silence after which a life counts as over: four hellos, like any neighbour's."""
 LIVES_MAX: Final = 8
 """Lives of one neighbour that are remembered: of a hundred machines made of one image a few prove it, too."""
 
@@ -46,9 +44,13 @@ class Twins:
 
     One that is late does not count, nor one that was followed by the other: each must have written when the
     other was there already. When a letter was written is told by what it says of our clock.
+
+    Args:
+        dead_s: silence after which a life counts as over, as any neighbour does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dead_s: float) -> None:
+        self._dead_s = dead_s
         self._lives: dict[int, _Life] = {}
         self._until = float("-inf")
 
@@ -63,16 +65,16 @@ class Twins:
         if known is None:
             if len(self._lives) == LIVES_MAX:
                 del self._lives[min(self._lives, key=lambda one: self._lives[one].heard_at)]
-            known = self._lives[life] = _Life(now, float("-inf"), now, now + BESIDE_S)
+            known = self._lives[life] = _Life(now, float("-inf"), now, now + self._dead_s)
         known.heard_at = now
         if written_at is not None:
             known.lived_at = max(known.lived_at, written_at)
         if holds is not None:
-            known.acts_until = min(now, known.acts_until) if holds else now + BESIDE_S
+            known.acts_until = min(now, known.acts_until) if holds else now + self._dead_s
         for other in self._lives.values():
             if other is not known and known.lived_at > other.met_at and other.lived_at > known.met_at:
                 known.is_twin = other.is_twin = True
-                self._until = max(self._until, other.heard_at + BESIDE_S)
+                self._until = max(self._until, other.heard_at + self._dead_s)
 
     def speak(self, now: float) -> bool:
         """Whether two were heard, the one heard less within as long as a neighbour may be silent."""
@@ -90,7 +92,9 @@ class Twins:
     def is_alone(self, life: int, now: float, longest_s: float) -> bool:
         """Whether this life was there, and no other, for as long as it takes to be sure of it."""
         known = self._lives.get(life)
-        return known is not None and now >= known.met_at + BESIDE_S and not self.bind(life, now, longest_s)
+        return (
+            known is not None and now >= known.met_at + self._dead_s and not self.bind(life, now, longest_s)
+        )
 
 
 class Doubt:

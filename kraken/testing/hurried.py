@@ -35,7 +35,6 @@ from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 TIMES: Final = (
     "ANSWER_S",
     "ASK_AGAIN_S",
-    "BESIDE_S",
     "CHECK_S",
     "DEAD_S",
     "GRANT_S",

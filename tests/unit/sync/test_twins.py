@@ -8,7 +8,7 @@ from kraken.sync.calls import Calls
 from kraken.sync.events import Answered
 from kraken.sync.letters import Ack, Body, Call, Hello, Letter
 from kraken.sync.link import DEAD_S
-from kraken.sync.twins import ALONE, BESIDE_S, LIVES_MAX, TWIN, Doubt, Twins
+from kraken.sync.twins import ALONE, LIVES_MAX, TWIN, Doubt, Twins
 from tests.unit.sync.conftest import Neighbourhood, link_to
 
 LONGEST_S = 100.0
@@ -17,22 +17,18 @@ OURS = 1
 
 def heard(*letters: tuple[int, float, float | None]) -> Twins:
     """Of which life, when it came, and what it says of our clock when it was written."""
-    twins = Twins()
+    twins = Twins(DEAD_S)
     for life, now, written_at in letters:
         twins.hear(life, now, written_at, holds=None)
     return twins
-
-
-def test_a_life_is_over_after_as_long_as_any_neighbour_may_be_silent() -> None:
-    assert BESIDE_S == DEAD_S
 
 
 def test_two_that_write_in_turn_are_two() -> None:
     twins = heard((5, 0.0, None), (5, 1.0, 0.9), (6, 10.0, None), (6, 10.1, 10.0), (5, 11.0, 10.9))
 
     assert twins.speak(11.0)
-    assert twins.speak(10.1 + BESIDE_S - 0.1), "since the one heard less was heard"
-    assert not twins.speak(11.0 + BESIDE_S)
+    assert twins.speak(10.1 + DEAD_S - 0.1), "since the one heard less was heard"
+    assert not twins.speak(11.0 + DEAD_S)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +55,7 @@ def test_one_is_alone_when_the_other_is_silent_and_all_that_it_may_have_begun_is
     twins = heard((5, 0.0, None), (6, 10.0, None), (6, 10.1, 10.0))
     twins.hear(5, 11.0, 10.9, holds=False)
     twins.hear(5, 12.0, 11.9, holds=True)
-    silent_at = 12.0 + BESIDE_S
+    silent_at = 12.0 + DEAD_S
 
     assert twins.bind(6, silent_at, LONGEST_S), "it began nothing after 12, and something before that at most"
     assert not twins.is_alone(6, silent_at, LONGEST_S)
@@ -72,15 +68,15 @@ def test_one_that_never_said_that_it_begins_nothing_is_waited_for_longer() -> No
     twins.hear(5, 11.0, 10.9, holds=False)
 
     assert not twins.is_alone(6, 11.0 + LONGEST_S, LONGEST_S)
-    assert twins.is_alone(6, 11.0 + BESIDE_S + LONGEST_S, LONGEST_S)
+    assert twins.is_alone(6, 11.0 + DEAD_S + LONGEST_S, LONGEST_S)
 
 
 def test_one_that_nobody_disputed_is_alone_after_as_long_as_it_takes_to_be_heard() -> None:
     twins = heard((5, 0.0, None))
 
-    assert not twins.is_alone(5, BESIDE_S - 0.1, LONGEST_S)
-    assert twins.is_alone(5, BESIDE_S, LONGEST_S)
-    assert not twins.is_alone(7, BESIDE_S, LONGEST_S), "it was never heard"
+    assert not twins.is_alone(5, DEAD_S - 0.1, LONGEST_S)
+    assert twins.is_alone(5, DEAD_S, LONGEST_S)
+    assert not twins.is_alone(7, DEAD_S, LONGEST_S), "it was never heard"
 
 
 def test_a_doubt_ends_when_what_the_parent_holds_is_held() -> None:
