@@ -25,6 +25,10 @@ ANSWER_S: Final = 0.5
 """Between hellos that only answer a neighbour who does not know us yet; and how long a parent waits for the
 first of a child that has just connected."""
 
+BIRTHS_MAX: Final = 120
+BIRTHS_S: Final = 60.0
+"""Lives that a neighbour may begin in so many seconds: one that dies as it starts begins two a second."""
+
 
 @dataclass(slots=True)
 class Traffic:
@@ -48,6 +52,7 @@ class Heard:
         became_whole: from now on we hold all of its feed.
         twin: what the hello says of another with our name, as far as it is about us; see `Hello`.
         body: what is not of the feeds: of leases and calls.
+        refused: what was not believed; "": nothing.
     """
 
     docs: list[Doc] = field(default_factory=list)
@@ -59,6 +64,7 @@ class Heard:
     restarted: bool = False
     twin: int = 0
     body: Body | None = None
+    refused: str = ""
 
 
 class Link:
@@ -103,6 +109,7 @@ class Link:
         self.their_life = 0
         self.lives = 0
         self._greatest = 0  # of their lives
+        self._births, self._births_until = 0, now  # of lives of theirs, and until when they are counted
         self.heard_at: float | None = None
         self.lag_s: float | None = None
         self.is_up = False
@@ -176,6 +183,9 @@ class Link:
             if letter.life < self.their_life and not silent:
                 self._count_stranger(now)
                 return Heard()  # of a former life, late
+            if not self._may_be_born(now):
+                self.traffic.refused += 1
+                return Heard(refused=f"it begins more than {BIRTHS_MAX} lives in {BIRTHS_S:.0f} s")
             if letter.life <= self._greatest:
                 self.life += 1  # it may have had a session with us, which it must end as we do
             self._greatest = max(self._greatest, letter.life)
@@ -205,6 +215,13 @@ class Link:
         lag = self._lag(letter, now)
         twin = self._twin(hello, knows_us=True)
         return Heard(known=known, became_whole=became, restarted=restarted, lag_s=lag, twin=twin, body=hello)
+
+    def _may_be_born(self, now: float) -> bool:
+        """Whether another life of theirs can begin; two that speak in turn begin one with each word."""
+        if now >= self._births_until:
+            self._births, self._births_until = 0, now + BIRTHS_S
+        self._births += 1
+        return self._births <= BIRTHS_MAX or self.twins.speak(now)
 
     def _begin(self) -> None:
         """A session begins: what was said in the one before counts no more."""

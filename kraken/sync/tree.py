@@ -231,6 +231,8 @@ class Tree:
         events = self._look_back(neighbour, letter, now)
         heard = link.hear(letter, now)
         self.links.poke(neighbour)
+        if heard.refused:
+            events.append(Refused(neighbour, heard.refused))
         if link.is_up and not was_up:
             events.append(LinkChanged(neighbour, True, now))
             if neighbour != self.parent:

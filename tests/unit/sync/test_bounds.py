@@ -14,6 +14,7 @@ from kraken.sync import mirror
 from kraken.sync.bounds import COLLECTOR_MAX, KEY, NAME_MAX, NODE_MAX, ROW, weight
 from kraken.sync.events import Event, Learn, Refused
 from kraken.sync.letters import LETTER_BYTES_MAX, Delta, Doc, Hello, Letter, Row, Tell, encode
+from kraken.sync.link import BIRTHS_MAX
 from kraken.sync.registry import LINK, UP
 from kraken.sync.tree import Tree
 
@@ -195,3 +196,15 @@ def test_a_part_that_cannot_be_finer_is_not_described_by_finer_ones(told: Told) 
 
     assert asked is not None
     assert told.hear(Tell(asked.number, 9, {asked.parts[0]: [1] * 16}, {})) == []
+
+
+def test_who_begins_lives_without_end_is_counted_and_told_of(told: Told) -> None:
+    def greet(life: int) -> list[str]:
+        hello = Hello("a", 1, 1_000, 0, 0, 0, -1, whole=True)
+        events = told.tree.hear("a", Letter(life, told.tree.links["a"].life, 0, hello), 3.0)
+        return [event.what for event in events if isinstance(event, Refused)]
+
+    said = [greet(8 + i) for i in range(200)]
+
+    assert said[BIRTHS_MAX - 2 :] == [[], *[["it begins more than 120 lives in 60 s"]] * (201 - BIRTHS_MAX)]
+    assert said.count([]) == BIRTHS_MAX - 1, "one began before"

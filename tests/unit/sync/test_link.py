@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from kraken.model.update import SeenAgain, Stamp
 from kraken.sync.feed import RESEND_S_MAX
 from kraken.sync.letters import Ack, Call, Hello, Letter, Touch
-from kraken.sync.link import ANSWER_S, DEAD_S, HELLO_S
+from kraken.sync.link import ANSWER_S, BIRTHS_MAX, BIRTHS_S, DEAD_S, HELLO_S
 from kraken.sync.mirror import ASK_AGAIN_S_MAX
 from kraken.sync.prints import SMALL, part_of
 from tests.unit.sync.conftest import Pair, State, link_to
@@ -289,6 +289,34 @@ def test_letters_of_another_life_are_refused_and_answered_by_hellos_now_and_then
 
 def hello(life: int, your_life: int = 0) -> Letter:
     return Letter(life, your_life, 0, Hello("writer", 1, 1, 0, 0, -1, -1, whole=False))
+
+
+def test_who_begins_lives_without_end_is_not_believed_and_a_daemon_that_crashes_is() -> None:
+    link = link_to("writer", 7)
+    told = [link.hear(hello(100 + i, 7), i / 1000).refused for i in range(1000)]
+
+    assert told == [""] * BIRTHS_MAX + [f"it begins more than {BIRTHS_MAX} lives in 60 s"] * (
+        1000 - BIRTHS_MAX
+    )
+    assert (link.their_life, link.lives) == (100 + BIRTHS_MAX - 1, BIRTHS_MAX)
+    assert link.hear(hello(link.their_life, 7), 2.0).refused == "", "the last that was believed is heard"
+    assert link.hear(hello(2000, 7), BIRTHS_S).refused == ""
+
+    crashing = link_to("writer", 7)
+    for i in range(1000):
+        assert crashing.hear(hello(100 + i, 7), i / 2).refused == ""
+
+
+def test_two_that_speak_in_turn_begin_a_life_with_each_word() -> None:
+    link = link_to("writer", 7)
+    for i in range(500):
+        now = 10.0 + i / 100
+        body = Hello("writer", 1, 1, 0, 0, -1, -1, whole=False)
+        heard = link.hear(Letter(100 + i % 2, link.life, int(1000 * now) - 1, body), now)
+
+        assert heard.refused == ""
+
+    assert link.twins.speak(now)
 
 
 def test_a_smaller_life_is_believed_after_silence_only() -> None:

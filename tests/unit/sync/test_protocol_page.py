@@ -51,6 +51,7 @@ def test_every_message_and_its_fields_are_described(struct: type[msgspec.Struct]
         f"With {bounds.ROW} for each record, what is observed of one node has {bounds.NODE_MAX:,} characters",
         f"what a collector says of itself {bounds.COLLECTOR_MAX:,}",
         f"with {bounds.KEY} for each, {bounds.BELOW_MAX:,}",
+        f"begins more than {link.BIRTHS_MAX} lives in {link.BIRTHS_S:.0f} s",
         f"has {mirror.LACK_MAX:,} parts and documents yet to ask for",
     ],
 )
