@@ -166,9 +166,19 @@ def _tell_end(kind: str, data: Mapping[str, Any]) -> Told:
 
 
 def _tell_collector(kind: str, data: Mapping[str, Any]) -> Told:
+    if "twins" in data:
+        two, one = "two daemons speak as collector {}", "one daemon alone speaks as collector {} again"
+        text = (two if data["twins"] else one).format(data.get("collector"))
+        return text, "bad" if data["twins"] else ""
     if data.get("is_up"):
         return f"collector {data.get('collector')} is heard", ""
     return f"collector {data.get('collector')} is not heard any more: {data.get('nodes')} nodes", "bad"
+
+
+def _tell_nobody(kind: str, data: Mapping[str, Any]) -> Told:
+    if data.get("collector"):
+        return f"collector {data['collector']} runs {data.get('nodeset')}", ""
+    return f"nobody runs {data.get('nodeset')}: {data.get('reason')}", "bad"
 
 
 def _tell_other(kind: str, data: Mapping[str, Any]) -> Told:
@@ -189,5 +199,6 @@ _TELL: dict[str, Callable[[str, Mapping[str, Any]], Told]] = {
     "run-result": _tell_result,
     "run-ended": _tell_end,
     "collector": _tell_collector,
+    "nobody": _tell_nobody,
     "lost": _tell_nothing,
 }

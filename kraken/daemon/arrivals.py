@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from kraken.daemon.between import Gap
 from kraken.engine.effects import Effect
 from kraken.model.hold import Hold
 from kraken.model.module import Mutation
@@ -183,7 +184,8 @@ class TreeNews:
         gained, lost: nodes that we run from now on, or no longer.
         nobodys: nodes that were given to us, and that nobody has.
         adopted, forgotten: nodes whose declared side is to be kept anew, or not at all any more.
-        told: changed links, two under one name, and words that were not believed, for the journal.
+        told: changed links, two under one name, words that were not believed, and nodes that nobody runs, or
+            somebody again, for the journal.
         calls: requests to this collector, and answers to its own.
         outgrown: every later life must have a greater incarnation; None: as before.
     """
@@ -197,7 +199,7 @@ class TreeNews:
     nobodys: Sequence[str]
     adopted: Sequence[Adopt]
     forgotten: Sequence[str]
-    told: Sequence[LinkChanged | TwinsChanged | PutBack | Refused]
+    told: Sequence[LinkChanged | TwinsChanged | PutBack | Refused | Gap]
     calls: Sequence[Called | Answered]
     outgrown: int | None
 

@@ -4,7 +4,7 @@ here is told to them. Synchronous, like the collector; letters come and go as va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from kraken.daemon.arrivals import (
     Calling,
@@ -17,6 +17,7 @@ from kraken.daemon.arrivals import (
     TreeNews,
     ValueChanged,
 )
+from kraken.daemon.between import Between, Gap
 from kraken.model.hold import EVERY_NODE, HoldTable
 from kraken.model.node import NodeTable
 from kraken.model.update import Side, StateUpdate, Value
@@ -38,6 +39,7 @@ from kraken.sync.events import (
     Send,
     TwinsChanged,
 )
+from kraken.sync.placing import NOBODY
 from kraken.sync.tree import Tree
 
 
@@ -64,6 +66,7 @@ class Branch:
         self._outgrow = outgrow
         self._keep = keep
         self._is_to_place = False
+        self._between = Between(tree)
         self._begin()
 
     def take(self, arrival: OfTree, now: float) -> None:
@@ -90,9 +93,11 @@ class Branch:
     def tick(self, now: float) -> None:
         """Do what time has made due, and write what is to be written."""
         self._apply(self.tree.tick(now), now)
+        self._told += self._between.look(now)
 
-    def declared(self, nodes: Iterable[str], now: float) -> None:
+    def declared(self, nodes: Collection[str], now: float) -> None:
         """What is declared of these nodes, or their holds, became another here (at the root)."""
+        self._between.doubt(self._between.nodes.keys() & nodes)
         self._apply(self.tree.declared(nodes, now), now)
 
     def result(self) -> TreeNews:
@@ -124,7 +129,7 @@ class Branch:
         self._nobodys: dict[str, None] = {}
         self._adopted: list[Adopt] = []
         self._forgotten: list[str] = []
-        self._told: list[LinkChanged | TwinsChanged | PutBack | Refused] = []
+        self._told: list[LinkChanged | TwinsChanged | PutBack | Refused | Gap] = []
         self._calls: list[Called | Answered] = []
         self._outgrown: int | None = None
 
@@ -147,7 +152,9 @@ class Branch:
                 case Ours(gained, lost):
                     self._ours(gained, lost)
                 case Nobodys(nodes):
-                    self._nobodys.update(dict.fromkeys(nodes))
+                    self._between.doubt(nodes)
+                    if self.tree.parent is not None:
+                        self._nobodys.update(dict.fromkeys(nodes))
                 case LinkChanged() | TwinsChanged() | PutBack() | Refused():
                     self._told.append(event)
                 case Called() | Answered():
@@ -174,6 +181,7 @@ class Branch:
         self._change([event.node])
 
     def _forget(self, nodes: Sequence[str]) -> None:
+        self._between.doubt(self._between.nodes.keys() & nodes)
         for name in nodes:
             self._table.remove(name)
             for hold in self._holds.of(name):
@@ -188,10 +196,12 @@ class Branch:
 
     def _learn(self, event: Learn) -> None:
         found = self._table.learn(event.updates)
-        elsewhere, turned = not event.back, self._turned
+        elsewhere, turned, between = not event.back, self._turned, self._between.nodes
         standing: list[StateUpdate] = []
         for update, old in found:
             standing.append(update)
+            if update.variable == NOBODY or update.node in between:
+                self._between.doubt((update.node,))
             if old is None:
                 turned.append(ValueChanged(update, None, elsewhere))
             elif old.value != update.value:

@@ -376,7 +376,7 @@ class Collector:
             return NOT_OVER
         return NOT_ALONE if self.may_be_two else NO_LEASE
 
-    def _declared(self, nodes: Iterable[str], now: float) -> None:
+    def _declared(self, nodes: Collection[str], now: float) -> None:
         if self.branch is not None:
             self.branch.declared(nodes, now)
 

@@ -27,17 +27,20 @@ def summary(
 
 def nobodys(tree: Tree, node: str, stamp: Stamp, now: float) -> Iterator[StateUpdate]:
     """That nobody has a node that was given to us, for those above."""
+    yield StateUpdate(node, Side.SUMMARY, NOBODY, why_nobody(tree, node, now), stamp, now, tree.me)
+
+
+def why_nobody(tree: Tree, node: str, now: float) -> str:
+    """Why nobody has a node that we could give to somebody: the same for all alike, as long as it is so."""
     former, rewired = tree.placement.former(node), why_it_waits(tree, node, now)
     missing = _not_joined(tree, node)
     if missing:
-        why = missing
-    elif rewired is not None:
-        why = rewired[1]
-    elif former is None:
-        why = "it goes to a collector that lives"
-    else:
-        why = f"it goes to another when {former[0] or tree.me} has let go of it, or its lease is over"
-    yield StateUpdate(node, Side.SUMMARY, NOBODY, why, stamp, now, tree.me)
+        return missing
+    if rewired is not None:
+        return rewired[1]
+    if former is None:
+        return "it goes to a collector that lives"
+    return f"it goes to another when {former[0] or tree.me} has let go of it, or its lease is over"
 
 
 def is_told(node: Node, cause: Cause, who: str) -> bool:

@@ -16,7 +16,7 @@ from kraken.model.hold import EVERY_NODE
 KEPT = 10_000
 KINDS = (
     *("cfg", "attribute", "dsc", "cause", "run-started", "run-result", "run-ended"),
-    *("command", "hold", "freeze", "module", "collector", "lost"),
+    *("command", "hold", "freeze", "module", "collector", "nobody", "lost"),
 )
 IDLE = "idle"
 """Nothing happened that is wanted: only how far the events were looked at."""

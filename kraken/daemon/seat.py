@@ -23,6 +23,7 @@ from kraken.daemon.arrivals import (
     Replying,
     TreeNews,
 )
+from kraken.daemon.between import Gap
 from kraken.daemon.collector import Collector
 from kraken.daemon.crowd import Crowd, Line
 from kraken.daemon.events import EventLog
@@ -205,6 +206,8 @@ class Seat:
                 self._note_twins(told, now)
             elif isinstance(told, PutBack):
                 self._note_put_back(told, now)
+            elif isinstance(told, Gap):
+                self._note_gap(told, now)
             else:
                 self._refuse(told.neighbour, told.what)
         for call in news.calls:
@@ -288,6 +291,19 @@ class Seat:
         text = "this state is older than what collectors know: who has which node is found out anew"
         log.warning(text, extra={"collector": told.neighbour})
         self.write([Note(now, self.tree.me, "collector", text, told.neighbour)])
+
+    def _note_gap(self, gap: Gap, now: float) -> None:
+        nodes = fold(gap.nodes)
+        about = {"nodeset": nodes, "count": len(gap.nodes), "collector": gap.runner, "reason": gap.reason}
+        if gap.runner:
+            text = f"collector {gap.runner} runs it"
+            log.info("nodes are run again", extra={"nodes": nodes, "collector": gap.runner})
+        else:
+            text = f"nobody runs it: {gap.reason}"
+            log.warning("nobody runs nodes", extra={"nodes": nodes, "reason": gap.reason})
+        self._events.add("nobody", {**about, "at": now}, gap.nodes)
+        data = {"collector": gap.runner}
+        self.write([Note(now, name, "node", text, gap.source, data) for name in gap.nodes])
 
     def _refuse(self, neighbour: str, what: str) -> None:
         self.refused[neighbour] += 1

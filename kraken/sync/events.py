@@ -107,7 +107,7 @@ class Ours:
 
 @dataclass(frozen=True, slots=True)
 class Nobodys:
-    """Nobody has these nodes, which our parent gave us: they wait for somebody."""
+    """Nobody has these nodes, which are declared here, or our parent gave us: they wait for somebody."""
 
     nodes: Sequence[str]
 

@@ -116,17 +116,18 @@ class Placing:
                 self._links.mark(holder, key)
             if key in self._placement.holder:
                 self._nobodys.discard(key)
-            elif key not in self._nobodys and self._links.parent is not None:
+            elif key not in self._nobodys:
                 self._nobodys.add(key)
                 nobodys.append(key)
         self.waiting = waiting
         free_at = self._placement.next_at(now)
         self._placement.tidy(now)
         self._due_at = min(now + DEAD_S, now + DEAD_S if free_at is None else free_at)
-        if not gained and not lost and not nobodys:
-            return []
-        floor = max((self._leases.given(key).floor for key in (*gained, *nobodys)), default=0)
         told: list[Event] = [Nobodys(nobodys)] if nobodys else []
+        stamped = gained if self._links.parent is None else (*gained, *nobodys)
+        if not stamped and not lost:
+            return told
+        floor = max((self._leases.given(key).floor for key in stamped), default=0)
         return [Outgrow(floor), Ours(gained, lost), *told]
 
     def _is_taken(self, holder: str, wanted: str | None) -> bool:

@@ -284,7 +284,8 @@ class Member:
                 case PutBack():
                     self.is_put_back = True
                 case Nobodys(nodes):
-                    self._tell_of_nobodys(nodes, now)
+                    if self.parent is not None:
+                        self._tell_of_nobodys(nodes, now)
                 case Ours():
                     pass
         assert self.disk is not None

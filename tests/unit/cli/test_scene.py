@@ -114,3 +114,20 @@ def test_a_run_that_is_only_looked_after_is_not_shown_as_running() -> None:
     scene.load([], [{**run, "id": "1", "out": 0}, {**run, "id": "2", "out": 1}])
 
     assert list(scene.runs) == ["2"]
+
+
+def test_what_happens_between_collectors_is_told_in_words() -> None:
+    scene = Scene()
+    two = Event("1-1", "collector", {"collector": "rack7", "twins": True, "at": 1.0})
+    one = Event("1-2", "collector", {"collector": "rack7", "twins": False, "at": 2.0})
+    nodes = {"nodeset": "n[1-2]", "count": 2}
+    nobody = Event("1-3", "nobody", {**nodes, "collector": "", "reason": "it waits", "at": 3.0})
+    again = Event("1-4", "nobody", {**nodes, "collector": "rack8", "reason": "", "at": 4.0})
+    told = [scene.take(event) for event in (two, one, nobody, again)]
+
+    assert [happening.text for happening in told if happening is not None] == [
+        "two daemons speak as collector rack7",
+        "one daemon alone speaks as collector rack7 again",
+        "nobody runs n[1-2]: it waits",
+        "collector rack8 runs n[1-2]",
+    ]

@@ -135,6 +135,39 @@ async def test_who_is_told_that_another_has_its_name_begins_nothing_until_it_is_
     assert any("one daemon alone speaks as collector c1" in text for text in texts)
 
 
+async def test_that_nobody_runs_nodes_is_an_event_of_all_and_in_the_history_of_each(
+    pair: Pair, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "kraken.tree")
+
+    async def declare(collector: str) -> None:
+        nodes = {"nodes": {"n[1-2]": {"attributes": {"collectors": [collector]}, "cfg": {"power": "ON"}}}}
+        await Operations(pair.root).apply(nodes, ME)
+
+    seat = pair.root.seat
+    assert seat is not None
+    await eventually(lambda: "c1" in seat.tree.links and seat.tree.links["c1"].is_up)
+    await declare("c9")
+    await declare("c1")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+
+    why = "its collector c9 has not joined"
+    told = [event for event in pair.root.events.newer(0) if event.kind == "nobody"]
+    assert [(event.nodes, event.data["collector"], event.data["reason"]) for event in told] == [
+        (("n1", "n2"), "", why),
+        (("n1", "n2"), "c1", ""),
+    ]
+    assert [event.data["nodeset"] for event in told] == ["n[1-2]"] * 2
+    logged = [message for message in caplog.messages if message.startswith(("nobody runs", "nodes are run"))]
+    assert logged == ["nobody runs nodes", "nodes are run again"]
+    for node in ("n1", "n2"):
+        entries = await pair.root.journal.read(
+            lambda store, node=node: store.history(nodes=[node], limit=100)
+        )
+        texts = [entry.text for entry in entries if "run" in entry.text]
+        assert texts == ["collector c1 runs it", f"nobody runs it: {why}"]
+
+
 async def test_a_hold_set_at_the_root_holds_at_the_child(pair: Pair, eventually: Eventually) -> None:
     operations = Operations(pair.root)
     await pair.declare("n1", power="OFF")

@@ -18,6 +18,7 @@ from kraken.daemon.arrivals import (
     Results,
     TreeNews,
 )
+from kraken.daemon.between import Gap
 from kraken.daemon.collector import Collector
 from kraken.daemon.othermodules import compared, other_modules
 from kraken.engine.effects import Start
@@ -26,6 +27,7 @@ from kraken.model.hold import EVERY_NODE, Hold
 from kraken.model.module import Discovery
 from kraken.model.run import NodeResult, Outcome
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
+from kraken.sync.events import Learn, Memory
 from kraken.sync.lease import LEASE_S
 from kraken.sync.letters import Reserve, decode, encode
 from kraken.sync.placing import NOBODY, Placing
@@ -52,6 +54,7 @@ class Grove:
         )
         self.cut: set[str] = set()
         self.held: list[tuple[str, str]] = []  # (collector, node), when it learns that somebody holds it
+        self.gaps: list[tuple[str, tuple[str, ...], str, str]] = []  # (collector, nodes, runner, reason)
         self.collectors: dict[str, Collector] = {}
         self._posts: deque[tuple[str, str, bytes]] = deque()
         self.start("root", None, *children)
@@ -101,7 +104,11 @@ class Grove:
                     waiting.append(results)
                 elif isinstance(effect, NodeHeld):
                     self.held.append((name, effect.node))
-                elif isinstance(effect, TreeNews) and name not in self.cut:
+                elif isinstance(effect, TreeNews):
+                    gaps = (told for told in effect.told if isinstance(told, Gap))
+                    self.gaps += [(name, gap.nodes, gap.runner, gap.reason) for gap in gaps]
+                    if name in self.cut:
+                        continue
                     self._posts.extend((name, s.neighbour, encode(s.letter)) for s in effect.letters)
             if not waiting:
                 return
@@ -258,6 +265,43 @@ def test_that_nobody_ran_a_node_does_not_stand_when_somebody_does() -> None:
     assert summary["cause"].stamp > summary[NOBODY].stamp
 
 
+@pytest.mark.parametrize("is_below", [True, False], ids=["by one below", "here"])
+def test_that_nobody_runs_a_node_is_not_told_again_after_a_restart_but_that_somebody_does_is(
+    is_below: bool,
+) -> None:
+    one = Collector(CATALOG, Settings(), incarnation=2)
+    records = [(Side.ATTRIBUTE, PRESENCE, PRESENT), (Side.ATTRIBUTE, "collectors", ["row1"])]
+    if is_below:
+        records.append((Side.SUMMARY, NOBODY, "it goes to a collector that lives"))
+    told = [StateUpdate("n1", *r, Stamp(1, n), 990.0, "row1") for n, r in enumerate(records)]
+    one.restore(told, [], 1000.0)
+    placed = {"n1": ("row1", 5, 5, True, False)} if is_below else {}
+    leaving = {} if is_below else {"n1": ("rack1", 5, False)}
+    memory = Memory(placed, leaving, {}, {"@row1": "row1", "@rack1": "rack1"}, ())
+    tree = Tree("root", 9, one.table, one.holds, 1000.0, longest_s=one.longest_s, memory=memory)
+    for child in ("row1", "rack1"):
+        tree.add_child(child, 1000.0, known=True)
+    one.join(tree, 1000.0)
+
+    def gaps(*arrivals: Arrival) -> list[Gap]:
+        found = one.accept(arrivals, 1000.0)
+        return [
+            gap for news in found if isinstance(news, TreeNews) for gap in news.told if isinstance(gap, Gap)
+        ]
+
+    assert gaps() == []
+
+    if is_below:
+        said = StateUpdate("n1", Side.SUMMARY, "cause", "CONVERGED", Stamp(2, 9), 999.0, "row1")
+        assert one.branch is not None
+        one.branch._apply([Learn("row1", [said])], 1000.0)
+    else:
+        tree.placement.let_go("rack1", "n1", 5, 1000.0)
+        tree.placing.hurry()
+
+    assert [(gap.nodes, gap.runner) for gap in gaps()] == [(("n1",), "row1")]
+
+
 class TestBetweenTwo:
     """A root, row1 below it, and rack1 and rack2 below that."""
 
@@ -292,6 +336,46 @@ class TestBetweenTwo:
         assert told.reason.startswith(f"nobody runs it: {why}, as collector row1 says, ")
         assert refusal == f"no collector that is heard runs it: {told.reason}"
         assert (root.cause("n1"), root.runner("n1"), root.answers("n1")) == ("CONVERGED", "rack2", "rack2")
+
+    def test_when_nobody_runs_nodes_is_told_once_and_when_somebody_does_again(self, grove: Grove) -> None:
+        nodes = tuple(f"n{number}" for number in range(20))
+        grove.wait(5.0)
+        for node in nodes:
+            grove.declare(node, ["rack1", "rack2"], os="UP")
+        grove.wait(30.0)
+
+        assert grove.gaps == [], "they are given to somebody as they come"
+
+        grove.cut.add("rack1")
+        grove.wait(200.0)
+
+        why = "it goes to another when rack1 has let go of it, or its lease is over"
+        assert [(who, runner, reason) for who, _, runner, reason in grove.gaps] == [
+            ("row1", "", why),
+            ("root", "", why),
+            ("row1", "rack2", ""),
+            ("root", "rack2", ""),
+        ]
+        assert all(sorted(gap[1]) == sorted(nodes) for gap in grove.gaps)
+
+    def test_what_nobody_runs_and_is_deleted_is_told_of_no_more(self, grove: Grove) -> None:
+        grove.wait(5.0)
+        grove.declare("n1", ["c9"], os="UP")
+        grove.declare("n2", ["c9"], os="UP")
+        root = grove.collectors["root"]
+        gone = StateUpdate("n1", Side.ATTRIBUTE, PRESENCE, None, root.stamp(), grove.now, "ann")
+        grove.accept("root", Declared([gone]))
+        grove.wait(5.0)
+        grove.declare("n1", ["rack1"], os="UP")
+        grove.declare("n2", ["rack1"], os="UP")
+        grove.wait(5.0)
+
+        why = "its collector c9 has not joined"
+        assert grove.gaps == [
+            ("root", ("n1",), "", why),
+            ("root", ("n2",), "", why),
+            ("root", ("n2",), "rack1", ""),
+        ]
 
     def test_who_gets_a_node_back_says_again_how_it_fares(self, grove: Grove) -> None:
         grove.declare("n1", ["rack1"], os="UP")

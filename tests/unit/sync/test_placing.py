@@ -5,7 +5,7 @@ from dataclasses import replace
 from kraken.model.bmc import ADDRESS
 from kraken.model.node import NodeTable
 from kraken.model.update import PRESENCE, Side, Stamp, StateUpdate
-from kraken.sync.events import Memory, Ours, Outgrow
+from kraken.sync.events import Memory, Nobodys, Ours, Outgrow
 from kraken.sync.lease import Placement
 from kraken.sync.leases import Leases
 from kraken.sync.link import DEAD_S
@@ -135,7 +135,7 @@ def test_a_node_of_ours_that_is_to_go_waits_for_what_we_run_on_it() -> None:
     site.busy["n1"] = NOW + 30.0
     site.declare("n1", "a")
 
-    assert site.placing.place(NOW)[-1] == Ours([], ["n1"])
+    assert site.placing.place(NOW)[-2:] == [Ours([], ["n1"]), Nobodys(["n1"])]
     assert site.holder("n1") is None
     assert site.placing.due_at == NOW + 30.0
 
