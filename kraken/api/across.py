@@ -13,8 +13,9 @@ import msgspec
 
 from kraken.api.answers import AskedNode, ChangedNode, Explanation
 from kraken.api.relay import Relay
+from kraken.daemon.declare import CONFIRM_ABOVE, NeedsConfirmationError
 from kraken.daemon.operations import Operations, Request
-from kraken.daemon.power import Ordered, command_power, new_id
+from kraken.daemon.power import OpposedError, Ordered, UnconfirmedError, command_power, new_id
 from kraken.errors import RefusedError
 from kraken.model.nodeset import expand, fold
 
@@ -24,6 +25,23 @@ EXPLAIN_S: Final = 3.0
 HOLD_S: Final = 5.0
 """For a hold to come down before the power command that it goes with: one letter lost, and said again."""
 BMC_MORE_S: Final = 5.0
+NOTHING_DONE: Final = "; nothing was done"
+
+
+class UnconfirmedBelowError(NeedsConfirmationError):
+    """Collectors that run the nodes want a yes."""
+
+    def __init__(self, message: str, names: Sequence[str], hint: str | None) -> None:
+        RefusedError.__init__(self, message, part=fold(names), hint=hint)
+        self.nodes = len(names)
+
+
+class OpposedBelowError(OpposedError):
+    """Collectors that run the nodes would undo it."""
+
+    def __init__(self, message: str, details: Mapping[str, str], hint: str | None) -> None:
+        RefusedError.__init__(self, message, part=", ".join(details), hint=hint)
+        self.details = dict(details)
 
 
 class Across:
@@ -106,15 +124,16 @@ class Across:
         Raises:
             RefusedError: a collector would not, or is not reached, and nothing was done; or one was lost
                 between the question and the order, and the message says where it was done.
+            NeedsConfirmationError: whoever would not wants a yes, or the nodes are many, however few of them
+                each runs.
+            OpposedError: collectors would undo it.
             KrakenError: as `command_power`.
         """
         if not self.parts:
             return await command_power(self._operations, self.names, word, hold, request)
-        asked = Request(request.who, dry_run=True, yes=request.yes)
-        if self.here:
-            await command_power(self._operations, self.here, word, hold, asked)
-        check = {"do": word, "hold": hold, "yes": request.yes, "dry_run": True}
-        self._insist(await self._post("/v1/power", lambda part: {**check, "nodeset": fold(part)}))
+        await self._ask_power(word, hold, request)
+        if request.dry_run:
+            return Ordered("", self._operations.daemon.clock(), tuple(self.names), ())
         agreed = Request(request.who, yes=True)
         held: dict[str, list[str]] = {}
         if hold is not None:
@@ -173,6 +192,21 @@ class Across:
 
     # -- helpers ------------------------------------------------------------------------------
 
+    async def _ask_power(self, word: str, hold: str | None, request: Request) -> None:
+        """Return when everybody would do it."""
+        asked = Request(request.who, dry_run=True, yes=request.yes)
+        unconfirmed: UnconfirmedError | None = None
+        if self.here:
+            try:
+                await command_power(self._operations, self.here, word, hold, asked)
+            except UnconfirmedError as error:  # who is asked for a yes is told of all that it is for
+                unconfirmed = error
+        check = {"do": word, "hold": hold, "yes": request.yes, "dry_run": True, "id": new_id()}
+        answers = await self._post("/v1/power", lambda part: {**check, "nodeset": fold(part)})
+        self._insist(answers, unconfirmed=unconfirmed)
+        if len(self.names) > CONFIRM_ABOVE and not request.yes:
+            raise UnconfirmedError(word, self.names, [f"more than {CONFIRM_ABOVE} nodes want a yes"])
+
     async def _items(self, path: str, body: Callable[[Sequence[str]], dict[str, Any]]) -> list[AskedNode]:
         items: list[AskedNode] = []
         for collector, (status, answer) in (await self._post(path, body)).items():
@@ -209,20 +243,43 @@ class Across:
         answers: Mapping[str, tuple[int, Any]],
         done: Sequence[str] | None = None,
         what: str = "it was commanded on",
+        unconfirmed: UnconfirmedError | None = None,
     ) -> None:
-        """Raise what a collector refused; `done`: it was done on these, and where others agreed."""
+        """Raise what was refused; `done`: it was done on these, and where others agreed.
+
+        Args:
+            unconfirmed: here a yes is wanted, too.
+        """
         refused = {c: answer for c, (status, answer) in answers.items() if status != 200}
         if not refused:
+            if unconfirmed is not None:
+                raise unconfirmed
             return
         text = "; ".join(_why(collector, answer) for collector, answer in refused.items())
         if done is None:
-            hint = next((answer.get("hint") for answer in refused.values() if answer.get("hint")), "")
-            raise RefusedError(f"{text}; nothing was done", part=", ".join(refused), hint=hint)
+            raise self._refusal(text, refused, unconfirmed)
         nodes = [*done, *(n for c, part in self.parts.items() if c not in refused for n in part)]
         where = f"{what} {fold(nodes)}" if nodes else "nothing was done"
         raise RefusedError(
             f"{text}; {where}", part=", ".join(refused), hint="look at the others before you repeat it"
         )
+
+    def _refusal(
+        self, text: str, refused: Mapping[str, Any], unconfirmed: UnconfirmedError | None
+    ) -> RefusedError:
+        """Nothing was done: of the kind that all collectors name who refused, so that it can be answered."""
+        hint = next((answer.get("hint") for answer in refused.values() if answer.get("hint")), None)
+        kinds = {str(answer.get("type", "")).rpartition(":")[2] for answer in refused.values()}
+        if kinds == {"needs-confirmation"}:
+            names = [name for collector in refused for name in self.parts[collector]]
+            if unconfirmed is not None:
+                text = f"{unconfirmed.message.removesuffix(NOTHING_DONE)}; {text}"
+                names += self.here
+            return UnconfirmedBelowError(text + NOTHING_DONE, names, hint)
+        if kinds == {"opposed"}:
+            details = {k: str(v) for a in refused.values() for k, v in (a.get("details") or {}).items()}
+            return OpposedBelowError(text + NOTHING_DONE, details, hint)
+        return RefusedError(text + NOTHING_DONE, part=", ".join(refused), hint=hint)
 
 
 async def await_holds(operations: Operations, names: Sequence[str], ids: Sequence[str]) -> None:
@@ -258,5 +315,5 @@ def _json(body: bytes) -> Any:
 
 def _why(collector: str, answer: Any) -> str:
     detail = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
-    told = detail.removesuffix("; nothing was done")
+    told = detail.removesuffix(NOTHING_DONE)
     return told if collector in told else f"collector {collector}: {told}"

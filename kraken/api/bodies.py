@@ -121,8 +121,8 @@ class Playbook(Body, kw_only=True):
 class PowerOrder(Selection, kw_only=True):
     """`do`: on, off, cycle, reset or soft. `hold`: why the nodes are held first; null: they are not.
 
-    `dry_run`: only whether it would be done. From a collector above: `id`: of the whole request; `held`: the
-    holds that must have come down first.
+    `dry_run`: only whether it would be done. From a collector above, with a question, too: `id`: of the whole
+    request; `held`: the holds that must have come down first.
     """
 
     do: str

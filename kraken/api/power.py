@@ -87,7 +87,7 @@ async def command(
     """Command power at once, whatever is declared; on all of the nodes, or on none."""
     names = operations.select(data.nodeset, data.all)
     asked = Asked(who(request), data.dry_run, yes=data.yes)
-    if data.id is None and not data.dry_run:
+    if data.id is None:
         ordered = await Across(operations, names, asked.who).command(data.do, data.hold, asked)
     else:  # a part of what somebody above commands
         await await_holds(operations, names, data.held)

@@ -318,9 +318,51 @@ class TestPower:
         await self.declare(pair, root, phys_state="POWER_ON")
         problem = await root.problem("POST", "/v1/power", {"nodeset": "n1", "do": "off", "yes": True})
 
+        assert problem["type"] == "opposed"
+        assert list(problem["details"]) == ["n1"]
         assert "phys_state=POWER_ON is declared" in problem["detail"]
         assert "nothing was done" in problem["detail"]
         assert pair.mutations("c1") == []
+
+    async def test_whether_it_would_be_done_is_asked_where_the_nodes_are_run(
+        self, pair: Pair, root: Caller
+    ) -> None:
+        await self.declare(pair, root)
+        would = await root.post("/v1/power", {"nodeset": "n1", "do": "off", "yes": True, "dry_run": True})
+        wants = await root.problem("POST", "/v1/power", {"nodeset": "n1", "do": "off", "dry_run": True})
+
+        assert (would["nodeset"], would["id"]) == ("n1", "")
+        assert wants["type"] == "needs-confirmation"
+        assert pair.mutations("c1") == []
+
+    async def test_who_is_asked_for_a_yes_is_told_of_the_nodes_of_every_collector(
+        self, pair: Pair, root: Caller
+    ) -> None:
+        await self.declare(pair, root)
+        attributes = {"bmc.protocol": "ipmi", "bmc.address": "10.1.0.2"}
+        await root.apply({"nodes": {"n2": {"attributes": attributes}}})
+        problem = await root.problem("POST", "/v1/power", {"nodeset": "n[1-2]", "do": "off"})
+
+        assert (problem["type"], problem["nodes"], problem["part"]) == ("needs-confirmation", 2, "n[1-2]")
+        assert "it ends whatever runs on n1" in problem["detail"]
+        assert "n2" in problem["detail"]
+        assert problem["detail"].count("nothing was done") == 1
+        assert pair.mutations("c1") == pair.mutations("root") == []
+
+    async def test_many_nodes_want_a_yes_however_few_of_them_each_collector_runs(
+        self, pair: Pair, root: Caller
+    ) -> None:
+        await self.declare(pair, root)
+        for name in (f"n{number}" for number in range(2, 34)):
+            pair.worlds["root"].truth[name] = {"phys_state": "POWER_ON"}
+        attributes = {"bmc.protocol": "ipmi"}
+        nodes = {f"n{i}": {"attributes": {**attributes, "bmc.address": f"10.1.0.{i}"}} for i in range(2, 34)}
+        await root.apply({"nodes": nodes})
+        problem = await root.problem("POST", "/v1/power", {"nodeset": "n[1-33]", "do": "on"})
+
+        assert (problem["type"], problem["nodes"]) == ("needs-confirmation", 33)
+        assert "more than 32 nodes want a yes" in problem["detail"]
+        assert pair.mutations("c1") == pair.mutations("root") == []
 
     async def test_with_a_hold_it_is_done_when_the_hold_is_there(self, pair: Pair, root: Caller) -> None:
         await self.declare(pair, root, phys_state="POWER_ON")
