@@ -145,6 +145,8 @@ class Calls:
         items = [_item(n) | {"changed": True, "message": f"held: {asked.body['reason']}"} for n in names]
         self._confirm(items, asked.body)
         now, for_s = time.time(), asked.body["for_s"]
+        if for_s is not None and not 0 < for_s <= 100 * 365.25 * 86400.0:
+            raise self.refusal("document", f"a hold cannot last {for_s:g} s", key="for_s")
         for name in names:
             self.numbers += 1
             hold = {
@@ -250,6 +252,9 @@ class Calls:
 
     def observe(self, asked: Any) -> Any:
         seen: dict[str, dict[str, str]] = {}
+        age_s = asked.body["age_s"]
+        if not 0 <= age_s <= 86400:
+            raise self.refusal("document", f"an observation cannot be {age_s:g} s old", key="age_s")
         for nodeset, values in asked.body["observations"].items():
             self.kraken._check(values, f"observations.{nodeset}")
             for name in self.kraken.names(nodeset):

@@ -200,6 +200,14 @@ def test_a_silent_kraken_is_away_after_the_timeout(
             Client({**options, "timeout": 0.1}, {}).nodes()
 
 
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf")])
+def test_a_timeout_that_is_none_is_refused(kraken: Any, socket: str, timeout: float) -> None:
+    with pytest.raises(SettingsError, match="where seconds above 0 are wanted"):
+        Client({"socket": socket, "timeout": timeout}, {})
+
+    assert kraken.asked == []
+
+
 def test_a_redirection_never_carries_the_token_on(fake_api: ModuleType, kraken: Any, token_file: str) -> None:
     kraken.raw.append((302, "text/plain", b""))
     with fake_api.serving(kraken, LOOPBACK) as (host, port), pytest.raises(AwayError, match="status 302"):

@@ -170,12 +170,12 @@ def test_a_hold_that_ends_at_another_time_is_replaced(kraken: Any, task: Any) ->
     wish = {"nodes": "n1", "reason": "new fan"}
     task("hold", **wish)
     short = task("hold", duration="4h", **wish)
-    until = task("hold", until="2199-01-02T08:00:00+01:00", **wish)
-    again = task("hold", until="2199-01-02T08:00:00+01:00", **wish)
+    until = task("hold", until="2099-01-02T08:00:00+01:00", **wish)
+    again = task("hold", until="2099-01-02T08:00:00+01:00", **wish)
 
     assert not short["changed"], "one that stands is as long"
     assert until["changed"]
-    end = datetime.fromisoformat("2199-01-02T08:00:00+01:00").timestamp()
+    end = datetime.fromisoformat("2099-01-02T08:00:00+01:00").timestamp()
     assert [hold["until"] for hold in until["holds"]] == pytest.approx([end], abs=30)
     assert not again["changed"]
 
@@ -215,6 +215,9 @@ def test_check_mode_sets_no_hold_and_shows_it(kraken: Any, task: Any) -> None:
         ({"nodes": "n1", "reason": "x", "duration": "soon"}, "duration soon is none"),
         ({"nodes": "n1", "reason": "x", "duration": "0"}, "is over already"),
         ({"nodes": "n1", "reason": "x", "until": "tomorrow"}, "until tomorrow is no time"),
+        ({"nodes": "n1", "reason": "x", "duration": "nan"}, "nan is too far: a hold ends within 100 years"),
+        ({"nodes": "n1", "reason": "x", "duration": "inf"}, "inf is too far"),
+        ({"nodes": "n1", "reason": "x", "until": "2199-01-02"}, "2199-01-02 is too far"),
         ({"nodes": "n1", "reason": "x", "until": "2001-01-01 00:00"}, "is over already"),
         ({"nodes": "n1", "state": "absent", "duration": "4h"}, "leave them out with state=absent"),
         ({"nodes": "n1", "reason": "x", "owner": "a b"}, "owner a b is no name"),
@@ -324,7 +327,8 @@ def test_an_order_whose_answer_is_lost_may_have_been_given(kraken: Any, task: An
         ({"nodes": [], "command": "on"}, "nodes selects nobody"),
         ({"nodes": "n1"}, "missing required arguments: command"),
         ({"nodes": "n1", "command": "on", "hold": " "}, "the reason in hold is empty"),
-        ({"nodes": "n9", "command": "on"}, "unknown node n9"),
+        ({"nodes": "n9", "command": "on"}, "unknown node n9; nothing was done (kraken.hpc.node declares"),
+        ({"nodes": "n1", "command": "on", "wait_timeout": -1}, "wait_timeout is below zero"),
     ],
 )
 def test_a_wrong_order_is_refused(kraken: Any, task: Any, args: dict[str, Any], says: str) -> None:
@@ -512,6 +516,8 @@ def test_check_mode_tells_nothing(kraken: Any, task: Any) -> None:
         ({"nodes": "n1", "dsc": {"service": True}}, "YAML read the value as True"),
         ({"per_node": {"n1": "x"}}, "per_node.n1 must map variables to values"),
         ({"nodes": "n9", "dsc": {"service": "RUNNING"}}, "unknown node n9"),
+        ({"nodes": "n1", "dsc": {"service": "RUNNING"}, "age": float("nan")}, "infinite, or none (nan)"),
+        ({"nodes": "n1", "dsc": {"service": "RUNNING"}, "age": -1}, "age: an observation cannot be -1 s old"),
         ({"nodes": "n1", "dsc": {"service": "BROKEN"}}, "dsc.service: no variable service with value BROKEN"),
         ({"per_node": {"n1": {"service": "BROKEN"}}}, "per_node.n1.service: no variable service"),
     ],

@@ -27,6 +27,7 @@ AGENT = "kraken.hpc"
 PROBLEM_PREFIX = "urn:kraken:problem:"
 USER = re.compile(r"^[A-Za-z0-9._@-]{1,64}$")
 UNSENT = (errno.ENOENT, errno.ECONNREFUSED, errno.EACCES, errno.EPERM, errno.ENOTSOCK, errno.EHOSTUNREACH, errno.ENETUNREACH)
+TIMEOUT_S_MAX = 86400.0
 DETAILS_MAX = 5  # as many reasons as fit a message; all of them are in `details`
 
 
@@ -103,7 +104,7 @@ class Client:
 
     def __init__(self, options, environ=None):
         environ = os.environ if environ is None else environ
-        self.timeout_s = float(options.get("timeout") or 30.0)
+        self.timeout_s = _timeout_s(options.get("timeout"))
         self.warnings = []
         self.login = _user()
         self._headers = {"Accept": "application/json", "Kraken-User": self.login, "User-Agent": AGENT}
@@ -147,7 +148,10 @@ class Client:
         headers = dict(self._headers)
         data = None
         if body is not None:
-            data = json.dumps(body).encode("utf-8")
+            try:
+                data = json.dumps(body, allow_nan=False).encode("utf-8")
+            except ValueError:
+                raise SettingsError("one of the numbers given is infinite, or none (nan); nothing was done")
             headers["Content-Type"] = "application/json"
         send = self._send_unix if self.socket else self._send_tcp
         try:
@@ -306,6 +310,16 @@ def _where(unix_socket, url, environ):
     if split.username or split.password:
         raise SettingsError("url must not hold a user or password; the token comes from token_file")
     return None, url.rstrip("/")
+
+
+def _timeout_s(timeout):
+    """Seconds that one request may take."""
+    if timeout is None:
+        return 30.0
+    timeout_s = float(timeout)
+    if not 0 < timeout_s <= TIMEOUT_S_MAX:
+        raise SettingsError("timeout is %g, where seconds above 0 are wanted, a day of them at most" % timeout_s)
+    return timeout_s
 
 
 def _was_never_sent(error):

@@ -16,7 +16,10 @@ from ansible_collections.kraken.hpc.plugins.module_utils.client import (
 )
 from ansible_collections.kraken.hpc.plugins.module_utils.nodeset import portions
 
-HINTS = {"needs-confirmation": "confirm_many: true says that so many are meant"}
+HINTS = {
+    "needs-confirmation": "confirm_many: true says that so many are meant",
+    "unknown-node": "kraken.hpc.node declares nodes; kraken.hpc.node_info with all: true tells of those there are",
+}
 NODESET_LENGTH_MAX = 6000  # beyond it a list of names is folded, and asked for in parts
 PLAIN = re.compile(r"^[A-Za-z0-9._-]+$")
 
@@ -97,6 +100,8 @@ def run(work, spec, hints=None, mutually_exclusive=(), **rules):
     )
     task = Task(module)
     try:
+        if (module.params.get("wait_timeout") or 0) < 0:
+            raise KrakenError("wait_timeout is below zero; nothing was done")
         failure = work(task)
     except Problem as problem:
         sentence = problem.sentence(dict(HINTS, **(hints or {})), task.options)

@@ -177,6 +177,7 @@ def main():
 
 def work(task):
     """Invite or revoke."""
+    task.options["expires_s"] = "expires"
     inviting = task.params["state"] == "present"
     if inviting and not task.params["dest"] and not task.module.no_log:
         raise KrakenError("the token is a secret: name a file for it in dest, or write no_log: true; nobody was invited")

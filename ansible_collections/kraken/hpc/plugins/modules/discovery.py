@@ -143,6 +143,7 @@ def read_observations(task):
     """Nodeset -> variable -> value."""
     params = task.params
     observations = {}
+    task.options["age_s"] = "age"
     if params["dsc"] is not None:
         observations[task.nodeset()] = check_words("dsc", params["dsc"])
     for nodeset, own in (params["per_node"] or {}).items():

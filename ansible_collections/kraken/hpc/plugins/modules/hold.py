@@ -37,7 +37,7 @@ options:
   until:
     description:
       - When the hold lifts itself, as V(2026-12-24T18:00:00+01:00) or V(2026-12-24 18:00) (local time of the machine where
-        this runs). Without it and O(duration) the hold stands until it is released.
+        this runs), within 100 years. Without it and O(duration) the hold stands until it is released.
       - A hold of this owner for this reason that ends at another time is replaced; the nodes are never free in between.
       - Where the clocks of this machine and of Kraken differ, the end differs as much.
     type: str
@@ -73,7 +73,7 @@ EXAMPLES = r"""
   kraken.hpc.hold:
     nodes: n[0001-0008]
     reason: no power in row 7
-    until: "2199-01-02T08:00:00+01:00"
+    until: "2099-01-02T08:00:00+01:00"
   delegate_to: localhost
 
 - name: The memory is in
@@ -130,6 +130,7 @@ from ansible_collections.kraken.hpc.plugins.module_utils.task import CONFIRM_MAN
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)([smhd]))+$")
+LONGEST_S = 100 * 365.25 * 86400.0  # what Kraken takes
 SAME_S = 60.0  # ends that differ by less are the same: the end is told as a duration, to a clock of another machine
 
 
@@ -275,6 +276,10 @@ def read_length(until, duration):
         return None
     if seconds <= 0:
         raise KrakenError("%s is over already; nothing was done" % (until or duration))
+    if not seconds <= LONGEST_S:
+        raise KrakenError(
+            "%s is too far: a hold ends within 100 years, or, without until and duration, when it is released" % (until or duration)
+        )
     return seconds
 
 
