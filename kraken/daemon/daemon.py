@@ -309,7 +309,8 @@ class Daemon:
             log.info("mutation seen", extra=extra)
         else:
             extra |= {"outcome": step.outcome, "reason": step.message}
-            log.warning("mutation failed", extra=extra)
+            begun = step.outcome is not Outcome.WITHDRAWN
+            log.warning("mutation failed" if begun else "mutation not begun", extra=extra)
         if step.by is not None:
             about = {"node": step.node, "name": step.mutation.name, "outcome": step.outcome}
             self.events.add("command", {**about, "message": step.message, "by": step.by, "at": step.ended_at})

@@ -407,7 +407,12 @@ async def test_a_hand_that_fails_is_told_of_and_tried_again(
 
 
 async def test_a_hand_that_is_broken_is_held_against_no_node_and_tried_until_it_is_mended(
-    start: Start, me: Request, eventually: Eventually, hands: Hands, executors: Any
+    start: Start,
+    me: Request,
+    eventually: Eventually,
+    hands: Hands,
+    executors: Any,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     hands.doing = lambda run, report: misbehave("broken", run, report)
     daemon = await start(executors=executors)
@@ -423,6 +428,8 @@ async def test_a_hand_that_is_broken_is_held_against_no_node_and_tried_until_it_
     assert daemon.collector.table["n1"].dsc_values() == {"power": "OFF"}
     outcomes = {o for run in await runs(daemon) for o in run.outcomes()}
     assert outcomes == {Outcome.WITHDRAWN}
+    assert "mutation not begun" in caplog.messages
+    assert "mutation failed" not in caplog.messages
     hands.doing = None
     await eventually(lambda: cause(daemon) == "CONVERGED")
     assert health(daemon)["faults"] == []
