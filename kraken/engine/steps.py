@@ -156,6 +156,8 @@ class Steps:
                 self._batches.limits.acknowledged(progress.node.name, step.mutation.key, now)
                 return False
             self.fail(progress, step, Outcome.FAILED, result.message or other, now, effects)
+        elif result.ours:  # something was done, which counts as a step, and not as a failure of the node
+            effects.append(self._ended(progress, step, result.outcome, now, result.message))
         elif result.outcome is Outcome.CANCELLED:
             effects.append(self._ended(progress, step, result.outcome, now, result.message))
             effects += self.lose(progress, step.mutation, "was stopped under way", now)

@@ -70,7 +70,8 @@ class NodeResult:
         message: one line for a person: why it failed, what to do. Holds no secret.
         asked: somebody was asked. If not (no turn came, it was stopped, or it is repeated from memory) it
             says nothing new of the node.
-        ours: who should do it cannot, on whatever node: the fault is this collector's. Then nothing was done.
+        ours: who should do it cannot, on whatever node: the fault is this collector's. Then nothing was done,
+            or, where it has FAILED, not all of it.
     """
 
     run_id: str

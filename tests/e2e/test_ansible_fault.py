@@ -122,6 +122,26 @@ def test_a_vault_whose_password_is_wrong(tmp_path: Path, sealed: str, told: str)
         goes_on_once(daemon, told, lambda: _write(password, PASSWORD))
 
 
+def test_a_value_that_no_password_opens_after_a_task_that_was_done(tmp_path: Path) -> None:
+    password, variables, begun = tmp_path / "password", tmp_path / "vars.yml", tmp_path / "begun"
+    password.touch(mode=0o600)
+    password.write_text(PASSWORD)
+    variables.write_text(vault(password, "encrypt_string", "--name", "the_secret", "sesame"))
+    password.write_text("something else\n")
+    settings = {"vault_password_file": str(password), "ansible": {"vault_files": [str(variables)]}}
+    begun.mkdir()
+    before = f"""\
+    tasks:
+      - name: Begin
+        ansible.builtin.copy: {{dest: "{begun}/{{{{ inventory_hostname }}}}", content: begun, mode: "0600"}}
+"""
+
+    with running(tmp_path, settings, MODULE.replace("    tasks:\n", before)) as daemon:
+        goes_on_once(daemon, "a variable cannot be decrypted", lambda: _write(password, PASSWORD))
+
+        assert sorted(file.name for file in begun.iterdir()) == ["n1", "n2", "n3"]
+
+
 def test_a_vault_whose_password_is_missing(tmp_path: Path) -> None:
     password = tmp_path / "password"
     module = MODULE.replace("the_secret", "'sesame'")

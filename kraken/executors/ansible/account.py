@@ -96,13 +96,14 @@ class Account:
                 self._sealed_tasks.add(task)
             # Where no_log hides why, ansible-playbook says it once, of the first host that it is so on.
             same = "censored" in result and task in self._sealed_tasks
-            if (same or is_sealed(result, said)) and not result.get("changed"):
+            if same or is_sealed(result, said):
                 self._sealed.add(node)
             else:
                 self._sealed.discard(node)
-            return []
         if result.get("changed"):
             self._changed.setdefault(node, []).append(task.removesuffix(DONE_MARK))
+        if kind == "runner_on_failed" and not data.get("ignore_errors"):
+            return []
         if task == REFUSED_MARK:
             return [self._failed(node)]
         return [self._done(node)] if task.endswith(DONE_MARK) else []
@@ -171,10 +172,15 @@ class Account:
         return self._result(node, Outcome.OK, "")
 
     def _failed(self, node: str) -> NodeResult:
-        why = self._failure.get(node, "a task failed")
-        if node in self._sealed and not self._changed.get(node):
+        why, is_ours = self._failure.get(node, "a task failed"), node in self._sealed
+        if is_ours and not self._did_something(node):
             return self._not_begun(node, why)
-        return self._result(node, Outcome.FAILED, why)
+        return replace(self._result(node, Outcome.FAILED, why), ours=is_ours)
+
+    def _did_something(self, node: str) -> bool:
+        """Whether a task has changed the node: no look does, nor a dry run, whatever their tasks say."""
+        operator = self.run.operator
+        return isinstance(operator, Mutation) and not operator.is_dry and bool(self._changed.get(node))
 
     def _not_begun(self, node: str, why: str) -> NodeResult:
         """Nothing was done to the node, and that is no fault of its own."""

@@ -88,7 +88,7 @@ def why_failed(result: Mapping[str, Any], said: str = "") -> str:
 
 
 def is_sealed(result: Mapping[str, Any], said: str = "") -> bool:
-    """Whether a task failed for want of a password of Vault, before it did anything.
+    """Whether a task failed for want of a password of Vault.
 
     Args:
         said: as for `why_failed`.

@@ -20,14 +20,19 @@ SETTINGS = Settings(backoff_s=2.0)
 NODES = tuple(f"n{number}" for number in range(1, 11))
 
 
-def cannot(bench: Bench, name: str = "switch_on", why: str = "the vault is shut") -> Run:
+def cannot(
+    bench: Bench,
+    name: str = "switch_on",
+    why: str = "the vault is shut",
+    outcome: Outcome = Outcome.WITHDRAWN,
+) -> Run:
     """The oldest run of this name that is out came to nothing, for no fault of its nodes."""
     run = bench.out(name)[0]
     bench.runs.remove(run)
     bench.accept(
         Results(
             [
-                NodeResult(run.id, node, Outcome.WITHDRAWN, message=why, asked=False, ours=True)
+                NodeResult(run.id, node, outcome, {}, why, outcome is not Outcome.WITHDRAWN, True)
                 for node in run.nodes
             ]
         )
@@ -90,6 +95,30 @@ def test_it_is_held_against_no_node_however_long_it_lasts(shut: Bench) -> None:
         assert shut.cause(node) == "BACKOFF"
         assert not progress.trouble
         assert (progress.effort.steps, progress.effort.begun) == (0.0, ())
+
+
+def test_what_was_done_before_it_could_not_go_on_is_no_failure_and_counts_as_a_step(bench: Bench) -> None:
+    """So it is looked at again, and does not go on for ever where the tasks change something each time."""
+    bench.declare("n1", cfg={"power": "ON"})
+    bench.report("see_power", {"power": "OFF"})
+    cannot(bench, outcome=Outcome.FAILED)
+    progress = bench.engine.progress("n1")
+    assert bench.cause() == "STALE", "what was done to it is looked at"
+
+    told: set[str] = set()
+    for _ in range(2000):
+        while bench.out("see_power"):
+            bench.report("see_power", {"power": "OFF"})
+        while bench.out("switch_on"):
+            cannot(bench, outcome=Outcome.FAILED)
+        if bench.cause() == "QUARANTINED":
+            break
+        assert not progress.trouble.failures
+        told.add(bench.engine.explain("n1", bench.now).topic)
+        bench.wait(10.0)
+    assert "its collector cannot do m.switch_on: the vault is shut" in told
+    assert bench.cause() == "QUARANTINED"
+    assert "without staying converged" in bench.engine.explain("n1", bench.now).reason
 
 
 def test_all_go_on_by_themselves_once_it_can_be_done(shut: Bench) -> None:

@@ -9,18 +9,26 @@ import pytest
 
 from kraken.executors.ansible.account import Account
 from kraken.executors.ansible.content import DONE_MARK, REFUSED_MARK, host_names
-from kraken.model.module import Action, Change, Mutation
+from kraken.model.module import Action, Change, Discovery, Mutation, Observes
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
 
 def account(
-    *names: str, tasks: list[Any] | None = None, play: dict[str, Any] | None = None, **attributes: str
+    *names: str,
+    tasks: list[Any] | None = None,
+    play: dict[str, Any] | None = None,
+    looks: bool = False,
+    **attributes: str,
 ) -> Account:
     action = Action("ansible", tasks or [], Path("/nowhere"), play or {})
     changes = (Change("service", None, "RUNNING"),)
-    mutation = Mutation("web", "start", changes, action=action, asserts=play is not None)
+    operator: Mutation | Discovery = Mutation(
+        "web", "start", changes, action=action, asserts=play is not None
+    )
+    if looks:
+        operator = Discovery("web", "look", (Observes("service"),), action)
     facts = {name: NodeFacts(name, dict(attributes)) for name in names}
-    return Account(Run("r1", mutation, names, 0.0, 29.978), host_names(names), facts)
+    return Account(Run("r1", operator, names, 0.0, 29.978), host_names(names), facts)
 
 
 def event(kind: str, host: str, task: str = "Work", res: Any = None, **data: Any) -> dict[str, Any]:
@@ -132,22 +140,28 @@ def test_a_playbook_that_could_not_begin_is_no_fault_of_its_nodes() -> None:
     assert [(r.outcome, r.ours, r.asked) for r in results] == [(Outcome.WITHDRAWN, True, False)] * 2
 
 
+SEALED_ITEM = {"failed": True, "msg": "Attempt to use undecryptable variable: Decryption failed"}
 SEALED = "Error rendering template: Attempt to use undecryptable variable: Decryption failed"
 
 
 @pytest.mark.parametrize(
-    ("before", "res", "ours"),
+    ("before", "res", "outcome", "ours"),
     [
-        (None, {"msg": SEALED}, True),
-        (None, {"msg": "All items completed", "results": [{"failed": True, "msg": SEALED}]}, True),
-        ({"changed": False}, {"msg": SEALED}, True),
-        ({"changed": True}, {"msg": SEALED}, False),  # something was done before
-        (None, {"msg": "failed", "changed": True, "results": [{"failed": True, "msg": SEALED}]}, False),
-        (None, {"msg": "non-zero return code", "stdout": SEALED}, False),  # the words of its command
+        (None, {"msg": SEALED}, Outcome.WITHDRAWN, True),
+        (None, {"msg": "All items completed", "results": [SEALED_ITEM]}, Outcome.WITHDRAWN, True),
+        ({"changed": False}, {"msg": SEALED}, Outcome.WITHDRAWN, True),
+        ({"changed": True}, {"msg": SEALED}, Outcome.FAILED, True),  # something was done before
+        (None, {"msg": "failed", "changed": True, "results": [SEALED_ITEM]}, Outcome.FAILED, True),
+        (
+            None,
+            {"msg": "non-zero return code", "stdout": SEALED},
+            Outcome.FAILED,
+            False,
+        ),  # its command's words
     ],
 )
-def test_what_no_password_opens_is_no_fault_of_the_node_that_nothing_was_done_to(
-    before: dict[str, Any] | None, res: dict[str, Any], ours: bool
+def test_what_no_password_opens_is_no_fault_of_the_node_and_what_was_done_to_it_is_told(
+    before: dict[str, Any] | None, res: dict[str, Any], outcome: Outcome, ours: bool
 ) -> None:
     book = account("n1")
     if before is not None:
@@ -155,8 +169,18 @@ def test_what_no_password_opens_is_no_fault_of_the_node_that_nothing_was_done_to
     book.take(event("runner_on_failed", "n1", "Work", res))
     [result] = book.take(event("runner_on_ok", "n1", REFUSED_MARK))
 
-    assert (result.ours, result.outcome) == (ours, Outcome.WITHDRAWN if ours else Outcome.FAILED)
+    assert (result.ours, result.outcome) == (ours, outcome)
     assert "Work: " in result.message
+
+
+@pytest.mark.parametrize("how", [{"play": {"check_mode": True}}, {"looks": True}])
+def test_what_only_looks_has_done_nothing_whatever_its_tasks_say(how: dict[str, Any]) -> None:
+    book = account("n1", **how)
+    book.take(event("runner_on_ok", "n1", "Look", {"changed": True}))
+    book.take(event("runner_on_failed", "n1", "Work", {"msg": SEALED}))
+    [result] = book.take(event("runner_on_ok", "n1", REFUSED_MARK))
+
+    assert (result.ours, result.outcome) == (True, Outcome.WITHDRAWN)
 
 
 def test_what_failed_after_the_rescue_counts() -> None:
