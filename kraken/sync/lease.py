@@ -378,6 +378,10 @@ class Placement:
             return now >= self._bound(key)
         return key in self._known or self.strange <= self._cleared.get(key, set())
 
+    def switches_none(self, now: float) -> bool:
+        """Whether nobody may be switching a BMC, whichever, as a node that was taken from him."""
+        return all(now >= self._bound(key) for key in self._leaving if key in self.machines.of)
+
     def fence(self, child: str, now: float) -> None:
         """A person vouches that this child runs nothing any more."""
         self._former.discard(child)

@@ -412,7 +412,9 @@ class Leases:
         """The parent asks what we let go, and what everybody below knows."""
         if self._links[self._parent()].mirror.have < body.upto:
             return
-        left = {key: epoch for key, epoch in body.left.items() if self._is_left(key, now)}
+        # Who forgot all asks of names, and one that is taken from us here may be another's machine there.
+        says_all = 0 not in body.left.values() or self.placement.switches_none(now)
+        left = {k: epoch for k, epoch in body.left.items() if (epoch or says_all) and self._is_left(k, now)}
         bound = {
             key: epoch
             for key, epoch in body.bound.items()

@@ -431,6 +431,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Link, "_limit", forgets_what_is_gone),
         words.nodes_went_to_another_while_their_collector_was_away_for_long,
     ),
+    "what was taken is no answer to who forgot": (
+        replaces(Placement, "switches_none", lambda *args: True),
+        machines.a_root_gets_a_disk_back_from_before_a_bmc_moved,
+    ),
     "nobody ever dies": (sets(link_module, "DEAD_S", 1e9), chaos(5)),
     "what changed is told once": (
         sets(feed_module, "RESEND_S", 1e9),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 
 from kraken.testing.tree.forest import Forest
 from tests.simulation.stories.stage import Shape, declare, delete, owners, rewire, run_everywhere, tree
@@ -44,6 +45,35 @@ def a_node_is_deleted_and_its_bmc_another_nodes() -> None:
     run_everywhere(forest, "n1", 60, "n9")
 
     assert owners(forest, "n9") == ["b"]
+
+
+def a_root_gets_a_disk_back_from_before_a_bmc_moved() -> None:
+    """It knows the BMC by its former name alone, and gives it to somebody when who had the later one is done
+    with it, whatever it is called.
+    """
+    for shape in (RACKS, ROWS):
+        for is_exchanged in (False, True):
+            forest = wired(shape)
+            backup = deepcopy(forest.root.disk)
+            if is_exchanged:
+                rewire(forest, n1="10.0.0.2", n2="10.0.0.1")
+            else:
+                delete(forest, "n1")
+                declare(forest, "n9", "b")
+                rewire(forest, n9="10.0.0.1")
+            forest.settle(60.0)
+            later = "n2" if is_exchanged else "n9"
+
+            assert backup is not None
+
+            forest.put_back("root", backup)
+            forest.run_for(20.0)
+
+            assert forest.try_runs(later, LONG_S) == ["b"]
+
+            run_everywhere(forest, "n1", 80)
+
+            assert owners(forest, "n1") == ["a"]
 
 
 def two_nodes_exchange_their_bmcs() -> None:
@@ -190,6 +220,7 @@ def a_person_vouches_for_who_had_the_bmc() -> None:
 
 
 STORIES: list[Callable[[], None]] = [
+    a_root_gets_a_disk_back_from_before_a_bmc_moved,
     a_node_is_deleted_and_its_bmc_another_nodes,
     two_nodes_exchange_their_bmcs,
     two_nodes_of_one_collector_exchange_their_bmcs,

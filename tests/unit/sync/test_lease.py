@@ -260,3 +260,23 @@ def test_the_next_life_asks_nobody_who_was_fenced() -> None:
     place.fence("a", 1.0)
 
     assert place.forgotten == [""]
+
+
+def test_a_bmc_may_be_switched_as_that_of_a_node_that_was_taken_until_it_is_let_go() -> None:
+    place = Placement(100, float("-inf"), ())
+    place.take("n1", "a", shared=False, bmc="10.0.0.1")
+    place.take("n2", "a", shared=False)
+
+    assert place.switches_none(5.0), "who has it is no matter of who asks for what was taken"
+
+    place.release("n2")
+
+    assert place.switches_none(5.0), "it has no BMC"
+
+    place.release("n1")
+
+    assert not place.switches_none(5.0)
+
+    place.let_go("a", "n1", place.leaving("a")["n1"], 6.0)
+
+    assert place.switches_none(6.0)
