@@ -182,16 +182,22 @@ def _instead(question: Question, out: list[str]) -> dict[str, tuple[str, ...]]:
         present = question.dsc.get(name)
         declared = variables[name].values
         candidates = declared or ((present,) if present is not None else ())
-        about = replace(question, cfg={**rest, name: question.cfg[name]})
-        lacks = about.lacks()
+        lacks = replace(question, cfg={**rest, name: question.cfg[name]}).lacks()
+        is_wished = _is_set_as_wished(question, name)  # then it is reached only where it is the wish
         instead[name] = tuple(
             value
             for value in candidates
             if value != question.cfg[name]
-            and (value == present or lacks.reaches(name, value))
+            and (value == present or is_wished or lacks.reaches(name, value))
             and replace(question, cfg={**rest, name: value}).moves() is not None
         )
     return instead
+
+
+def _is_set_as_wished(question: Question, name: str) -> bool:
+    """Whether a mutation gives the variable whatever is wished of it."""
+    changes = (change for mutation in question.catalog.mutations.values() for change in mutation.changes)
+    return any(change.variable == name and change.target == CFG_VALUE for change in changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,18 @@ def test_what_can_be_had_instead_leaves_the_other_wishes_standing(power):
     assert why(power, dsc, {"phys_state": "POWER_OFF", "gpu": "GOOD"}).reachable == {"gpu": ()}
 
 
+def test_what_is_set_as_wished_can_be_had_instead_though_nothing_else_sets_it(words):
+    """The others exclude one another, so that each wish is spoken of alone."""
+    for name in ("power", "image", "light"):
+        words.variable(name, "A B", **({"known_when": {"power": "ANY"}} if name == "image" else {}))
+    words.mutation("blink", changes={"power": (None, "A"), "light": (None, "B")})
+    words.mutation("provision", changes={"power": (None, "A"), "image": (None, "$cfg")})
+
+    answer = why(words, {"power": "B"}, {"power": "B", "image": "A", "light": "B"})
+
+    assert answer.reachable == {"image": ("B",)}
+
+
 def test_of_wishes_that_exclude_each_other_what_can_be_had_instead_is_told_too(power):
     power.variable("led", "OFF RED GREEN")
     power.mutation("warn", {"phys_state": "POWER_OFF"}, changes={"led": (None, "RED")})
