@@ -27,6 +27,7 @@ from kraken.daemon.assembly import start_daemon
 from kraken.daemon.closed import close_memory
 from kraken.daemon.config import Config
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.files import complain_seldom, raise_limit
 from kraken.daemon.garbage import collect_seldom
 from kraken.errors import ConfigError
 
@@ -48,12 +49,14 @@ def serve(config: Config) -> int:
     """
     logs.configure(config.log.level, config.log.format)
     close_memory()
+    raise_limit()
     collect_seldom()
     return asyncio.run(_serve(config))
 
 
 async def _serve(config: Config) -> int:
     ended = asyncio.Event()
+    complain_seldom(asyncio.get_running_loop())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     tokens, tls = read_for_doors(config)
