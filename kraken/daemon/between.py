@@ -64,7 +64,7 @@ class Between:
             else:
                 del self.nodes[name]
             found.setdefault(told, []).append(name)
-        return [Gap(tuple(names), *told) for told, names in found.items()]
+        return [Gap(tuple(sorted(names)), *told) for told, names in found.items()]
 
     def _now(self, name: str, now: float) -> tuple[str, str, str] | None:
         """Who runs the node, or why nobody does, and who says so; None: there is no such node."""
