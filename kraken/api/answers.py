@@ -105,8 +105,12 @@ class LimitUse(TypedDict):
 
 
 class Fault(TypedDict):
-    """What this collector cannot do, on whatever node; `name` of a mutation or discovery."""
+    """What a collector cannot do, on whatever node; `name` of a mutation or discovery.
 
+    `collector`: "" for this one; of others is told what their nodes wait for.
+    """
+
+    collector: str
     name: str
     reason: str
     since: float

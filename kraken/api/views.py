@@ -10,9 +10,11 @@ from kraken.api import answers
 from kraken.api.collectorcounts import collector_counts
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item
+from kraken.daemon.elsewhere import REASON
 from kraken.daemon.othermodules import others_of
 from kraken.engine.cause import Cause, Explanation
 from kraken.engine.doubt import is_stale
+from kraken.engine.faults import read_cannot
 from kraken.engine.progress import Progress
 from kraken.engine.turns import Use
 from kraken.model.catalog import Catalog
@@ -28,9 +30,12 @@ def health(daemon: Daemon) -> answers.Health:
     """How the daemon is, and what it sees, in numbers."""
     collector, now = daemon.collector, daemon.clock()
     causes: dict[str, int] = {}
+    waiting = []
     for name in collector.table:
         cause = collector.cause(name)
         causes[cause] = causes.get(cause, 0) + 1
+        if cause is Cause.BACKOFF:
+            waiting.append(name)
     cache = collector.planner.stats()
     return {
         "status": "degraded" if daemon.is_degraded else "ok",
@@ -44,15 +49,35 @@ def health(daemon: Daemon) -> answers.Health:
             "loaded": len(collector.catalog.modules),
             "refused": [{"file": p.file, "error": str(p)} for p in daemon.problems],
         },
-        "faults": [
-            {"name": key, "reason": fault.message, "since": fault.since}
-            for key, fault in collector.engine.batches.faults.standing(now).items()
-        ],
+        "faults": [*_own_faults(daemon, now), *_faults_below(daemon, waiting)],
         "runs": len(collector.engine.batches.active),
         "limits": [_limit(use, collector.catalog) for use in collector.engine.batches.turns.uses(now)],
         "planner": {"entries": cache.entries, "hits": cache.hits, "misses": cache.misses},
         "collectors": collector_counts(daemon),
     }
+
+
+def _own_faults(daemon: Daemon, now: float) -> list[answers.Fault]:
+    """What this collector cannot do."""
+    return [
+        {"collector": "", "name": key, "reason": fault.message, "since": fault.since}
+        for key, fault in daemon.collector.engine.batches.faults.standing(now).items()
+    ]
+
+
+def _faults_below(daemon: Daemon, waiting: Iterable[str]) -> list[answers.Fault]:
+    """What other collectors cannot do, as they say of their nodes that wait for it; each once."""
+    found: dict[tuple[str, str, str], float] = {}
+    for name in waiting:
+        said = daemon.collector.table[name].summary.get(REASON)
+        cannot = None if said is None or daemon.collector.runs(name) else read_cannot(str(said.value))
+        if said is not None and cannot is not None:
+            fault = (said.source, *cannot)
+            found[fault] = min(said.since, found.get(fault, said.since))
+    return [
+        {"collector": who, "name": what, "reason": why, "since": since}
+        for (who, what, why), since in sorted(found.items())
+    ]
 
 
 def _limit(use: Use, catalog: Catalog) -> answers.LimitUse:

@@ -40,6 +40,12 @@ RUNS = (
     Column("FOR"),
 )
 REFUSED = (Column("FILE", wraps=True, lines_max=2), Column("WHY", wraps=True, lines_max=2))
+FAULTS_BELOW = (
+    Column("COLLECTOR"),
+    Column("WHAT"),
+    Column("WHY", wraps=True, lines_max=2),
+    Column("SINCE", right=True),
+)
 FAULTS = (Column("WHAT"), Column("WHY", wraps=True, lines_max=2), Column("SINCE", right=True))
 LIMITS = (
     Column("LIMIT"),
@@ -72,6 +78,11 @@ def refused_row(module: dict[str, Any]) -> list[str | Cell]:
 def fault_row(fault: dict[str, Any]) -> list[str | Cell]:
     """A row of FAULTS."""
     return [str(fault.get("name", "")), str(fault.get("reason", "")), ago(fault.get("since"))]
+
+
+def fault_below_row(fault: dict[str, Any]) -> list[str | Cell]:
+    """A row of FAULTS_BELOW."""
+    return [str(fault.get("collector") or "this one"), *fault_row(fault)]
 
 
 def fold_rows(folded: Iterable[dict[str, Any]]) -> list[list[str | Cell]]:

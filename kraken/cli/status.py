@@ -12,12 +12,14 @@ from kraken.cli.errors import printable
 from kraken.cli.output import NO_NODES, Output, clock, count, refusals, span
 from kraken.cli.rows import (
     FAULTS,
+    FAULTS_BELOW,
     FOLDED_SHORT,
     HOLDS,
     LIMITS,
     REFUSED,
     RUNS,
     by_trouble,
+    fault_below_row,
     fault_row,
     fold_rows,
     hold_row,
@@ -36,8 +38,8 @@ AWAY_MAX = 8
 def status(session: Session, form: str) -> None:
     """The cluster on one screen.
 
-    Parent and collectors, nodes by cause and reason, what this collector cannot do on any node, what runs
-    now, limits that make nodes wait or count nothing, holds, and Kraken modules that were refused. On a
+    Parent and collectors, nodes by cause and reason, what collectors cannot do on any node, what runs now,
+    limits that make nodes wait or count nothing, holds, and Kraken modules that were refused. On a
     terminal only as many lines as fit; `kraken explain --all` and `kraken runs --active` show all.
 
     \b
@@ -83,8 +85,11 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
     output.table(FOLDED_SHORT, fold_rows(by_trouble(folded)[: rooms[0]]))
     _say_more(output, len(folded) - rooms[0], "kraken explain --all")
     if faults:
-        output.line("\n" + output.paint("This collector cannot do", "bad"))
-        output.table(FAULTS, [fault_row(fault) for fault in faults[: rooms[1]]])
+        others = any(fault.get("collector") for fault in faults)
+        said = "Collectors cannot do" if others else "This collector cannot do"
+        output.line("\n" + output.paint(said, "bad"))
+        row = fault_below_row if others else fault_row
+        output.table(FAULTS_BELOW if others else FAULTS, [row(fault) for fault in faults[: rooms[1]]])
         _say_more(output, len(faults) - rooms[1], "kraken status -o json")
     if runs:
         output.line("\n" + output.paint("Running now", "strong"))

@@ -44,8 +44,7 @@ def explain(
             begun = ", ".join(progress.begun)
             particulars = f"{begun} was begun before, and is under way still" if begun else ""
         case Cause.BACKOFF if verdict.detail.startswith(CANNOT):
-            why = verdict.detail.removeprefix(CANNOT)
-            topic, following = f"its collector cannot do {subject}: {why}", "tries again"
+            following = "tries again"
         case Cause.BACKOFF:
             failures = progress.trouble.failures.get(subject, 0)
             topic = f"{subject} failed {_times(failures)}" if subject else verdict.detail

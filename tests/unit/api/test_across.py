@@ -18,6 +18,9 @@ from kraken.api.relay import BODY_BYTES_MAX, passing_on
 from kraken.api.server import answering, unix_socket
 from kraken.daemon.config import Api, Config
 from kraken.daemon.othermodules import other_modules
+from kraken.errors import ExecutorError
+from kraken.executors.fake import Behaviour
+from kraken.model.module import Discovery, Mutation
 from kraken.testing.pair import Pair
 from tests.unit.api.conftest import BASE, Caller
 
@@ -141,6 +144,26 @@ async def test_another_collector_is_asked_whole_requests(pair: Pair, root: Calle
     problem = await root.problem("GET", "/v1/events", headers=there)
     assert problem["status"] == 501
     assert "ask collector c1 itself" in problem["detail"]
+
+
+async def test_what_a_collector_below_cannot_do_is_told_once_for_its_nodes(pair: Pair, root: Caller) -> None:
+    behave = pair.worlds["c1"].behave
+
+    def broken(node: str, operator: Mutation | Discovery) -> Behaviour:
+        if isinstance(operator, Mutation):
+            raise ExecutorError("there is no ansible-playbook", hint="install it")
+        return behave(node, operator)
+
+    pair.worlds["c1"].behave = broken
+    await pair.declare("n1", power="ON")
+    await pair.declare("n2", power="ON")
+    await until(lambda: pair.cause("root", "n1") == pair.cause("root", "n2") == "BACKOFF")
+    [fault] = (await root.get("/v1/health"))["faults"]
+
+    assert (fault["collector"], fault["name"]) == ("c1", "lab.switch_on")
+    assert fault["reason"] == "there is no ansible-playbook (install it)"
+    there = (await root.get("/v1/health", headers={"Kraken-At": "c1"}))["faults"]
+    assert [(one["collector"], one["name"]) for one in there] == [("", "lab.switch_on")]
 
 
 async def test_bmcs_are_read_by_the_collector_of_their_nodes(pair: Pair, root: Caller) -> None:

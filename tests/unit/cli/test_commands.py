@@ -240,6 +240,19 @@ def test_what_the_collector_cannot_do_is_shown(daemon: Call, kraken: Call, lab_r
     assert "cannot decrypt /etc/kraken/secrets.yml" in lines[at + 2]
 
 
+def test_what_collectors_below_cannot_do_is_shown_by_name(daemon: Call, kraken: Call, lab_rules: Any) -> None:
+    said = {"name": "site.key", "reason": "there is no ansible-playbook", "since": 1.0}
+    faults = [said | {"collector": ""}, said | {"collector": "rack7"}]
+    daemon({"call": "GET /v1/health", "answer": {"nodes": 5, "faults": faults}}, *lab_rules)
+    lines = kraken("status").out.splitlines()
+    (at,) = [number for number, line in enumerate(lines) if line == "Collectors cannot do"]
+
+    assert [line.split()[:3] for line in lines[at + 2 : at + 4]] == [
+        ["this", "one", "site.key"],
+        ["rack7", "site.key", "there"],
+    ]
+
+
 def test_an_unknown_group_is_a_slip_of_the_pen_by_either_name(daemon: Call, kraken: Call) -> None:
     daemon(problem("nodeset", 400) | {"call": "GET /v1/nodes"})
 
