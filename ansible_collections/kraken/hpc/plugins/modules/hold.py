@@ -276,7 +276,7 @@ def read_length(until, duration):
         return None
     if seconds <= 0:
         raise KrakenError("%s is over already; nothing was done" % (until or duration))
-    if not seconds <= LONGEST_S:
+    if not 0 < seconds <= LONGEST_S:  # not a number, too
         raise KrakenError(
             "%s is too far: a hold ends within 100 years, or, without until and duration, when it is released" % (until or duration)
         )
