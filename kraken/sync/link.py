@@ -131,7 +131,7 @@ class Link:
         self._hello_at = now
         self._answered_at = float("-inf")
         self._ack_owed = False
-        self._tells: list[Tell] = []
+        self._tell: Tell | None = None  # to the latest question: nobody waits for an answer to one before
         self._touched: dict[str, dict[str, tuple[float, Stamp]]] = {}
         self._others: list[Body] = []
         self._calls: list[tuple[Call, float]] = []  # and until when each is of use
@@ -159,11 +159,13 @@ class Link:
             case Ack():
                 return Heard(known=self.feed.acknowledge(body.have))
             case Ask():
-                digests, prints = self._prints.describe(self._keys(), body.parts)
-                self._tells.append(Tell(body.number, self.feed.upto, digests, prints))
+                if self._tell is None or body.number >= self._tell.number:
+                    digests, prints = self._prints.describe(self._keys(), body.parts)
+                    self._tell = Tell(body.number, self.feed.upto, digests, prints)
                 mine = set(self._keys()) if body.want else ()
                 for key in body.want:
-                    (self.feed.mark if key in mine else self.feed.drop)(key)
+                    if key in mine:  # else it was told that it is gone, in this session, or never was
+                        self.feed.mark(key)
                 return Heard(docs=body.given, lag_s=lag, body=body)
             case Tell():
                 before = self.mirror.have
@@ -228,7 +230,7 @@ class Link:
         self.is_up = False
         self.feed = Feed()
         self.mirror = self._new_mirror()
-        self._tells.clear()
+        self._tell = None
         self._others.clear()
         self._calls.clear()
         self._touched.clear()
@@ -272,8 +274,11 @@ class Link:
         self._touched.setdefault(key, {})[variable] = (seen_at, stamp)
 
     def say(self, body: Body) -> None:
-        """Send this with the next letters; lost with the neighbour's life."""
-        self._others.append(body)
+        """Send this with the next letters; lost with the neighbour's life, and at once while it is not up:
+        whoever needs it says it again, and what is said so until it is back would have no end.
+        """
+        if self.is_up:
+            self._others.append(body)
 
     def pass_on(self, call: Call, until: float) -> None:
         """Send this with the next letters, if that is before then; lost with the neighbour's life."""
@@ -301,8 +306,9 @@ class Link:
             if self._ack_owed and self.mirror.have >= 0:
                 bodies.append(Ack(self.mirror.have))
             self._ack_owed = False
-            bodies += self._tells
-            self._tells = []
+            if self._tell is not None:
+                bodies.append(self._tell)
+            self._tell = None
             ask = self.mirror.ask(now)
             if ask is not None:
                 bodies.append(ask)
@@ -349,7 +355,7 @@ class Link:
         if self.is_up:
             if self.heard_at is not None:
                 times.append(self.heard_at + DEAD_S + 0.001)
-            if self._ack_owed or self._tells or self._others or self._calls or self._touched:
+            if self._ack_owed or self._tell or self._others or self._calls or self._touched:
                 return now
             later = (self.feed.next_at(now), self.mirror.next_at())
             times += [at for at in later if at is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kraken.sync.lease import LEASE_S
+from kraken.sync.letters import Reserve, decode
 from kraken.sync.link import DEAD_S
 from kraken.testing.tree.chaos import Chaos
 from kraken.testing.tree.forest import Forest
@@ -169,6 +170,34 @@ def test_a_neighbour_that_comes_back_unchanged_costs_next_to_nothing() -> None:
     spent = forest.network.bytes - before
 
     assert spent < 5_000
+
+
+def test_who_was_cut_off_and_wanted_leases_all_the_while_asks_for_none_of_before() -> None:
+    forest = tree({"root": None, "a": "root"}, ["n1"], "a", "root")
+    asked = []
+
+    def counts(a: str, b: str, data: bytes) -> None:
+        if isinstance(decode(data).body, Reserve):
+            asked.append(a)
+
+    forest.network.rule = counts
+    forest.try_runs("n1", 50.0)
+    forest.run_for(1.0)
+
+    assert asked == ["a"]
+
+    forest.network.cut.add(frozenset(("root", "a")))
+    forest.run_for(2 * DEAD_S)
+    asked.clear()
+    for _ in range(100):
+        forest.run_for(1.0)
+
+        assert forest.members["a"].try_run("n1", 50.0) is None
+
+    forest.network.cut.clear()
+    forest.run_for(30.0)
+
+    assert asked == []
 
 
 def test_a_parent_that_was_asleep_buries_none_of_its_children() -> None:

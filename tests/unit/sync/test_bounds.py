@@ -13,7 +13,7 @@ from kraken.model.update import VALUE_MAX, Side, Stamp, StateUpdate, Value
 from kraken.sync import mirror
 from kraken.sync.bounds import COLLECTOR_MAX, KEY, NAME_MAX, NODE_MAX, ROW, weight
 from kraken.sync.events import Event, Learn, Refused
-from kraken.sync.letters import LETTER_BYTES_MAX, Delta, Doc, Hello, Letter, Row, Tell, encode
+from kraken.sync.letters import LETTER_BYTES_MAX, Ask, Delta, Doc, Hello, Letter, Row, Tell, encode
 from kraken.sync.link import BIRTHS_MAX
 from kraken.sync.registry import LINK, UP
 from kraken.sync.tree import Tree
@@ -38,7 +38,7 @@ class Told:
 
         assert self.tree.placement.holder["n1"] == "a"
 
-    def hear(self, body: Hello | Delta | Tell) -> list[Event]:
+    def hear(self, body: Hello | Ask | Delta | Tell) -> list[Event]:
         return self.tree.hear("a", Letter(7, self.tree.links["a"].life, 1_000, body), 3.0)
 
     def tell(self, *docs: Doc) -> list[str]:
@@ -208,3 +208,11 @@ def test_who_begins_lives_without_end_is_counted_and_told_of(told: Told) -> None
 
     assert said[BIRTHS_MAX - 2 :] == [[], *[["it begins more than 120 lives in 60 s"]] * (201 - BIRTHS_MAX)]
     assert said.count([]) == BIRTHS_MAX - 1, "one began before"
+
+
+def test_who_wants_what_is_not_there_fills_no_feed(told: Told) -> None:
+    feed = told.tree.links["a"].feed
+    for number in range(100):
+        told.hear(Ask(number, [], [f"n{number}", f"@c{number}", "*"]))
+
+    assert len(feed) == 2, "the node that it has, and what is declared of all"

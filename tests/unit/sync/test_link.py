@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kraken.model.update import SeenAgain, Stamp
 from kraken.sync.feed import RESEND_S_MAX
-from kraken.sync.letters import Ack, Call, Hello, Letter, Touch
+from kraken.sync.letters import Ack, Ask, Call, Hello, Letter, Tell, Touch
 from kraken.sync.link import ANSWER_S, BIRTHS_MAX, BIRTHS_S, DEAD_S, HELLO_S
 from kraken.sync.mirror import ASK_AGAIN_S_MAX
 from kraken.sync.prints import SMALL, part_of
@@ -340,6 +340,29 @@ def test_what_was_to_be_said_to_a_former_life_is_not_said_to_the_next() -> None:
     link.hear(hello(101, 7), 11.0)
 
     assert [type(letter.body) for letter in link.outgoing(11.0)] == [Hello]
+
+
+def test_what_is_said_to_who_is_not_up_is_lost_and_gathers_nowhere() -> None:
+    link = link_to("writer", 7)
+    link.hear(hello(100), 10.0)
+    for number in range(1000):
+        link.say(Ack(number))
+    link.hear(hello(100, 7), 11.0)
+    link.say(Ack(3))
+
+    assert [letter.body for letter in link.outgoing(11.0) if isinstance(letter.body, Ack)] == [Ack(3)]
+
+
+def test_of_many_questions_the_latest_is_answered() -> None:
+    """So nobody makes us hold more than one answer, heard or not."""
+    link = link_to("writer", 7, mine={"n1": {"v": 1}})
+    link.hear(hello(100), 10.0)
+    for number in (1, 2, 4, 3):
+        link.hear(Letter(100, 7, 0, Ask(number, [""])), 10.0)
+    link.hear(hello(100, 7), 11.0)
+    tells = [letter.body for letter in link.outgoing(11.0) if isinstance(letter.body, Tell)]
+
+    assert [tell.number for tell in tells] == [4]
 
 
 def test_nothing_but_hellos_goes_to_who_does_not_know_us_yet() -> None:
