@@ -36,26 +36,52 @@ def parted(seed: int) -> Forest:
     return forest
 
 
+def check_letters(forest: Forest, hellos: int = HELLOS) -> None:
+    """Let it live until all copies are equal: nobody writes more than is promised until then."""
+    edges = len(forest.members) - 1
+    written: Counter[tuple[str, str, str]] = Counter()
+
+    def counts(a: str, b: str, data: bytes) -> None:
+        written[a, b, type(decode(data).body).__name__] += 1
+
+    assert forest.differences()
+
+    forest.network.cut.clear()
+    forest.network.rule = counts
+    promised = {"Hello": hellos, "Ask": 1 + 8, "Delta": 1 + 2 * (edges - 1)}
+    while forest.differences():
+        forest.run_for(0.02)
+
+        assert [way for way, number in written.items() if number > promised.get(way[2], number)] == []
+
+
 @pytest.mark.simulation
 @pytest.mark.parametrize("seed", range(6))
 def test_every_copy_is_equal_after_as_many_letters_as_are_promised(seed: int) -> None:
     """Whoever speaks first after a silence says three hellos at most, and each edge that comes up is told of,
     and what came over it, in two deltas at most over every other.
     """
-    forest = parted(seed)
-    edges = len(forest.members) - 1
-    written: Counter[tuple[str, str, str]] = Counter()
+    check_letters(parted(seed))
 
-    def counts(a: str, b: str, data: bytes) -> None:
-        if not forest.network.is_cut(a, b):
-            written[a, b, type(decode(data).body).__name__] += 1
 
-    assert forest.differences()
+@pytest.mark.simulation
+@pytest.mark.parametrize("seed", range(6, 12))
+def test_as_many_are_enough_from_when_the_last_edge_came_up(seed: int) -> None:
+    forest, rng = parted(seed), random.Random(seed)
+    edges = sorted(forest.network.cut, key=sorted)
+    rng.shuffle(edges)
+    for edge in edges[1:]:
+        forest.network.cut.discard(edge)
+        forest.run_for(rng.choice([0.0, 0.01, 0.3, 3.0, 20.0]) * rng.random())
+    check_letters(forest)
 
-    forest.network.cut.clear()
-    forest.network.rule = counts
-    promised = {"Hello": HELLOS, "Ask": 1 + 8, "Delta": 1 + 2 * (edges - 1)}
-    while forest.differences():
-        forest.run_for(0.02)
 
-        assert [way for way, number in written.items() if number > promised.get(way[2], number)] == []
+@pytest.mark.simulation
+@pytest.mark.parametrize("seed", range(12, 18))
+def test_who_restarts_says_one_hello_more(seed: int) -> None:
+    """A collector tells those below it that it is whole, as soon as it has heard its parent."""
+    forest, rng = parted(seed), random.Random(seed)
+    for name in forest.members:
+        if rng.random() < 0.6:
+            forest.restart(name)
+    check_letters(forest, HELLOS + 1)

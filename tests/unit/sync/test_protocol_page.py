@@ -8,11 +8,26 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kraken.sync import bounds, feed, lease, leases, letters, link, mirror, prints, tree
+from kraken.model import update
+from kraken.sync import (
+    bounds,
+    calls,
+    feed,
+    lease,
+    leases,
+    letters,
+    link,
+    longest,
+    mirror,
+    prints,
+    tree,
+    twins,
+)
 from kraken.sync.prints import row_print
 
 PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 WORDS = set(re.findall(r"[a-z_]+", PAGE))
+WORDS_OF = {2: "two", 8: "eight", 16: "sixteen"}
 STRUCTS = [
     one
     for one in vars(letters).values()
@@ -39,6 +54,11 @@ def test_the_fields_of_a_body_are_told_in_their_order(struct: type[msgspec.Struc
     "told",
     [
         f"every {link.HELLO_S:.0f} s",
+        f"at most every {link.ANSWER_S} s",
+        f"its parent does {link.ANSWER_S} s later",
+        f"under way for {link.DEAD_S:.0f} s",
+        f"and {letters.TEXT_MAX:,} characters of values",
+        f"A value has at most {update.VALUE_MAX:,} characters",
         f"After {link.DEAD_S:.0f} s without one",
         f"at most {feed.ROWS_MAX:,} rows".replace("at most", "At most"),
         f"after {feed.RESEND_S:.0f} s, then 2 s, ... {feed.RESEND_S_MAX:.0f} s",
@@ -63,6 +83,62 @@ def test_the_fields_of_a_body_are_told_in_their_order(struct: type[msgspec.Struc
 )
 def test_every_constant_is_the_codes(told: str) -> None:
     assert told in re.sub(r"\s+", " ", PAGE)
+
+
+def test_every_row_of_the_numbers_is_the_codes() -> None:
+    """So none is written there that nobody checks."""
+    names = re.findall(r"^\| (.*?) \| .* \|$", PAGE.partition("## Numbers")[2], re.MULTILINE)[1:]
+
+    assert names == [
+        "version in the first byte",
+        f"message of {letters.LETTER_BYTES_MAX >> 20} MiB at most",
+        f"value of {update.VALUE_MAX:,} characters at most",
+        f"hello {link.HELLO_S:.0f} s, silent after {link.DEAD_S:.0f} s",
+        f"an answering hello every {link.ANSWER_S} s at most, and so long for a child to speak first",
+        f"delta of {feed.ROWS_MAX:,} rows, or {letters.TEXT_MAX:,} characters",
+        f"delta again after {feed.RESEND_S:.0f} s, doubled up to {feed.RESEND_S_MAX:.0f} s",
+        f"question again after {mirror.ASK_AGAIN_S:.0f} s, doubled up to {mirror.ASK_AGAIN_S_MAX:.0f} s",
+        f"{WORDS_OF[prints.WIDTH]} parts, {WORDS_OF[prints.DEPTH_MAX]} digits, {prints.SMALL} documents",
+        f"{letters.KEYS_MAX} documents a question",
+        f"a node {bounds.NODE_MAX:,} characters, a collector {bounds.COLLECTOR_MAX:,}, "
+        f"those below a child {bounds.BELOW_MAX:,}",
+        f"{mirror.LACK_MAX:,} to ask for",
+        f"{link.BIRTHS_MAX} lives in {link.BIRTHS_S:.0f} s",
+        f"{WORDS_OF[mirror.DIFFERS_MAX]} hellos that differ",
+        f"lease {lease.LEASE_S:.0f} s, renewed within {leases.GRANT_S:.0f} s of the last letter",
+        f"clocks {100 * lease.SKEW} % apart",
+        f"{100 * longest.LEVELS * lease.SKEW:.0f} % and {longest.ROUNDING_S:.0f} s "
+        "above the longest mutation",
+        f"touch {tree.TOUCH_S:.0f} s",
+        f"check {tree.CHECK_S:.0f} s",
+        f"given back {leases.GIVE_BACK_S:.0f} s",
+        f"of two daemons one is over after {link.DEAD_S:.0f} s of silence; "
+        f"{WORDS_OF[twins.LIVES_MAX]} lives are remembered",
+        f"{calls.CALLS_MAX:,} calls under way",
+    ]
+
+
+def test_what_the_numbers_are_said_to_make_is_so() -> None:
+    at_once = {
+        f"{part:02x}": {f"n{part:02}{i:06}": 2**64 - 1 for i in range(prints.SMALL)} for part in range(64)
+    }
+    answer = letters.Letter(2**41, 2**41, 2**41, letters.Tell(9, 9, {}, at_once))
+    children = bounds.COLLECTOR_MAX // bounds.weight("link:r12c0345", "DOWN", "r12-head")
+    agent = bounds.KEY + bounds.weight("parent", "r12-head", "r12n0345")
+
+    assert 30_000 < len(letters.encode(answer)) < 60_000, "a letter of 64 parts is answered with 60 kB"
+    assert bounds.NODE_MAX // update.VALUE_MAX == 8, "eight of the longest values"
+    assert children > 7_000
+    assert bounds.BELOW_MAX // agent > 39_000
+    assert lease.LEASE_S + leases.GRANT_S == 65.0, "a node goes to the next after 65 s at most"
+    assert letters.LETTER_BYTES_MAX >= 20 * 200_000, "20 times the longest that is written"
+    assert 4 * letters.TEXT_MAX == 2 << 20, "2 MiB where each character has four bytes"
+
+
+def test_the_statuses_and_the_sizes_of_numbers_are_the_codes() -> None:
+    assert f"is -1 to 2^{update.NUMBER_MAX.bit_length() - 1}, " in PAGE
+    assert f"an incarnation in a stamp of a node 0 to 2^{letters.INCARNATION_MAX.bit_length() - 1}" in PAGE
+    assert f"answered with {calls.LATE} and not begun" in PAGE
 
 
 def test_the_example_is_what_the_code_reckons() -> None:
