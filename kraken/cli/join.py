@@ -8,7 +8,7 @@ import os
 import pwd
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -19,7 +19,7 @@ from kraken.cli.session import Session, agree, login_name, pass_session
 from kraken.errors import KrakenError
 
 if TYPE_CHECKING:
-    from kraken.transport import Keyring
+    from kraken.transport import Keyring, Parent
     from kraken.transport.token import Token
 
 TIMEOUT_S: Final = 20.0
@@ -55,8 +55,8 @@ def join(
     closed to others. Done on the collector's machine, as the user its daemon runs as; start the daemon
     afterwards, or start it anew.
 
-    A join that fails changes nothing; where the network failed, run it again with the same token. A
-    collector that has a parent already asks before it leaves that one.
+    Where it failed or was cut off, run it again with the same token: it goes on, and asks nothing more; where
+    it was done, it says so. A collector that has another parent asks before it leaves that one.
 
     \b
     kraken join -
@@ -65,6 +65,7 @@ def join(
     from kraken.daemon.config import load_config
     from kraken.transport import Keyring
     from kraken.transport import join as exchange
+    from kraken.transport.joining import parent_of
     from kraken.transport.token import decode
 
     text = _read(token, file)
@@ -72,15 +73,19 @@ def join(
     loaded = load_config(config, os.environ, {"state_dir": state_dir})
     directory = loaded.state_dir
     check_owner(directory, "join", "kraken join -")
-    runs = _check_daemon(loaded.api.socket)
+    daemon = _check_daemon(loaded.api.socket)
     keyring = Keyring(directory)
-    former = keyring.parent
-    _check_parent(keyring, invitation, yes=yes)
-    parent = asyncio.run(exchange(text, keyring, wait_s=timeout))
-    session.output.line(f"Joined {parent.name} as {parent.me}; the keys are in {directory / 'tree'}.")
-    if runs and former == parent:
+    parent = parent_of(invitation)
+    goes_there = daemon.parent == parent.name and parent.is_same(keyring.parent)
+    if keyring.has_joined(invitation.public, parent):
+        session.output.line(f"Joined {parent.name} as {parent.me} before, with this token; nothing was done.")
+    else:
+        _check_parent(keyring, invitation, parent, yes=yes)
+        asyncio.run(exchange(text, keyring, wait_s=timeout))
+        session.output.line(f"Joined {parent.name} as {parent.me}; the keys are in {directory / 'tree'}.")
+    if goes_there:
         session.output.line("The daemon that runs here takes up the new key within a minute.")
-    elif runs:
+    elif daemon.runs:
         then = f"the daemon that runs here knows nothing of {parent.name} until it is started anew"
         session.output.line(f"Next: {then}: systemctl restart kraken")
     else:
@@ -138,8 +143,15 @@ def check_owner(directory: Path, verb: str, command: str) -> None:
         )
 
 
-def _check_daemon(socket: Path) -> bool:
-    """Whether this machine's daemon runs. One with nodes of its own would not start below another: refuse.
+class _Daemon(NamedTuple):
+    """Of this machine: whether it runs, and whom it takes for its parent."""
+
+    runs: bool
+    parent: str | None = None
+
+
+def _check_daemon(socket: Path) -> _Daemon:
+    """The daemon of this machine. One with nodes of its own would not start below another: refuse.
     One that does not run is not asked: it says so when it starts.
     """
     from kraken.cli.client import Client
@@ -147,7 +159,7 @@ def _check_daemon(socket: Path) -> bool:
     try:
         health = Client(socket_path=str(socket), user=login_name()).get("/v1/health")
     except KrakenError:
-        return False
+        return _Daemon(False)
     if health["nodes"] and not health["collectors"]["parent"]:
         nodes = count(health["nodes"], "node is", "nodes are")
         raise CommandError(
@@ -157,19 +169,17 @@ def _check_daemon(socket: Path) -> bool:
             hint="declare them at the root, with this collector in their attribute collectors, "
             "and delete them here",
         )
-    return True
+    return _Daemon(True, health["collectors"]["parent"])
 
 
-def _check_parent(keyring: Keyring, invitation: Token, *, yes: bool) -> None:
-    """Return when nothing is left behind, or a person agrees to leave it."""
+def _check_parent(keyring: Keyring, invitation: Token, parent: Parent, *, yes: bool) -> None:
+    """Return when no parent or name is left, or a person agrees to leave it, or has when it was begun."""
     present = keyring.parent
-    if present is None or yes:
+    if present is None or yes or keyring.is_joining(invitation.public):
         return
-    what = f"this collector is {present.me} below {present.name} already"
-    then = f"it would be {invitation.name} below {invitation.parent}"
-    if (present.me, present.key) == (invitation.name, invitation.key):
-        then = "it would get a new key there"
-    agree(f"{what}; {then}")
+    if not parent.is_same(present):
+        what = f"this collector is {present.me} below {present.name} already"
+        agree(f"{what}; it would be {parent.me} below {parent.name}")
 
 
 def _name_of(uid: int) -> str:

@@ -197,6 +197,7 @@ class Neighbours:
         there is no parent. It goes on by itself from here, over restarts of both.
 
         Raises:
+            RefusedError: we have joined another parent, and this daemon was not started anew since.
             WireError: our next key could not be written.
         """
         return self._wire.rotate() if child is None else self._wire.ask_to_rotate(child)

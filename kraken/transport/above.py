@@ -12,7 +12,7 @@ from typing import Any, Final
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from kraken.errors import LetterError, WireError
+from kraken.errors import KrakenError, LetterError, RefusedError, WireError
 from kraken.transport import notes
 from kraken.transport.address import Address
 from kraken.transport.below import FRAME_BYTES_MAX, QUEUE, Heard, Linked
@@ -66,7 +66,7 @@ class Above:
     """A DEALER socket with CURVE, made anew when our key changes.
 
     A key that is changing (`Keyring.next`) shuts nobody out: the parent takes both until it has seen the new
-    one, and whichever it refuses, we try the other.
+    one, and whichever it refuses, we try the other. So it is with that of a join that was cut off.
     """
 
     def __init__(
@@ -100,7 +100,18 @@ class Above:
         return self._link is not None and self._link.send(data)
 
     def rotate(self) -> None:
-        """Change to a new key; goes on by itself, also after a restart. One under way is gone on with."""
+        """Change to a new key; goes on by itself, also after a restart. One under way is gone on with.
+
+        Raises:
+            RefusedError: we have joined another parent meanwhile.
+            WireError: it cannot be written.
+        """
+        if not self.parent.is_same(self._keyring.parent):
+            raise RefusedError(
+                "this collector has joined another parent since its daemon started; its key is not changed",
+                part=self.parent.name,
+                hint="start its daemon anew, and it goes there: systemctl restart kraken",
+            )
         self._keyring.make_next()
         self._tell_next()
 
@@ -162,7 +173,7 @@ class Above:
         if isinstance(note, notes.Rotate):
             try:
                 self.rotate()
-            except WireError as error:  # what came with the wish is heard all the same
+            except (RefusedError, WireError) as error:  # what came with the wish is heard all the same
                 log.error("our key is not changed", extra=_about(self.parent.name, error))
         elif isinstance(note, notes.Denied):
             self._denied(note.reason)
@@ -208,6 +219,13 @@ class Above:
         self.state = ParentState.CONNECTED
         self._refused.clear()
         self._stop_alarm()
+        if self._pair == self._keyring.cut_off(self.parent):
+            try:
+                self._keyring.finish_joining()
+            except WireError as error:  # a restart tries it again
+                log.error("our key is not in its place", extra=_about(self.parent.name, error))
+            else:
+                log.info("the join that was cut off is done", extra={"collector": self.parent.name})
         following = self._keyring.next()
         if following is None:
             return
@@ -224,7 +242,7 @@ class Above:
     def _not_accepted(self) -> None:
         self.state = ParentState.REFUSED
         self._refused.add(self._pair.public)
-        for pair in (self._keyring.client(), self._keyring.next()):
+        for pair in (self._keyring.client(), self._keyring.next(), self._keyring.cut_off(self.parent)):
             if pair is not None and pair.public not in self._refused:
                 self._loop.call_soon(self._use, pair)
                 return
@@ -346,7 +364,7 @@ class Link:
         return False
 
 
-def _about(parent: str, error: WireError) -> dict[str, str]:
+def _about(parent: str, error: KrakenError) -> dict[str, str]:
     return {"collector": parent, "error": str(error)}
 
 

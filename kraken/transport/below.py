@@ -192,7 +192,9 @@ class Below:
             denied = self._children.admit(key, note.name, note.key, self._clock())
         except WireError as error:
             log.error("key of a collector not kept", extra={"collector": child.name, "error": str(error)})
-            denied = "it could not write the key to its disk; its log says why, and the invitation stays good"
+            reason = "it could not write the key to its own disk; the invitation stays good"
+            self._put("", route, notes.encode(notes.Denied(reason, stands=True)))
+            return
         if denied is None:
             self.cut(child.name, "another machine has joined under this name")
         else:

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from kraken.errors import JoinError, WireError
-from kraken.transport.keyfile import make_directory, read_closed, remove, write_closed
+from kraken.transport.keyfile import make_directory, read_closed, remove, remove_unfinished, write_closed
 from kraken.transport.keys import KeyPair, is_key
 from kraken.transport.token import check_collector
 
@@ -68,6 +68,7 @@ class Children:
         self._names: dict[str, str] = {}  # key, next_key and revoked ones -> name
         self._invitations: dict[str, str] = {}  # key of a token -> name
         self._former: set[str] = set()  # keys that were replaced in this life
+        remove_unfinished(directory)
         for path in sorted(directory.glob(f"*{_SUFFIX}")):
             self._remember(_read(path))
 

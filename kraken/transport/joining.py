@@ -18,6 +18,7 @@ from kraken.transport.keys import KeyPair
 
 JOIN_S: Final = 20.0
 """How long all addresses together are tried."""
+_UNKNOWN: Final = "it does not know this invitation: a newer one was made for the name, or it was revoked"
 
 
 async def join(text: str, keyring: Keyring, *, wait_s: float = JOIN_S) -> Parent:
@@ -25,14 +26,22 @@ async def join(text: str, keyring: Keyring, *, wait_s: float = JOIN_S) -> Parent
     (`Wire.connect`).
 
     Our new key never leaves this machine but for its public half, and that goes only to who proves to have
-    the key in the token. Cut off, it can be repeated with the same token.
+    the key in the token. Cut off anywhere, it is done by the same token, and changes nothing where it was
+    done. See ADR 84.
 
     Raises:
         JoinError: the token is none, the parent refuses it or does not answer. We are whose child we were.
         WireError: the keys cannot be read or written.
     """
-    invitation = token.decode(text)
-    pair = keyring.joining(KeyPair.of(invitation.secret).public)
+    with keyring.alone():
+        return await _join(token.decode(text), keyring, wait_s)
+
+
+async def _join(invitation: token.Token, keyring: Keyring, wait_s: float) -> Parent:
+    parent = parent_of(invitation)
+    if keyring.has_joined(invitation.public, parent):
+        return parent
+    pair = keyring.joining(invitation.public, parent)
     each_s = wait_s / len(invitation.addresses)
     silent: list[str] = []
     strange: set[str] = set()  # addresses where somebody answered who has not the key
@@ -52,13 +61,9 @@ async def join(text: str, keyring: Keyring, *, wait_s: float = JOIN_S) -> Parent
                 silent.append(address)
                 continue
             except _DeniedError as error:
-                keyring.drop_joining()
-                raise JoinError(
-                    f"{invitation.parent} at {address} refuses to let {invitation.name} join: {error}",
-                    part=invitation.name,
-                    hint=f"`kraken collector invite {invitation.name}` on {invitation.parent} makes another",
-                ) from None
-            parent = Parent(invitation.parent, invitation.name, invitation.key, invitation.addresses)
+                if error.is_final:
+                    keyring.drop_joining()
+                raise _refused(invitation, address, error) from None
             keyring.take_joining(parent)
             return parent
     finally:
@@ -77,8 +82,39 @@ async def join(text: str, keyring: Keyring, *, wait_s: float = JOIN_S) -> Parent
     )
 
 
+def parent_of(invitation: token.Token) -> Parent:
+    """Who will be above us when we have joined with it."""
+    return Parent(invitation.parent, invitation.name, invitation.key, invitation.addresses)
+
+
 class _DeniedError(Exception):
-    """The parent said no; the message is its reason."""
+    """The parent said no; the message is its reason.
+
+    Attributes:
+        stands: the invitation is as good as before.
+        is_final: the parent has not our key, and takes it never.
+    """
+
+    def __init__(self, reason: str, *, stands: bool = False, is_final: bool = False) -> None:
+        super().__init__(reason)
+        self.stands = stands
+        self.is_final = is_final
+
+
+def _refused(invitation: token.Token, address: str, error: _DeniedError) -> JoinError:
+    parent = invitation.parent
+    if error.stands:
+        return JoinError(
+            f"{parent} at {address} could not let {invitation.name} join: {error}",
+            part=invitation.name,
+            hint=f"make room on the disk of {parent}, whose log says what is wrong with it; "
+            "then run the same command again, with the same token",
+        )
+    return JoinError(
+        f"{parent} at {address} refuses to let {invitation.name} join: {error}",
+        part=invitation.name,
+        hint=f"`kraken collector invite {invitation.name}` on {parent} makes another",
+    )
 
 
 async def _ask(
@@ -91,9 +127,9 @@ async def _ask(
     """Return when the parent has our key on its disk. Waits for ever: the caller has the clock."""
     answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def fail(reason: str) -> None:
+    def fail(error: _DeniedError) -> None:
         if not answer.done():
-            answer.set_exception(_DeniedError(reason))
+            answer.set_exception(error)
 
     def take(messages: list[bytes]) -> None:
         for data in messages:
@@ -102,7 +138,7 @@ async def _ask(
             except LetterError:
                 continue
             if isinstance(note, notes.Denied):
-                fail(note.reason)
+                fail(_DeniedError(note.reason, stands=note.stands, is_final=not note.stands))
             elif isinstance(note, notes.Joined) and note.key == pair.public and not answer.done():
                 answer.set_result(None)
 
@@ -110,7 +146,7 @@ async def _ask(
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             link.send(notes.encode(notes.Join(invitation.name, pair.public)))
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            fail("it does not know this invitation: a newer one was made for the name, or it was revoked")
+            fail(_DeniedError(_UNKNOWN))
         elif event in (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL):
             on_stranger()
 

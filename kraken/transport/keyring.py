@@ -3,24 +3,34 @@
     STATE_DIR/tree/server.key      the secret key its children have pinned the public half of
                   /client.key      the secret key its parent knows it by
                   /next.key        the one it is changing to
-                  /joining.key     the one it is joining with, and the key of the token that it is for
+                  /joining.key     the one it is joining with, and for which token and parent
                   /parent.json     who its parent is, and its key and addresses
                   /children/NAME.json
 
-All are 0600 and refused when they are open to others.
+All are 0600 and refused when they are open to others. What tokens and parents a key is for stands below it;
+only joins ask for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from kraken.errors import WireError
+from kraken.errors import JoinError, WireError
 from kraken.transport.children import Children
-from kraken.transport.keyfile import make_directory, move, read_closed, remove, write_closed
+from kraken.transport.keyfile import (
+    locked,
+    make_directory,
+    move,
+    read_closed,
+    remove,
+    remove_unfinished,
+    write_closed,
+)
 from kraken.transport.keys import KeyPair, is_key
 
 _BACK: Final = "put a copy of it back, or remove it; then "
@@ -47,6 +57,10 @@ class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     key: str
     addresses: tuple[str, ...]
 
+    def is_same(self, other: Parent | None) -> bool:
+        """Whether that is the same collector, which calls us the same; its addresses may be others."""
+        return other is not None and (self.key, self.me) == (other.key, other.me)
+
 
 class Keyring:
     """The directory `tree` of a state directory.
@@ -63,6 +77,7 @@ class Keyring:
 
     def __init__(self, state_dir: Path) -> None:
         self._directory = state_dir / "tree"
+        remove_unfinished(self._directory)
         self.children = Children(self._directory / "children")
 
     @property
@@ -89,39 +104,81 @@ class Keyring:
         return self._read("client.key") or self._make("client.key")
 
     def next(self) -> KeyPair | None:
-        """That we are changing to; None: we are not."""
-        return self._read("next.key")
+        """That we are changing to; None: we are not. One that was left of a former join is none."""
+        pair = self._read("next.key")
+        same = self._lines("next.key")[1:] == self._lines("client.key")[1:]
+        return pair if same else None
 
     def make_next(self) -> KeyPair:
         """That we are changing to; made when there is none."""
-        return self.next() or self._make("next.key")
+        return self.next() or self._make("next.key", *self._lines("client.key")[1:])
 
     def take_next(self) -> None:
         """The next is ours from now on, and the one before it is gone."""
         move(self._directory / "next.key", self._directory / "client.key")
 
-    def joining(self, invitation: str) -> KeyPair:
+    def joining(self, invitation: str, parent: Parent) -> KeyPair:
         """To join with; the same until it is taken or dropped, so that a join cut off can be repeated.
 
         Args:
             invitation: the token's key. With another comes another key: the parent may have the former on
                 its disk, and takes none twice.
+            parent: who will be ours.
         """
-        name = "joining.key"
-        pair = self._read(name)
-        if pair is not None and self._lines(name)[1:] == [invitation]:
+        pair = self._read("joining.key")
+        if pair is not None and self.is_joining(invitation):
             return pair
-        return self._make(name, invitation)
+        return self._make("joining.key", invitation, parent.key, parent.me)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only one who joins with it: two would overwrite the key of each other.
+
+        Raises:
+            JoinError: somebody does.
+        """
+        make_directory(self._directory)
+        try:
+            with locked(self._directory):
+                yield
+        except BlockingIOError:
+            raise JoinError(
+                f"another join is under way for {self._directory.parent}",
+                part=str(self._directory),
+                hint="wait until it is done: it tries for 20 s, or as long as its --timeout says",
+            ) from None
+
+    def is_joining(self, invitation: str) -> bool:
+        """Whether a join with the token of this key was begun last, and is neither done nor refused."""
+        return self._lines("joining.key")[1:2] == [invitation]
+
+    def has_joined(self, invitation: str, parent: Parent) -> bool:
+        """Whether this is our parent, by the token of this key."""
+        by = self._lines("client.key")[1:]
+        return parent.is_same(self.parent) and by == [invitation, parent.key, parent.me]
 
     def take_joining(self, parent: Parent) -> None:
-        """We have joined: the key is ours, and this is our parent."""
-        pair = self._read("joining.key")
-        assert pair is not None, "the parent has its public half"
+        """We have joined: this is our parent, and the key is ours."""
         path = self._directory / "parent.json"
         write_closed(path, msgspec.json.format(msgspec.json.encode(parent)) + b"\n")
-        write_closed(self._directory / "client.key", _written(pair))
-        remove(self._directory / "joining.key")
-        remove(self._directory / "next.key")
+        self.finish_joining()
+
+    def cut_off(self, parent: Parent) -> KeyPair | None:
+        """That we join below this parent with, and may be known by there already; None: we do not, or it
+        cannot be read, which is for who joins to be told.
+        """
+        try:
+            pair = self._read("joining.key")
+            return pair if self._lines("joining.key")[2:] == [parent.key, parent.me] else None
+        except WireError:
+            return None
+
+    def finish_joining(self) -> None:
+        """The parent knows us by the key that we join with, and no more by any other. Idempotent: the daemon
+        may find that out first.
+        """
+        if move(self._directory / "joining.key", self._directory / "client.key"):
+            remove(self._directory / "next.key")
 
     def drop_joining(self) -> None:
         """We have not joined, and will not with this key."""

@@ -30,9 +30,14 @@ class Joined(msgspec.Struct, frozen=True, array_like=True, tag="joined"):
 
 
 class Denied(msgspec.Struct, frozen=True, array_like=True, tag="denied"):
-    """Parent to child: no, and why (a sentence for a person)."""
+    """Parent to child: no, and why (a sentence for a person).
+
+    Attributes:
+        stands: the invitation is as good as before: what is wrong is the parent's, and can be mended.
+    """
 
     reason: str
+    stands: bool = False
 
 
 class Rotate(msgspec.Struct, frozen=True, array_like=True, tag="rotate"):

@@ -16,7 +16,7 @@ import msgspec
 from kraken.errors import JoinError, NodeSetError
 from kraken.model.nodeset import check_name
 from kraken.transport.address import Address
-from kraken.transport.keys import is_key
+from kraken.transport.keys import KeyPair, is_key
 
 PREFIX: Final = "KRK1-"
 NAME_CHARACTERS_MAX: Final = 64
@@ -43,6 +43,11 @@ class Token(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     key: str
     secret: str
     expires_at: float
+
+    @property
+    def public(self) -> str:
+        """Of the one-time key, what the parent knows it by."""
+        return KeyPair.of(self.secret).public
 
     def __repr__(self) -> str:
         return f"Token(name={self.name!r}, parent={self.parent!r}, addresses={self.addresses!r})"

@@ -178,7 +178,12 @@ class Wire:
 
     def rotate(self) -> bool:
         """Change the key our parent knows us by; False: there is no parent. Nothing is lost meanwhile but
-        what is in flight, and a restart on either side goes on with it."""
+        what is in flight, and a restart on either side goes on with it.
+
+        Raises:
+            RefusedError: the keyring has another parent by now.
+            WireError: our next key could not be written.
+        """
         if self._above is None:
             return False
         self._above.rotate()

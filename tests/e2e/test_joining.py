@@ -19,6 +19,23 @@ pytestmark = pytest.mark.e2e
 PATIENCE_S = 120.0  # only ever reached by a failure
 
 
+KILLED = """
+import os, signal, sys
+left, directory = int(sys.argv.pop(1)), sys.argv.pop(1)
+def hook(event, args):
+    global left
+    makes = event == "open" and isinstance(args[2], int) and args[2] & os.O_CREAT
+    if (makes or event in ("os.mkdir", "os.rename", "os.remove")) and str(args[0]).startswith(directory):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+from kraken.cli import main
+sys.exit(main())
+"""
+"""Runs the command `kraken` until one event that changes a file (PEP 578) is about to happen."""
+
+
 class Done(NamedTuple):
     code: int
     out: str
@@ -90,6 +107,24 @@ class Machine:
 
     def join(self, token: str, *words: str, code: int = 0) -> Done:
         return self.type("join", "-", "--config", str(self.config), *words, stdin=token, code=code)
+
+    def join_until(self, event: int, token: str, *words: str) -> int:
+        """Join, killed with -9 before its event of this number that changes a file; its exit code."""
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(event), str(self.state), "join", "-", *words],
+            input=token,
+            env={**self._environ, "KRAKEN_CONFIG": str(self.config)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        return done.returncode
+
+    def keys(self) -> set[str]:
+        """The files of its keyring but for those of children."""
+        return {path.name for path in (self.state / "tree").iterdir() if path.is_file()}
 
     def collectors(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.type("collector", "list", "-o", "json").out)
@@ -196,6 +231,70 @@ def test_a_token_is_good_once_and_the_first_keeps_its_place(
     assert head1.collectors()["refused"] == {"invitation not good": 1}
 
 
+@pytest.mark.parametrize("moves", [False, True], ids=["the first join", "from another parent"])
+def test_a_join_that_is_killed_at_any_file_event_is_done_by_the_same_command_from_a_pipe(
+    head1: Machine,
+    machine: Callable[..., Machine],
+    unused_tcp_port_factory: Callable[[], int],
+    moves: bool,
+) -> None:
+    """Or by the daemon alone, from the moment on that the disk names the new parent. Who was asked once
+    whether the former one is to be left is not asked again.
+    """
+    former = None
+    if moves:
+        former = machine("former", name="former", listen=f"127.0.0.1:{unused_tcp_port_factory()}").start()
+    found: list[set[str]] = []
+    code, event = -signal.SIGKILL, 0
+    while code:
+        child = machine(f"child{event}")
+        if former is not None:
+            child.join(former.type("collector", "invite", child.directory.name).out)
+        token = head1.type("collector", "invite", child.directory.name).out
+        words = ["--yes"] if moves else []
+        code = child.join_until(event, token, *words)
+        found.append(child.keys() if (child.state / "tree").exists() else set())
+        record = child.state / "tree" / "parent.json"
+        if record.exists() and json.loads(record.read_text())["name"] == "head1":
+            child.start()
+            child.below("CONNECTED")
+            assert "nothing was done" in child.join(token).out
+        else:
+            child.join(token, *([] if "joining.key" in found[-1] else words))
+            assert child.keys() == {"client.key", "parent.json"}
+            child.start()
+            child.below("CONNECTED")
+        assert child.keys() == {"client.key", "parent.json"}
+        head1.sees(child.directory.name, "CONNECTED")
+        child.stop()
+        event += 1
+
+    assert {"joining.key", "parent.json"} <= set.union(*found)
+    assert [name for names in found for name in names if name.startswith(".parent.json.")]
+
+
+def test_a_disk_of_the_parent_that_is_full_is_named_and_the_same_command_is_good_once_there_is_room(
+    head1: Machine, machine: Callable[..., Machine]
+) -> None:
+    token = head1.type("collector", "invite", "rack7").out
+    children = head1.state / "tree" / "children"
+    (children / "rack7.json").unlink()
+    (children / "rack7.json").mkdir()  # nothing can be put in its place, for root neither
+    child = machine("child")
+    failed = child.join(token, code=1)
+
+    assert "head1 at 127.0.0.1:" in failed.err
+    assert "could not let rack7 join: it could not write the key to its own disk" in failed.err
+    assert "make room on the disk of head1" in failed.err
+    assert "run the same command again, with the same token" in failed.err
+    assert "collector invite" not in failed.err
+    assert head1.collectors()["refused"] == {}
+    (children / "rack7.json").rmdir()
+    child.join(token)
+    child.start()
+    head1.sees("rack7", "CONNECTED")
+
+
 def test_a_token_that_is_over_cut_short_superseded_or_forged_lets_nobody_in(
     head1: Machine, machine: Callable[..., Machine]
 ) -> None:
@@ -261,8 +360,8 @@ def test_who_is_revoked_is_cut_off_at_once_refused_counted_logged_once_and_shown
     head1.restart(signal.SIGTERM)
     assert head1.state_of("rack7")["state"] == "REVOKED"
 
-    rack7.join(head1.type("collector", "invite", "rack7").out, code=3)  # it has a parent, and must be sure
-    rack7.join(head1.type("collector", "invite", "rack7").out, "--yes")
+    rack7.join(head1.type("collector", "invite", "rack8").out, code=3)  # it has a name, and must be sure
+    rack7.join(head1.type("collector", "invite", "rack7").out)
     rack7.restart(signal.SIGTERM)
     head1.sees("rack7", "CONNECTED")
 

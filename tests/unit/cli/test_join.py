@@ -13,15 +13,16 @@ import pytest
 from kraken.cli import session
 from kraken.cli.errors import Exit
 from kraken.transport import Keyring, Parent
+from kraken.transport.joining import parent_of
 from kraken.transport.keys import KeyPair
-from kraken.transport.token import Token, encode
+from kraken.transport.token import Token, decode, encode
 
 Call = Callable[..., Any]
 PARENT = KeyPair.make()
 
 
-def token(port: int, name: str = "rack7") -> str:
-    return encode(Token(name, "head1", (f"127.0.0.1:{port}",), PARENT.public, KeyPair.make().secret, 1e12))
+def token(port: int, name: str = "rack7", key: KeyPair = PARENT) -> str:
+    return encode(Token(name, "head1", (f"127.0.0.1:{port}",), key.public, KeyPair.make().secret, 1e12))
 
 
 @pytest.fixture
@@ -34,8 +35,9 @@ def state(tmp_path: Path) -> Path:
 def joined(state: Path) -> Keyring:
     """The directory of a collector that is rack7 below head1."""
     keyring = Keyring(state)
-    keyring.joining("")
-    keyring.take_joining(Parent("head1", "rack7", PARENT.public, ("head1:7411",)))
+    parent = Parent("head1", "rack7", PARENT.public, ("head1:7411",))
+    keyring.joining("", parent)
+    keyring.take_joining(parent)
     return keyring
 
 
@@ -54,13 +56,13 @@ def test_a_parent_that_is_away_is_named_and_nothing_is_joined(
 def test_who_has_a_parent_already_is_asked_and_stays(kraken: Call, state: Path) -> None:
     """A slip here would move a rack to another tree."""
     before = joined(state).client()
-    same = kraken("join", token(1), "--state-dir", str(state))
-    other = kraken("join", token(1, "rack8"), "--state-dir", str(state))
+    name = kraken("join", token(1, "rack8"), "--state-dir", str(state))
+    parent = kraken("join", token(1, key=KeyPair.make()), "--state-dir", str(state))
 
-    assert (same.code, other.code) == (Exit.REFUSED, Exit.REFUSED)
-    assert "rack7 below head1 already; it would get a new key there; nothing was done" in same.err
-    assert "it would be rack8 below head1" in other.err
-    assert "--yes" in other.err
+    assert (name.code, parent.code) == (Exit.REFUSED, Exit.REFUSED)
+    assert "rack7 below head1 already; it would be rack8 below head1; nothing was done" in name.err
+    assert "rack7 below head1 already; it would be rack7 below head1; nothing was done" in parent.err
+    assert "--yes" in parent.err
     assert Keyring(state).client() == before
     assert not (state / "tree" / "joining.key").exists()
 
@@ -77,13 +79,62 @@ def test_a_person_may_agree_to_leave_a_parent(
     joined(state)
     monkeypatch.setattr(session, "is_attended", lambda: True)
     monkeypatch.setattr(session, "ask_person", lambda question: answer == "y")
-    done = kraken("join", token(unused_tcp_port), "--timeout", "200ms", "--state-dir", str(state))
+    words = ("join", token(unused_tcp_port, "rack8"), "--timeout", "200ms", "--state-dir", str(state))
+    done = kraken(*words)
 
     assert done.code == code
     assert ("does not answer" in done.err) == (answer == "y")
     parent = Keyring(state).parent
     assert parent is not None
     assert parent.me == "rack7"
+
+
+def test_who_has_agreed_once_is_not_asked_again_by_the_same_command(
+    kraken: Call, state: Path, unused_tcp_port: int
+) -> None:
+    """A join that was cut off goes on from a pipe, where nobody can be asked."""
+    joined(state)
+    words = ("join", token(unused_tcp_port, "rack8"), "--timeout", "200ms", "--state-dir", str(state))
+    kraken(*words, "--yes")
+    again = kraken(*words)
+    other = kraken("join", token(unused_tcp_port, "rack8"), "--state-dir", str(state))
+
+    assert again.code == Exit.ERROR
+    assert "does not answer" in again.err
+    assert other.code == Exit.REFUSED
+
+
+def test_who_has_the_parent_of_the_token_gets_a_new_key_there_unasked(
+    kraken: Call, state: Path, unused_tcp_port: int
+) -> None:
+    joined(state)
+    done = kraken("join", token(unused_tcp_port), "--timeout", "200ms", "--state-dir", str(state))
+
+    assert "does not answer" in done.err
+
+
+def test_a_token_that_was_used_here_says_so_and_what_is_next(
+    kraken: Call, daemon: Call, state: Path, tmp_path: Path
+) -> None:
+    text = token(1)
+    invitation, keyring = decode(text), Keyring(state)
+    keyring.joining(invitation.public, parent_of(invitation))
+    keyring.take_joining(parent_of(invitation))
+    before = keyring.client()
+    config = tmp_path / "kraken.yaml"
+    config.write_text(f"state_dir: {state}\napi: {{socket: {tmp_path / 'k.sock'}}}\n")
+    stopped = kraken("join", text, "--config", str(config))
+    root = {"call": "GET /v1/health", "once": True, "answer": {"nodes": 0, "collectors": {"parent": None}}}
+    daemon(root, {"call": "GET /v1/health", "answer": {"nodes": 9, "collectors": {"parent": "head1"}}})
+    runs, goes_there = (kraken("join", text, "--config", str(config)) for _ in range(2))
+
+    for done in (stopped, runs, goes_there):
+        assert done.code == Exit.DONE, done.err
+        assert "Joined head1 as rack7 before, with this token; nothing was done." in done.out
+    assert "systemctl start kraken" in stopped.out
+    assert "knows nothing of head1 until it is started anew" in runs.out
+    assert "takes up the new key within a minute" in goes_there.out
+    assert keyring.client() == before
 
 
 def test_a_daemon_with_nodes_of_its_own_is_not_put_below_another(

@@ -27,8 +27,9 @@ def state(tmp_path: Path) -> Path:
     path = tmp_path / "state"
     path.mkdir(mode=0o700)
     keyring = Keyring(path)
-    keyring.joining("")
-    keyring.take_joining(Parent("head1", "rack7", KeyPair.make().public, ("head1:7411",)))
+    parent = Parent("head1", "rack7", KeyPair.make().public, ("head1:7411",))
+    keyring.joining("", parent)
+    keyring.take_joining(parent)
     keyring.make_next()
     keyring.server()
     return path

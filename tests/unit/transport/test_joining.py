@@ -10,8 +10,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from kraken.errors import JoinError, WireError
-from kraken.transport import Keyring, ParentState, above, below, children, join, keyring, notes, token
+from kraken.errors import JoinError, RefusedError, WireError
+from kraken.transport import (
+    Keyring,
+    Parent,
+    ParentState,
+    above,
+    below,
+    children,
+    join,
+    joining,
+    keyring,
+    notes,
+    token,
+)
 from kraken.transport.above import Link
 from kraken.transport.address import Address
 from kraken.transport.keys import KeyPair
@@ -76,9 +88,7 @@ async def test_a_join_whose_answer_was_lost_is_repeated(members: Members) -> Non
     root = members.root()
     text = root.invite("c1")
     child = members.make("c1")
-    invitation = token.decode(text)
-    key = KeyPair.of(invitation.secret).public
-    assert root.keyring.children.admit(key, "c1", child.keyring.joining(key).public, members.now) is None
+    admitted(root, child, text)
 
     assert (await join(text, child.keyring)).name == "root"
     await child.connect()
@@ -88,8 +98,7 @@ async def test_a_join_whose_answer_was_lost_is_done_with_a_newer_token(members: 
     """The parent has the key of the first on its disk, and lets nobody in with that again."""
     root = members.root()
     child = members.make("c1")
-    first = KeyPair.of(token.decode(root.invite("c1")).secret).public
-    assert root.keyring.children.admit(first, "c1", child.keyring.joining(first).public, members.now) is None
+    admitted(root, child, root.invite("c1"))
     await child.below(root)
 
     assert root.keyring.children.all()[0].key == child.keyring.client().public
@@ -97,13 +106,14 @@ async def test_a_join_whose_answer_was_lost_is_done_with_a_newer_token(members: 
 
 
 @pytest.mark.parametrize("write", range(4))
-async def test_a_join_that_ends_at_any_write_is_done_by_the_same_token_and_before_that_by_nobody(
+async def test_a_join_that_ends_at_any_write_leaves_a_child_of_one_and_is_done_by_the_same_token(
     members: Members, monkeypatch: pytest.MonkeyPatch, write: int
 ) -> None:
-    """Of the child's four: its new key, who its parent is, its key, and that nothing is left to be done."""
+    """Of the child's four: its new key, who its parent is, that this is its key, and no next one."""
     root = members.root()
     text = root.invite("c1")
     child = await members.make("c1").below(members.root("other"))
+    child.keyring.make_next()
     child.wire.close()
     left = write
 
@@ -118,7 +128,7 @@ async def test_a_join_that_ends_at_any_write_is_done_by_the_same_token_and_befor
         """Nothing in the program sees it."""
 
     with monkeypatch.context() as patch:
-        for name in ("write_closed", "remove"):
+        for name in ("write_closed", "move", "remove"):
             patch.setattr(keyring, name, partial(ends, getattr(keyring, name)))
         with pytest.raises(PowerCutError):
             await join(text, child.keyring)
@@ -126,14 +136,83 @@ async def test_a_join_that_ends_at_any_write_is_done_by_the_same_token_and_befor
     parent = child.keyring.parent
     assert parent is not None
     assert parent.name == ("other" if write < 2 else "root")
-    if write < 2:
-        await child.connect()
-        child.wire.close()
+    await child.connect()
+    child.wire.close()
 
     assert (await join(text, Keyring(child.directory))).name == "root"
     child.start()
     await child.connect()
     assert not (child.directory / "tree" / "joining.key").exists()
+
+
+async def test_a_join_that_was_done_is_done_again_without_a_word(members: Members) -> None:
+    """Also when the key was changed since, and the parent is away."""
+    root = members.root()
+    text = root.invite("c1")
+    child = await members.make("c1").below_with(text)
+    former = child.keyring.client()
+    assert child.wire.rotate()
+    await until(lambda: child.keyring.client() != former)
+    key = child.keyring.client()
+    root.wire.close()
+
+    assert (await join(text, child.keyring)).name == "root"
+    assert child.keyring.client() == key
+
+
+async def test_a_key_that_only_the_parent_knows_yet_is_found_by_a_daemon_that_is_refused(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child joins its own parent again, and is cut off: its former key is good no more from then on."""
+    root = members.root()
+    child = await members.make("c1").below(root)
+    pair = admitted(root, child, root.invite("c1"))
+    child.wire.close()
+    child.start()
+    await child.connect()
+
+    assert child.keyring.client() == pair
+    assert child.keyring.cut_off(_parent_of(child)) is None
+    assert child.wire.send("root", b"\1here")
+    await until(lambda: root.heard == [("c1", b"\1here")])
+
+
+async def test_a_key_of_a_join_elsewhere_is_not_tried_at_the_parent(members: Members) -> None:
+    root, other = members.root(), members.root("other")
+    child = await members.make("c1").below(root)
+    admitted(other, child, other.invite("c1"))
+    root.wire.revoke("c1")
+
+    await until(lambda: child.wire.parent_state is ParentState.REFUSED)
+    assert child.keyring.cut_off(_parent_of(child)) is None
+    assert "unknown key" not in root.wire.refusals
+
+
+async def test_a_daemon_that_was_joined_elsewhere_leaves_the_keys_for_there_alone(members: Members) -> None:
+    """It goes on below its former parent until it is started anew, and is asked there for a new key."""
+    root, other = members.root(), members.root("other")
+    child = await members.make("c1").below(root)
+    await join(other.invite("c1"), Keyring(child.directory))
+    key = child.keyring.client()
+
+    with pytest.raises(RefusedError, match="has joined another parent since"):
+        child.wire.rotate()
+    assert child.keyring.client() == key
+    assert child.keyring.next() is None
+
+
+async def test_of_two_joins_on_one_machine_one_is_told_to_wait(members: Members) -> None:
+    """Each would overwrite the key of the other, and the parent take one of them."""
+    root = members.root()
+    text = root.invite("c1")
+    child = members.make("c1")
+    ends = await asyncio.gather(
+        *(join(text, Keyring(child.directory)) for _ in range(2)), return_exceptions=True
+    )
+
+    [error] = [end for end in ends if isinstance(end, JoinError)]
+    assert "another join is under way" in str(error)
+    await child.connect()
 
 
 async def test_an_invitation_that_is_over_is_refused_by_the_parents_clock(members: Members) -> None:
@@ -423,10 +502,14 @@ async def test_a_parent_that_cannot_write_says_so_and_the_invitation_stays_good(
     child = members.make("c1")
     with monkeypatch.context() as patch:
         patch.setattr(children, "write_closed", _full_disk)
-        with pytest.raises(JoinError, match="it could not write the key to its disk"):
+        with pytest.raises(JoinError, match=r"its own disk; .* room on the disk of root"):
             await join(text, child.keyring)
+    pair = child.keyring.cut_off(joining.parent_of(token.decode(text)))
+    assert pair is not None, "the parent may have it, whatever its disk said"
+    assert root.wire.refusals == {}
 
     await child.below_with(text)
+    assert child.keyring.client() == pair
     former = child.keyring.client()
     with monkeypatch.context() as patch:
         patch.setattr(children, "write_closed", _full_disk)
@@ -445,6 +528,20 @@ async def test_a_record_that_was_spoilt_is_named(members: Members) -> None:
 
     with pytest.raises(WireError, match=str(path)):
         Keyring(root.directory)
+
+
+def admitted(root: Member, child: Member, text: str) -> KeyPair:
+    """The parent has the key of a child that joins with this token on its disk, and the answer was lost."""
+    invitation = token.decode(text)
+    pair = child.keyring.joining(invitation.public, joining.parent_of(invitation))
+    assert root.keyring.children.admit(invitation.public, "c1", pair.public, child.clock()) is None
+    return pair
+
+
+def _parent_of(child: Member) -> Parent:
+    parent = child.keyring.parent
+    assert parent is not None
+    return parent
 
 
 class _Raw:

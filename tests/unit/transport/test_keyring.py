@@ -11,13 +11,15 @@ import pytest
 
 from kraken.errors import WireError
 from kraken.transport.children import Children
-from kraken.transport.keyring import Keyring
+from kraken.transport.keyring import Keyring, Parent
+from kraken.transport.keys import KeyPair
 
+PARENT = Parent("head1", "rack7", KeyPair.make().public, ("head1:7411",))
 ASKED: dict[str, Callable[[Keyring], object]] = {
     "server.key": Keyring.server,
     "client.key": Keyring.client,
     "next.key": Keyring.next,
-    "joining.key": lambda keyring: keyring.joining(""),
+    "joining.key": lambda keyring: keyring.joining("", PARENT),
     "parent.json": lambda keyring: keyring.parent,
 }
 
@@ -29,7 +31,7 @@ def directory(tmp_path: Path) -> Path:
     keyring.server()
     keyring.client()
     keyring.make_next()
-    keyring.joining("")
+    keyring.joining("", PARENT)
     keyring.children.invite("rack7", 0.0, 60.0)
     return tmp_path / "tree"
 
@@ -97,6 +99,18 @@ def test_a_key_of_another_user_is_refused_with_the_cure(
 
     with pytest.raises(WireError, match=f"belongs to user {owner}, and this is user {owner + 1}.*chown"):
         keyring.client()
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_text("x"), lambda path: path.chmod(0o644)])
+def test_a_damaged_key_of_a_join_that_was_cut_off_is_none_to_a_daemon(
+    directory: Path, spoil: Callable[[Path], object]
+) -> None:
+    """Its own key may be good: whoever joins is told."""
+    keyring = Keyring(directory.parent)
+    assert keyring.cut_off(PARENT) is not None
+    spoil(directory / "joining.key")
+
+    assert keyring.cut_off(PARENT) is None
 
 
 def test_a_damaged_record_of_a_child_is_refused(directory: Path) -> None:

@@ -69,7 +69,7 @@ async def test_two_hundred_children_are_heard_each_under_its_own_name(members: M
     names = [f"c{i}" for i in range(200)]
     children = [members.make(name) for name in names]
     for child in children:
-        pair = child.keyring.joining("")
+        pair = child.keyring.joining("", _parent(root, child.name))
         invitation = root.keyring.children.invite(child.name, members.now)
         assert root.keyring.children.admit(invitation.public, child.name, pair.public, members.now) is None
         child.keyring.take_joining(_parent(root, child.name))
@@ -111,7 +111,7 @@ async def test_a_stranger_is_refused_counted_and_logged_once(
 ) -> None:
     root = members.root()
     stranger = members.make("s1")
-    stranger.keyring.joining("")
+    stranger.keyring.joining("", _parent(root, "c1"))
     stranger.keyring.take_joining(_parent(root, "c1"))
     with caplog.at_level(logging.WARNING, "kraken.transport.traffic"):
         for _ in range(2):
@@ -130,8 +130,9 @@ async def test_who_has_not_the_pinned_key_is_not_spoken_to(members: Members) -> 
     parent = child.keyring.parent
     assert parent is not None
     child.wire.close()
-    child.keyring.joining("")
-    child.keyring.take_joining(_parent(root, "c1", key=KeyPair.make().public))
+    other = _parent(root, "c1", key=KeyPair.make().public)
+    child.keyring.joining("", other)
+    child.keyring.take_joining(other)
     child.start()
     child.wire.connect()
 
