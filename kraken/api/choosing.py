@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kraken.api.problems import NotFoundError
 from kraken.daemon.daemon import Daemon
-from kraken.daemon.members import members
 from kraken.daemon.operations import Operations
+from kraken.daemon.strangers import known_collectors
 from kraken.engine.cause import Cause
 from kraken.errors import DocumentError, NodeSetError
 from kraken.model.document import nearest
@@ -48,11 +48,7 @@ def choose(
 
 def _require_collector(daemon: Daemon, name: str) -> None:
     """Raise unless it is this one, or one that was ever invited here or hangs below."""
-    known: set[str] = set()
-    if daemon.neighbours is not None:
-        known |= {daemon.neighbours.me, *(child.name for child in daemon.neighbours.children())}
-    if daemon.seat is not None:
-        known |= {member.name for member in members(daemon.seat.tree, daemon.clock())}
+    known = known_collectors(daemon)
     if name not in known:
         hint = (
             nearest(name, sorted(known))

@@ -22,7 +22,8 @@ from kraken.daemon.promised import read_contract
 from kraken.daemon.remembering import abandoned, notes_of_items
 from kraken.daemon.rewired import warn
 from kraken.daemon.slices import in_slices
-from kraken.daemon.wishes import Wish, read_attributes, read_cfg, read_document
+from kraken.daemon.strangers import warn_of_strangers
+from kraken.daemon.wishes import Wish, check_withdrawn, read_attributes, read_cfg, read_document
 from kraken.engine.cause import Cause, Explanation
 from kraken.errors import DocumentError, KrakenError, NodeSetError, RefusedError, UnreachableError
 from kraken.model.hold import EVERY_NODE, Hold
@@ -110,6 +111,7 @@ class Operations:
     ) -> list[Item]:
         """Set and withdraw variables of Cfg."""
         async with self._declared(names) as collector:
+            check_withdrawn(unset, collector.table, collector.catalog)
             cfg = read_cfg({**dict.fromkeys(unset), **values}, collector.catalog)
             return await self._declare({name: Wish(cfg=dict(cfg)) for name in names}, request)
 
@@ -256,6 +258,7 @@ class Operations:
             DocumentError: as for declaring.
         """
         collector = self.daemon.collector
+        check_withdrawn(unset, collector.table, collector.catalog)
         change = read_cfg({**dict.fromkeys(unset), **values}, collector.catalog)
         async with self.daemon.declaring:  # what is stamped and not let in yet would go unnoticed
             generation = Generation(collector.generation, collector.modules)
@@ -338,6 +341,7 @@ class Operations:
             raise
         if collector.branch is not None:
             items = warn(collector.branch.tree, items, self.daemon.clock())
+        items = warn_of_strangers(self.daemon, items)
         if request.dry_run:
             return items
         confirm(items, yes=request.yes)

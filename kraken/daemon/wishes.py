@@ -86,6 +86,23 @@ def read_cfg(values: Mapping[str, Any], catalog: Catalog, key: str = "set") -> d
     return checked
 
 
+def check_withdrawn(names: Iterable[str], table: NodeTable, catalog: Catalog, key: str = "unset") -> None:
+    """Raise where a variable to be withdrawn is none of any module, nor declared of any node.
+
+    What a module that is gone left behind can be withdrawn.
+
+    Raises:
+        DocumentError: with the nearest name there is.
+    """
+    for name in names:
+        if name not in catalog.variables and not any(name in node.cfg for node in table.values()):
+            raise DocumentError(
+                f"unknown variable {name!r}; nothing was done",
+                key=f"{key}.{name}",
+                hint=catalog.did_you_mean(name),
+            )
+
+
 def read_attributes(values: Mapping[str, Any], catalog: Catalog, key: str = "set") -> dict[str, Value]:
     """Attributes as somebody wrote them; None withdraws one.
 

@@ -151,7 +151,7 @@ class Catalog:
         for name, value in cfg.items():
             variable = self.variables.get(name)
             if variable is None:
-                raise DocumentError(f"unknown variable {name!r}", key=name, hint=self._did_you_mean(name))
+                raise DocumentError(f"unknown variable {name!r}", key=name, hint=self.did_you_mean(name))
             if isinstance(value, bool):
                 raise DocumentError(
                     f"{name} cannot be {as_text(value)!r}",
@@ -172,7 +172,8 @@ class Catalog:
             checked[name] = text
         return checked
 
-    def _did_you_mean(self, name: str) -> str:
+    def did_you_mean(self, name: str) -> str:
+        """A hint for a name that is no variable."""
         close = difflib.get_close_matches(name, self.variables, n=1)
         lead = f"did you mean {close[0]}? " if close else ""
         return f"{lead}declared are: {', '.join(sorted(self.variables)) or 'none'}"

@@ -12,6 +12,7 @@ import pytest
 from kraken.daemon.config import Tree
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.neighbours import Neighbours
+from kraken.daemon.operations import Operations, Request
 from kraken.executors.fake import FakeWorld
 from kraken.testing.daemons import living
 from kraken.transport import Keyring, ParentState, join
@@ -337,3 +338,31 @@ async def test_who_is_refused_is_counted_in_health(caller: Caller, child: Neighb
     assert (await caller.get("/v1/collectors"))["refused"] == {"revoked key": 1}
     metrics = (await caller.ask("GET", "/metrics")).text
     assert 'kraken_collectors_refused_total{reason="revoked key"} 1.0' in metrics
+
+
+async def test_who_names_a_collector_that_nobody_knows_is_told_once(
+    daemon: Daemon, child: Neighbours, caller: Caller
+) -> None:
+    async def apply(*names: str) -> list[str]:
+        nodes = {"n1": {"attributes": {"collectors": list(names)}}}
+        answer = await caller.post("/v1/apply", {"document": {"nodes": nodes}}, headers=ADA)
+        return [item["message"] for item in answer["items"]]
+
+    (first,) = await apply("rack7", "rak7")
+    (again,) = await apply("rack7", "rak7")
+    (known,) = await apply("head1", "rack7")
+
+    told = "no collector rak7 is known here (did you mean rack7?): "
+    assert first == told + "it runs nothing before it is invited and has joined"
+    assert (again, known) == ("", "")
+
+
+async def test_a_daemon_without_collectors_says_that_naming_some_counts_for_nothing(
+    tmp_path: Path, world: FakeWorld
+) -> None:
+    (tmp_path / "state").mkdir()
+    async with living(tmp_path, world=world) as alone:
+        document = {"nodes": {"n1": {"attributes": {"collectors": ["rack7"]}}}}
+        (item,) = await Operations(alone).apply(document, Request("ada"))
+
+    assert item.message.startswith("this daemon has no collectors and runs every node")

@@ -29,6 +29,7 @@ class Calls:
     Attributes:
         stages: how power commands stand, one for each time they are asked for; the last one stays.
         collectors: name -> state, as in `GET /v1/collectors`.
+        words: node -> what is said of it when something is declared.
         others: `other_modules` of a plan.
     """
 
@@ -38,6 +39,7 @@ class Calls:
         self.commands: dict[str, dict[str, Any]] = {}
         self.stages = ["OK"]
         self.collectors: dict[str, str] = {}
+        self.words: dict[str, str] = {}
         self.others: list[dict[str, Any]] = []
         self.numbers = 0
         kraken.does = self
@@ -112,6 +114,7 @@ class Calls:
             if "groups" in fields and fields["groups"] != node["groups"]:
                 item["groups"] = [node["groups"], fields["groups"]]
             item["changed"] = bool(item["created"] or item["attributes"] or item["groups"])
+            item["message"] = self.words.get(name, "")
         self._confirm(items.values(), asked.body)
         if not asked.body.get("dry_run"):
             for name, fields in wishes:

@@ -191,6 +191,17 @@ def test_a_hold_that_is_not_in_force_yet_is_warned_of(
     assert (result["changed"], warned) == (True, [f"n1: {kraken.lacking['n1']}"])
 
 
+def test_what_kraken_says_of_nodes_that_it_declares_is_a_warning(
+    kraken: Any, task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kraken.does.words = dict.fromkeys(["n1", "n2"], "no collector rak7 is known here")
+    warned: list[str] = []
+    monkeypatch.setattr(basic.AnsibleModule, "warn", lambda module, text: warned.append(text))
+    result = task("node", nodes="n[1-2]", collectors=["rak7"])
+
+    assert (result["changed"], warned) == (True, ["n[1-2]: no collector rak7 is known here"])
+
+
 def test_a_duration_is_told_in_seconds(kraken: Any, task: Any) -> None:
     task("hold", nodes="n1", reason="new fan", duration="1h30m")
 
@@ -215,7 +226,7 @@ def test_check_mode_sets_no_hold_and_shows_it(kraken: Any, task: Any) -> None:
         ({"nodes": "n1", "reason": "x", "duration": "soon"}, "duration soon is none"),
         ({"nodes": "n1", "reason": "x", "duration": "0"}, "is over already"),
         ({"nodes": "n1", "reason": "x", "until": "tomorrow"}, "until tomorrow is no time"),
-        ({"nodes": "n1", "reason": "x", "duration": "nan"}, "nan is too far: a hold ends within 100 years"),
+        ({"nodes": "n1", "reason": "x", "duration": "nan"}, "duration nan is none; write 90m, 4h, 2d"),
         ({"nodes": "n1", "reason": "x", "duration": "inf"}, "inf is too far"),
         ({"nodes": "n1", "reason": "x", "until": "2199-01-02"}, "2199-01-02 is too far"),
         ({"nodes": "n1", "reason": "x", "until": "2001-01-01 00:00"}, "is over already"),

@@ -386,6 +386,16 @@ async def test_what_is_withdrawn_and_no_node_had_is_told_in_the_plan(lab: Operat
     assert nothing_declared(await lab.apply_plan(none, me))
 
 
+async def test_a_variable_that_nobody_knows_cannot_be_withdrawn(lab: Operations, me: Request) -> None:
+    with pytest.raises(DocumentError, match="unknown variable 'powr'; nothing was done") as refused:
+        await lab.change_cfg(["n1"], {"image": "x"}, ["powr"], me)
+    with pytest.raises(DocumentError, match="unknown variable 'powr'"):
+        await lab.plan(["n1"], {}, ["powr"])
+
+    assert (refused.value.key, str(refused.value.hint)[:20]) == ("unset.powr", "did you mean power? ")
+    assert "image" not in lab.node("n1").cfg
+
+
 async def test_a_new_step_is_told_with_what_it_starts_from(lab: Operations, me: Request) -> None:
     await lab.hold(["n1"], "stays as it is", None, me)
     see(lab, "n1", power="ON")

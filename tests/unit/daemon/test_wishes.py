@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kraken.daemon.wishes import Wish, is_secret, read_attributes, read_cfg, read_document
+from kraken.daemon.wishes import Wish, check_withdrawn, is_secret, read_attributes, read_cfg, read_document
 from kraken.errors import DocumentError, UnknownNodeError
 from kraken.model.catalog import Catalog
 from kraken.model.loading import load_all
@@ -108,6 +108,14 @@ def test_null_withdraws_also_what_no_module_declares_any_more(read: Any) -> None
 
     assert wishes["a"].attributes == {"rack": None}
     assert wishes["a"].cfg == {"power": None, "gone": None}
+
+
+def test_what_a_module_that_is_gone_left_behind_can_be_withdrawn(table: NodeTable, catalog: Catalog) -> None:
+    with pytest.raises(DocumentError, match="unknown variable 'gone'"):
+        check_withdrawn(["power", "gone"], table, catalog)
+    table.merge([StateUpdate("a", Side.CFG, "gone", "X", Stamp(1, 9), 0.0, "ada")])
+
+    check_withdrawn(["power", "gone"], table, catalog)
 
 
 def test_a_document_that_says_nothing_wishes_nothing(read: Any) -> None:

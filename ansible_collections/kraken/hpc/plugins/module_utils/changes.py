@@ -14,6 +14,12 @@ def changed_nodes(items):
     return fold(item["node"] for item in items if item["changed"])
 
 
+def warnings(items):
+    """What Kraken has to say of nodes that it changed, equal words together."""
+    told = fold_alike([item for item in items if item.get("message")], lambda item: {"message": item["message"]})
+    return ["%s: %s" % (one["nodeset"], one["message"]) for one in told]
+
+
 def fold_alike(rows, describe, name="node"):
     """Rows of equal description together, in the order first met.
 

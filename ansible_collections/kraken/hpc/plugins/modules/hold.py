@@ -120,6 +120,7 @@ problem:
 """
 
 import datetime
+import math
 import re
 import time
 
@@ -276,7 +277,7 @@ def read_length(until, duration):
         return None
     if seconds <= 0:
         raise KrakenError("%s is over already; nothing was done" % (until or duration))
-    if not 0 < seconds <= LONGEST_S:  # not a number, too
+    if seconds > LONGEST_S:
         raise KrakenError(
             "%s is too far: a hold ends within 100 years, or, without until and duration, when it is released" % (until or duration)
         )
@@ -287,9 +288,11 @@ def read_duration(text):
     """Seconds of 4h, 1h30m, 90 ..."""
     text = text.strip()
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        pass
+        seconds = math.nan
+    if not math.isnan(seconds):
+        return seconds
     if not DURATION.match(text):
         raise KrakenError("duration %s is none; write 90m, 4h, 2d, or seconds" % text)
     return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)([smhd])", text))

@@ -46,6 +46,7 @@ options:
   collectors:
     description:
       - The collectors that may run the nodes in O(nodes), the preferred first. An empty list gives the nodes to the root.
+      - Of one that Kraken does not know there is a warning. It may be invited later.
     type: list
     elements: str
   state:
@@ -141,7 +142,7 @@ problem:
   sample: {type: unknown-node, status: 404, detail: unknown node n9; nothing was done, part: n9}
 """
 
-from ansible_collections.kraken.hpc.plugins.module_utils.changes import as_diff, changed_nodes, fold_alike
+from ansible_collections.kraken.hpc.plugins.module_utils.changes import as_diff, changed_nodes, fold_alike, warnings
 from ansible_collections.kraken.hpc.plugins.module_utils.client import KrakenError, Problem
 from ansible_collections.kraken.hpc.plugins.module_utils.nodeset import fold
 from ansible_collections.kraken.hpc.plugins.module_utils.task import CONFIRM_MANY, nodesets, run
@@ -185,6 +186,8 @@ def declare(task):
         changed_nodes=changed_nodes(items),
         created_nodes=fold(item["node"] for item in items if item["created"]),
     )
+    for warning in warnings(items):
+        task.module.warn(warning)
     if task.shows_diff:
         made = [dict(change, declared={"declared": [None, True]} if change["created"] else None) for change in changes]
         task.result["diff"] = as_diff(made, [("declared", "Nodes"), ("attributes", "Attributes"), ("groups", "Groups")])

@@ -236,7 +236,8 @@ def restore(task, cfg, unset):
     nodes = [node for answer in task.read("/v1/nodes", expect="nodes", view="full") for node in answer]
     alike = {}
     for node in nodes:
-        wished = {name: pair[0] for name, pair in remembered(node).items()}
+        kept = {name: pair[0] for name, pair in remembered(node).items()}
+        wished = {name: value for name, value in kept.items() if value is not None or name in node["cfg"]}
         wished.update(cfg)
         wished.update((name, None) for name in unset)
         alike.setdefault(json.dumps(wished, sort_keys=True), (wished, []))[1].append(node["name"])
