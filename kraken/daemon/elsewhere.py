@@ -39,7 +39,7 @@ def why_nobody(tree: Tree, node: str, now: float) -> str:
     if rewired is not None:
         return rewired[1]
     if former is None:
-        return "it goes to a collector that lives"
+        return _forgotten(tree, node, now)[0]
     return f"it goes to another when {former[0] or tree.me} has let go of it, or its lease is over"
 
 
@@ -124,8 +124,8 @@ def _unplaced(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
         return rewired
     former, free_at = tree.placement.former(node), tree.placement.free_at(node)
     if former is None or free_at is None or free_at <= now:
-        what = "it goes to a collector that lives"
-        return what, what, "is run then"
+        what, after, following = _forgotten(tree, node, now)
+        return f"{what}{after}", what, following
     name = former[0] or tree.me
     if free_at == float("inf"):
         what = f"it goes to another when {name} says that it let go, which nobody else can know"
@@ -133,6 +133,23 @@ def _unplaced(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
         return what, what, f"is run then, or after {vouch} by who made sure"
     what = f"it goes to another when the lease of {name} is over, in {free_at - now:.0f} s"
     return what, what, "is run then"
+
+
+def _forgotten(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
+    """For what a node waits that nobody had as far as this collector remembers, for how long yet, and what
+    follows.
+    """
+    lead = f"{tree.me} does not remember who had it: it goes to another when"
+    if tree.leases.may_have_begun(node, now):
+        after = f", in {tree.leases.quiet_until - now:.0f} s at the latest"
+        return f"{lead} nothing that {tree.me} may have begun can run any more", after, "is run then"
+    asked = sorted(tree.placement.unsaid(node))
+    if not asked:
+        return "it goes to a collector that lives", "", "is run then"
+    said = f"{' and '.join(asked)} {'has' if len(asked) == 1 else 'have'} said"
+    vouch = " and ".join(f"`kraken collector revoke {name} --stopped`" for name in asked)
+    what = f"{lead} {said} not to have it"
+    return what, "", f"is run then, or after {vouch} by who made sure"
 
 
 def _not_joined(tree: Tree, node: str) -> str:

@@ -219,7 +219,7 @@ class Placement:
         if key in self._leaving:
             stays = self._leaving[key][0] == to and self.machines.of.get(key) == bmc
             return stays or now >= self._bound(key)
-        return key in self._known or self.strange - {to} <= self._cleared.get(key, set())
+        return self.unsaid(key) <= {to}
 
     def switched_as(self, key: str, bmc: str | None, now: float) -> str | None:
         """The other node as which somebody may switch this BMC; None: there is none."""
@@ -228,13 +228,15 @@ class Placement:
         others = self.machines.others(bmc, key)
         return next((other for other in others if other in self.holder or now < self._bound(other)), None)
 
-    def may_run(self, key: str, now: float) -> bool:
-        """Whether something that we began in a forgotten life may be under way on a node that may be ours.
+    def is_unknown(self, key: str) -> bool:
+        """Whether neither this life nor its memory knows who had the node."""
+        return key not in self._known
 
-        Without children of that time there was none, as far as anybody can tell: a first start waits for
-        nothing.
+    def unsaid(self, key: str) -> set[str]:
+        """The children that may have such a node from a life of ours that is forgotten: they have not said
+        that they have nothing to do with it.
         """
-        return key not in self._known and self.had_children and now < self._quiet_until
+        return set() if key in self._known else self.strange - self._cleared.get(key, set())
 
     def forget_all(self, children: Iterable[str], quiet_until: float) -> None:
         """Who has which node is not known: each of these children may have had any, and we ourselves. Who is
@@ -291,9 +293,7 @@ class Placement:
 
     def unknown(self, child: str, keys: Iterable[str]) -> list[str]:
         """Those of these nodes of which this child is to be asked whether it has them."""
-        if child not in self.strange:
-            return []
-        return [k for k in keys if k not in self._known and child not in self._cleared.get(k, ())]
+        return [key for key in keys if child in self.unsaid(key)] if child in self.strange else []
 
     def take(self, key: str, holder: str, *, shared: bool, bmc: str | None = None) -> None:
         """Give a free node, which has this BMC, to this holder, under a new number."""
@@ -376,7 +376,7 @@ class Placement:
             return False
         if key in self._leaving:
             return now >= self._bound(key)
-        return key in self._known or self.strange <= self._cleared.get(key, set())
+        return not self.unsaid(key)
 
     def switches_none(self, now: float) -> bool:
         """Whether nobody may be switching a BMC, whichever, as a node that was taken from him."""

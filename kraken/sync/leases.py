@@ -150,13 +150,24 @@ class Leases:
         self.placement.forget_all(self._links.children, self._quiet_from)
 
     def busy_until(self, key: str) -> float:
-        """When what we run on the node is over at the latest.
+        """When what we run on the node is over at the latest."""
+        return max(self._busy(key), self.quiet_until)
+
+    @property
+    def quiet_until(self) -> float:
+        """When whatever we began in a life that is forgotten is over at the latest; -inf: there was none.
 
         Without a parent and without children of a former life nobody can have a node of that time: a first
         start waits for nothing.
         """
         is_alone = self._links.parent is None and not self.placement.had_children
-        return self._busy(key) if is_alone else max(self._busy(key), self._quiet_from)
+        return float("-inf") if is_alone else self._quiet_from
+
+    def may_have_begun(self, key: str, now: float) -> bool:
+        """Whether something may be under way on the node that we began in a life that is forgotten: whoever
+        it lists now, it may have listed us then.
+        """
+        return now < self.quiet_until and self.placement.is_unknown(key)
 
     def may_run(self, key: str, until: float) -> bool:
         """Whether a mutation that ends at `until` at the latest may start on this node now."""

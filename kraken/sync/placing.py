@@ -101,7 +101,7 @@ class Placing:
                 self._take_away(key, holder, lost)
                 holder = None
             if holder is None:
-                if wanted is not None and self._is_free(key, wanted, targets, now):
+                if wanted is not None and self._is_free(key, wanted, now):
                     shared = self._leases.is_shared(key, len(targets) > 1)
                     self._placement.take(key, wanted, shared=shared, bmc=bmc_of(self._table[key]))
                     self._changed(key)
@@ -138,9 +138,8 @@ class Placing:
             return True
         return holder != Placement.OURS and holder not in self._links
 
-    def _is_free(self, key: str, to: str, targets: Sequence[str], now: float) -> bool:
-        ours = to != Placement.OURS and Placement.OURS in targets
-        if ours and self._placement.may_run(key, now):
+    def _is_free(self, key: str, to: str, now: float) -> bool:
+        if to != Placement.OURS and self._leases.may_have_begun(key, now):
             return False
         bmc = bmc_of(self._table[key])
         return self._placement.is_free(key, to, now, bmc) and self._leases.covers(key, to)

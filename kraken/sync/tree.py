@@ -501,7 +501,8 @@ class Tree:
         )
 
     def _may_lack(self, link: Link, now: float) -> bool:
-        """Whether a child that remembers nodes might hear too soon that it has none: we lost our memory,
-        and not everybody who is below it is here yet.
+        """Whether a child that remembers nodes might hear too soon that it has none: we lost our memory, and
+        not everybody who is below it is here yet, or we wait for what we may have begun ourselves.
         """
-        return not self._remembers and link.they_have > 0 and now - self.started_at < DEAD_S
+        until = max(self.started_at + DEAD_S, self.leases.quiet_until)
+        return not self._remembers and link.they_have > 0 and now < until

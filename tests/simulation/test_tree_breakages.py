@@ -24,7 +24,7 @@ from kraken.sync.feed import Feed
 from kraken.sync.lease import Placement, Promises
 from kraken.sync.leases import Leases
 from kraken.sync.letters import NONE_BEFORE, Ask, Check, Checked, Delta, Doc, Hello, Letter, Reserve, Reserved
-from kraken.sync.link import HELLO_S, Heard, Link
+from kraken.sync.link import DEAD_S, HELLO_S, Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.mirror import Mirror
 from kraken.sync.placing import Placing
@@ -325,6 +325,18 @@ def forgets_what_it_could_promise(leases: Leases, *question: Any) -> Memory:
     return replace(MEMORY(leases, *question), longest_s=0.0)
 
 
+MAY_HAVE_BEGUN = Leases.may_have_begun
+
+
+def looks_whom_it_lists_now(leases: Leases, key: str, now: float) -> bool:
+    is_listed = leases._links.parent is None or "m" in leases._table[key].attribute("collectors")  # type: ignore[operator]
+    return is_listed and MAY_HAVE_BEGUN(leases, key, now)
+
+
+def waits_for_neighbours_alone(tree: Tree, link: Link, now: float) -> bool:
+    return not tree._remembers and link.they_have > 0 and now - tree.started_at < DEAD_S
+
+
 def waits_for_what_it_took_itself(placement: Placement, child: str) -> bool:
     return any(former == child for former, _ in placement._leaving.values())
 
@@ -617,7 +629,7 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     ),
     "each life of a child is called its first": (
         replaces(Tree, "_greeting", calls_each_life_the_first),
-        leases.a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,
+        leases.a_parent_restarts_and_its_child_loses_its_disk_while_a_mutation_runs,
     ),
     "who was revoked and comes back is met for the first time": (
         replaces(Placement, "waits_for", lambda *args: False),
@@ -657,11 +669,19 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     ),
     "a parent that forgot gives away at once": (
         replaces(Placement, "is_free", knows_no_strangers),
-        leases.a_parent_loses_its_disk_while_a_mutation_runs,
+        leases.a_parent_loses_its_disk_and_a_child_is_not_heard_until_long_after,
     ),
     "what a forgotten life ran itself is no matter": (
-        replaces(Placement, "may_run", lambda *args: False),
+        replaces(Leases, "may_have_begun", lambda *args: False),
         leases.a_collector_loses_its_disk_while_its_own_mutation_runs,
+    ),
+    "what a forgotten life ran itself matters where it is listed still": (
+        replaces(Leases, "may_have_begun", looks_whom_it_lists_now),
+        leases.a_collector_loses_its_disk_while_its_mutation_runs_on_a_node_that_lists_it_no_more,
+    ),
+    "who waits for what it may have begun tells who remembers that it has nothing": (
+        replaces(Tree, "_may_lack", waits_for_neighbours_alone),
+        leases.a_child_goes_on_while_its_parent_waits_for_what_it_may_have_begun,
     ),
     "a life after one that forgot thinks that it knows": (
         replaces(Placement, "forgotten", property(lambda placement: sorted(placement.strange))),
@@ -669,7 +689,7 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     ),
     "a child that forgot has nothing": (
         replaces(Leases, "knows", forgets_that_it_forgot),
-        leases.a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,
+        leases.a_parent_restarts_and_its_child_loses_its_disk_while_a_mutation_runs,
     ),
     "a parent that forgot is whole at once": (
         replaces(Tree, "_may_lack", lambda *args: False),

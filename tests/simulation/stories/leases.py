@@ -109,6 +109,71 @@ def a_collector_loses_its_disk_while_its_own_mutation_runs() -> None:
     assert owners(forest, "n1") == ["a"], "what was waited for comes in the end"
 
 
+def a_collector_loses_its_disk_while_its_mutation_runs_on_a_node_that_lists_it_no_more() -> None:
+    """The node is its child's alone since: whom it lists now says nothing of who began something."""
+    forest = tree({"root": None, "m": "root", "a": "m"}, ["n1"], "m", settled_s=60.0)
+
+    assert forest.try_runs("n1", 50.0) == ["m"]
+
+    declare(forest, "n1", "a")
+    forest.members["m"].crash(lose_disk=True)
+    forest.restart("m")
+    run_everywhere(forest, "n1", 120)
+
+    assert owners(forest, "n1") == ["a"], "what was waited for comes in the end"
+
+
+def a_child_goes_on_while_its_parent_waits_for_what_it_may_have_begun() -> None:
+    """It hears that it has nothing when nobody can say otherwise, or never: here nothing was begun."""
+    forest = tree({"root": None, "m": "root", "a": "m"}, ["n1", "n2"], "a", settled_s=60.0)
+    forest.restart("m", lose_disk=True)
+    for _ in range(120):
+        forest.run_for(1.0)
+
+        assert forest.try_runs("n1", 0.5) == ["a"]
+
+    declare(forest, "n2", "a", wish="OFF")
+    forest.run_for(2.0)
+
+    assert forest.members["a"].table["n2"].cfg["wish"].value == "OFF"
+
+
+def a_parent_loses_its_disk_and_a_child_is_not_heard_until_long_after() -> None:
+    """It may have a node that nobody else might: it has no lease that ends, whatever its parent forgot."""
+    forest = tree({"root": None, "m": "root", "a": "m", "b": "m"}, ["n1"], "a", settled_s=60.0)
+    forest.network.cut.add(frozenset(("m", "a")))
+    forest.members["m"].crash(lose_disk=True)
+    declare(forest, "n1", "b")
+    forest.restart("m")
+    run_everywhere(forest, "n1", 180)
+
+    assert "n1" in forest.members["a"].table
+
+    forest.network.cut.clear()
+    run_everywhere(forest, "n1", 90)
+
+    assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
+
+
+def a_parent_restarts_and_its_child_loses_its_disk_while_a_mutation_runs() -> None:
+    """The parent remembers whose the node was, and not for how long it was promised."""
+    forest = tree({"root": None, "m": "root", "a": "m", "b": "m"}, ["n1"], "a", "b", settled_s=60.0)
+    if not forest.try_runs("n1", 55.0):  # it asked for as long a lease
+        forest.run_for(0.1)
+
+        assert forest.try_runs("n1", 55.0) == ["a"]
+
+    forest.run_for(1.0)
+    forest.members["a"].crash(lose_disk=True)
+    forest.members["m"].crash()
+    declare(forest, "n1", "b", "a")
+    for name in ("m", "a"):
+        forest.restart(name)
+    run_everywhere(forest, "n1", 180)
+
+    assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
+
+
 def a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs() -> None:
     """What one life knew that it does not know, the next one knows."""
     forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", "b", settled_s=60.0)
@@ -142,19 +207,23 @@ def a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name() ->
 
 
 def a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name() -> None:
-    """Both lost their disks: who comes back is no first life, though its parent met no other."""
+    """Both lost their disks: who comes back is no first life, though its parent met no other. What it began
+    last, cut off, is over long after whatever its parent waits for itself.
+    """
     forest = tree({"root": None, "m": "root", "a": "m", "b": "m"}, ["n1"], "a", settled_s=60.0)
-
-    assert forest.try_runs("n1", 50.0) == ["a"]
-
-    for name in ("a", "m"):
-        forest.members[name].crash(lose_disk=True)
+    forest.network.cut.add(frozenset(("m", "a")))
+    forest.members["m"].crash(lose_disk=True)
     declare(forest, "n1", "b")
     forest.restart("m")
-    forest.run_for(1.0)
+    forest.run_for(50.0)
+
+    assert forest.try_runs("n1", 55.0) == ["a"]
+
+    forest.members["a"].crash(lose_disk=True)
     forest.members["m"].revoke("a")
-    forest.run_for(2.0)
+    forest.run_for(15.0)
     forest.members["m"].take_in("a")
+    forest.network.cut.clear()
     forest.restart("a")
     run_everywhere(forest, "n1", 180)
 

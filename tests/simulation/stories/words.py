@@ -139,11 +139,8 @@ def what_is_declared_is_lost_on_its_way() -> None:
 def whoever_becomes_whole_says_so_at_once() -> None:
     """First contact takes no hello that is not due at once: four levels are there before the second."""
     forest = Forest({"root": None, "a": "root", "b": "a", "c": "b"})
-    forest.root.start()
-    declare(forest, "n1", "c")
     forest.start()
-    for name in ("a", "b", "c"):
-        forest._wake(forest.members[name])
+    declare(forest, "n1", "c")
     forest.run_for(5.0)
 
     assert owners(forest, "n1") == ["c"]

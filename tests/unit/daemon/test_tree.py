@@ -61,7 +61,8 @@ class Grove:
         for child in children:
             self.start(child, "root")
 
-    def start(self, name: str, parent: str | None, *children: str) -> None:
+    def start(self, name: str, parent: str | None, *children: str, known: bool = False) -> None:
+        """It begins a life that remembers nothing; the children are of a life before (`known`)."""
         one = Collector(CATALOG, Settings(linger_s={}), incarnation=int(self.now))
         tree = Tree(
             name,
@@ -74,7 +75,7 @@ class Grove:
             busy=one.busy_until,
         )
         for child in children:
-            tree.add_child(child, self.now)
+            tree.add_child(child, self.now, known=known)
         one.join(tree, self.now)
         self.collectors[name] = one
 
@@ -336,6 +337,52 @@ class TestBetweenTwo:
         assert told.reason.startswith(f"nobody runs it: {why}, as collector row1 says, ")
         assert refusal == f"no collector that is heard runs it: {told.reason}"
         assert (root.cause("n1"), root.runner("n1"), root.answers("n1")) == ("CONVERGED", "rack2", "rack2")
+
+    def test_while_a_collector_that_lost_its_disk_waits_its_child_goes_on_and_all_are_told_why(
+        self, grove: Grove
+    ) -> None:
+        grove.declare("n1", ["rack1"], os="UP")
+        grove.wait(60.0)
+        grove.start("row1", "root", "rack1", "rack2", known=True)
+        grove.wait(20.0)
+        root, row, rack = (grove.collectors[name] for name in ("root", "row1", "rack1"))
+        told, refusal, mine = (
+            root.explain("n1", grove.now),
+            root.why_nobody_runs("n1", grove.now),
+            row.cause("n1"),
+        )
+        grove.world["n1", "os"] = "DOWN"
+        had_it = []
+        for _ in range(int(row.longest_s) + 60):
+            grove.wait(1.0)
+            had_it.append("n1" in rack.table)
+
+        lead = "row1 does not remember who had it: it goes to another when"
+        why = f"{lead} nothing that row1 may have begun can run any more"
+        assert told.reason.startswith(f"nobody runs it: {why}, as collector row1 says, ")
+        assert refusal == f"no collector that is heard runs it: {told.reason}"
+        assert mine == "UNKNOWN"
+        assert grove.world["n1", "os"] == "UP"
+        assert all(had_it)
+        assert (root.runner("n1"), root.cause("n1")) == ("rack1", "CONVERGED")
+
+    def test_who_may_have_a_node_that_nobody_remembers_is_told_and_how_a_person_can_vouch(
+        self, grove: Grove
+    ) -> None:
+        grove.declare("n1", ["rack1", "rack2"], os="UP")
+        grove.wait(60.0)
+        grove.start("row1", "root", "rack1", "rack2", known=True)
+        row = grove.collectors["row1"]
+        grove.cut.add("rack2")
+        grove.wait(row.longest_s + 60.0)
+        told = row.explain("n1", grove.now)
+        grove.cut.clear()
+        grove.wait(60.0)
+
+        why = "row1 does not remember who had it: it goes to another when rack2 has said not to have it"
+        assert told.reason == why
+        assert "`kraken collector revoke rack2 --stopped` by who made sure" in told.next
+        assert (row.runner("n1"), row.cause("n1")) == ("rack1", "CONVERGED")
 
     def test_when_nobody_runs_nodes_is_told_once_and_when_somebody_does_again(self, grove: Grove) -> None:
         nodes = tuple(f"n{number}" for number in range(20))

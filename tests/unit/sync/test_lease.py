@@ -188,7 +188,7 @@ def test_who_was_parted_with_is_waited_for_by_no_later_life() -> None:
     place.absolve("b", 0.0)
 
     assert place.forgotten == [Placement.OURS, "b"], "b will say so again"
-    assert place.may_run("n1", 59.0), "what we began ourselves is waited for all the same"
+    assert place.is_unknown("n1"), "what we began ourselves is waited for all the same"
 
 
 def test_every_lease_has_a_number_of_its_own() -> None:
@@ -230,16 +230,14 @@ def test_what_a_life_may_have_begun_and_forgot_the_next_life_waits_for_too() -> 
     place.absolve("a", 0.0)
 
     assert place.forgotten == ["", "a"]
-    assert place.may_run("n1", 59.0)
+
+    place.tidy(59.9)
+
+    assert place.forgotten == ["", "a"]
 
     place.tidy(60.0)
 
-    assert not place.may_run("n1", 60.0)
     assert place.forgotten == []
-
-
-def test_a_first_start_waits_for_nothing_of_its_own() -> None:
-    assert not Placement(100, 50.0, [Placement.OURS], quiet_until=60.0).may_run("n1", 0.0)
 
 
 def test_what_may_be_under_way_of_ours_is_known_of_a_node_that_this_life_has_had() -> None:
@@ -248,7 +246,7 @@ def test_what_may_be_under_way_of_ours_is_known_of_a_node_that_this_life_has_had
     place.take("n1", Placement.OURS, shared=False)
     place.release("n1", busy_until=60.0)
 
-    assert not place.may_run("n1", 10.0)
+    assert not place.is_unknown("n1")
     assert not place.is_free("n1", "a", 10.0)
     assert place.is_free("n1", "a", 60.0)
 
