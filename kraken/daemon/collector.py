@@ -429,7 +429,7 @@ class Collector:
             if self.branch.tree.has(node):
                 asked.setdefault(until + RESERVE_MORE_S, []).append(node)
         for until, nodes in asked.items():
-            self.branch.tree.leases.reserve(nodes, until, now)
+            self.branch.tree.leases.longer.reserve(nodes, until, now)
 
     def _give_back(self, now: float) -> None:
         """Let longer leases go where their mutations are over and nothing follows them at once; and nodes

@@ -88,7 +88,7 @@ class Children:
                 if self._placement.absolve(link.name, now):
                     self._placing.hurry()
             case Reserve() as asking:
-                return self._leases.hear_reserve(link.name, asking, now)
+                return self._leases.longer.hear_reserve(link.name, asking, now)
             case Checked() as answer:
                 self._leases.hear_checked(link.name, answer, now)
                 self._placing.hurry()

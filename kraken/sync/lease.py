@@ -28,6 +28,10 @@ class Lease(NamedTuple):
     floor: int = 0
 
 
+NO_LEASE: Final = Lease()
+"""Of a node that is not ours, or that we have of nobody."""
+
+
 class Tenure:
     """The child's end: until when which nodes are ours. A root has no need of one.
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from kraken.model.node import NodeTable
 from kraken.model.update import OBSERVED
-from kraken.sync.events import Event, Granted, Memory, Refused
-from kraken.sync.lease import LEASE_S, SKEW, Lease, Placement, Tenure
-from kraken.sync.letters import Check, Checked, Hello, Reserve, Reserved
+from kraken.sync.events import Memory
+from kraken.sync.lease import LEASE_S, NO_LEASE, Lease, Placement, Tenure
+from kraken.sync.letters import Check, Checked, Hello
 from kraken.sync.link import Heard, Link
 from kraken.sync.links import Links
+from kraken.sync.longer import Longer
 from kraken.sync.longest import Longest
 from kraken.sync.machines import bmc_of
 from kraken.sync.twins import ALONE, TWIN, Doubt
 
-NO_LEASE: Final = Lease()
-GIVE_BACK_S: Final = 5.0
-"""Between two letters that give a longer lease back, while no answer comes: only a fail-over waits for it."""
 GRANT_S: Final = 25.0
 """Silence of a child after which its lease is renewed no more: two hellos and a half, so that one lost
 in each direction costs nothing."""
@@ -63,13 +61,10 @@ class Leases:
         self._coming: dict[str, Lease] = {}  # of nodes whose Adopt is on its way
         self._granted: tuple[int, float, float] | None = None  # with which serial, when, for how long
         self._inquired: set[str] = set()  # nodes our parent asks about
-        self._reserving: dict[int, tuple[str | None, int, float]] = {}
-        self._number = 0
-        self._asked: set[str] = set()  # nodes of which a longer lease was asked for, and not given back
-        self._over: dict[str, None] = {}  # nodes of which it is to be, until our parent says that it knows
-        self._counts_above: dict[str, int] = {}  # node -> answers to askings up to this one count no more
+        self.longer = Longer(
+            links, self.placement, self.tenure, self.doubt, self._longest, self._told, self._begun_until, now
+        )
         self._awaited: set[str] = set()  # children that get a node when their common lease ends within ours
-        self._give_back_at = now
         if memory is not None:
             self._told.update(memory.told)
             # Who kept none took them for those that are declared.
@@ -186,7 +181,7 @@ class Leases:
         lease = self._coming.pop(key, None)
         if lease is not None:
             if lease.taken != self.told(key).taken:
-                self._counts_above[key] = self._number
+                self.longer.begins(key)
             self._told[key] = lease
             self.placement.changed.add(key)
 
@@ -195,10 +190,7 @@ class Leases:
         self.placement.release(key, self.busy_until(key))
         self.placement.changed.add(key)
         self._told.pop(key, None)
-        self.tenure.forget(key)
-        self._asked.discard(key)
-        self._over.pop(key, None)
-        self._counts_above.pop(key, None)
+        self.longer.forget(key)
 
     def hear_grant(self, link: Link, hello: Hello | None, written_at: float, *, restarted: bool) -> bool:
         """The parent may have renewed our lease; whether it has. It counts from when we hold what it held as
@@ -276,87 +268,6 @@ class Leases:
         self._awaited.add(holder)
         return False
 
-    # -- longer ones --------------------------------------------------------------------------
-
-    def reserve(self, keys: Sequence[str], until: float, now: float) -> int | None:
-        """Ask the parent for a lease until then; `Granted` tells of it. None: nobody is to be asked."""
-        if self._links.parent is None or self.doubt.stands:
-            return None
-        return self._ask_above(keys, until, now, None, 0)
-
-    def hear_reserve(self, child: str, body: Reserve, now: float) -> list[Event]:
-        """A child is about to do something: promise it, asking above first where that is not ours to give.
-        Or it gives back what it asked for.
-
-        Not for longer than a life of ours that forgets it would respect it.
-        """
-        if self.doubt.stands:
-            return []
-        if not self._longest.allows(body.for_ms / 1000):
-            what = f"it asks for a lease of {body.for_ms / 1000:.0f} s, longer than any mutation here"
-            return [Refused(child, f"{what} ({self.longest_s:.0f} s): install its Kraken modules here, too")]
-        until = now + body.for_ms / 1000
-        keys = [
-            key
-            for key, epoch in body.keys.items()
-            if self.placement.holder.get(key) == child and self.placement.epoch.get(key) == epoch
-        ]
-        promises = self.placement.promise_to(child)
-        if body.for_ms == 0:
-            back = promises.give_back(keys, body.number)
-            self._links.write(child, Reserved(body.number, back))
-            self.give_back(back, now)
-            return []
-        lacking = [key for key in keys if self.told(key).shared and not self.tenure.lasts(key, until)]
-        promises.reserve(keys, until, body.number)
-        if lacking:
-            self._ask_above(keys, until, now, child, body.number)
-        else:
-            self._links.write(child, Reserved(body.number, keys))
-        return []
-
-    def _ask_above(
-        self, keys: Sequence[str], until: float, now: float, child: str | None, number: int
-    ) -> int:
-        self._asked.update(keys)
-        for key in keys:
-            self._over.pop(key, None)
-        for_s = (until - now) * (1 + SKEW)  # our parent counts it by its clock, and from when it hears of it
-        return self._write_above(keys, max(0, int(for_s * 1000)) + 1, (child, number, until))
-
-    def _write_above(
-        self, keys: Iterable[str], for_ms: int, asked: tuple[str | None, int, float] | None
-    ) -> int:
-        self._number += 1
-        if asked is not None:
-            self._reserving[self._number] = asked
-        epochs = {key: self.told(key).epoch for key in keys}
-        self._links.write(self._parent(), Reserve(self._number, epochs, for_ms))
-        return self._number
-
-    def hear_reserved(self, body: Reserved, now: float) -> list[Event]:
-        """What was asked for stands: for us, or to be passed on to the child that asked. Or our parent knows
-        what we gave back.
-        """
-        asked = self._reserving.pop(body.number, None)
-        if asked is None:
-            for key in body.keys:
-                if self._counts_above.get(key) == body.number:
-                    self._over.pop(key, None)
-            return []
-        child, number, until = asked
-        keys = [k for k in body.keys if k in self._told and self._counts_above.get(k, 0) < body.number]
-        # What we gave back before this came: our parent may have heard the asking later than that.
-        late = {*body.keys} - {*keys} - self._asked
-        self._over.update(dict.fromkeys(k for k in body.keys if k in late and k in self._told))
-        self.tenure.reserved(keys, until)
-        self.tenure.tidy(now)
-        if child is None:
-            return [Granted(body.number, keys)]
-        if child in self._links:
-            self._links.write(child, Reserved(number, keys))
-        return []
-
     def ended(self, keys: Iterable[str], now: float) -> bool:
         """What we began on these nodes may be over before its time: those of them that were taken from us
         are let go then. Whether one was.
@@ -369,43 +280,11 @@ class Leases:
                 freed = True
         return freed
 
-    def give_back(self, keys: Iterable[str], now: float) -> None:
-        """What was to be done to these nodes is done: let their longer leases go, as soon as nothing on them
-        needs one, so that our parent is bound by the common lease alone.
-        """
-        done = [key for key in keys if key in self._asked]
-        self._over.update(dict.fromkeys(done))
-        self._return(done, now)
-
     def tick(self, now: float) -> None:
-        """Give back what could not be before, or while our parent does not answer; await no answer that would
-        come too late.
-        """
+        """Let go what is over; see `Longer.tick`."""
         if self._longest.tidy(now):
             self.placement.changed.add(Placement.OURS)
-        if now >= self._give_back_at:
-            self._give_back_at = now + GIVE_BACK_S
-            self._reserving = {n: asked for n, asked in self._reserving.items() if asked[2] > now}
-            self._return(self._over, now)
-
-    def _return(self, keys: Iterable[str], now: float) -> None:
-        above = self._links.above
-        back = [key for key in keys if self._is_over(key, now)]
-        if above is None or not above.is_up or not back:
-            return
-        for key in back:
-            self.tenure.forget(key)
-            self._asked.discard(key)
-        number = self._write_above(back, 0, None)
-        self._counts_above.update(dict.fromkeys(back, number))
-
-    def _is_over(self, key: str, now: float) -> bool:
-        """Whether nothing is under way on the node, or promised to who has it, beyond our common lease."""
-        place = self.placement
-        if key not in place.holder or key in place.alone:
-            return False
-        until = self._begun_until(key)
-        return until <= now or until <= self.tenure.ends_at
+        self.longer.tick(now)
 
     # -- who let go --------------------------------------------------------------------------
 

@@ -356,7 +356,7 @@ class Tree:
         """
         if self.leases.ended(keys, now):
             self.placing.hurry()
-        self.leases.give_back(keys, now)
+        self.leases.longer.give_back(keys, now)
 
     def say(self, variable: str, value: Value, now: float) -> None:
         """Say something of ourselves, for `kraken collector list`."""
@@ -432,7 +432,7 @@ class Tree:
         if self.leases.hear_grant(link, hello, now - heard.lag_s, restarted=heard.restarted):
             self.placing.hurry()
         if isinstance(body, Reserved):
-            events += self.leases.hear_reserved(body, now)
+            events += self.leases.longer.hear_reserved(body, now)
         elif isinstance(body, Check):
             self.leases.answer(body, now)
         if heard.became_whole and not self._was_whole:

@@ -297,7 +297,7 @@ def test_a_parent_leases_a_shared_node(above: Meeting) -> None:
     assert may_run("n1", now + 20.0)
     assert not may_run("n1", now + 50.0)
 
-    above.kraken.tree.leases.reserve(["n1"], now + 50.0, now)
+    above.kraken.tree.leases.longer.reserve(["n1"], now + 50.0, now)
     above.run(0.3)
     kind, number, keys, for_ms = above.stranger.heard[-1]
 

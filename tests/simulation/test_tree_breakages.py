@@ -15,8 +15,8 @@ import pytest
 from kraken.model.update import Stamp
 from kraken.sync import children as children_module
 from kraken.sync import feed as feed_module
-from kraken.sync import leases as leases_module
 from kraken.sync import link as link_module
+from kraken.sync import longer as longer_module
 from kraken.sync import tree as tree_module
 from kraken.sync.children import Children
 from kraken.sync.events import Event, Forget, Memory, Outgrow
@@ -26,6 +26,7 @@ from kraken.sync.leases import Leases
 from kraken.sync.letters import NONE_BEFORE, Ask, Check, Checked, Delta, Doc, Hello, Letter, Reserve, Reserved
 from kraken.sync.link import DEAD_S, HELLO_S, Heard, Link
 from kraken.sync.links import Links
+from kraken.sync.longer import Longer
 from kraken.sync.mirror import Mirror
 from kraken.sync.placing import Placing
 from kraken.sync.registry import Registry
@@ -314,7 +315,8 @@ def hears_of_any_number(leases: Leases, child: str, body: Checked, now: float) -
     CHECKED(leases, child, msgspec.structs.replace(body, bound=bound), now)
 
 
-def is_over_whatever_children_were_promised(leases: Leases, key: str, now: float) -> bool:
+def is_over_whatever_children_were_promised(longer: Longer, key: str, now: float) -> bool:
+    leases: Leases = longer._begun_until.__self__  # type: ignore[attr-defined]
     return leases.busy_until(key) <= now
 
 
@@ -346,13 +348,13 @@ def takes_back_at_any_time(promises: Promises, keys: Any, number: int) -> list[s
     return GIVE_BACK(promises, keys, number)
 
 
-def takes_any_grant(leases: Leases, body: Reserved, now: float) -> list[Event]:
-    if body.number in leases._reserving:
-        leases._counts_above.clear()
-    return HEAR_RESERVED(leases, body, now)
+def takes_any_grant(longer: Longer, body: Reserved, now: float) -> list[Event]:
+    if body.number in longer._reserving:
+        longer._counts_above.clear()
+    return HEAR_RESERVED(longer, body, now)
 
 
-GIVE_BACK, HEAR_RESERVED = Promises.give_back, Leases.hear_reserved
+GIVE_BACK, HEAR_RESERVED = Promises.give_back, Longer.hear_reserved
 MARK = Links.mark
 
 
@@ -361,12 +363,12 @@ def tells_fields_alone(links: Links, name: str, key: str, fields: Any = None) ->
         MARK(links, name, key, fields)
 
 
-RESERVE = Leases.hear_reserve
+RESERVE = Longer.hear_reserve
 
 
-def promises_under_any_number(leases: Leases, child: str, body: Reserve, now: float) -> list[Event]:
-    keys = {key: leases.placement.epoch.get(key, epoch) for key, epoch in body.keys.items()}
-    return RESERVE(leases, child, msgspec.structs.replace(body, keys=keys), now)
+def promises_under_any_number(longer: Longer, child: str, body: Reserve, now: float) -> list[Event]:
+    keys = {key: longer._placement.epoch.get(key, epoch) for key, epoch in body.keys.items()}
+    return RESERVE(longer, child, msgspec.structs.replace(body, keys=keys), now)
 
 
 ACKNOWLEDGE = Feed.acknowledge
@@ -588,23 +590,23 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         leases.a_mutation_ends_before_its_time_when_its_node_was_taken_away,
     ),
     "a longer lease is asked for to the second": (
-        sets(leases_module, "SKEW", 0.0),
+        sets(longer_module, "SKEW", 0.0),
         leases.a_longer_lease_is_over_by_the_clock_that_goes_slower,
     ),
     "longer leases are never given back": (
-        replaces(Leases, "give_back", does_nothing),
+        replaces(Longer, "give_back", does_nothing),
         leases.a_longer_lease_is_given_back_and_that_is_lost,
     ),
     "longer leases are given back once": (
-        sets(leases_module, "GIVE_BACK_S", 1e9),
+        sets(longer_module, "GIVE_BACK_S", 1e9),
         leases.a_longer_lease_is_given_back_and_that_is_lost,
     ),
     "a longer lease is given back while the mutation runs": (
-        replaces(Leases, "_is_over", lambda *args: True),
+        replaces(Longer, "_is_over", lambda *args: True),
         leases.a_longer_lease_is_not_given_back_while_its_mutation_runs,
     ),
     "a longer lease is given back while a child needs it": (
-        replaces(Leases, "_is_over", is_over_whatever_children_were_promised),
+        replaces(Longer, "_is_over", is_over_whatever_children_were_promised),
         leases.a_longer_lease_is_not_given_back_while_a_child_needs_it,
     ),
     "what is given back late ends a newer asking": (
@@ -612,7 +614,7 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         leases.a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
     ),
     "a grant counts that comes after it was given back": (
-        replaces(Leases, "hear_reserved", takes_any_grant),
+        replaces(Longer, "hear_reserved", takes_any_grant),
         leases.a_longer_lease_is_granted_after_it_was_given_back,
     ),
     "a parent that restarts is bound by nothing of before": (
@@ -739,7 +741,7 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
 
 HARMLESS: dict[str, tuple[Breaks, Story]] = {
     "a longer lease is given under any number": (
-        replaces(Leases, "hear_reserve", promises_under_any_number),
+        replaces(Longer, "hear_reserve", promises_under_any_number),
         leases.a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
     ),
     "late acknowledgements count": (

@@ -380,7 +380,7 @@ class Member:
             return None
         if self.runs.get(node, now) > now or not self.tree.leases.may_run(node, now + seconds):
             if self.tree.has(node):
-                self.tree.leases.reserve([node], now + seconds, now)
+                self.tree.leases.longer.reserve([node], now + seconds, now)
             return None
         self.runs[node] = now + seconds
         assert self.disk is not None

@@ -6,8 +6,8 @@ from kraken.model.hold import HoldTable
 from kraken.model.node import NodeTable
 from kraken.model.update import PRESENCE, PRESENT
 from kraken.sync.events import Adopt, Event, Granted, Send
-from kraken.sync.leases import GIVE_BACK_S
 from kraken.sync.letters import Body, Delta, Doc, Hello, Letter, Reserve, Reserved, Row, Tell
+from kraken.sync.longer import GIVE_BACK_S
 from kraken.sync.tree import Tree
 
 
@@ -56,7 +56,7 @@ class Child:
 
     def asks(self) -> int:
         """It asks for 300 s; under which number."""
-        self.tree.leases.reserve(["n1"], self.now + 300.0, self.now)
+        self.tree.leases.longer.reserve(["n1"], self.now + 300.0, self.now)
         (asking,) = self.said()
         assert asking.for_ms > 0
         return asking.number
@@ -70,7 +70,7 @@ class Child:
         return self.tree.leases.may_run("n1", self.now + seconds)
 
     def gives_back(self) -> list[Reserve]:
-        self.tree.leases.give_back(["n1"], self.now)
+        self.tree.leases.longer.give_back(["n1"], self.now)
         return self.said()
 
 
