@@ -11,36 +11,29 @@ from typing import Final
 
 from kraken.model.hold import EVERY_NODE, HoldTable
 from kraken.model.node import NodeTable, Record
-from kraken.model.update import OBSERVED, Stamp, StateUpdate, Value
+from kraken.model.update import Stamp, StateUpdate, Value
+from kraken.sync.above import Above
 from kraken.sync.calls import Calls
 from kraken.sync.children import Children
 from kraken.sync.events import (
-    Adopt,
     Event,
-    Forget,
-    Learn,
     LinkChanged,
     Memory,
     Ours,
-    Outgrow,
     PutBack,
     Refused,
-    TwinsChanged,
 )
-from kraken.sync.lease import LEASE_S, SKEW, Lease, Placement
+from kraken.sync.lease import LEASE_S, SKEW, Placement
 from kraken.sync.leases import Leases
 from kraken.sync.letters import (
     NONE_BEFORE,
-    Ask,
     Call,
-    Check,
     Doc,
     Hello,
     Letter,
     Reply,
-    Reserved,
 )
-from kraken.sync.link import DEAD_S, HELLO_S, Heard, Link
+from kraken.sync.link import DEAD_S, HELLO_S, Link
 from kraken.sync.links import Links
 from kraken.sync.mirror import Mirror
 from kraken.sync.placing import NOBODY, Placing
@@ -49,12 +42,9 @@ from kraken.sync.registry import DOWN, LINK, PARENT, Registry
 from kraken.sync.roster import Roster
 from kraken.sync.shelf import (
     COLLECTOR,
-    DECLARED,
     LETTER,
     Declared,
     Observed,
-    holds_of,
-    updates_of,
 )
 
 TOUCH_S: Final = 30.0
@@ -76,7 +66,7 @@ class Tree:
 
     Attributes:
         started_at: when this life began.
-        roster: what collectors say of themselves. children: what they say, and what follows.
+        roster: what collectors say of themselves. children, above: what these say, and what follows.
         placement: who has which node.
     """
 
@@ -111,14 +101,13 @@ class Tree:
         self.placing = Placing(me, table, self.registry, self.links, self.leases, self._prints_below.changed)
         self.roster = Roster(me, life, self.registry, self.links, self.placing, self._prints_observed)
         self.children = Children(table, self.roster, self.leases, self.placing)
+        self.above = Above(table, self.links, self.leases, self.placing)
         self.calls = Calls(me, self.links, self.placing.toward)
         self._remembers = memory is not None
         self._known = 0 if memory is None else memory.number  # the last lease that our memory knows of
-        self._was_whole = parent is None
         self.started_at = self._ticked_at = now
         self._new: set[str] = set()  # children that no life of ours had before
         self._parted: dict[str, int] = {}  # former child -> under which life of ours it was spoken with
-        self._heard_given = 0  # the greatest number of a lease that our parent said it gave
         self._check_at: dict[str, float] = {}
         self._touched: dict[tuple[str, str], float] = {}
         if parent is not None:
@@ -237,7 +226,7 @@ class Tree:
             events.append(LinkChanged(neighbour, True, now))
             if neighbour != self.parent:
                 self.children.tell_of(link, now)
-        hear = self._hear_parent if neighbour == self.parent else self.children.hear
+        hear = self.above.hear if neighbour == self.parent else self.children.hear
         events += hear(link, heard, now)
         if isinstance(heard.body, Call):
             left_s = heard.body.left_ms / 1000 * (1 - SKEW) - heard.lag_s
@@ -415,82 +404,26 @@ class Tree:
             (name for name in self.placing.listed(key) if self.placing.toward(name) == holder), holder
         )
 
-    # -- of the parent ------------------------------------------------------------------------
-
-    def _hear_parent(self, link: Link, heard: Heard, now: float) -> list[Event]:
-        events: list[Event] = []
-        body = heard.body
-        hello = body if isinstance(body, Hello) else None
-        if self.leases.hear_of_twins(link, heard):
-            self.placing.hurry()
-            link.greet_now(now)
-            events.append(TwinsChanged(link.name, self.leases.doubt.stands))
-        if hello is not None:
-            self._heard_given = max(self._heard_given, hello.given)
-        if hello is not None and hello.has == NONE_BEFORE:
-            self.leases.is_first(now)
-        if self.leases.hear_grant(link, hello, now - heard.lag_s, restarted=heard.restarted):
-            self.placing.hurry()
-        if isinstance(body, Reserved):
-            events += self.leases.longer.hear_reserved(body, now)
-        elif isinstance(body, Check):
-            self.leases.answer(body, now)
-        if heard.became_whole and not self._was_whole:
-            self._was_whole = True
-            for child in self.links.children:
-                self.links[child].greet_now(now)
-                self.links.poke(child)
-        if isinstance(body, Ask):
-            back = [u for doc in heard.docs for u in updates_of(doc, now, heard.lag_s, OBSERVED)]
-            back = [u for u in back if u.node in self.table]
-            if not back:
-                return events
-            # Who had the node meanwhile may have stamped them; what we see from now on is newer.
-            greatest = max(update.stamp.incarnation for update in back)
-            return [*events, Outgrow(greatest), Learn(link.name, back, back=True)]
-        for doc in heard.docs:
-            events += self._adopt(link.name, doc, heard, now)
-        gone = [key for key in heard.gone if key != EVERY_NODE]
-        if gone:
-            events.append(Forget(gone))
-        if EVERY_NODE in heard.gone:
-            events.append(Adopt(EVERY_NODE, (), ()))
-        return events
-
-    def _adopt(self, parent: str, doc: Doc, heard: Heard, now: float) -> list[Event]:
-        events: list[Event] = []
-        if doc.key != EVERY_NODE:
-            told = self.leases.told(doc.key)
-            if told.taken != doc.taken:
-                if doc.key in self.table:
-                    events.append(Forget([doc.key]))  # somebody else may have had it meanwhile
-                events.append(Outgrow(doc.floor))
-            if told.epoch != doc.epoch:
-                self.links.mark(parent, doc.key)  # what we told under the former lease was not believed
-            self.leases.comes(doc.key, Lease(doc.epoch, doc.shared, doc.taken, doc.floor))
-        updates = updates_of(doc, now, heard.lag_s, DECLARED)
-        return [*events, Adopt(doc.key, updates, holds_of(doc, now))]
+    # -- our own words ------------------------------------------------------------------------
 
     def _give_back(self, key: str) -> Doc | None:
         """What we hold of a child's node and it may have lost; a collector's own words nobody gives back."""
         doc = None if key.startswith(COLLECTOR) else self._observed.read(key, None, self._ticked_at)
         return doc if doc is not None and doc.rows else None
 
-    # -- our own words ------------------------------------------------------------------------
-
     @property
     def is_whole(self) -> bool:
         """Whether what we hold may be offered: the root's always, another's when it heard its parent, or
         when its parent stays away and it remembers.
         """
-        return self._was_whole or (self._remembers and self._ticked_at - self.started_at > DEAD_S)
+        return self.above.was_whole or (self._remembers and self._ticked_at - self.started_at > DEAD_S)
 
     def _greeting(self, neighbour: str, now: float) -> Hello:
         link = self.links[neighbour]
         twin = self.leases.twin(link, now)
         if neighbour == self.parent:
             self.placement.tidy(now)
-            has, given = self.leases.knows(now), self._heard_given
+            has, given = self.leases.knows(now), self.above.given
             return Hello(self.me, 0, 0, 0, 0, 0, 0, whole=True, has=has, twin=twin, given=given)
         whole = self.is_whole and not self._may_lack(link, now)
         has = NONE_BEFORE if neighbour in self._new and link.lives == 1 else 0

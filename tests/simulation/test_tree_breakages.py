@@ -13,11 +13,13 @@ import msgspec
 import pytest
 
 from kraken.model.update import Stamp
+from kraken.sync import above as above_module
 from kraken.sync import children as children_module
 from kraken.sync import feed as feed_module
 from kraken.sync import link as link_module
 from kraken.sync import longer as longer_module
 from kraken.sync import tree as tree_module
+from kraken.sync.above import Above
 from kraken.sync.children import Children
 from kraken.sync.events import Event, Forget, Memory, Outgrow
 from kraken.sync.feed import Feed
@@ -157,7 +159,7 @@ def touches_whatever_it_has(
 
 # -- of who may say what --------------------------------------------------------------------------
 
-ADOPT, HEAR_PARENT = Tree._adopt, Tree._hear_parent
+ADOPT, HEAR_PARENT = Above._adopt, Above.hear
 PLACE = Placing.place
 
 
@@ -462,7 +464,9 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "copies are never compared": (replaces(Mirror, "hello", believes_to_be_whole), chaos(5)),
     "nothing is given back": (replaces(Mirror, "_given", lambda *args: []), chaos(5)),
     "the way of a letter takes no time": (
-        both(*(replaces(module, "updates_of", forgets_the_way) for module in (tree_module, children_module))),
+        both(
+            *(replaces(module, "updates_of", forgets_the_way) for module in (above_module, children_module))
+        ),
         chaos(20),
     ),
     "what is given back does not grow older": (replaces(Mirror, "_given", gives_what_it_gave), chaos(40)),
@@ -503,14 +507,14 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     ),
     "former stamps are not outgrown": (
         both(
-            replaces(Tree, "_adopt", without(Outgrow, ADOPT)),
+            replaces(Above, "_adopt", without(Outgrow, ADOPT)),
             replaces(Placing, "place", without(Outgrow, PLACE)),
-            replaces(Tree, "_hear_parent", without(Outgrow, HEAR_PARENT)),
+            replaces(Above, "hear", without(Outgrow, HEAR_PARENT)),
         ),
         words.a_node_comes_to_a_collector_that_restarted_less_often,
     ),
     "a node that comes back is not forgotten first": (
-        replaces(Tree, "_adopt", without(Forget, ADOPT)),
+        replaces(Above, "_adopt", without(Forget, ADOPT)),
         words.a_node_is_deleted_and_declared_anew_while_its_holder_is_cut_off,
     ),
     "a lease counts from its arrival": (
@@ -761,7 +765,7 @@ HARMLESS: dict[str, tuple[Breaks, Story]] = {
         words.a_value_is_seen_again_before_it_was_told,
     ),
     "former stamps are not outgrown when a node is adopted": (
-        replaces(Tree, "_adopt", without(Outgrow, ADOPT)),
+        replaces(Above, "_adopt", without(Outgrow, ADOPT)),
         words.a_node_comes_to_a_collector_that_restarted_less_often,
     ),
     "former stamps are not outgrown when a node is gained": (
