@@ -28,22 +28,6 @@ BMC_MORE_S: Final = 5.0
 NOTHING_DONE: Final = "; nothing was done"
 
 
-class UnconfirmedBelowError(NeedsConfirmationError):
-    """Collectors that run the nodes want a yes."""
-
-    def __init__(self, message: str, names: Sequence[str], hint: str | None) -> None:
-        RefusedError.__init__(self, message, part=fold(names), hint=hint)
-        self.nodes = len(names)
-
-
-class OpposedBelowError(OpposedError):
-    """Collectors that run the nodes would undo it."""
-
-    def __init__(self, message: str, details: Mapping[str, str], hint: str | None) -> None:
-        RefusedError.__init__(self, message, part=", ".join(details), hint=hint)
-        self.details = dict(details)
-
-
 class Across:
     """One caller's request to this daemon and those below it.
 
@@ -275,10 +259,10 @@ class Across:
             if unconfirmed is not None:
                 text = f"{unconfirmed.message.removesuffix(NOTHING_DONE)}; {text}"
                 names += self.here
-            return UnconfirmedBelowError(text + NOTHING_DONE, names, hint)
+            return NeedsConfirmationError(text + NOTHING_DONE, names, hint=hint)
         if kinds == {"opposed"}:
             details = {k: str(v) for a in refused.values() for k, v in (a.get("details") or {}).items()}
-            return OpposedBelowError(text + NOTHING_DONE, details, hint)
+            return OpposedError(text + NOTHING_DONE, details, hint=hint)
         return RefusedError(text + NOTHING_DONE, part=", ".join(refused), hint=hint)
 
 

@@ -12,7 +12,7 @@ from kraken.api import answers, bodies, views
 from kraken.api.across import Across
 from kraken.api.problems import fails
 from kraken.api.security import who
-from kraken.daemon.declare import CONFIRM_ABOVE, NeedsConfirmationError
+from kraken.daemon.declare import CONFIRM_ABOVE, too_many
 from kraken.daemon.observing import observe, read_seen
 from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
@@ -42,7 +42,7 @@ async def observations(
     changed = [item["node"] for item in judged if item["changed"]]
     if not data.dry_run:
         if len(changed) > CONFIRM_ABOVE and not data.yes:
-            raise NeedsConfirmationError(changed)
+            raise too_many(changed)
         await observe(operations, here, data.age_s, Asked(who(request), yes=True))
         await across.observe(seen, data.age_s, dry_run=False)
     return {"changed": len(changed), "items": judged}

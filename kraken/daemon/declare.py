@@ -22,6 +22,8 @@ from kraken.planning.planner import Planner
 CONFIRM_ABOVE = 32
 """A change of more nodes than this wants an explicit yes."""
 
+YES = 'it wants an explicit yes: --yes, or "yes": true'
+
 REASONS_TOLD_MAX = 5  # in the message of a refusal; all of them are in its details
 
 
@@ -42,16 +44,26 @@ class Item:
 
 
 class NeedsConfirmationError(RefusedError):
-    """More nodes would change than without a yes; `nodes` says how many."""
+    """Somebody must say that this is meant; `nodes` says how many it concerns.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        folded = fold(names)
-        super().__init__(
-            f"this changes {len(names)} nodes ({folded}); nothing was done",
-            part=folded,
-            hint=f'more than {CONFIRM_ABOVE} nodes want an explicit yes: --yes, or "yes": true',
-        )
+    Args:
+        names: those nodes. part: where that is something else.
+    """
+
+    def __init__(
+        self, message: str, names: Sequence[str], *, part: str | None = None, hint: str | None = YES
+    ) -> None:
+        super().__init__(message, part=part or fold(names), hint=hint)
         self.nodes = len(names)
+
+
+def too_many(names: Sequence[str]) -> NeedsConfirmationError:
+    """That more nodes would change than without a yes."""
+    return NeedsConfirmationError(
+        f"this changes {len(names)} nodes ({fold(names)}); nothing was done",
+        names,
+        hint=f'more than {CONFIRM_ABOVE} nodes want an explicit yes: --yes, or "yes": true',
+    )
 
 
 def plan_items(wishes: Mapping[str, Wish], table: NodeTable) -> list[Item]:
@@ -203,7 +215,7 @@ def confirm(items: Iterable[Item], *, yes: bool) -> None:
     """
     changed = [item.node for item in items if item.changed]
     if len(changed) > CONFIRM_ABOVE and not yes:
-        raise NeedsConfirmationError(changed)
+        raise too_many(changed)
 
 
 def _check_bmcs(items: Sequence[Item], table: NodeTable, kernel_problem: Callable[[str], str | None]) -> None:

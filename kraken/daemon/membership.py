@@ -31,13 +31,7 @@ class UnconfirmedError(NeedsConfirmationError):
     """A collector that has joined would be heard no more, and nobody said that this is meant."""
 
     def __init__(self, name: str, nodes: Sequence[str], what: str) -> None:
-        RefusedError.__init__(
-            self,
-            f"revoking {name}: {what}; nothing was done",
-            part=name,
-            hint='it wants an explicit yes: --yes, or "yes": true',
-        )
-        self.nodes = len(nodes)
+        super().__init__(f"revoking {name}: {what}; nothing was done", nodes, part=name)
 
 
 @dataclass(frozen=True, slots=True)

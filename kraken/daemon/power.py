@@ -34,14 +34,8 @@ class OpposedError(RefusedError):
         details: folded nodes -> what Kraken would do there, and for which wish.
     """
 
-    def __init__(self, word: str, details: Mapping[str, str]) -> None:
-        told = "; ".join(f"{nodes}: {reason}" for nodes, reason in details.items())
-        ways = "--hold REASON keeps Kraken from it until `kraken release`"
-        if word in DECLARABLE:
-            ways += f"; --declare declares {BMC_VARIABLE}={target_of(word)} instead"
-        super().__init__(
-            f"Kraken would undo power {word}: {told}; nothing was done", part=", ".join(details), hint=ways
-        )
+    def __init__(self, message: str, details: Mapping[str, str], *, hint: str | None = None) -> None:
+        super().__init__(message, part=", ".join(details), hint=hint)
         self.details = dict(details)
 
 
@@ -49,14 +43,11 @@ class UnconfirmedError(NeedsConfirmationError):
     """It may end somebody's work, or break somebody's hold, and nobody said that this is meant."""
 
     def __init__(self, word: str, names: Sequence[str], reasons: Sequence[str]) -> None:
-        RefusedError.__init__(
-            self,
+        super().__init__(
             f"power {word} of {len(names)} {'node' if len(names) == 1 else 'nodes'} ({fold(names)}): "
             f"{'; '.join(reasons)}; nothing was done",
-            part=fold(names),
-            hint='it wants an explicit yes: --yes, or "yes": true',
+            names,
         )
-        self.nodes = len(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +166,14 @@ async def declare_power(
     return await operations.change_cfg(names, {BMC_VARIABLE: target}, list(withdrawn), request)
 
 
+def _would_undo(word: str, details: Mapping[str, str]) -> OpposedError:
+    told = "; ".join(f"{nodes}: {reason}" for nodes, reason in details.items())
+    ways = "--hold REASON keeps Kraken from it until `kraken release`"
+    if word in DECLARABLE:
+        ways += f"; --declare declares {BMC_VARIABLE}={target_of(word)} instead"
+    return OpposedError(f"Kraken would undo power {word}: {told}; nothing was done", details, hint=ways)
+
+
 async def _check(
     operations: Operations, names: Sequence[str], word: str, hold: str | None, request: Request
 ) -> dict[str, Mutation]:
@@ -191,7 +190,7 @@ async def _check(
     if hold is None:
         opposed = _folded((finding.node, "" if finding.held else finding.opposed) for finding in found)
         if opposed:
-            raise OpposedError(word, opposed)
+            raise _would_undo(word, opposed)
     reasons = _wants_yes(found, word, hold, request.who)
     if reasons and not request.yes:
         raise UnconfirmedError(word, names, reasons)
