@@ -10,11 +10,11 @@ from kraken.api import answers
 from kraken.api.collectorcounts import collector_counts
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item
-from kraken.daemon.elsewhere import REASON
+from kraken.daemon.elsewhere import CANNOT, REASON
 from kraken.daemon.othermodules import others_of
 from kraken.engine.cause import Cause, Explanation
 from kraken.engine.doubt import is_stale
-from kraken.engine.faults import read_cannot
+from kraken.engine.faults import lead
 from kraken.engine.progress import Progress
 from kraken.engine.turns import Use
 from kraken.model.catalog import Catalog
@@ -69,11 +69,12 @@ def _faults_below(daemon: Daemon, waiting: Iterable[str]) -> list[answers.Fault]
     """What other collectors cannot do, as they say of their nodes that wait for it; each once."""
     found: dict[tuple[str, str, str], float] = {}
     for name in waiting:
-        said = daemon.collector.table[name].summary.get(REASON)
-        cannot = None if said is None or daemon.collector.runs(name) else read_cannot(str(said.value))
-        if said is not None and cannot is not None:
-            fault = (said.source, *cannot)
-            found[fault] = min(said.since, found.get(fault, said.since))
+        summary = daemon.collector.table[name].summary
+        said, reason = summary.get(CANNOT), summary.get(REASON)
+        if said is not None and said.value and reason is not None and not daemon.collector.runs(name):
+            what = str(said.value)
+            fault = (said.source, what, str(reason.value).removeprefix(lead(what)))
+            found[fault] = min(reason.since, found.get(fault, reason.since))
     return [
         {"collector": who, "name": what, "reason": why, "since": since}
         for (who, what, why), since in sorted(found.items())

@@ -21,6 +21,7 @@ from kraken.daemon.arrivals import (
 )
 from kraken.daemon.branch import Branch
 from kraken.daemon.elsewhere import (
+    CANNOT,
     CAUSE,
     cause_elsewhere,
     explain_elsewhere,
@@ -138,7 +139,7 @@ class Collector:
                     continue
                 follows.append(effect)
                 if isinstance(effect, CauseChanged) and self.branch is not None:
-                    self._summarise(effect.node, effect.cause, effect.detail, now)
+                    self._summarise(effect.node, effect, now)
             self._introduce(now)
             self._say_modules(now)
             self._reserve(now)
@@ -401,7 +402,7 @@ class Collector:
                 continue
             verdict = self.engine.progress(name).verdict
             if not is_told(self.table[name], verdict.cause, self.branch.tree.me):
-                self._summarise(name, verdict.cause, verdict.detail, now)
+                self._summarise(name, verdict, now)
 
     def _say_modules(self, now: float) -> None:
         """Tell those above with which modules we run nodes; who runs none, as most agents, keeps quiet."""
@@ -411,9 +412,11 @@ class Collector:
             self._said = self.catalog
             self.branch.tree.say(MODULES, self.modules, now)
 
-    def _summarise(self, node: str, cause: Cause, detail: str, now: float) -> None:
+    def _summarise(self, name: str, how: Verdict | CauseChanged, now: float) -> None:
         assert self.branch is not None
-        self.recorder.summarise(summary(node, cause, detail, self.stamp(), now, self.branch.tree.me))
+        node, me = self.table.get(name), self.branch.tree.me
+        could_not = node is not None and CANNOT in node.summary
+        self.recorder.summarise(summary(name, how, self.stamp(), now, me, could_not=could_not))
 
     def _reserve(self, now: float) -> None:
         """Ask for the leases that runs wait for, in one letter for each time they are to last to.

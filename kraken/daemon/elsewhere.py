@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from kraken.daemon.rewired import why_it_waits
-from kraken.engine.cause import Cause, Explanation
+from kraken.engine.cause import Cause, Explanation, Verdict
+from kraken.engine.effects import CauseChanged
 from kraken.model.node import Node
 from kraken.model.update import Side, Stamp, StateUpdate
 from kraken.sync.placing import NOBODY
@@ -14,14 +15,22 @@ from kraken.sync.tree import Tree
 
 CAUSE: Final = "cause"
 REASON: Final = "reason"
+CANNOT: Final = "cannot"
 _CAUSES: Final = {cause.value: cause for cause in Cause}
 
 
 def summary(
-    node: str, cause: Cause, detail: str, stamp: Stamp, now: float, who: str
+    node: str, how: Verdict | CauseChanged, stamp: Stamp, now: float, who: str, *, could_not: bool
 ) -> Iterator[StateUpdate]:
-    """How a node of ours fares, for those above."""
-    for variable, value in ((CAUSE, cause.value), (REASON, detail)):
+    """How a node of ours fares, for those above.
+
+    Args:
+        could_not: something was told before of what its collector cannot do; else that nothing is, is not.
+    """
+    told = [(CAUSE, how.cause.value), (REASON, how.detail)]
+    if how.cannot or could_not:
+        told.append((CANNOT, how.cannot))
+    for variable, value in told:
         yield StateUpdate(node, Side.SUMMARY, variable, value, stamp, now, who)
 
 

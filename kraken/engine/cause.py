@@ -33,12 +33,14 @@ class Verdict(NamedTuple):
         subject: the mutation or variable it is about; "" when none.
         detail: a sentence without times that pass.
         next_at: when the engine looks at the node again for this reason; None: when news come.
+        cannot: the mutation or discovery that its collector itself cannot do, on whatever node; "" when none.
     """
 
     cause: Cause
     subject: str = ""
     detail: str = ""
     next_at: float | None = None
+    cannot: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,12 +66,13 @@ class TroubleChanged:
 
 @dataclass(frozen=True, slots=True)
 class CauseChanged:
-    """For those who watch."""
+    """For those who watch; `detail`, `cannot` as in a `Verdict`."""
 
     node: str
     was: Cause | None
     cause: Cause
     detail: str
+    cannot: str = ""
 
 
 Effect = Start | Assert | StepEnded | TroubleChanged | CauseChanged

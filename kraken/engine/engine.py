@@ -401,7 +401,8 @@ class Engine:
         progress.verdict = verdict
         if was.cause is not verdict.cause:
             progress.since = now
-            effects.append(CauseChanged(progress.node.name, was.cause, verdict.cause, verdict.detail))
+            name, to = progress.node.name, verdict
+            effects.append(CauseChanged(name, was.cause, to.cause, to.detail, to.cannot))
 
     def _wake(self, progress: Progress, *times: float | None) -> None:
         """Set the node's alarm: an earlier one that is set already will do, it is set again then."""

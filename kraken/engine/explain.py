@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Fact, Verdict
 from kraken.engine.doubt import FORGOTTEN_SOURCE
-from kraken.engine.faults import CANNOT
 from kraken.engine.permit import NOT_ALONE
 from kraken.engine.progress import Look, Phase, Progress, Underway
 from kraken.engine.turns import Turn
@@ -43,7 +42,7 @@ def explain(
             following = "is free again" if next_at is not None else lift
             begun = ", ".join(progress.begun)
             particulars = f"{begun} was begun before, and is under way still" if begun else ""
-        case Cause.BACKOFF if verdict.detail.startswith(CANNOT):
+        case Cause.BACKOFF if verdict.cannot:
             following = "tries again"
         case Cause.BACKOFF:
             failures = progress.trouble.failures.get(subject, 0)

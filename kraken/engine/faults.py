@@ -9,9 +9,6 @@ from typing import Final
 from kraken.engine.cause import Cause, Verdict
 from kraken.engine.settings import Settings
 
-CANNOT: Final = "its collector cannot do "
-"""Leads the detail of a verdict on a node that waits for its collector to be mended; then what, and why."""
-
 PASSES_S: Final = 1.0
 """For so long who tried last lets others go first: it may be the one node with which it cannot be done."""
 
@@ -47,10 +44,9 @@ class Fault:
     waiting: set[str] = field(default_factory=set)
 
 
-def read_cannot(detail: str) -> tuple[str, str] | None:
-    """What cannot be done, and why, of such a detail; None: it is none."""
-    what, _, why = detail.removeprefix(CANNOT).partition(": ")
-    return (what, why) if detail.startswith(CANNOT) else None
+def lead(key: str) -> str:
+    """How a sentence about it begins; then why."""
+    return f"its collector cannot do {key}: "
 
 
 class Faults:
@@ -92,7 +88,7 @@ class Faults:
         at = fault.retry_at + (PASSES_S if node == fault.tried else 0.0)
         if now < at:
             fault.waiting.add(node)
-            return Verdict(Cause.BACKOFF, key, f"{CANNOT}{key}: {fault.message}", at)
+            return Verdict(Cause.BACKOFF, key, f"{lead(key)}{fault.message}", at, key)
         fault.trying, fault.retry_at = node, now + self._pause_s(fault.tries)
         return None
 

@@ -165,6 +165,12 @@ async def test_what_a_collector_below_cannot_do_is_told_once_for_its_nodes(pair:
     there = (await root.get("/v1/health", headers={"Kraken-At": "c1"}))["faults"]
     assert [(one["collector"], one["name"]) for one in there] == [("", "lab.switch_on")]
 
+    pair.worlds["c1"].behave = behave
+    await until(lambda: pair.cause("root", "n1") == pair.cause("root", "n2") == "CONVERGED")
+    assert (await root.get("/v1/health"))["faults"] == []
+    said = pair.daemons["root"].collector.table["n1"].summary
+    assert said["cannot"].value == ""
+
 
 async def test_bmcs_are_read_by_the_collector_of_their_nodes(pair: Pair, root: Caller) -> None:
     await pair.declare("n1", power="ON")
