@@ -108,12 +108,14 @@ class Invited(TypedDict):
 class RevokedAnswer(TypedDict):
     """`had_joined`: its daemon may go on with what it heard last.
 
-    `elsewhere`: nodes that can go to other collectors; `nowhere`: nodes for which no other is declared.
+    `elsewhere`: nodes that go to other collectors; `endless`: those that do when somebody has vouched
+    that it is stopped. `nowhere`: nodes for which no other is declared.
     """
 
     name: str
     had_joined: bool
     elsewhere: str
+    endless: str
     nowhere: str
 
 
@@ -199,6 +201,7 @@ async def revoke_collector(
         "name": done.name,
         "had_joined": done.had_joined,
         "elsewhere": fold(done.elsewhere),
+        "endless": fold(done.endless),
         "nowhere": fold(done.nowhere),
     }
 
@@ -249,7 +252,7 @@ def _row(
         "lag_s": None if member is None else member.lag_s,
         "nodes": runs.get(child.name, 0),
         "key": fingerprint(child.key),
-        "changing_key": bool(child.next_key),
+        "changing_key": bool(child.next_key) or child.wants_key,
         "invited_at": child.invited_at,
         "expires_at": child.expires_at if is_open else None,
         "joined_at": child.joined_at,

@@ -158,6 +158,9 @@ def revoke(session: Session, name: str, stopped: bool, yes: bool) -> int:
     if answer["elsewhere"]:
         when = "now" if stopped else "when its lease is over"
         output.line(f"Others get these nodes {when}: {printable(answer['elsewhere'])}")
+    if answer.get("endless"):
+        which = printable(answer["endless"])
+        output.line(f"Only with --stopped, as it may not have heard of others for them yet: {which}")
     if answer["nowhere"]:
         output.line(f"No other collector is declared for these nodes: {printable(answer['nowhere'])}")
     if answer["had_joined"] and not stopped:

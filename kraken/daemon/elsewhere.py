@@ -16,6 +16,7 @@ from kraken.sync.tree import Tree
 CAUSE: Final = "cause"
 REASON: Final = "reason"
 CANNOT: Final = "cannot"
+_VOUCHED: Final = "it goes to another when somebody vouches that {}, which was revoked, runs nothing any more"
 _CAUSES: Final = {cause.value: cause for cause in Cause}
 
 
@@ -42,14 +43,18 @@ def nobodys(tree: Tree, node: str, stamp: Stamp, now: float) -> Iterator[StateUp
 def why_nobody(tree: Tree, node: str, now: float) -> str:
     """Why nobody has a node that we could give to somebody: the same for all alike, as long as it is so."""
     former, rewired = tree.placement.former(node), why_it_waits(tree, node, now)
-    missing = _not_joined(tree, node)
+    missing = _not_there(tree, node)
     if missing:
         return missing
     if rewired is not None:
         return rewired[1]
     if former is None:
         return _forgotten(tree, node, now)[0]
-    return f"it goes to another when {former[0] or tree.me} has let go of it, or its lease is over"
+    name = former[0] or tree.me
+    if name in tree.revoked:
+        is_endless = tree.placement.free_at(node) == float("inf")
+        return _VOUCHED.format(name) if is_endless else f"it goes to another when the lease of {name} is over"
+    return f"it goes to another when {name} has let go of it, or its lease is over"
 
 
 def is_told(node: Node, cause: Cause, who: str) -> bool:
@@ -125,9 +130,9 @@ def _is_outdated(node: Node) -> bool:
 
 def _unplaced(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
     """Why nobody has the node, shorter for all alike, and what follows."""
-    missing = _not_joined(tree, node)
+    missing = _not_there(tree, node)
     if missing:
-        return missing, missing, "is run when one of them has"
+        return missing, missing, "is run when one of them has joined"
     rewired = why_it_waits(tree, node, now)
     if rewired is not None:
         return rewired
@@ -137,9 +142,11 @@ def _unplaced(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
         return f"{what}{after}", what, following
     name = former[0] or tree.me
     if free_at == float("inf"):
+        vouch = f"`kraken collector revoke {name} --stopped` by who made sure"
+        if name in tree.revoked:
+            return _VOUCHED.format(name), _VOUCHED.format(name), f"is run after {vouch}"
         what = f"it goes to another when {name} says that it let go, which nobody else can know"
-        vouch = f"`kraken collector revoke {name} --stopped`"
-        return what, what, f"is run then, or after {vouch} by who made sure"
+        return what, what, f"is run then, or after {vouch}"
     what = f"it goes to another when the lease of {name} is over, in {free_at - now:.0f} s"
     return what, what, "is run then"
 
@@ -155,18 +162,28 @@ def _forgotten(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
     asked = sorted(tree.placement.unsaid(node))
     if not asked:
         return "it goes to a collector that lives", "", "is run then"
-    said = f"{' and '.join(asked)} {'has' if len(asked) == 1 else 'have'} said"
+    gone = [name for name in asked if name in tree.revoked]
+    heard = [name for name in asked if name not in tree.revoked]
+    parts = (
+        [f"{' and '.join(heard)} {'has' if len(heard) == 1 else 'have'} said not to have it"] if heard else []
+    )
+    if gone:
+        parts.append(f"somebody has vouched that {' and '.join(gone)}, revoked, runs nothing any more")
     vouch = " and ".join(f"`kraken collector revoke {name} --stopped`" for name in asked)
-    what = f"{lead} {said} not to have it"
-    return what, "", f"is run then, or after {vouch} by who made sure"
+    following = f"is run {'then, or ' if heard else ''}after {vouch} by who made sure"
+    return f"{lead} {' and '.join(parts)}", "", following
 
 
-def _not_joined(tree: Tree, node: str) -> str:
-    """That none of the collectors which a node lists has joined; "": one has, or it lists none."""
+def _not_there(tree: Tree, node: str) -> str:
+    """That of the collectors which a node lists none is in the tree; "": one is, or it lists none."""
     listed = tree.placing.listed(node)
-    unknown = [name for name in listed if tree.placing.toward(name) is None]
-    is_so = unknown and len(unknown) == len(listed)
-    return f"its collector {' and '.join(unknown)} has not joined" if is_so else ""
+    if not listed or any(tree.placing.toward(name) is not None for name in listed):
+        return ""
+    revoked = [name for name in listed if name in tree.revoked]
+    unknown = [name for name in listed if name not in tree.revoked]
+    parts = [f"{' and '.join(unknown)} has not joined"] if unknown else []
+    parts += [f"{' and '.join(revoked)} was revoked"] if revoked else []
+    return f"its collector {', '.join(parts)}"
 
 
 def _told(node: Node, cause: Cause, reason: str, topic: str, since: float, following: str) -> Explanation:

@@ -57,12 +57,15 @@ class Revoked:
     Attributes:
         had_joined: so its daemon may go on with what it heard last, as long as it runs.
         elsewhere: nodes that list another collector as well, which gets them when the lease is over.
+        endless: such nodes that nobody gets until a person vouches that the collector runs nothing: it may
+            not have heard yet that others could have them.
         nowhere: nodes that list no other: nobody runs them until somebody else is declared.
     """
 
     name: str
     had_joined: bool
     elsewhere: Sequence[str]
+    endless: Sequence[str]
     nowhere: Sequence[str]
 
 
@@ -127,21 +130,25 @@ async def revoke(daemon: Daemon, name: str, request: Request, *, stopped: bool =
     listing = {node: _listed(table[node].attribute(COLLECTORS)) for node in table}
     elsewhere = [node for node, names in listing.items() if name in names and set(names) != {name}]
     nowhere = [node for node, names in listing.items() if set(names) == {name}]
+    endless = [] if stopped else [node for node in elsewhere if _is_endless(daemon, node, name)]
+    elsewhere = [node for node in elsewhere if node not in endless]
     if (heard or waits) and not request.yes:
         what = "it is heard no more from then on" if heard else "its nodes are waited for no more"
         if elsewhere:
             when = "at once, as it is said to run nothing" if stopped else "when its lease is over"
             what += f", {fold(elsewhere)} can go to others {when}"
+        if endless:
+            what += f", {fold(endless)} only with --stopped, since it may not have heard of the others yet"
         if nowhere:
             what += f", nobody else is declared for {fold(nowhere)}"
-        raise UnconfirmedError(name, [*elsewhere, *nowhere], what)
+        raise UnconfirmedError(name, [*elsewhere, *endless, *nowhere], what)
     text = "revoked, and said to run nothing any more" if stopped else "revoked"
     await daemon.journal.write([Note(daemon.clock(), name, "collector", text, request.who)])
     if child is not None:
         neighbours.revoke(name, stopped=stopped)
     if daemon.seat is not None:
         daemon.seat.remove_child(name, fenced=stopped)
-    return Revoked(name, joined, elsewhere, nowhere)
+    return Revoked(name, joined, elsewhere, endless, nowhere)
 
 
 async def rotate(daemon: Daemon, name: str | None, request: Request) -> str:
@@ -219,6 +226,16 @@ def _listed(value: Value) -> Sequence[str]:
     if isinstance(value, list):
         return value
     return [str(value)] if value else []
+
+
+def _is_endless(daemon: Daemon, node: str, name: str) -> bool:
+    """Whether this collector has the node for as long as it likes, as far as it knows."""
+    if daemon.seat is None:
+        return False
+    placement = daemon.seat.tree.placement
+    former = placement.former(node)
+    has = placement.holder.get(node) == name or (former is not None and former[0] == name)
+    return has and node in placement.alone
 
 
 def _away(name: str) -> RefusedError:

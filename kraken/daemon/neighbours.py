@@ -115,6 +115,10 @@ class Neighbours:
         """The children who have joined and may speak, by name; connected or not."""
         return [child.name for child in self.keyring.children.all() if child.key and child.revoked_at is None]
 
+    def revoked(self) -> list[str]:
+        """Who was revoked, and has not joined again."""
+        return [child.name for child in self.keyring.children.all() if child.revoked_at is not None]
+
     def in_doubt(self) -> list[str]:
         """Who was revoked, and nobody has vouched that they run nothing any more."""
         children = self.keyring.children.all()
@@ -198,7 +202,7 @@ class Neighbours:
 
         Raises:
             RefusedError: we have joined another parent, and this daemon was not started anew since.
-            WireError: our next key could not be written.
+            WireError: our next key could not be written, or that the child is to have one.
         """
         return self._wire.rotate() if child is None else self._wire.ask_to_rotate(child)
 

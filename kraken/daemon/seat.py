@@ -109,6 +109,7 @@ class Seat:
             self.tree.add_child(name, now, known=True)
         for name in neighbours.in_doubt():
             self.tree.add_former_child(name)
+        self.tree.revoked.update(neighbours.revoked())
         neighbours.on_letter, neighbours.on_link = self.hear, self.reach
         neighbours.on_revoked = self.remove_child
         self.outbox = Outbox(self.tree, journal, neighbours.send)

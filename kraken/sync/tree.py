@@ -68,6 +68,7 @@ class Tree:
         started_at: when this life began.
         roster: what collectors say of themselves. children, above: what these say, and what follows.
         placement: who has which node.
+        revoked: names of children that were, and did not come back; for what people are told.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Tree:
         self._remembers = memory is not None
         self._known = 0 if memory is None else memory.number  # the last lease that our memory knows of
         self.started_at = self._ticked_at = now
+        self.revoked: set[str] = set()
         self._new: set[str] = set()  # children that no life of ours had before
         self._parted: dict[str, int] = {}  # former child -> under which life of ours it was spoken with
         self._check_at: dict[str, float] = {}
@@ -147,6 +149,7 @@ class Tree:
         """
         if name in self.links:
             return
+        self.revoked.discard(name)
         if not known:
             if not self.placement.waits_for(name):  # nothing of it can be under way under this name
                 self._new.add(name)
@@ -190,6 +193,7 @@ class Tree:
             fenced: a person vouches that it runs nothing any more, so nothing is waited for. They may do so
                 later, too.
         """
+        self.revoked.add(name)
         link = self.links.get(name)
         if link is not None:
             self._part(link, now)

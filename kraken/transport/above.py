@@ -53,13 +53,13 @@ _EVENTS: Final = (
 class ParentState(enum.Enum):
     """How it stands with the parent's wire; whether the parent is well is for the protocol to say."""
 
-    TRYING = "no connection yet"
+    TRYING = "no connection"
     CONNECTED = "connected"
     REFUSED = (
         "the parent does not know our key, or has revoked it: it must invite us anew, or this daemon be "
         "stopped, which goes on with nodes that list no other collector"
     )
-    STRANGER = "somebody answers who does not have the parent's key"
+    STRANGER = "somebody answers who does not have the parent's key, or the way there is cut at each attempt"
 
 
 class Above:

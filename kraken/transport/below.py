@@ -38,6 +38,7 @@ _LAST: Final = int(zmq.NOBLOCK)
 """Numbers: to join flags of pyzmq's enumeration costs as much as to send a letter."""
 FRAME_BYTES_MAX: Final = LETTER_BYTES_MAX + 33
 """CURVE leads a letter with its name, a nonce, a MAC and a flag (RFC 26, MESSAGE)."""
+_ROTATE: Final = notes.encode(notes.Rotate())
 KEY_S: Final = 10.0
 """Between two new keys of one child: each costs a write to the disk. Who is refused says it again later."""
 
@@ -96,6 +97,19 @@ class Below:
         """Put it on the wire; False: it is not connected, or does not keep up."""
         route = self._routes.get(child)
         return route is not None and self._put(child, route, data)
+
+    def ask_to_rotate(self, child: str) -> bool:
+        """Have it change its key; False: it is not connected. One whose end was not noticed yet is told when
+        it is back.
+
+        Raises:
+            WireError: that could not be written; it is told nothing.
+        """
+        if child not in self._routes:
+            return False
+        self._children.want_key(child)
+        self.send(child, _ROTATE)
+        return True
 
     def cut(self, child: str, reason: str) -> None:
         """Send it nothing more until it speaks again, if it still may; and tell it why."""
@@ -158,6 +172,9 @@ class Below:
             except WireError as error:  # then its former key is good as well, until it connects again
                 log.error("key of a collector not kept", extra={"collector": name, "error": str(error)})
             self._linked(name, True)
+            child = self._children.get(name)
+            if child is not None and child.wants_key:
+                self._put(name, route, _ROTATE)
         if not data:  # sent by libzmq itself as soon as a child is connected (ZMQ_PROBE_ROUTER)
             return
         if data[0] == 0:

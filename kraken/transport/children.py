@@ -32,6 +32,7 @@ class Child(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
         used_at: when that token was used; None: it was not.
         key: its key; "" until it has joined.
         next_key: the key it is changing to, good as well as `key`; "": it is not changing.
+        wants_key: it is to have another key, and has not told which.
         revoked_at: None: it may speak.
         is_stopped: a person has vouched since that it runs nothing any more.
     """
@@ -46,6 +47,7 @@ class Child(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     joined_at: float | None = None
     revoked_at: float | None = None
     is_stopped: bool = False
+    wants_key: bool = False
 
 
 class Children:
@@ -141,11 +143,24 @@ class Children:
             return "the key is known already: each collector has one of its own"
         self._keep(
             msgspec.structs.replace(
-                child, key=key, next_key="", used_at=now, joined_at=now, revoked_at=None, is_stopped=False
+                child,
+                key=key,
+                next_key="",
+                used_at=now,
+                joined_at=now,
+                revoked_at=None,
+                is_stopped=False,
+                wants_key=False,
             )
         )
         self.on_change(name, "joined")
         return None
+
+    def want_key(self, name: str) -> None:
+        """It is to have another key, and is told so until it has told which. One under way will do."""
+        child = self._children[name]
+        if not (child.wants_key or child.next_key):
+            self._keep(msgspec.structs.replace(child, wants_key=True))
 
     def take_next(self, name: str, key: str) -> bool:
         """Accept this key as well from now on; False: it cannot be, it is somebody's or no key."""
@@ -154,7 +169,7 @@ class Children:
             return True
         if not is_key(key) or key in self._names or key in self._invitations:
             return False
-        self._keep(msgspec.structs.replace(child, next_key=key))
+        self._keep(msgspec.structs.replace(child, next_key=key, wants_key=False))
         return True
 
     def saw(self, key: str) -> None:
@@ -184,7 +199,7 @@ class Children:
         before, stopped = child, stopped or child.is_stopped
         if child.revoked_at is None or child.invitation:
             child = msgspec.structs.replace(child, revoked_at=now, invitation="", next_key="")
-        child = msgspec.structs.replace(child, is_stopped=stopped)
+        child = msgspec.structs.replace(child, is_stopped=stopped, wants_key=False)
         if child != before:
             self._keep(child)
         return child

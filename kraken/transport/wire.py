@@ -190,8 +190,12 @@ class Wire:
         return True
 
     def ask_to_rotate(self, child: str) -> bool:
-        """Have this child change its key; False: it is not connected. Done when `Child.key` is another."""
-        return self._below is not None and self._below.send(child, notes.encode(notes.Rotate()))
+        """Have this child change its key; False: it is not connected. Done when `Child.key` is another.
+
+        Raises:
+            WireError: as `Below.ask_to_rotate`.
+        """
+        return self._below is not None and self._below.ask_to_rotate(child)
 
     def _tell_of_length(self, neighbour: str, size: int) -> None:
         if neighbour not in self._too_long:

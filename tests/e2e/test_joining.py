@@ -21,11 +21,11 @@ PATIENCE_S = 120.0  # only ever reached by a failure
 
 KILLED = """
 import os, signal, sys
-left, directory = int(sys.argv.pop(1)), sys.argv.pop(1)
+left, events, directory = int(sys.argv.pop(1)), sys.argv.pop(1).split(), sys.argv.pop(1)
 def hook(event, args):
     global left
-    makes = event == "open" and isinstance(args[2], int) and args[2] & os.O_CREAT
-    if (makes or event in ("os.mkdir", "os.rename", "os.remove")) and str(args[0]).startswith(directory):
+    reads = event == "open" and not (isinstance(args[2], int) and args[2] & os.O_CREAT)
+    if event in events and not reads and str(args[0]).startswith(directory):
         left -= 1
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -34,6 +34,7 @@ from kraken.cli import main
 sys.exit(main())
 """
 """Runs the command `kraken` until one event that changes a file (PEP 578) is about to happen."""
+EVENTS = "open os.mkdir os.rename os.remove"
 
 
 class Done(NamedTuple):
@@ -59,11 +60,15 @@ class Machine:
         api = {"socket": str(self.directory / "k.sock")}
         self.config.write_text(yaml.safe_dump({"state_dir": str(self.state), "api": api, "tree": tree}))
 
-    def start(self) -> Machine:
+    def start(self, ends_before: int | None = None) -> Machine:
+        """Start its daemon, which is killed before it renames a file of keys for this time."""
+        program = ["-m", "kraken.cli"]
+        if ends_before is not None:
+            program = ["-c", KILLED, str(ends_before), "os.rename", str(self.state / "tree")]
         ready = self.told().count(" ready ")
         with self.log.open("ab") as log:
             self._daemon = subprocess.Popen(
-                [sys.executable, "-m", "kraken.cli", "daemon", "--config", str(self.config)],
+                [sys.executable, *program, "daemon", "--config", str(self.config)],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -83,6 +88,11 @@ class Machine:
         assert self._daemon is not None
         self._daemon.send_signal(number)
 
+    def is_dead(self) -> bool:
+        """Whether its daemon has ended by itself."""
+        assert self._daemon is not None
+        return self._daemon.poll() is not None
+
     def restart(self, number: int = signal.SIGKILL) -> None:
         self.stop(number)
         self.start()
@@ -90,6 +100,13 @@ class Machine:
     def told(self) -> str:
         """What the daemons of this machine logged."""
         return self.log.read_text() if self.log.exists() else ""
+
+    def order(self, *words: str) -> int:
+        """Type a command, whatever comes of it; its exit code."""
+        environ = {**self._environ, "KRAKEN_SOCKET": str(self.directory / "k.sock")}
+        command = [sys.executable, "-m", "kraken.cli", *words]
+        done = subprocess.run(command, env=environ, capture_output=True, timeout=PATIENCE_S, check=False)
+        return done.returncode
 
     def type(self, *words: str, stdin: str = "", code: int = 0) -> Done:
         """Type a command; any other exit code than the expected one fails the test."""
@@ -111,7 +128,7 @@ class Machine:
     def join_until(self, event: int, token: str, *words: str) -> int:
         """Join, killed with -9 before its event of this number that changes a file; its exit code."""
         done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(event), str(self.state), "join", "-", *words],
+            [sys.executable, "-c", KILLED, str(event), EVENTS, str(self.state), "join", "-", *words],
             input=token,
             env={**self._environ, "KRAKEN_CONFIG": str(self.config)},
             capture_output=True,
@@ -122,7 +139,7 @@ class Machine:
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         return done.returncode
 
-    def keys(self) -> set[str]:
+    def kept(self) -> set[str]:
         """The files of its keyring but for those of children."""
         return {path.name for path in (self.state / "tree").iterdir() if path.is_file()}
 
@@ -253,7 +270,7 @@ def test_a_join_that_is_killed_at_any_file_event_is_done_by_the_same_command_fro
         token = head1.type("collector", "invite", child.directory.name).out
         words = ["--yes"] if moves else []
         code = child.join_until(event, token, *words)
-        found.append(child.keys() if (child.state / "tree").exists() else set())
+        found.append(child.kept() if (child.state / "tree").exists() else set())
         record = child.state / "tree" / "parent.json"
         if record.exists() and json.loads(record.read_text())["name"] == "head1":
             child.start()
@@ -261,10 +278,10 @@ def test_a_join_that_is_killed_at_any_file_event_is_done_by_the_same_command_fro
             assert "nothing was done" in child.join(token).out
         else:
             child.join(token, *([] if "joining.key" in found[-1] else words))
-            assert child.keys() == {"client.key", "parent.json"}
+            assert child.kept() == {"client.key", "parent.json"}
             child.start()
             child.below("CONNECTED")
-        assert child.keys() == {"client.key", "parent.json"}
+        assert child.kept() == {"client.key", "parent.json"}
         head1.sees(child.directory.name, "CONNECTED")
         child.stop()
         event += 1
@@ -400,6 +417,80 @@ def test_keys_change_from_either_side_and_restarts_stand_on_the_new_ones(
     head1.sees("rack7", "CONNECTED")
     assert head1.state_of("rack7")["key"] == keys[-1]
     assert rack7.collectors()["parent"]["own_key"] == keys[-1]
+
+
+@pytest.mark.parametrize("of_child", [True, False], ids=["the child", "the parent"])
+def test_a_change_of_key_that_is_killed_before_any_step_of_it_goes_on_by_itself_and_shuts_nobody_out(
+    head1: Machine, rack7: Machine, of_child: bool
+) -> None:
+    path = head1.state / "tree" / "children" / "rack7.json"
+    killed, other = (rack7, head1) if of_child else (head1, rack7)
+
+    def is_changed(former: str) -> bool:
+        kept = json.loads(path.read_text())
+        changing = kept["next_key"] or kept["wants_key"] or "next.key" in rack7.kept()
+        return kept["key"] != former and not changing
+
+    event, is_killed = 0, True
+    while is_killed:
+        former = json.loads(path.read_text())["key"]
+        other.restart(signal.SIGTERM)  # a parent takes one key of a child in ten seconds of a life
+        killed.stop()
+        killed.start(ends_before=event)
+        head1.sees("rack7", "CONNECTED")
+        is_begun = head1.order("collector", "rotate", "rack7", "--timeout", "1s") in (0, 5)
+        until(lambda former=former: killed.is_dead() or is_changed(former), killed.told)
+        is_killed = killed.is_dead()
+        if is_killed:
+            killed.stop()
+            killed.start()
+        if not is_begun:  # the parent ended before it had answered
+            head1.sees("rack7", "CONNECTED")
+            head1.order("collector", "rotate", "rack7")
+        until(lambda former=former: is_changed(former), killed.told)
+        rack7.below("CONNECTED")
+        head1.sees("rack7", "CONNECTED")
+        assert rack7.kept() == {"client.key", "parent.json"}
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+        event += 1
+
+    assert event == (3 if of_child else 4), "each was killed before each of its steps, and once not"
+
+
+def test_a_change_of_key_that_a_child_could_not_hear_of_is_done_when_it_is_back(
+    head1: Machine, rack7: Machine
+) -> None:
+    """It is killed while it hangs, before the parent notices: what was said to it is lost."""
+    former = head1.state_of("rack7")["key"]
+    rack7.send(signal.SIGSTOP)
+    asked = head1.type("collector", "rotate", "rack7", "--timeout", "1s", code=5)
+    assert "it goes on by itself" in asked.err
+    assert head1.state_of("rack7")["changing_key"]
+
+    rack7.restart(signal.SIGKILL)
+    until(lambda: head1.state_of("rack7")["key"] != former, rack7.told)
+    until(lambda: not head1.state_of("rack7")["changing_key"], rack7.told)
+    rack7.below("CONNECTED")
+
+
+def test_who_is_revoked_while_it_hangs_is_told_when_it_is_back_and_can_join_again(
+    head1: Machine, rack7: Machine
+) -> None:
+    head1.type("apply", "-", stdin="nodes: {n1: {attributes: {collectors: rack7}}}")
+    until(lambda: "n1" in rack7.type("nodes").out, rack7.told)
+    rack7.send(signal.SIGSTOP)
+    told = head1.type("collector", "revoke", "rack7", "--yes")
+    assert "No other collector is declared for these nodes: n1" in told.out
+    assert "its collector rack7 was revoked" in head1.type("explain", "n1").out
+
+    rack7.send(signal.SIGCONT)
+    rack7.below("REFUSED")
+    assert "goes on with nodes that list no other collector" in rack7.type("status").out
+    token = head1.type("collector", "invite", "rack7").out
+    assert "its collector rack7 was revoked" in head1.type("explain", "n1").out
+    rack7.join(token)
+    head1.sees("rack7", "CONNECTED")
+    until(lambda: "CONVERGED" in head1.type("explain", "n1").out, rack7.told)
 
 
 def test_a_key_of_who_is_away_is_not_changed(head1: Machine, rack7: Machine) -> None:

@@ -126,12 +126,13 @@ async def test_who_has_joined_is_revoked_only_with_a_yes_and_heard_no_more(
     await caller.apply({"nodes": nodes})
     wanted = await caller.problem("POST", "/v1/collectors/revoke", {"name": "rack7"})
     assert (wanted["type"], wanted["nodes"]) == ("needs-confirmation", 2)
-    assert "n2 can go to others" in wanted["detail"]
+    assert "n2 only with --stopped, since it may not have heard of the others yet" in wanted["detail"]
     assert "nobody else is declared for n1" in wanted["detail"]
     assert child.is_connected("head1")
 
     done = await caller.post("/v1/collectors/revoke", {"name": "rack7", "yes": True}, headers=ADA)
-    assert done == {"name": "rack7", "had_joined": True, "elsewhere": "n2", "nowhere": "n1"}
+    told = {"name": "rack7", "had_joined": True, "elsewhere": "", "endless": "n2", "nowhere": "n1"}
+    assert done == told, "it never said that it has heard of rack8"
     rows = await until(caller, lambda rows: rows["rack7"]["state"] == "REVOKED")
     assert rows["rack7"]["revoked_at"] == rows["rack7"]["since"]
     assert ("rack7", "revoked", "ada") in await journal(caller)

@@ -9,6 +9,8 @@ import pytest
 
 from kraken.daemon.arrivals import (
     Arrival,
+    ChildAdded,
+    ChildRemoved,
     Commanded,
     Declared,
     HoldLifted,
@@ -376,12 +378,18 @@ class TestBetweenTwo:
         grove.cut.add("rack2")
         grove.wait(row.longest_s + 60.0)
         told = row.explain("n1", grove.now)
+        grove.accept("row1", ChildRemoved("rack2"))
+        revoked = row.explain("n1", grove.now)
+        grove.accept("row1", ChildAdded("rack2"))
         grove.cut.clear()
         grove.wait(60.0)
 
-        why = "row1 does not remember who had it: it goes to another when rack2 has said not to have it"
-        assert told.reason == why
-        assert "`kraken collector revoke rack2 --stopped` by who made sure" in told.next
+        lead = "row1 does not remember who had it: it goes to another when"
+        vouch = "after `kraken collector revoke rack2 --stopped` by who made sure"
+        assert told.reason == f"{lead} rack2 has said not to have it"
+        assert told.next == f"is run then, or {vouch}"
+        why = f"{lead} somebody has vouched that rack2, revoked, runs nothing any more"
+        assert (revoked.reason, revoked.next) == (why, f"is run {vouch}")
         assert (row.runner("n1"), row.cause("n1")) == ("rack1", "CONVERGED")
 
     def test_when_nobody_runs_nodes_is_told_once_and_when_somebody_does_again(self, grove: Grove) -> None:
@@ -784,6 +792,40 @@ def test_a_node_of_a_collector_that_has_not_joined_says_so() -> None:
     told = grove.collectors["root"].explain("n1", grove.now)
 
     assert (told.cause, told.reason) == ("UNKNOWN", "its collector c9 has not joined")
+
+
+def test_a_node_of_a_collector_that_was_revoked_says_so_and_what_it_waits_for() -> None:
+    """Nobody hears who was revoked, so nothing waits for its word."""
+    grove = Grove("c1", "c2")
+    grove.declare("n1", ["c1"], os="UP")
+    grove.declare("n2", ["c1", "c2"], os="UP")
+    grove.wait(10.0)
+    grove.cut.add("c1")
+    grove.declare("n3", ["c1", "c2"], os="UP")
+    grove.accept("root", ChildRemoved("c1"))
+    grove.wait(1.0)
+
+    def why(node: str) -> tuple[str, str]:
+        told = grove.collectors["root"].explain(node, grove.now)
+        return told.reason, told.next
+
+    assert why("n1") == ("its collector c1 was revoked", "is run when one of them has joined")
+    assert why("n2")[0].startswith("it goes to another when the lease of c1 is over, in ")
+    vouched = "it goes to another when somebody vouches that c1, which was revoked, runs nothing any more"
+    after = "is run after `kraken collector revoke c1 --stopped` by who made sure"
+    assert why("n3") == (vouched, after)
+    assert {reason for _, nodes, _, reason in grove.gaps if nodes == ("n3",)} == {vouched}
+    grove.declare("n4", ["c1", "c9"], os="UP")
+    assert why("n4")[0] == "its collector c9 has not joined, c1 was revoked"
+
+    grove.wait(60.0)
+    assert grove.collectors["root"].runner("n2") == "c2"
+    assert why("n3") == (vouched, after)
+    grove.accept("root", ChildRemoved("c1", fenced=True))
+    grove.wait(5.0)
+    assert grove.collectors["root"].runner("n3") == "c2"
+    grove.accept("root", ChildAdded("c1"))
+    assert "c1" not in grove.collectors["root"].branch.tree.revoked
 
 
 def test_a_node_without_collectors_is_run_by_the_root() -> None:

@@ -24,7 +24,7 @@ from kraken.transport import (
     notes,
     token,
 )
-from kraken.transport.above import Link
+from kraken.transport.above import Above, Link
 from kraken.transport.address import Address
 from kraken.transport.keys import KeyPair
 from tests.unit.transport.conftest import Member, Members, until
@@ -372,6 +372,47 @@ async def test_the_parent_can_ask_for_it(members: Members) -> None:
     await until(lambda: child.keyring.client() != former)
     assert not root.wire.rotate()
     assert not root.wire.ask_to_rotate("nobody")
+
+
+async def test_who_is_cut_off_when_it_is_asked_for_is_asked_again_by_whatever_life_of_the_parent(
+    members: Members,
+) -> None:
+    """What is on its way to somebody whose end nobody has noticed yet is lost."""
+    root = members.root()
+    child = await members.make("c1").below(root)
+    await until(lambda: root.wire.connected == ["c1"])
+    former = child.keyring.client()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Above, "rotate", lambda above: None)
+        assert root.wire.ask_to_rotate("c1")
+        child.wire.close()
+    root.wire.close()
+    root.start()
+    root.listen()
+    child.start()
+    await child.connect()
+
+    await until(lambda: root.keyring.children.all()[0].key not in (former.public, ""))
+    await until(lambda: child.keyring.client() != former and child.keyring.next() is None)
+    assert not root.keyring.children.all()[0].wants_key
+    key = child.keyring.client()
+    child.wire.connect()
+    await until(lambda: child.wire.send("root", b"\1here") and root.heard)
+    assert child.keyring.client() == key, "once is enough"
+
+
+async def test_a_wish_for_a_key_ends_with_a_revocation_or_a_new_join(members: Members) -> None:
+    root = members.root()
+    await members.make("c1").below(root)
+    known = root.keyring.children
+    known.want_key("c1")
+    root.wire.revoke("c1")
+    ended = [known.all()[0].wants_key]
+    await members.make("new").below(root, "c1")
+    known.want_key("c1")
+    await members.make("newer").below(root, "c1")
+
+    assert [*ended, known.all()[0].wants_key] == [False, False]
 
 
 async def test_a_change_cut_off_before_the_parent_knew_goes_on_after_a_restart(members: Members) -> None:
