@@ -123,9 +123,10 @@ class ChildRemoved:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The wire has a new connection with this neighbour."""
+    """Letters of this neighbour come over the connection of this number from now on: a new one, or of two."""
 
     neighbour: str
+    connection: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,8 @@ class Branch:
                         self._apply(tree.place(now), now)
             case ChildAdded(name, known):
                 tree.add_child(name, now, known=known)
-            case Connected(name):
-                tree.reached(name, now)
+            case Connected(name, connection):
+                tree.reached(name, now, connection)
             case ChildRemoved(name, fenced):
                 self._apply(tree.remove_child(name, now, fenced=fenced), now)
             case Calling(call, until):

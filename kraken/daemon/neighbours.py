@@ -41,8 +41,9 @@ class Neighbours:
         me: our name: as our parent calls us, as configured where there is none, or this machine's.
         parent: its name; None for a root. One who joins while the daemon runs is that from its next start on.
         on_letter: called with (neighbour, letter) in order of arrival. Who a neighbour is, is certain.
-        on_link: called with (neighbour, whether it has a connection); True for each connection that was
-            made, before its first letter. A child's end is noticed when something is sent to it.
+        on_link: called with (neighbour, number of its connection): for each that was made, before its first
+            letter, and again when another had spoken meanwhile; 0 when there is none any more. A child's end
+            is noticed when something is sent to it.
         on_revoked: called with the name of a child that is heard no more.
         on_change: called with (child, "joined" or "new key") when that is on the disk.
 
@@ -61,7 +62,7 @@ class Neighbours:
         self.parent = None if above is None else above.name
         self.me = (config.name or host_name()) if above is None else above.me
         self.on_letter: Callable[[str, bytes], None] = lambda neighbour, letter: None
-        self.on_link: Callable[[str, bool], None] = lambda neighbour, is_up: None
+        self.on_link: Callable[[str, int], None] = lambda neighbour, connection: None
         self.on_revoked: Callable[[str], None] = lambda child: None
         self.on_change: Callable[[str, str], None] = lambda child, what: None
         self.listens_at: Address | None = None
@@ -210,11 +211,11 @@ class Neighbours:
         for neighbour, letter in letters:
             self.on_letter(neighbour, letter)
 
-    def _linked(self, neighbour: str, is_up: bool) -> None:
+    def _linked(self, neighbour: str, connection: int) -> None:
         self._since[neighbour] = self.clock()
         if neighbour != self.parent:
-            self._crowd.tell(CONNECTED if is_up else GONE, neighbour)
-        self.on_link(neighbour, is_up)
+            self._crowd.tell(CONNECTED if connection else GONE, neighbour)
+        self.on_link(neighbour, connection)
 
     def _sample(self) -> None:
         loop = asyncio.get_running_loop()

@@ -119,7 +119,7 @@ class Seat:
         self._events = events
         self.accept: Callable[[Arrival], None] = lambda arrival: None
         self.write: Callable[[Sequence[Change]], None] = lambda changes: None
-        self._inbox: list[tuple[str, bytes | None]] = []
+        self._inbox: list[tuple[str, bytes | int]] = []
         self._asked: dict[str, asyncio.Future[Reply]] = {}
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -146,42 +146,43 @@ class Seat:
         """A letter came over the wire, which vouches for the name. Read with all that comes just now."""
         self._come(neighbour, letter)
 
-    def reach(self, neighbour: str, is_up: bool) -> None:
-        """The wire has a connection with this neighbour, or none any more."""
-        if is_up:
-            self._come(neighbour, None)
+    def reach(self, neighbour: str, connection: int) -> None:
+        """The wire has this connection with this neighbour from now on, or (0) none any more."""
+        if connection:
+            self._come(neighbour, connection)
 
-    def _come(self, neighbour: str, letter: bytes | None) -> None:
-        """A letter, or (None) a new connection: a thousand that come at once are decided on once."""
+    def _come(self, neighbour: str, word: bytes | int) -> None:
+        """A letter, or the number of a connection: a thousand that come at once are decided on once."""
         if not self._inbox:
             asyncio.get_running_loop().call_soon(self._read)
-        self._inbox.append((neighbour, letter))
+        self._inbox.append((neighbour, word))
 
     def _read(self) -> None:
         came, size = 0, 0
         while came < len(self._inbox) and size < TOGETHER_BYTES:
-            size += len(self._inbox[came][1] or b"")
+            word = self._inbox[came][1]
+            size += 0 if isinstance(word, int) else len(word)
             came += 1
         read, self._inbox = self._inbox[:came], self._inbox[came:]
         if self._inbox:
             asyncio.get_running_loop().call_soon(self._read)
         self._decide(read)  # what fails here costs these, as if the network had lost them
 
-    def _decide(self, came: Sequence[tuple[str, bytes | None]]) -> None:
+    def _decide(self, came: Sequence[tuple[str, bytes | int]]) -> None:
         arrivals: list[Arrival] = []
         letters: dict[str, list[Letter]] = {}
         met: set[str] = set()
-        for neighbour, data in came:
+        for neighbour, word in came:
             if neighbour not in met:
                 met.add(neighbour)
                 if neighbour != self._parent and neighbour not in self.tree.links:
                     arrivals.append(ChildAdded(neighbour))
-            if data is None:
-                arrivals.append(Connected(neighbour))
+            if isinstance(word, int):
+                arrivals.append(Connected(neighbour, word))
                 letters.pop(neighbour, None)  # what comes after it stays after it
                 continue
             try:
-                letter = decode(data)
+                letter = decode(word)
             except LetterError as error:
                 self._refuse(neighbour, str(error))
                 continue
@@ -194,7 +195,7 @@ class Seat:
 
     def remove_child(self, name: str, *, fenced: bool = False) -> None:
         """It was revoked; see `Tree.remove_child`. What it said last is not read any more."""
-        self._inbox = [(neighbour, letter) for neighbour, letter in self._inbox if neighbour != name]
+        self._inbox = [(neighbour, word) for neighbour, word in self._inbox if neighbour != name]
         self.accept(ChildRemoved(name, fenced))
 
     def perform(self, news: TreeNews, now: float) -> None:

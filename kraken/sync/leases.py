@@ -235,7 +235,7 @@ class Leases:
         """Whether another daemon of this child's name may have something under way: what the child says of
         nodes that it let go, it says of itself alone.
         """
-        return link.twins.bind(link.their_life, now, self._longest.elsewhere_s)
+        return link.twins.bind(link.speaker, now, self._longest.elsewhere_s)
 
     def twin(self, link: Link, now: float) -> int:
         """What our hello to this neighbour says of twins; see `Hello`."""
@@ -243,7 +243,7 @@ class Leases:
             return TWIN if self.doubt.stands else 0
         if link.twins.speak(now):
             return TWIN
-        return ALONE if link.twins.is_alone(link.their_life, now, self._longest.elsewhere_s) else 0
+        return ALONE if link.twins.is_alone(link.speaker, now, self._longest.elsewhere_s) else 0
 
     def hear_of_twins(self, link: Link, heard: Heard) -> bool:
         """Our parent may have said that another has our name, or that nobody has; whether that is news."""

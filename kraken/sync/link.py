@@ -15,7 +15,7 @@ from kraken.sync.letters import VERSION, Ack, Ask, Body, Call, Delta, Doc, Hello
 from kraken.sync.mirror import Mirror
 from kraken.sync.prints import Prints
 from kraken.sync.shelf import age_ms
-from kraken.sync.twins import ALONE, TWIN, Twins
+from kraken.sync.twins import ALONE, TWIN, Speaker, Twins
 
 HELLO_S: Final = 10.0
 """Between hellos: 100 children cost a parent 10 letters a second, well under a thousandth of a core."""
@@ -80,6 +80,7 @@ class Link:
 
     Attributes:
         their_life: 0 until it is heard. lives: how many of them were heard.
+        connection: number of the one over which its letters come.
         speaks: the version to write to it: the newest that both read; the first of all until it was heard.
         heard_at: when its last letter came; None: never.
         lag_s: how long the last letter was under way at most, beside our clock's way to the neighbour
@@ -107,6 +108,7 @@ class Link:
         self.name = name
         self.life = life
         self.their_life = 0
+        self.connection = 0
         self.lives = 0
         self._greatest = 0  # of their lives
         self._births, self._births_until = 0, now  # of lives of theirs, and until when they are counted
@@ -248,7 +250,8 @@ class Link:
         """What a letter proves of the life that wrote it; of our clock it knows only in this life of ours."""
         is_ours = letter.your_life == self.life and letter.yours_ms > 0
         holds = letter.body.twin == TWIN if isinstance(letter.body, Hello) else None
-        self.twins.hear(letter.life, now, letter.yours_ms / 1000 if is_ours else None, holds=holds)
+        speaker = (letter.life, self.connection)
+        self.twins.hear(speaker, now, letter.yours_ms / 1000 if is_ours else None, holds=holds)
 
     def _lives(self, now: float) -> None:
         self.heard_at = now
@@ -360,6 +363,11 @@ class Link:
             later = (self.feed.next_at(now), self.mirror.next_at())
             times += [at for at in later if at is not None]
         return max(now, min(times))
+
+    @property
+    def speaker(self) -> Speaker:
+        """Who speaks to us now."""
+        return self.their_life, self.connection
 
     def silent_since(self) -> float:
         """Since when nothing is heard."""

@@ -253,12 +253,14 @@ class Tree:
         self.placing.anew()
         return [PutBack(neighbour), Ours([], lost)]
 
-    def reached(self, neighbour: str, now: float) -> None:
-        """The transport has a (new) connection with it: what went before may be lost. A child speaks first:
-        two that greet each other at the same moment answer each other, too.
+    def reached(self, neighbour: str, now: float, connection: int = 0) -> None:
+        """What comes of it from now on comes over this connection of the transport. If that is new, what went
+        before may be lost. A child speaks first: two that greet each other at the same moment answer each
+        other, too.
         """
         link = self.links.get(neighbour)
         if link is not None:
+            link.connection = connection
             (link.greet_now if neighbour == self.parent else link.greet_soon)(now)
             self.links.poke(neighbour)
 

@@ -1,8 +1,9 @@
 """Two daemons under one name: how their parent notices them, and what each of them does when it is told.
 
 A disk that was cloned, or a state directory that was copied, makes two of one collector: both have its
-key. Neither can see that, and the parent cannot know which of them is meant to be. So both begin nothing
-until one of them is silent. See ADR 64.
+key. Two that go on from one snapshot of a machine's memory have its life, too, and are told apart by
+their connections alone. Neither can see that, and the parent cannot know which of them is meant to be. So
+both begin nothing until one of them is silent. See ADR 64 and 91.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+Speaker = tuple[int, int]
+"""A life of a neighbour, and the connection over which it speaks."""
+
 LIVES_MAX: Final = 8
-"""Lives of one neighbour that are remembered: of a hundred machines made of one image a few prove it, too."""
+"""Speakers of one name that are remembered: of a hundred machines made of one image a few prove it, too."""
 
 TWIN: Final = 1
 """What a hello says: to a child, that another life of its name speaks; of a child, that it begins nothing."""
@@ -21,7 +25,7 @@ ALONE: Final = -1
 
 @dataclass(slots=True)
 class _Life:
-    """One life of a neighbour, by our clock.
+    """One speaker, by our clock.
 
     Attributes:
         met_at: when its first letter came: it had begun by then.
@@ -40,10 +44,11 @@ class _Life:
 
 
 class Twins:
-    """The parent's end: whether two lives of one neighbour live at once.
+    """The parent's end: whether two speak under one name at once.
 
-    One that is late does not count, nor one that was followed by the other: each must have written when the
-    other was there already. When a letter was written is told by what it says of our clock.
+    One that is late does not count, nor one that was followed by the other, as a life or a connection is by
+    the next: each must have written when the other was there already. When a letter was written is told by
+    what it says of our clock.
 
     Args:
         dead_s: silence after which a life counts as over, as any neighbour does.
@@ -51,21 +56,21 @@ class Twins:
 
     def __init__(self, dead_s: float) -> None:
         self._dead_s = dead_s
-        self._lives: dict[int, _Life] = {}
+        self._lives: dict[Speaker, _Life] = {}
         self._until = float("-inf")
 
-    def hear(self, life: int, now: float, written_at: float | None, *, holds: bool | None) -> None:
-        """A letter of this life came.
+    def hear(self, who: Speaker, now: float, written_at: float | None, *, holds: bool | None) -> None:
+        """A letter of this one came.
 
         Args:
             written_at: what our clock had reached at least when it was written; None: that is not known.
             holds: whether it says that it begins nothing; None: it says nothing of that.
         """
-        known = self._lives.get(life)
+        known = self._lives.get(who)
         if known is None:
             if len(self._lives) == LIVES_MAX:
                 del self._lives[min(self._lives, key=lambda one: self._lives[one].heard_at)]
-            known = self._lives[life] = _Life(now, float("-inf"), now, now + self._dead_s)
+            known = self._lives[who] = _Life(now, float("-inf"), now, now + self._dead_s)
         known.heard_at = now
         if written_at is not None:
             known.lived_at = max(known.lived_at, written_at)
@@ -80,21 +85,19 @@ class Twins:
         """Whether two were heard, the one heard less within as long as a neighbour may be silent."""
         return now < self._until
 
-    def bind(self, life: int, now: float, longest_s: float) -> bool:
+    def bind(self, who: Speaker, now: float, longest_s: float) -> bool:
         """Whether a mutation may be under way that another of this one's name began.
 
         Args:
             longest_s: how long it may be.
         """
-        others = (one.acts_until for name, one in self._lives.items() if one.is_twin and name != life)
+        others = (one.acts_until for name, one in self._lives.items() if one.is_twin and name != who)
         return self.speak(now) or now < max(others, default=float("-inf")) + longest_s
 
-    def is_alone(self, life: int, now: float, longest_s: float) -> bool:
-        """Whether this life was there, and no other, for as long as it takes to be sure of it."""
-        known = self._lives.get(life)
-        return (
-            known is not None and now >= known.met_at + self._dead_s and not self.bind(life, now, longest_s)
-        )
+    def is_alone(self, who: Speaker, now: float, longest_s: float) -> bool:
+        """Whether this one was there, and no other, for as long as it takes to be sure of it."""
+        known = self._lives.get(who)
+        return known is not None and now >= known.met_at + self._dead_s and not self.bind(who, now, longest_s)
 
 
 class Doubt:

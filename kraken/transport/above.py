@@ -213,7 +213,7 @@ class Above:
             extra={"collector": self.parent.name, "state": self.state.value},
         )
         if ParentState.CONNECTED in (before, self.state):
-            self._linked(self.parent.name, is_up)
+            self._linked(self.parent.name, int(is_up))
 
     def _accepted(self) -> None:
         self.state = ParentState.CONNECTED

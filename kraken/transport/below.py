@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 Heard = Callable[[Sequence[tuple[str, bytes]]], None]
 """Called with (neighbour, letter) of one turn of the loop, in order of arrival."""
 
-Linked = Callable[[str, bool], None]
-"""Called with (neighbour, whether it has a connection): True for each connection that was made, before
-its first letter; False when it was found gone. Never inside a call of ours."""
+Linked = Callable[[str, int], None]
+"""Called with (neighbour, number of its connection): for each that was made, before its first letter, and
+again when another had spoken meanwhile; 0 when it was found gone. Never inside a call of ours."""
 
 QUEUE: Final = 64
 """Letters that wait for one neighbour, each way. The protocol says again what was dropped, and by then
@@ -116,7 +116,7 @@ class Below:
         route = self._routes.pop(child, None)
         if route is not None:
             self._put("", route, notes.encode(notes.Denied(reason)))
-            self._loop.call_soon(self._linked, child, False)
+            self._loop.call_soon(self._linked, child, 0)
 
     def close(self) -> None:
         """Give back the sockets. Idempotent."""
@@ -136,7 +136,7 @@ class Below:
                 raise
             if self._routes.get(child) == route:
                 del self._routes[child]
-                self._loop.call_soon(self._linked, child, False)
+                self._loop.call_soon(self._linked, child, 0)
             return False
         return True
 
@@ -166,12 +166,15 @@ class Below:
             self._join(route, key, data)
             return
         if self._routes.get(name) != route:
+            if name in self._routes and heard:  # over another connection: they come before this one
+                self._heard(heard.copy())
+                heard.clear()
             self._routes[name] = route
             try:
                 self._children.saw(key)
             except WireError as error:  # then its former key is good as well, until it connects again
                 log.error("key of a collector not kept", extra={"collector": name, "error": str(error)})
-            self._linked(name, True)
+            self._linked(name, int.from_bytes(route, "big"))
             child = self._children.get(name)
             if child is not None and child.wants_key:
                 self._put(name, route, _ROTATE)

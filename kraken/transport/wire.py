@@ -40,7 +40,7 @@ class Wire:
         keyring: Keyring,
         heard: Heard,
         clock: Callable[[], float] = time.time,
-        linked: Linked = lambda neighbour, is_up: None,
+        linked: Linked = lambda neighbour, connection: None,
     ) -> None:
         self.keyring = keyring
         self._heard = heard

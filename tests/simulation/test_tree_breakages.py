@@ -34,7 +34,7 @@ from kraken.sync.placing import Placing
 from kraken.sync.registry import Registry
 from kraken.sync.shelf import updates_of
 from kraken.sync.tree import Tree
-from kraken.sync.twins import Doubt, Twins
+from kraken.sync.twins import Doubt, Speaker, Twins
 from kraken.testing.tree.chaos import Chaos
 from kraken.testing.tree.forest import BrokenPromiseError
 from kraken.testing.tree.member import Member
@@ -383,13 +383,20 @@ def acknowledges_late_ones(feed: Feed, have: int) -> list[tuple[str, bool]]:
 
 # -- of two under one name ------------------------------------------------------------------------
 
+REACHED = Tree.reached
+
+
+def hears_all_over_one_connection(tree: Tree, neighbour: str, now: float, connection: int) -> None:
+    REACHED(tree, neighbour, now)
+
+
 HEAR_LIFE, GRANT, DOUBT = Twins.hear, Leases.grant, Doubt.hear
 
 
 def counts_every_life(
-    twins_heard: Twins, life: int, now: float, written_at: float | None, *, holds: bool | None
+    twins_heard: Twins, who: Speaker, now: float, written_at: float | None, *, holds: bool | None
 ) -> None:
-    HEAR_LIFE(twins_heard, life, now, now + 1.0, holds=holds)
+    HEAR_LIFE(twins_heard, who, now, now + 1.0, holds=holds)
 
 
 def gives_two_leases(leases_given: Leases, link: Link, now: float) -> int:
@@ -712,6 +719,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "two daemons under one name are not noticed": (
         replaces(Twins, "speak", lambda *args: False),
         twins.two_speak_and_neither_begins_anything_until_one_is_silent,
+    ),
+    "who has one life is one": (
+        replaces(Tree, "reached", hears_all_over_one_connection),
+        twins.two_go_on_from_one_snapshot_of_memory,
     ),
     "whoever has a former life is two": (
         replaces(Twins, "hear", counts_every_life),

@@ -64,9 +64,9 @@ class Forest:
                 rate=1 + self.random.uniform(-4e-4, 4e-4) if skewed else 1.0,
             )
 
-    def copy(self, name: str) -> str:
+    def copy(self, name: str, life: int | None = None) -> str:
         """A second process starts over a copy of this one's disk, on a machine of its own; gives back its
-        name on the stage.
+        name on the stage. It has a life of its own, or this one.
         """
         original = self.members[name]
         twin = Member(
@@ -83,7 +83,7 @@ class Forest:
         twin.disk, twin.known, twin.life = deepcopy(original.disk), set(original.known), original.life
         self.members[twin.process] = twin
         self._copied.add(name)
-        twin.start()
+        twin.start(life)
         self._awake_since[twin.process] = self.time
         self._wake(twin)
         return twin.process
@@ -161,6 +161,8 @@ class Forest:
                 if member is None:
                     return
                 self._heard[name, process] = self.time
+                if self._routes.get((process, name), name) != sender:
+                    member.connect(name, sender.count("'"))  # each copy has a connection of its own
                 self._routes[process, name] = sender  # as the wire has it: who spoke last is answered
                 member.receive(name, data)
                 self._wake(member)

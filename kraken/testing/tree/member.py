@@ -84,7 +84,7 @@ class Member:
         self.link_changes: list[tuple[float, str, bool]] = []
         self.runs: dict[str, float] = {}  # node -> until when by our clock
         self._post = post
-        self._inbox: list[tuple[str, bytes]] = []
+        self._inbox: list[tuple[str, bytes | int]] = []
         self._is_to_place = False
 
     def clock(self) -> float:
@@ -224,14 +224,22 @@ class Member:
         if self.is_running:
             self._inbox.append((sender, data))
 
+    def connect(self, sender: str, connection: int) -> None:
+        """Letters come over this connection from now on."""
+        if self.is_running:
+            self._inbox.append((sender, connection))
+
     def turn(self) -> None:
         """One turn of the loop: read what came, do what is due."""
         if not self.is_running or self.is_paused:
             return
         now = self.clock()
         inbox, self._inbox = self._inbox, []
-        for sender, data in inbox:
-            self._apply(self.tree.hear(sender, decode(data), now), now)
+        for sender, word in inbox:
+            if isinstance(word, int):
+                self.tree.reached(sender, now, word)
+                continue
+            self._apply(self.tree.hear(sender, decode(word), now), now)
             if self._is_to_place:
                 self._is_to_place = False
                 self._apply(self.tree.place(now), now)

@@ -50,6 +50,26 @@ def two_speak_and_neither_begins_anything_until_one_is_silent() -> None:
     assert owners(forest, "n2") == ["a"]
 
 
+def two_go_on_from_one_snapshot_of_memory() -> None:
+    """They have one life, and are two all the same."""
+    forest = grove()
+    twin = forest.copy("a", forest.members["a"].life)
+    forest.run_for(TOLD_S)
+    for _ in range(100):
+        assert starters(forest, "n1") == [], "nobody knows which of the two is meant to be"
+
+    assert starters(forest, "n2") == ["b"], "as if a were silent"
+
+    forest.remove(twin)
+    run_everywhere(forest, "n1", int(2 * DEAD_S + LONGEST_S) + 20)
+
+    assert starters(forest, "n1") == ["a"]
+
+    forest.settle(60.0)
+
+    assert owners(forest, "n2") == ["a"]
+
+
 def the_original_is_switched_off_and_its_copy_goes_on() -> None:
     """Whichever stays has the nodes: here the later life; where the original started again, the earlier."""
     for again in (False, True):
@@ -133,7 +153,7 @@ def a_node_is_taken_from_the_other_while_one_is_cut_off() -> None:
     forest.run_for(DEAD_S)
     forest.network.rule = of_kind(Tell, "root", "a", [])
     forest.network.cut.clear()
-    for _ in range(60):
+    for _ in range(90):
         forest.run_for(1.0)
         forest.try_runs("n1", 30.0)
     forest.network.rule = None
@@ -153,6 +173,7 @@ def children_of_two_are_given_nothing() -> None:
 
 STORIES: list[Callable[[], None]] = [
     two_speak_and_neither_begins_anything_until_one_is_silent,
+    two_go_on_from_one_snapshot_of_memory,
     the_original_is_switched_off_and_its_copy_goes_on,
     one_of_two_is_cut_off_when_it_was_told_and_starts_again,
     one_of_two_is_switched_off_while_its_mutation_runs,

@@ -251,8 +251,8 @@ async def test_two_daemons_under_one_name_are_a_state_of_their_own(
 ) -> None:
     assert daemon.seat is not None
     now, twins = daemon.clock(), daemon.seat.tree.links["rack7"].twins
-    twins.hear(5, now - 3.0, now - 1.0, holds=None)
-    twins.hear(6, now - 2.0, now - 1.0, holds=None)
+    twins.hear((5, 0), now - 3.0, now - 1.0, holds=None)
+    twins.hear((6, 0), now - 2.0, now - 1.0, holds=None)
 
     await until(caller, lambda rows: rows["rack7"]["state"] == "TWINS")
     assert (await caller.get("/v1/health"))["collectors"]["twins"] == ["rack7"]

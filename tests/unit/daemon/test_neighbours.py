@@ -40,7 +40,7 @@ class Member:
     def _made(self) -> Neighbours:
         neighbours = Neighbours(self.directory, self.config, lambda: 1000.0)
         neighbours.on_letter = lambda name, letter: self.letters.append((name, letter))
-        neighbours.on_link = lambda name, is_up: self.links.append((name, is_up))
+        neighbours.on_link = lambda name, connection: self.links.append((name, bool(connection)))
         neighbours.on_revoked = self.revoked.append
         return neighbours
 

@@ -366,10 +366,10 @@ async def test_all_who_come_at_once_are_decided_on_once_and_what_each_says_stays
     seat.accept = accept
     letter = encode(Letter(7, 0, 0, Ack(0)))
     for name in ("c8", "c9"):
-        seat.reach(name, True)
+        seat.reach(name, 1)
         seat.hear(name, letter)
     seat.hear("c8", letter)
-    seat.reach("c8", True)
+    seat.reach("c8", 2)
     seat.hear("c8", letter)
     await asyncio.sleep(0)
 
@@ -478,7 +478,7 @@ async def test_a_state_that_was_put_back_from_a_copy_is_not_believed(
 async def test_what_a_revoked_child_said_last_does_not_bring_it_back(pair: Pair) -> None:
     seat = pair.root.seat
     assert seat is not None
-    seat.reach("c8", True)
+    seat.reach("c8", 1)
     await asyncio.sleep(0)
     was_there = "c8" in seat.tree.links
     seat.hear("c8", encode(Letter(7, 0, 0, Ack(0))))

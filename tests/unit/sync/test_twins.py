@@ -19,7 +19,7 @@ def heard(*letters: tuple[int, float, float | None]) -> Twins:
     """Of which life, when it came, and what it says of our clock when it was written."""
     twins = Twins(DEAD_S)
     for life, now, written_at in letters:
-        twins.hear(life, now, written_at, holds=None)
+        twins.hear((life, 0), now, written_at, holds=None)
     return twins
 
 
@@ -45,6 +45,18 @@ def test_one_that_followed_the_other_is_one(letters: list[tuple[int, float, floa
     assert not heard(*letters).speak(36.0)
 
 
+def test_two_of_one_life_are_told_apart_by_their_connections_and_one_that_connects_anew_is_one() -> None:
+    twins = Twins(DEAD_S)
+    for connection, now, written_at in ((1, 1.0, 0.9), (2, 10.0, 1.0), (2, 10.1, 10.0), (1, 10.2, 9.9)):
+        twins.hear((5, connection), now, written_at, holds=None)
+
+    assert not twins.speak(10.2), "what came over the first was late"
+
+    twins.hear((5, 1), 11.0, 10.9, holds=None)
+
+    assert twins.speak(11.0)
+
+
 def test_machines_of_one_image_take_no_more_memory_than_some() -> None:
     twins = heard(*((life, float(life), life - 0.5) for life in range(1, 100)))
 
@@ -53,30 +65,32 @@ def test_machines_of_one_image_take_no_more_memory_than_some() -> None:
 
 def test_one_is_alone_when_the_other_is_silent_and_all_that_it_may_have_begun_is_over() -> None:
     twins = heard((5, 0.0, None), (6, 10.0, None), (6, 10.1, 10.0))
-    twins.hear(5, 11.0, 10.9, holds=False)
-    twins.hear(5, 12.0, 11.9, holds=True)
+    twins.hear((5, 0), 11.0, 10.9, holds=False)
+    twins.hear((5, 0), 12.0, 11.9, holds=True)
     silent_at = 12.0 + DEAD_S
 
-    assert twins.bind(6, silent_at, LONGEST_S), "it began nothing after 12, and something before that at most"
-    assert not twins.is_alone(6, silent_at, LONGEST_S)
-    assert not twins.is_alone(6, 12.0 + LONGEST_S - 0.1, LONGEST_S)
-    assert twins.is_alone(6, 12.0 + LONGEST_S, LONGEST_S)
+    assert twins.bind((6, 0), silent_at, LONGEST_S), (
+        "it began nothing after 12, and something before that at most"
+    )
+    assert not twins.is_alone((6, 0), silent_at, LONGEST_S)
+    assert not twins.is_alone((6, 0), 12.0 + LONGEST_S - 0.1, LONGEST_S)
+    assert twins.is_alone((6, 0), 12.0 + LONGEST_S, LONGEST_S)
 
 
 def test_one_that_never_said_that_it_begins_nothing_is_waited_for_longer() -> None:
     twins = heard((5, 0.0, None), (6, 10.0, None), (6, 10.1, 10.0))
-    twins.hear(5, 11.0, 10.9, holds=False)
+    twins.hear((5, 0), 11.0, 10.9, holds=False)
 
-    assert not twins.is_alone(6, 11.0 + LONGEST_S, LONGEST_S)
-    assert twins.is_alone(6, 11.0 + DEAD_S + LONGEST_S, LONGEST_S)
+    assert not twins.is_alone((6, 0), 11.0 + LONGEST_S, LONGEST_S)
+    assert twins.is_alone((6, 0), 11.0 + DEAD_S + LONGEST_S, LONGEST_S)
 
 
 def test_one_that_nobody_disputed_is_alone_after_as_long_as_it_takes_to_be_heard() -> None:
     twins = heard((5, 0.0, None))
 
-    assert not twins.is_alone(5, DEAD_S - 0.1, LONGEST_S)
-    assert twins.is_alone(5, DEAD_S, LONGEST_S)
-    assert not twins.is_alone(7, DEAD_S, LONGEST_S), "it was never heard"
+    assert not twins.is_alone((5, 0), DEAD_S - 0.1, LONGEST_S)
+    assert twins.is_alone((5, 0), DEAD_S, LONGEST_S)
+    assert not twins.is_alone((7, 0), DEAD_S, LONGEST_S), "it was never heard"
 
 
 def test_a_doubt_ends_when_what_the_parent_holds_is_held() -> None:

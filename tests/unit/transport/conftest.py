@@ -32,15 +32,14 @@ class Member:
         self.clock = clock
         self.heard: list[tuple[str, bytes]] = []
         self.links: list[tuple[str, bool]] = []
+        self.came: list[tuple[str, bytes | int]] = []  # letters, and numbers of connections, in order
         self.address = "127.0.0.1:0"
         self.start()
 
     def start(self) -> None:
         """A new life over the same disk."""
         self.keyring = Keyring(self.directory)
-        self.wire = Wire(
-            self.keyring, self._hear, self.clock, lambda name, is_up: self.links.append((name, is_up))
-        )
+        self.wire = Wire(self.keyring, self._hear, self.clock, self._link)
 
     def listen(self) -> None:
         """The first time at a free port, then at the same."""
@@ -65,6 +64,11 @@ class Member:
 
     def _hear(self, letters: Sequence[tuple[str, bytes]]) -> None:
         self.heard += letters
+        self.came += letters
+
+    def _link(self, name: str, connection: int) -> None:
+        self.links.append((name, bool(connection)))
+        self.came.append((name, connection))
 
 
 class Members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 
 import pytest
 
@@ -62,6 +63,30 @@ async def test_the_parent_can_speak_first(members: Members) -> None:
     await until(lambda: root.wire.connected == ["c1"])
     assert root.wire.send("c1", b"\1ask")
     await until(lambda: child.heard == [("root", b"\1ask")])
+
+
+async def test_two_with_one_key_are_told_apart_by_their_connections_letter_by_letter(
+    members: Members,
+) -> None:
+    root = members.root()
+    first = await members.make("c1").below(root)
+    shutil.copytree(first.directory, first.directory.with_name("copy"))
+    second = members.make("copy")
+    await second.connect()
+    for number in range(20):
+        for member in (first, second):
+            assert member.wire.send("root", b"\1" + f"{member.name} {number}".encode())
+    await until(lambda: sum(isinstance(word, bytes) for _, word in root.came) == 40)
+
+    over: dict[bytes, set[int]] = {b"c1": set(), b"copy": set()}
+    connection = 0
+    for _, word in root.came:
+        if isinstance(word, int):
+            connection = word
+        else:
+            over[word[1:].split()[0]].add(connection)
+    assert [len(numbers) for numbers in over.values()] == [1, 1]
+    assert over[b"c1"] != over[b"copy"]
 
 
 async def test_two_hundred_children_are_heard_each_under_its_own_name(members: Members) -> None:
