@@ -79,8 +79,10 @@ def test_a_change_is_rolled_through_nodes_and_nodes_are_drained_and_given_back(
 
     drain = ("ansible-playbook", "playbooks/drain.yml", "-e", f"drain_nodes={first}")
     assert "drain_reason" in _ansible(site, *drain, code=2)
-    _ansible(site, *drain, "-e", "drain_reason=fans")
+    reason = ("-e", json.dumps({"drain_reason": "fans", "drain_cfg": {"service": "STOPPED"}}))
+    _ansible(site, *drain, *reason)
     assert site.cause(first) == "HELD"
+    assert "changed=0" in _ansible(site, *drain, *reason)
 
     stuck = roll("RUNNING", "-e", "roll_wait_timeout=1", code=2)
     assert f"{first} HELD" in stuck

@@ -96,6 +96,8 @@ def test_the_environment_names_the_door_when_the_options_do_not(
     [
         ({"socket": "/a", "url": "https://b"}, "not both"),
         ({"url": "head:8080"}, "not an address"),
+        ({"url": "https://head:port"}, "https://head:port is not an address"),
+        ({"url": "https://head:99999"}, "https://head:99999 is not an address"),
         ({"url": "https://me:secret@head"}, "must not hold a user or password"),
         ({"url": "https://head"}, "token_file"),
         ({"url": "https://head", "token_file": "/nowhere/token"}, "cannot read the token in /nowhere/token"),
@@ -165,7 +167,8 @@ def test_a_refused_tcp_port_is_kraken_being_away(token_file: str) -> None:
         ((200, "application/json", b"{}"), "the answer has no 'nodes'"),
         ((200, "application/json", b"[]"), "the answer has no 'nodes'"),
         ((200, "application/json", b""), "the answer has no 'nodes'"),
-        ((200, "cut", b'{"nodes": ['), "broke off its answer"),
+        ((200, "cut", b'{"nodes": ['), r"broke off its answer \(IncompleteRead\)$"),
+        ((404, "application/json", b'{"detail": "Not Found"}'), "status 404, Not Found; is that Kraken"),
     ],
 )
 @pytest.mark.parametrize("over", ["unix", "tcp"])
@@ -277,6 +280,27 @@ def test_a_daemon_that_speaks_tls_only_is_told(
         pytest.raises(AwayError, match=r"does it want https\?"),
     ):
         Client({"url": f"http://{host}:{port}", "token_file": token_file}, {}).nodes()
+
+
+def test_a_daemon_that_speaks_no_tls_is_told(
+    fake_api: ModuleType, kraken: Any, token_file: str, tmp_path: Path
+) -> None:
+    with fake_api.serving(kraken, LOOPBACK) as (host, port):
+        options = {
+            "url": f"https://{host}:{port}",
+            "token_file": token_file,
+            "ca_path": str(self_signed(tmp_path)),
+        }
+
+        with pytest.raises(AwayError, match=r"does not speak TLS; does it want http\?"):
+            Client(options, {}).nodes()
+
+
+def test_a_file_that_is_no_socket_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(AwayError, match="it is a file, and no socket"):
+        Client({"socket": str(tmp_path / "file")}, {}).nodes()
 
 
 def test_an_unreadable_ca_path_is_named(token_file: str) -> None:

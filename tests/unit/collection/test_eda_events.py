@@ -301,8 +301,18 @@ def test_pauses_grow_and_have_an_end(source: ModuleType, monkeypatch: pytest.Mon
         ({"url": "head:8080", "token_file": "/t"}, "url head:8080 is not an address like"),
         ({"url": "https://ada:x@head", "token_file": "/t"}, "url must not hold a user or password"),
         ({"url": "https://head"}, "Kraken at https://head wants a token"),
-        ({"nodeset": 7}, "nodeset must be text, or a list of texts"),
-        ({"kinds": [""]}, "kinds must be text, or a list of texts"),
+        ({"url": "https://head:port", "token_file": "/t"}, "url https://head:port is not an address like"),
+        ({"url": "https://head:99999", "token_file": "/t"}, "url https://head:99999 is not an address like"),
+        ({"url": 5}, "url is 5, where text is wanted"),
+        ({"socket": 5}, "socket is 5, where text is wanted"),
+        ({"cursor_file": ""}, "cursor_file is '', where text is wanted; leave it out where nothing is meant"),
+        ({"nodeset": 7}, "nodeset is 7, where a text or a list of texts is wanted"),
+        (
+            {"nodeset": ""},
+            "nodeset is '', where a text or a list of texts is wanted; without nodeset all are",
+        ),
+        ({"kinds": {}}, "kinds is {}, where a text or a list of texts is wanted"),
+        ({"kinds": [""]}, "kinds is [''], where a text or a list of texts is wanted"),
         ({"cursor_file": "/never/there/c"}, "there is no directory /never/there for us"),
     ],
 )
@@ -352,13 +362,62 @@ async def test_over_tls_who_answers_must_be_vouched_for(
         none = await failure(source, {**args, "ca_path": str(tmp_path / "no.pem")})
         async with running(source, {**args, "ca_path": str(made.certificate)}) as rulebook:
             events = await rulebook.take(4)
+        wrong = await failure(
+            source, {**args, "ca_path": str(make_certificate(tmp_path, "other").certificate)}
+        )
 
-    assert "is not who it should be" in stranger
+    assert "is not who it should be: self-signed certificate (name who vouches for it in ca_path)" in stranger
+    assert f"(ca_path is {tmp_path / 'other'}" in wrong
     assert "cannot read the certificates in ca_path" in none
     assert told(events)[1:] == EVENTS
     (request,) = fake.requests
     assert request.startswith("GET /below/v1/events HTTP/1.1\r\n")
     assert "\r\nAuthorization: Bearer " + "t" * 32 + "\r\n" in request
+
+
+async def test_a_token_that_kraken_does_not_know_is_told_with_its_file(
+    source: ModuleType, fake: Any, tmp_path: Path
+) -> None:
+    fake.answers = [fakes.problem(401, "a right token is wanted", type="urn:kraken:problem:unauthorized")]
+    token = tmp_path / "token"
+    token.write_text("t" * 32)
+    token.chmod(0o600)
+    start = functools.partial(asyncio.start_server, host="127.0.0.1", port=0)
+    async with fakes.streaming(fake, start) as (host, port):
+        said = await failure(source, {"url": f"http://{host}:{port}", "token_file": str(token)})
+
+    assert said.startswith(
+        f"Kraken refuses: a right token is wanted (the daemon does not know the one in {token};"
+    )
+
+
+@pytest.mark.parametrize(
+    ("scheme", "says"), [("https", "does not speak TLS; does it want http?"), ("http", "does it want https?")]
+)
+async def test_who_speaks_the_wrong_scheme_is_told_while_it_is_looked_for(
+    source: ModuleType, tmp_path: Path, caplog: pytest.LogCaptureFixture, scheme: str, says: str
+) -> None:
+    made = make_certificate(tmp_path, "head", "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.certificate, made.key)
+    token = tmp_path / "token"
+    token.write_text("t" * 32)
+    token.chmod(0o600)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    tls = context if scheme == "http" else None
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls) as server:
+        url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        args = {"url": url, "token_file": str(token), "ca_path": str(made.certificate)}
+        async with running(source, args):
+            while not caplog.records:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    assert says in caplog.records[0].getMessage()
 
 
 @pytest.mark.parametrize(

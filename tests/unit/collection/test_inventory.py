@@ -26,13 +26,15 @@ Read = Callable[..., InventoryData]
 def read(tmp_path: Path, socket: str) -> Read:
     """The inventory that a configuration gives; None takes a key away."""
 
-    def read_inventory(refresh: bool = False, **config: Any) -> InventoryData:
+    def read_inventory(
+        refresh: bool = False, into: InventoryData | None = None, **config: Any
+    ) -> InventoryData:
         config = {"plugin": "kraken.hpc.nodes", "socket": socket, **config}
         path = tmp_path / "kraken.yml"
         path.write_text(yaml.safe_dump({key: value for key, value in config.items() if value is not None}))
         plugin = inventory_loader.get("kraken.hpc.nodes")
         assert plugin.verify_file(str(path))
-        inventory = InventoryData()
+        inventory = InventoryData() if into is None else into
         plugin.parse(inventory, DataLoader(), str(path), cache=not refresh)
         with contextlib.suppress(AttributeError):  # no cache plugin was loaded
             plugin.update_cache_if_changed()
@@ -164,6 +166,41 @@ def test_strict_fails_where_an_expression_does(kraken: Any, read: Read) -> None:
     assert "rack" not in read(compose={"rack": "kraken_attributes['rack']"}).get_host("n1").vars
 
 
+def test_a_source_that_fails_midway_leaves_the_inventory_as_it_was(kraken: Any, read: Read) -> None:
+    """With a second source the run goes on: what came of half of the nodes would count as all there are."""
+    kraken.add("n1", attributes={"rack": "r1"}, groups=["compute"])
+    kraken.add("n2", groups=["compute"])
+    before = InventoryData()
+    before.add_group("mine")
+    before.add_host("n1", "mine")
+    before.set_variable("n1", "colour", "red")
+    left = dict(before.hosts["n1"].vars)
+
+    with pytest.raises(Exception, match="Could not set rack for host n2"):
+        read(into=before, strict=True, compose={"rack": "kraken_attributes['rack']"})
+
+    assert (sorted(before.hosts), sorted(before.groups)) == (["n1"], ["all", "mine", "ungrouped"])
+    assert before.hosts["n1"].vars == left
+    assert [group.name for group in before.hosts["n1"].groups] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [
+        ([{"name": "n1", "cfg": {}, "dsc": {}}], "KeyError: 'groups'"),
+        (["n1"], "TypeError"),
+        (None, "TypeError"),
+    ],
+)
+def test_an_answer_of_another_version_is_told(kraken: Any, read: Read, nodes: Any, why: str) -> None:
+    kraken.raw.append((200, "application/json", json.dumps({"nodes": nodes}).encode()))
+
+    with pytest.raises(AnsibleParserError, match="none that this collection reads") as told:
+        read()
+    assert why in str(told.value)
+    assert "upgrade the older" in str(told.value)
+
+
 def test_what_kraken_says_is_never_rendered_as_a_template(kraken: Any, read: Read) -> None:
     evil = "{{ lookup('ansible.builtin.pipe', 'id') }}"
     kraken.add("n1", attributes={"ansible_user": evil, "note": evil}, reason=evil)
@@ -231,7 +268,9 @@ def test_a_kraken_that_is_away_is_remembered_where_that_is_wanted(
     assert inventory.get_host("n1").vars["kraken_dsc_age"]["phys_state"] >= 7202.5
     assert "cannot reach Kraken at" in told
     assert "the inventory is what Kraken said 2 hours ago" in told
-    with pytest.raises(AnsibleParserError, match="cannot reach Kraken"):
+    with pytest.raises(
+        AnsibleParserError, match=r"cannot reach Kraken .*; nor is there an answer in the cache"
+    ):
         read(**kept, nodeset="n1")
     with pytest.raises(AnsibleParserError, match="cannot reach Kraken"):
         read(**{**kept, "cache_when_away": False})
@@ -260,6 +299,23 @@ def test_what_is_remembered_but_not_whole_is_not_used(
     kraken.add("n2")
 
     assert sorted(read(**kept).hosts) == ["n1", "n2"]
+
+
+def test_a_cache_that_cannot_be_read_is_none(
+    kraken: Any, read: Read, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kraken.add("n1")
+    kept = {"cache": True, "cache_plugin": "jsonfile", "cache_connection": str(tmp_path / "cache")}
+    read(**kept)
+    (file,) = (tmp_path / "cache").iterdir()
+    file.write_text(file.read_text()[:30])
+    kraken.add("n2")
+
+    assert sorted(read(**kept).hosts) == ["n1", "n2"]
+    assert "the cache counts for nothing" in " ".join(capsys.readouterr().err.split())
+    assert len(kraken.asked) == 2
+    assert sorted(read(**kept).hosts) == ["n1", "n2"]
+    assert len(kraken.asked) == 2, "it is written anew"
 
 
 @pytest.mark.parametrize(
@@ -306,6 +362,31 @@ def test_groups_are_named_as_one_likes(kraken: Any, read: Read) -> None:
 def test_a_prefix_for_what_there_is_not_is_an_error(kraken: Any, read: Read) -> None:
     with pytest.raises(AnsibleParserError, match="group_prefixes: colour is none of group, cause, coll"):
         read(group_prefixes={"colour": "red"})
+
+
+def test_a_prefix_that_is_no_text_is_told(kraken: Any, read: Read) -> None:
+    with pytest.raises(AnsibleParserError, match=r"group_prefixes\.cfg is 3, and no text: quote it"):
+        read(group_prefixes={"cfg": 3})
+
+
+def test_a_variable_that_no_node_has_makes_no_groups_and_is_warned_of(
+    kraken: Any, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kraken.add("n1", cfg={"phys_state": "POWER_ON"}, dsc={"run_state": "SYNC"})
+    read(group_by=["cfg", "dsc"], group_variables=["phys_state", "run_state"])
+    quiet = capsys.readouterr().err
+    read(group_by=["cfg"], group_variables=["phys_stat", "run_state"])
+    told = " ".join(capsys.readouterr().err.split())
+
+    assert quiet == ""
+    assert "group_variables: no node has phys_stat (did you mean phys_state?)" in told
+
+
+def test_what_to_do_is_told_in_words_of_the_inventory(kraken: Any, read: Read) -> None:
+    kraken.add("n1")
+
+    with pytest.raises(AnsibleParserError, match="without nodeset the inventory is all there are"):
+        read(nodeset="n7")
 
 
 def test_a_mistyped_option_is_an_error_and_not_every_node(kraken: Any, read: Read) -> None:

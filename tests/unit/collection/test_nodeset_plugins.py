@@ -62,6 +62,9 @@ def test_templates_expand_and_fold(text: str, value: Any) -> None:
         ("[5] | kraken.hpc.fold", "5 is not the name of a node: quote what YAML reads as a number"),
         ("'@x' | kraken.hpc.expand", "there is no group @x (groups: none)"),
         ("'@x' | kraken.hpc.expand('y')", "groups must map each group to a list of names"),
+        ("'@x' | kraken.hpc.expand({'x': 'n[1-3]'})", "groups.x must be a list of names, not 'n[1-3]'"),
+        ("'@x' | kraken.hpc.expand({'x': 5})", "groups.x must be a list of names, not 5"),
+        ("query('kraken.hpc.nodeset', 'a', folded=true)", "unknown option folded; there are groups and fold"),
         ("query('kraken.hpc.nodeset', '@x')", "there is no group @x (groups: @all, @compute)"),
     ],
 )

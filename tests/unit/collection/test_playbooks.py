@@ -74,7 +74,6 @@ def test_a_word_that_the_shell_took_out_of_its_quotes_is_not_lost_in_silence(
     ("name", "variable"),
     [
         ("maintain", "maintain_hosts"),
-        ("report", "report_hosts"),
         ("declare_from_inventory", "declare_hosts"),
         ("install_head", "install_hosts"),
     ],
@@ -104,6 +103,44 @@ def test_a_report_has_one_line_for_nodes_that_are_alike(play: Play) -> None:
         "n[1-99] (99): CONVERGED: as declared",
         "n100 (1): HELD: fans (ada)",
     ]
+
+
+def test_a_report_of_nobody_says_so(play: Play) -> None:
+    told = play("report", hosts={"n1": {}}, report_hosts="all:!n1:!localhost")
+
+    assert "report_hosts=all:!n1:!localhost is no host of the inventory now" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "says"),
+    [
+        ("drain", {"drain_reason": "fans", "drain_wait_timeout": "soon"}, "drain_wait_timeout a number of"),
+        ("drain", {"drain_reason": "fans", "drain_for": "4x"}, "duration 4x is none"),
+        (
+            "return_to_service",
+            {"return_reason": "x", "return_wait_timeout": "1h"},
+            "return_wait_timeout a num",
+        ),
+        ("roll", {"roll_cfg": {"service": "RUNNING"}, "roll_ask_every": 0}, "roll_ask_every are 1 or more"),
+        (
+            "roll",
+            {"roll_cfg": {"service": "RUNNING"}, "roll_wait_timeout": "1h"},
+            "roll_wait_timeout a number",
+        ),
+        ("bring_up", {"bring_up_missing_max": "few"}, "bring_up_missing_max is 0 or more"),
+        ("bring_up", {"bring_up_wait_timeout": "1h"}, "wait_timeout"),
+    ],
+)
+def test_a_number_that_is_none_is_told_before_anything_is_declared(
+    kraken: Any, play: Play, name: str, values: dict[str, Any], says: str
+) -> None:
+    kraken.add("n1", cfg={"service": "RUNNING"})
+    nodes = {f"{lead}_nodes": "n1" for lead in ("drain", "return", "roll", "bring_up")}
+    hosts = {"n1": {"ansible_connection": "local"}}
+    told = play(name, hosts=hosts, code=2, drain_cfg={"service": "STOPPED"}, **nodes, **values)
+
+    assert says in " ".join(told.split())
+    assert {asked.method for asked in kraken.asked if asked.path != "/v1/plan"} <= {"GET"}
 
 
 def test_a_roll_knows_all_its_portions_before_the_first_begins_and_none_nests_in_another(

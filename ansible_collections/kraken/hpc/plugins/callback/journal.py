@@ -179,9 +179,10 @@ class CallbackModule(CallbackBase):
             for part in portions(rows):
                 if time.monotonic() > deadline:
                     raise KrakenError("Kraken at %s took longer than %g s" % (client.address, client.timeout_s))
-                answer = client.call("POST", "/v1/playbooks", body=dict(head, results=part))
-                done += sum(len(row["hosts"]) for row in part)
-                self._display.vv("kraken.hpc.journal: kept of %(kept)d nodes, %(unknown)d hosts are none" % answer)
+                kept = client.call("POST", "/v1/playbooks", body=dict(head, results=part), expect="kept")
+                told = sum(len(row["hosts"]) for row in part)
+                done += told
+                self._display.vv("kraken.hpc.journal: kept of %d nodes, %d hosts are none" % (kept, told - kept))
         except KrakenError as error:
             self._warn("%s%s" % (error, "; it has %d of %d hosts" % (done, hosts) if done else ""))
 

@@ -138,10 +138,16 @@ import json
 import os
 import time
 
-from ansible.errors import AnsibleParserError
+from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
-from ansible_collections.kraken.hpc.plugins.module_utils.client import AwayError, Client, KrakenError, SettingsError
+from ansible_collections.kraken.hpc.plugins.module_utils.client import (
+    AwayError,
+    Client,
+    KrakenError,
+    Problem,
+    SettingsError,
+)
 from ansible_collections.kraken.hpc.plugins.plugin_utils.constructing import Constructor
 from ansible_collections.kraken.hpc.plugins.plugin_utils.grouping import Grouping
 
@@ -159,6 +165,10 @@ else:
 FILE_NAMES = ("nodes", "kraken")
 EXTENSIONS = (".yml", ".yaml")
 CONNECTION = ("socket", "url", "token_file")  # what stands in the file wins over the environment as a whole
+HINTS = {
+    "unknown-node": "kraken.hpc.node declares nodes; without nodeset the inventory is all there are",
+    "nodeset": "write it like n[0001-0008],login1 or @group; without nodeset every node is meant",
+}
 FILTERS = ("nodeset", "cause", "group", "collector")
 
 
@@ -175,6 +185,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """Fill the inventory, or raise AnsibleParserError and leave it as it was."""
         super().parse(inventory, loader, path, cache)
         config = self._read_config_data(path)
+        undo = Undo(self.inventory)
         try:
             self._refuse_unknown(config)
             grouping = Grouping(*(self.get_option(key) for key in Grouping.OPTIONS))
@@ -184,11 +195,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for warning in client.warnings:
                 self.display.warning(warning)
             asked_at, nodes = self._answer(client, cache, path)
-        except KrakenError as error:
+            age_s = max(0.0, time.time() - asked_at)
+            names, hosts = understood(client, grouping, nodes, age_s)
+            for variable, hint in grouping.unknown(nodes):
+                self.display.warning("kraken.hpc.nodes, %s: group_variables: no node has %s%s" % (path, variable, hint))
+            self._add_groups(names)
+            self._add_hosts(nodes, hosts, grouping)
+        except Problem as problem:
             # Ansible says the causes of an error behind it, and this one has said them.
+            raise AnsibleParserError("kraken.hpc.nodes, %s: %s" % (path, problem.sentence(HINTS))) from None
+        except KrakenError as error:
             raise AnsibleParserError("kraken.hpc.nodes, %s: %s" % (path, error)) from None
-        self._add_groups(grouping.names(nodes))
-        self._add_hosts(nodes, grouping, max(0.0, time.time() - asked_at))
+        except Exception:  # an expression of compose, groups or keyed_groups
+            undo.all(node["name"] for node in nodes)
+            raise
 
     def _refuse_unknown(self, config):
         """Ansible takes any key; here a mistyped filter would make the inventory every node there is."""
@@ -215,6 +235,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except AwayError as error:
             remembered = self._remembered(key) if when_away else None
             if remembered is None:
+                if when_away:
+                    raise AwayError("%s; nor is there an answer in the cache" % error) from None
                 raise
             age = duration(time.time() - remembered[0])
             self.display.warning("kraken.hpc.nodes, %s: %s; the inventory is what Kraken said %s ago" % (path, error, age))
@@ -229,6 +251,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             return float(kept["asked_at"]), json.loads(str(kept["nodes"]))
         except (KeyError, TypeError, ValueError):
             return None
+        except AnsibleError as error:
+            self.display.warning("kraken.hpc.nodes: the cache counts for nothing: %s" % error)
+            return None
 
     def _add_groups(self, names):
         meant = {}
@@ -238,10 +263,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self.display.warning("Kraken's %s and %s are one group here, %s" % (meant[safe], what, safe))
             self.inventory.add_group(safe)
 
-    def _add_hosts(self, nodes, grouping, age_s):
+    def _add_hosts(self, nodes, hosts, grouping):
         constructor = Constructor(self)
         groups = {}
-        for node in nodes:
+        for node, variables in zip(nodes, hosts):
             name = node["name"]
             self.inventory.add_host(name)
             host = self.inventory.hosts[name]
@@ -249,10 +274,49 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 if group not in groups:
                     groups[group] = self.inventory.groups[self._sanitize_group_name(group)]
                 groups[group].add_host(host)
-            variables = as_data(host_vars(node, age_s))
+            variables = as_data(variables)
             for variable, value in variables.items():
                 host.set_variable(variable, value)
             constructor.construct(name, variables)
+
+
+class Undo:
+    """What an inventory was, so that a source that fails midway leaves it so."""
+
+    def __init__(self, inventory):
+        self._inventory = inventory
+        self._hosts = set(inventory.hosts)
+        self._groups = set(inventory.groups)
+        self._before = {name: (dict(host.vars), list(host.groups)) for name, host in inventory.hosts.items()}
+
+    def all(self, names):
+        """Take back what came since of hosts, those of these names among them, and of groups."""
+        inventory = self._inventory
+        for name in [name for name in inventory.hosts if name not in self._hosts]:
+            inventory.remove_host(inventory.hosts[name])
+        for name in [name for name in inventory.groups if name not in self._groups]:
+            inventory.remove_group(inventory.groups[name])
+        for name in names:
+            if name in self._before:
+                host = inventory.hosts[name]
+                host.vars, groups = self._before[name]
+                for group in [group for group in host.groups if group not in groups]:
+                    group.remove_host(host)
+
+
+def understood(client, grouping, nodes, age_s):
+    """The groups that an answer names, and the variables of each host.
+
+    Raises:
+        AwayError: it is not what this collection reads.
+    """
+    try:
+        return grouping.names(nodes), [host_vars(node, age_s) for node in nodes]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AwayError(
+            "the answer of Kraken at %s is none that this collection reads (%s: %s); collection and daemon may be of versions"
+            " too different: upgrade the older" % (client.address, type(error).__name__, error)
+        )
 
 
 def host_vars(node, age_s=0.0):

@@ -65,6 +65,9 @@ from ansible_collections.kraken.hpc.plugins.plugin_utils import nodesets
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         """The names, or the nodeset in a list."""
+        unknown = sorted(set(kwargs) - {"groups", "fold", "wantlist"})  # wantlist: of with_
+        if unknown:
+            raise AnsibleError("kraken.hpc.nodeset: unknown option %s; there are groups and fold" % unknown[0])
         self.set_options(var_options=variables, direct=kwargs)
         groups = self.get_option("groups")
         if groups is None:

@@ -219,6 +219,9 @@ class Client:
         if status == 401 and self._token_file:
             hint = "the daemon does not know the one in %s; its api.tokens_file has those it takes" % self._token_file
             document = dict(document, hint=hint)
+        if not str(document.get("type") or "").startswith(PROBLEM_PREFIX):
+            said = document.get("detail") or document.get("title") or "no reason"
+            raise AwayError("%s: status %s, %s; is that Kraken?" % (where, status, said))
         raise Problem(status, document)
 
     def _why_away(self, error):
@@ -226,13 +229,16 @@ class Client:
         if isinstance(reason, socket.timeout):
             return "Kraken at %s did not answer within %g s" % (self.address, self.timeout_s)
         if isinstance(reason, http.client.HTTPException):
-            return "Kraken at %s broke off its answer (%s)%s" % (self.address, type(reason).__name__, self._by_tls())
+            hint = "" if isinstance(reason, http.client.IncompleteRead) else self._by_tls()
+            return "Kraken at %s broke off its answer (%s)%s" % (self.address, type(reason).__name__, hint)
         if isinstance(reason, ssl.SSLCertVerificationError):
             return "no certificate for Kraken at %s: %s (%s)" % (
                 self.address,
                 reason.verify_message,
                 "ca_path is %s" % self._ca_path if self._ca_path else "name who vouches for it in ca_path, or KRAKEN_CACERT",
             )
+        if isinstance(reason, ssl.SSLError) and getattr(reason, "reason", "") == "WRONG_VERSION_NUMBER":
+            return "cannot reach Kraken at %s: it does not speak TLS; does it want http?" % self.address
         text = "cannot reach Kraken at %s: %s" % (self.address, getattr(reason, "strerror", None) or reason)
         code = getattr(reason, "errno", None)
         if not self.socket:
@@ -242,6 +248,8 @@ class Client:
         if code in (errno.EACCES, errno.EPERM):
             return text + " (user %s may not open it: join the socket's group)" % _user()
         if code == errno.ECONNREFUSED:
+            if os.path.isfile(self.socket):
+                return text + " (it is a file, and no socket)"
             return text + " (the daemon is not running; the socket was left behind)"
         return text
 
@@ -305,11 +313,18 @@ def _where(unix_socket, url, environ):
     if unix_socket:
         return os.path.expanduser(unix_socket), None
     split = urlsplit(url)
-    if split.scheme not in ("http", "https") or not split.hostname:
+    if split.scheme not in ("http", "https") or not split.hostname or not _has_good_port(split):
         raise SettingsError("url %s is not an address like https://head.example:8080" % (url.rsplit("@")[-1],))
     if split.username or split.password:
         raise SettingsError("url must not hold a user or password; the token comes from token_file")
     return None, url.rstrip("/")
+
+
+def _has_good_port(split):
+    try:
+        return split.port != 0
+    except ValueError:  # no number, or above 65535
+        return False
 
 
 def _timeout_s(timeout):

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 from ansible_collections.kraken.hpc.plugins.module_utils.client import SettingsError
 
 CAUSES = (
@@ -22,7 +24,7 @@ class Grouping:
         kinds, prefixes, separator, variables: the options of OPTIONS, in their order.
 
     Raises:
-        SettingsError: a kind that does not exist has a prefix.
+        SettingsError: a kind that does not exist has a prefix, or a prefix is no text.
     """
 
     OPTIONS = ("group_by", "group_prefixes", "group_separator", "group_variables")
@@ -31,6 +33,9 @@ class Grouping:
         unknown = sorted(set(prefixes or {}) - set(PREFIXES))
         if unknown:
             raise SettingsError("group_prefixes: %s is none of %s" % (unknown[0], ", ".join(PREFIXES)))
+        for kind, prefix in (prefixes or {}).items():
+            if prefix is not None and not isinstance(prefix, str):
+                raise SettingsError("group_prefixes.%s is %r, and no text: quote it" % (kind, prefix))
         self._kinds = tuple(kinds or ())
         self._prefixes = {**PREFIXES, **(prefixes or {})}
         self._separator = separator
@@ -43,6 +48,15 @@ class Grouping:
         if "cause" in self._kinds:
             found.update(dict.fromkeys(("cause", cause) for cause in CAUSES))
         return [(self._name(*meaning), _said(meaning)) for meaning in sorted(found)]
+
+    def unknown(self, nodes):
+        """Of the variables that have groups those that no node has, each with a hint."""
+        if not nodes or not self._variables or not {"cfg", "dsc"} & set(self._kinds):
+            return
+        known = set().union(*(self._named(node) for node in nodes))
+        for variable in sorted(self._variables - known):
+            near = difflib.get_close_matches(variable, sorted(known), 1)
+            yield variable, " (did you mean %s?)" % near[0] if near else ""
 
     def of(self, node):
         """The names of the groups a node is in, in the order of the kinds."""
@@ -63,6 +77,10 @@ class Grouping:
                 for variable, value in self._values(kind, node):
                     if self._variables is None or variable in self._variables:
                         yield kind, variable, str(value)
+
+    @staticmethod
+    def _named(node):
+        return {*node["cfg"], *node["dsc"], *node.get("records", {}).get("dsc", {})}
 
     def _values(self, kind, node):
         if kind == "cfg":

@@ -20,6 +20,9 @@ def expanded(given, groups=None):
         raise NodesetError("%r is neither a nodeset nor a list of names" % (given,))
     if groups is not None and not isinstance(groups, Mapping):
         raise NodesetError("groups must map each group to a list of names")
+    for group, names in (groups or {}).items():
+        if isinstance(names, (str, Mapping)) or not hasattr(names, "__iter__"):
+            raise NodesetError("groups.%s must be a list of names, not %r" % (group, names))
     found = {}
     for text in texts:
         if not isinstance(text, str):

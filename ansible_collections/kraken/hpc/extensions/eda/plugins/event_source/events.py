@@ -91,6 +91,7 @@ from urllib.parse import quote, urlsplit
 log = logging.getLogger("kraken.hpc.events")
 
 DEFAULT_SOCKET = "/run/kraken/kraken.sock"
+PROBLEM_PREFIX = "urn:kraken:problem:"
 OPTIONS = ("socket", "url", "token_file", "ca_path", "nodeset", "kinds", "cursor_file")
 LOST = "lost"
 PAUSE_S_MIN, PAUSE_S_MAX = 0.5, 30.0
@@ -130,6 +131,7 @@ class Settings:
 
     Attributes:
         address: where Kraken is, for people.
+        hints: type of a refusal -> what to do about it here.
         path: what is asked for, with its query.
     """
 
@@ -138,7 +140,13 @@ class Settings:
         for key in args:
             if key not in OPTIONS and key != "feedback" and not key.startswith("eda_"):
                 raise SourceError("there is no argument %s; there are %s" % (key, ", ".join(OPTIONS)))
-        given = {key: args[key] for key in OPTIONS if args.get(key)}
+        given = {key: args[key] for key in OPTIONS if args.get(key) is not None}
+        for key in ("nodeset", "kinds"):
+            if key in given:
+                given[key] = _words(key, given[key])
+        for key, value in given.items():
+            if not isinstance(value, str) or not value:
+                raise SourceError("%s is %r, where text is wanted; leave it out where nothing is meant" % (key, value))
         if "socket" in given and "url" in given:
             raise SourceError("give socket or url, not both")
         url = given.get("url") or ("" if "socket" in given else environ.get("KRAKEN_URL", ""))
@@ -149,14 +157,18 @@ class Settings:
         if self.url:
             self._check_url(url)
         self.address = self.socket or url
+        self.hints = {"unknown-node": "kraken.hpc.node declares nodes; without nodeset all are meant"}
+        if self.url:
+            mend = "the daemon does not know the one in %s; its api.tokens_file has those it takes" % self.token_file
+            self.hints["unauthorized"] = mend
         self.cursor_file = os.path.expanduser(given["cursor_file"]) if "cursor_file" in given else None
         prefix = self.url.path.rstrip("/") if self.url else ""
-        pairs = [(key, _words(key, given[key])) for key in ("nodeset", "kinds") if key in given]
+        pairs = [(key, given[key]) for key in ("nodeset", "kinds") if key in given]
         query = "&".join("%s=%s" % (key, quote(value, safe=",@")) for key, value in pairs)
         self.path = prefix + "/v1/events" + ("?" + query if query else "")
 
     def _check_url(self, url):
-        if self.url.scheme not in ("http", "https") or not self.url.hostname:
+        if self.url.scheme not in ("http", "https") or not self.url.hostname or not _has_good_port(self.url):
             raise SourceError("url %s is not an address like https://head.example:8080" % url.rsplit("@")[-1])
         if self.url.username or self.url.password:
             raise SourceError("url must not hold a user or password; the token comes from token_file")
@@ -235,7 +247,7 @@ class Source:
         try:
             writer.write(self._settings.request(self._cursor))
             await writer.drain()
-            is_chunked = await _read_head(reader)
+            is_chunked = await _read_head(reader, self._settings.hints)
             log.info("following the events of Kraken at %s after %s", self._settings.address, self._cursor or "now")
             self._has_stood = True
             parser = Parser()
@@ -269,7 +281,13 @@ class Source:
     def _settled(self, error):
         """What became of a connection, in words; raises what no waiting mends."""
         if isinstance(error, ssl.SSLCertVerificationError) and not self._has_stood:
-            raise SourceError("Kraken at %s is not who it should be: %s" % (self._settings.address, error.verify_message)) from error
+            by = "ca_path is %s" % self._settings.ca_path if self._settings.ca_path else "name who vouches for it in ca_path"
+            told = (self._settings.address, error.verify_message, by)
+            raise SourceError("Kraken at %s is not who it should be: %s (%s)" % told) from error
+        if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+            return "it does not speak TLS; does it want http?"
+        if isinstance(error, (EOFError, ConnectionResetError)) and not self._has_stood and self._settings.address.startswith("http:"):
+            return "the connection was cut; does it want https?"
         if isinstance(error, EOFError):
             return "the connection was cut"
         return getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -369,8 +387,11 @@ class CursorFile:
         self._written, self._fails = cursor, False
 
 
-async def _read_head(reader):
+async def _read_head(reader, hints):
     """Whether the stream that begins comes in chunks.
+
+    Args:
+        hints: type of a refusal -> what to do about it, where Kraken's own hint is for others.
 
     Raises:
         SourceError: Kraken refuses, or it is not Kraken.
@@ -391,10 +412,10 @@ async def _read_head(reader):
     if status == 200 and kind.startswith("text/event-stream"):
         return is_chunked
     body = await _read_all(reader, is_chunked, headers.get("content-length", ""))
-    said = _problem(body) or "status %d, %s" % (status, kind or "of no type")
+    said = _problem(body, hints) or "status %d, %s" % (status, kind or "of no type")
     if status in (408, 429) or status >= 500:
         raise AwayError(said)
-    raise SourceError("Kraken refuses: %s" % said if _problem(body) else "what answers is not Kraken: %s" % said)
+    raise SourceError("Kraken refuses: %s" % said if _problem(body, hints) else "what answers is not Kraken: %s" % said)
 
 
 async def _read_all(reader, is_chunked, length):
@@ -450,14 +471,17 @@ async def _within(awaitable, seconds):
         waiting.cancel()
 
 
-def _problem(body):
-    """What a problem document says, in one sentence; "" when it is none."""
+def _problem(body, hints):
+    """What a problem document of Kraken's says, in one sentence; "" when it is none."""
     try:
         document = json.loads(body)
-        detail = document["detail"]
+        detail, kind = document["detail"], document["type"]
     except (ValueError, KeyError, TypeError):
         return ""
-    return "%s (%s)" % (detail, document["hint"]) if document.get("hint") else str(detail)
+    if not str(kind).startswith(PROBLEM_PREFIX):
+        return ""
+    hint = hints.get(kind[len(PROBLEM_PREFIX):]) or document.get("hint")
+    return "%s (%s)" % (detail, hint) if hint else str(detail)
 
 
 def _is_empty(queue):
@@ -468,8 +492,8 @@ def _is_empty(queue):
 
 def _words(key, value):
     parts = value if isinstance(value, (list, tuple)) else [value]
-    if not all(isinstance(part, str) and part for part in parts):
-        raise SourceError("%s must be text, or a list of texts" % key)
+    if not parts or not all(isinstance(part, str) and part for part in parts):
+        raise SourceError("%s is %r, where a text or a list of texts is wanted; without %s all are meant" % (key, value, key))
     return ",".join(parts)
 
 
@@ -487,6 +511,13 @@ def _token(path):
     if not token or len(token.split()) != 1:
         raise SourceError("%s must hold one token and nothing else" % path)
     return token
+
+
+def _has_good_port(url):
+    try:
+        return url.port != 0
+    except ValueError:  # no number, or above 65535
+        return False
 
 
 def _user():
