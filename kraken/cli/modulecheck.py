@@ -93,7 +93,12 @@ def _show(output: Output, checked: Checked) -> None:
     elif checked.modules:
         output.line(f"{fine}: {', '.join(checked.modules)}.")
     else:
-        output.line("No Kraken module there: they are YAML files that begin with `kraken_module: 1`.")
+        output.line(
+            "No Kraken module there: they are YAML files that begin with `kraken_module: 1`, in the directory"
+        )
+        output.line(
+            "that is named, or in extensions/kraken of a collection, or of those of a collections path."
+        )
 
 
 def _told(output: Output, finding: Located) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kraken.cli.templates import UNKNOWN_NAME, UNREADABLE, template_faults
 from kraken.errors import DocumentError, ModuleError
 from kraken.model.catalog import Catalog
 from kraken.model.loading import link, read_beside, read_paths
@@ -116,6 +117,7 @@ def check_files(paths: Sequence[Path], beside: Iterable[Path] = (), ignores: Seq
     asked = {str(file) for file in files}
     problems += [error for error in misfits if error.file in asked]
     warnings, attributes = _conditions(catalog, files)
+    warnings += _templates(catalog, files)
     fine = [module.name for module in catalog.modules.values() if module.file in files]
     findings, coverage = ([], None) if problems or not fine else _analysed(catalog, files)
     used = {i: [f for f in (*findings, *warnings) if _is_accepted(f, i)] for i in ignores}
@@ -136,7 +138,12 @@ def codes() -> dict[str, str]:
     """Every code that can be ignored, and what it means."""
     from kraken.planning.analysis.findings import CODES
 
-    return {**CODES, MISTYPED: "a name in a condition that nearly is a variable's"}
+    return {
+        **CODES,
+        MISTYPED: "a name in a condition that nearly is a variable's",
+        UNREADABLE: "a template in tasks that Ansible cannot read",
+        UNKNOWN_NAME: "a template in tasks asks of `kraken` what is not there",
+    }
 
 
 def _is_accepted(finding: Located, ignore: str) -> bool:
@@ -213,6 +220,23 @@ def _conditions(catalog: Catalog, files: set[Path]) -> tuple[list[Located], list
                 )
                 warnings.append(Located(MISTYPED, "warning", condition.name, error))
     return warnings, sorted(attributes)
+
+
+def _templates(catalog: Catalog, files: set[Path]) -> list[Located]:
+    """Warnings about templates in tasks of these files that fail whatever the node."""
+    found = []
+    for module in catalog.modules.values():
+        for fault in (
+            template_faults(read_module_document(module.file), catalog.variables.keys())
+            if module.file in files
+            else ()
+        ):
+            part = fault.part
+            error = ModuleError(
+                fault.what, file=str(module.file), line=part.line, key=part.key, hint=fault.todo
+            )
+            found.append(Located(fault.code, "warning", f"{module.name}.{part.path[1]}", error))
+    return found
 
 
 def _named(module: KrakenModule) -> Iterator[tuple[Sequence[str], Condition]]:

@@ -328,4 +328,9 @@ def _explained(
         problem, hint = "more than one document in the file", "keep one; drop the line ---"
     elif "mapping values are not allowed" in problem:
         hint = "check the indentation, and put text that holds ': ' in quotes"
+    elif "expected <block end>" in problem:
+        problem, hint = (
+            "a line that is not in line with those before",
+            "begin keys of one level in one column",
+        )
     return error(f"not YAML: {problem}" if hint is None else problem, file=file, line=line, hint=hint)

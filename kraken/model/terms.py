@@ -90,9 +90,7 @@ def identifier(part: Part) -> str:
 def check_identifier(name: str, part: Part) -> None:
     """Refuse what cannot name a module, a mutation or a discovery."""
     if not _NAME.fullmatch(name):
-        raise part.fail(
-            f"{name!r} cannot be a name", hint="use letters, digits and underscores, a letter first"
-        )
+        raise part.fail(f"{name!r} cannot be a name", hint="use letters, digits, _ and -, a letter first")
 
 
 def summary(fields: Mapping[str, Part]) -> str:

@@ -86,6 +86,8 @@ def read_cases(module: KrakenModule, catalog: Catalog) -> CaseFile:
     cfgs = {}
     for name, part in _of_mutations(fields.get("mutations"), module):
         cfgs[name] = tuple(_cfg(inner, catalog) for inner in part.elements("a list of what Cfg names"))
+        if not cfgs[name]:
+            raise part.fail(f"no case, so {name} is not tried", hint="name it in skip, and say there why")
     skip = {}
     for name, part in _of_mutations(fields.get("skip"), module):
         if not isinstance(part.value, str) or not part.value.strip():

@@ -55,6 +55,8 @@ def test_anchors_and_merge_keys_work_and_own_keys_win() -> None:
         ("a: 1\nb: 2\na: 3\n", "the key a is given twice (first in line 1)", 3),
         ("a: 1\n\tb: 2\n", "a tab where YAML wants spaces (indent with spaces)", 2),
         ("a: 1\n---\nb: 2\n", "more than one document in the file (keep one; drop the line ---)", 2),
+        ("a:\n  b: 1\n   c: 2\n", "mapping values are not allowed", 3),
+        ("a:\n  b: 1\n c: 2\n", "not in line with those before (begin keys of one level in one column)", 3),
         ("a: b: c\n", "mapping values are not allowed here (check the indentation", 1),
         ("a: [1, 2\nb: 3\n", "not YAML: ", 2),
         ("a: !vault x\n", "the tag !vault is not supported here", 1),

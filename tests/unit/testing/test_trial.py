@@ -142,6 +142,7 @@ skip: {write: nobody reads it}
     [
         ("mutations: {shin: []}", "lamp has no mutation 'shin' (did you mean shine?)"),
         ("mutations: {shine: [{lamp: BRIGHT}]}", "lamp cannot be 'BRIGHT'"),
+        ("mutations: {shine: []}", "no case, so shine is not tried (name it in skip, and say there why)"),
         ("mutations: {shine: {lamp: LIT}}", "expected a list of what Cfg names, found a mapping"),
         ("attributes: {lamp: LIT}", "lamp is a variable, no attribute"),
         ("skip: {write: }", "say in a sentence why it is not tried"),
