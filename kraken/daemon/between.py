@@ -31,14 +31,14 @@ class Between:
     """Those nodes, as far as this collector knows. What a former life told of is not told again.
 
     Attributes:
-        nodes: they, in the order in which it began.
+        nodes: they, in the order in which it began, each with when that was, or this life did.
     """
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         holder, former = tree.placement.holder, tree.placement.former
         names = (n for n in tree.table if tree.nobody(n) is not None or (n not in holder and former(n)))
-        self.nodes: dict[str, None] = dict.fromkeys(names)
+        self.nodes: dict[str, float] = dict.fromkeys(names, tree.started_at)
         self._doubted: dict[str, None] = {}
 
     def doubt(self, nodes: Iterable[str]) -> None:
@@ -60,7 +60,7 @@ class Between:
             if is_so is (name in self.nodes):
                 continue
             if is_so:
-                self.nodes[name] = None
+                self.nodes[name] = now
             else:
                 del self.nodes[name]
             found.setdefault(told, []).append(name)

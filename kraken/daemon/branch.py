@@ -50,6 +50,9 @@ class Branch:
         outgrow: called with the incarnation above which our stamps must be, before anything else is
             stamped; whether they were not.
         keep: called with what neighbours told of Dsc and summaries, and stands.
+
+    Attributes:
+        between: nodes that nobody has.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class Branch:
         self._outgrow = outgrow
         self._keep = keep
         self._is_to_place = False
-        self._between = Between(tree)
+        self.between = Between(tree)
         self._begin()
 
     def take(self, arrival: OfTree, now: float) -> None:
@@ -93,11 +96,11 @@ class Branch:
     def tick(self, now: float) -> None:
         """Do what time has made due, and write what is to be written."""
         self._apply(self.tree.tick(now), now)
-        self._told += self._between.look(now)
+        self._told += self.between.look(now)
 
     def declared(self, nodes: Collection[str], now: float) -> None:
         """What is declared of these nodes, or their holds, became another here (at the root)."""
-        self._between.doubt(self._between.nodes.keys() & nodes)
+        self.between.doubt(self.between.nodes.keys() & nodes)
         self._apply(self.tree.declared(nodes, now), now)
 
     def result(self) -> TreeNews:
@@ -152,7 +155,7 @@ class Branch:
                 case Ours(gained, lost):
                     self._ours(gained, lost)
                 case Nobodys(nodes):
-                    self._between.doubt(nodes)
+                    self.between.doubt(nodes)
                     if self.tree.parent is not None:
                         self._nobodys.update(dict.fromkeys(nodes))
                 case LinkChanged() | TwinsChanged() | PutBack() | Refused():
@@ -181,7 +184,7 @@ class Branch:
         self._change([event.node])
 
     def _forget(self, nodes: Sequence[str]) -> None:
-        self._between.doubt(self._between.nodes.keys() & nodes)
+        self.between.doubt(self.between.nodes.keys() & nodes)
         for name in nodes:
             self._table.remove(name)
             for hold in self._holds.of(name):
@@ -196,12 +199,12 @@ class Branch:
 
     def _learn(self, event: Learn) -> None:
         found = self._table.learn(event.updates)
-        elsewhere, turned, between = not event.back, self._turned, self._between.nodes
+        elsewhere, turned, between = not event.back, self._turned, self.between.nodes
         standing: list[StateUpdate] = []
         for update, old in found:
             standing.append(update)
             if update.variable == NOBODY or update.node in between:
-                self._between.doubt((update.node,))
+                self.between.doubt((update.node,))
             if old is None:
                 turned.append(ValueChanged(update, None, elsewhere))
             elif old.value != update.value:

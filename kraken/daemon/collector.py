@@ -194,7 +194,8 @@ class Collector:
         """The node's one cause, and what of it is known here."""
         if self.branch is None or self.runs(node):
             return self.engine.explain(node, now)
-        return explain_elsewhere(self.branch.tree, self.table[node], now, self.unknown_after_s)
+        since = self.branch.between.nodes.get(node, now)
+        return explain_elsewhere(self.branch.tree, self.table[node], now, since, self.unknown_after_s)
 
     @property
     def modules(self) -> str:

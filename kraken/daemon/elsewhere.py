@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from kraken.daemon.rewired import why_it_waits
 from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.effects import CauseChanged
 from kraken.model.node import Node
+from kraken.model.nodeset import fold
 from kraken.model.update import Side, Stamp, StateUpdate
 from kraken.sync.placing import NOBODY
 from kraken.sync.tree import Tree
@@ -17,6 +18,8 @@ CAUSE: Final = "cause"
 REASON: Final = "reason"
 CANNOT: Final = "cannot"
 _VOUCHED: Final = "it goes to another when somebody vouches that {}, which was revoked, runs nothing any more"
+FEW: Final = 3
+"""Collectors that are named one by one where all are waited for."""
 _CAUSES: Final = {cause.value: cause for cause in Cause}
 
 
@@ -87,14 +90,19 @@ def cause_elsewhere(tree: Tree, node: Node, now: float, unknown_after_s: float |
 
 
 def explain_elsewhere(
-    tree: Tree, node: Node, now: float, unknown_after_s: float | None = None
+    tree: Tree, node: Node, now: float, nobody_since: float, unknown_after_s: float | None = None
 ) -> Explanation:
-    """The one cause of a node that another collector runs; that it is silent is told first."""
+    """The one cause of a node that another collector runs; that it is silent is told first.
+
+    Args:
+        nobody_since: since when nobody has it, if that is so.
+    """
     cause = cause_elsewhere(tree, node, now, unknown_after_s)
     silent, nobody = tree.silence(node.name), tree.nobody(node.name)
     if silent is not None:
         name, since = silent
-        reason, following = f"collector {name} not heard for {now - since:.0f} s", "is told when it is"
+        reason = f"collector {name} not heard for {now - since:.0f} s"
+        following = f"is known again when {name} is heard; nothing is done because it is not"
         if tree.placement.former(node.name) is not None:
             then, _, following = _unplaced(tree, node.name, now)
             reason = f"{reason}; {then}"
@@ -103,11 +111,11 @@ def explain_elsewhere(
         return _told(node, cause, reason, f"collector {name} is not heard", since, following)
     if node.name not in tree.placement.holder:
         reason, topic, following = _unplaced(tree, node.name, now)
-        return _told(node, cause, reason, topic, now, following)
+        return _told(node, cause, reason, topic, nobody_since, following)
     if nobody is not None:
         topic = f"nobody runs it: {nobody.value}, as collector {nobody.source} says"
         reason = f"{topic}, {max(0.0, now - nobody.seen_at):.0f} s ago"
-        return _told(node, cause, reason, topic, nobody.since, "is run then")
+        return _told(node, cause, reason, topic, nobody.seen_at, "is run then")
     said, detail = node.summary.get(CAUSE), node.summary.get(REASON)
     if said is None or str(said.value) not in _CAUSES or _is_outdated(node):
         reason = f"its collector {tree.runner(node.name)} has not said yet how it fares"
@@ -145,8 +153,11 @@ def _unplaced(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
         vouch = f"`kraken collector revoke {name} --stopped` by who made sure"
         if name in tree.revoked:
             return _VOUCHED.format(name), _VOUCHED.format(name), f"is run after {vouch}"
-        what = f"it goes to another when {name} says that it let go, which nobody else can know"
-        return what, what, f"is run then, or after {vouch}"
+        what = f"it goes to another when {name} says that it let go"
+        link = tree.links.get(name)
+        if link is not None and link.is_up:
+            return what, what, "is run then; it is asked every few seconds"
+        return f"{what}, which nobody else can know", what, f"is run then, or after {vouch}"
     what = f"it goes to another when the lease of {name} is over, in {free_at - now:.0f} s"
     return what, what, "is run then"
 
@@ -161,17 +172,23 @@ def _forgotten(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
         return f"{lead} nothing that {tree.me} may have begun can run any more", after, "is run then"
     asked = sorted(tree.placement.unsaid(node))
     if not asked:
-        return "it goes to a collector that lives", "", "is run then"
+        wanted = tree.placing.wanted(node, now)
+        if wanted is None:
+            return "it goes to a collector that lives", "", "is run then"
+        return f"it goes to {wanted or tree.me} with the next lease", "", "is run then, in less than a minute"
     gone = [name for name in asked if name in tree.revoked]
     heard = [name for name in asked if name not in tree.revoked]
-    parts = (
-        [f"{' and '.join(heard)} {'has' if len(heard) == 1 else 'have'} said not to have it"] if heard else []
-    )
+    parts = [f"{_named(heard)} {'has' if len(heard) == 1 else 'have'} said not to have it"] if heard else []
     if gone:
-        parts.append(f"somebody has vouched that {' and '.join(gone)}, revoked, runs nothing any more")
-    vouch = " and ".join(f"`kraken collector revoke {name} --stopped`" for name in asked)
+        parts.append(f"somebody has vouched that {_named(gone)}, revoked, runs nothing any more")
+    commands = [f"`kraken collector revoke {name} --stopped`" for name in asked]
+    vouch = " and ".join(commands) if len(asked) <= FEW else f"{commands[0]}, and so for the others,"
     following = f"is run {'then, or ' if heard else ''}after {vouch} by who made sure"
     return f"{lead} {' and '.join(parts)}", "", following
+
+
+def _named(collectors: Sequence[str]) -> str:
+    return " and ".join(collectors) if len(collectors) <= FEW else fold(collectors)
 
 
 def _not_there(tree: Tree, node: str) -> str:

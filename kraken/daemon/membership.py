@@ -56,10 +56,10 @@ class Revoked:
 
     Attributes:
         had_joined: so its daemon may go on with what it heard last, as long as it runs.
-        elsewhere: nodes that list another collector as well, which gets them when the lease is over.
+        elsewhere: nodes of it, and of those below it, that list others, who get them when the lease is over.
         endless: such nodes that nobody gets until a person vouches that the collector runs nothing: it may
             not have heard yet that others could have them.
-        nowhere: nodes that list no other: nobody runs them until somebody else is declared.
+        nowhere: those that list nobody else: nobody runs them until another is declared.
     """
 
     name: str
@@ -126,10 +126,7 @@ async def revoke(daemon: Daemon, name: str, request: Request, *, stopped: bool =
     child = neighbours.keyring.children.get(name) if waits else _child(neighbours, name)
     joined = child is not None and bool(child.key)
     heard = child is not None and joined and child.revoked_at is None
-    table = daemon.collector.table
-    listing = {node: _listed(table[node].attribute(COLLECTORS)) for node in table}
-    elsewhere = [node for node, names in listing.items() if name in names and set(names) != {name}]
-    nowhere = [node for node, names in listing.items() if set(names) == {name}]
+    elsewhere, nowhere = _going(daemon, name)
     endless = [] if stopped else [node for node in elsewhere if _is_endless(daemon, node, name)]
     elsewhere = [node for node in elsewhere if node not in endless]
     if (heard or waits) and not request.yes:
@@ -226,6 +223,23 @@ def _listed(value: Value) -> Sequence[str]:
     if isinstance(value, list):
         return value
     return [str(value)] if value else []
+
+
+def _going(daemon: Daemon, name: str) -> tuple[list[str], list[str]]:
+    """The nodes of a child and of all below it that list others, too; and those that do not, also where the
+    child does not have them yet.
+    """
+    table, tree = daemon.collector.table, None if daemon.seat is None else daemon.seat.tree
+    has = set() if tree is None else {*tree.placement.of(name), *tree.placement.leaving(name)}
+    elsewhere, nowhere = [], []
+    for node in table:
+        names = _listed(table[node].attribute(COLLECTORS))
+        if any(one != name and (tree is None or tree.placing.toward(one) != name) for one in names):
+            if node in has:
+                elsewhere.append(node)
+        elif node in has or name in names:
+            nowhere.append(node)
+    return elsewhere, nowhere
 
 
 def _is_endless(daemon: Daemon, node: str, name: str) -> bool:

@@ -265,11 +265,12 @@ class Seat:
 
     def _note_link(self, link: LinkChanged, now: float) -> None:
         kind = "parent" if link.neighbour == self._parent else "collector"
-        nodes = len(self.tree.placement.of(link.neighbour))
+        place = self.tree.placement
+        nodes = len(place.of(link.neighbour)) + len(place.leaving(link.neighbour))  # or has not let go
         text = f"{kind} {link.neighbour} is {'heard' if link.is_up else 'not heard any more'}"
         if link.neighbour == self._parent:
             level = logging.INFO if link.is_up else logging.WARNING
-            log.log(level, text, extra={"collector": link.neighbour, "nodes": nodes})
+            log.log(level, text, extra={"collector": link.neighbour})
         else:
             self._crowd.tell(HEARD if link.is_up else SILENT, link.neighbour, nodes)
         data = {"collector": link.neighbour, "is_up": link.is_up, "since": link.since, "nodes": nodes}

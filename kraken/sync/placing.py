@@ -181,6 +181,12 @@ class Placing:
         child = self._registry.via.get(COLLECTOR + collector)
         return child if child in self._links and child not in self.drained else None
 
+    def wanted(self, key: str, now: float) -> str | None:
+        """To whom the node goes when it is free: a neighbour below, or OURS; None: nobody listed is known."""
+        listed = self.listed(key)
+        living = self._living(listed, now)
+        return next(iter(self._targets(listed)), None) if living is None else living
+
     def _targets(self, listed: Sequence[str]) -> Sequence[str]:
         """Who may have a node that lists these, the preferred first."""
         if not listed:

@@ -309,6 +309,21 @@ async def test_without_that_word_a_lease_is_waited_for(
     assert daemon.neighbours.in_doubt() == []
 
 
+async def test_of_a_collector_that_is_revoked_the_nodes_that_it_has_are_told_and_those_below_it(
+    caller: Caller, daemon: Daemon, child: Neighbours
+) -> None:
+    assert daemon.seat is not None
+    daemon.seat.tree.registry.reach("@agent3", "rack7")
+    listed = {"n1": ["rack7", "head1"], "n2": ["head1", "rack7"], "n3": ["agent3"], "n4": ["rack7", "rack9"]}
+    await caller.apply(
+        {"nodes": {name: {"attributes": {"collectors": names}} for name, names in listed.items()}}
+    )
+    await until(caller, lambda rows: rows["rack7"]["nodes"] == 2)
+    told = await caller.post("/v1/collectors/revoke", {"name": "rack7", "yes": True})
+
+    assert (told["elsewhere"], told["endless"], told["nowhere"]) == ("", "n[1,4]", "n3")
+
+
 async def test_a_person_vouches_for_a_collector_of_which_nothing_else_is_known(
     caller: Caller, daemon: Daemon, child: Neighbours
 ) -> None:

@@ -305,6 +305,69 @@ def test_that_nobody_runs_a_node_is_not_told_again_after_a_restart_but_that_some
     assert [(gap.nodes, gap.runner) for gap in gaps()] == [(("n1",), "row1")]
 
 
+def test_a_person_is_to_vouch_for_who_had_a_node_only_when_that_one_is_silent() -> None:
+    grove = Grove("c1", "c2")
+    grove.kept = []
+    grove.world["n1", "os"] = "DOWN"
+    grove.declare("n1", ["c1"], os="UP")
+    grove.wait(30.0)
+    root = grove.collectors["root"]
+    grove.declare("n1", ["c2"])
+    declared_at = grove.now
+    grove.wait(10.0)
+    told = root.explain("n1", grove.now)
+
+    assert told.reason == "it goes to another when c1 says that it let go"
+    assert told.since == declared_at
+    assert told.next == "is run then; it is asked every few seconds"
+
+    grove.cut.add("c1")
+    grove.wait(60.0)
+    silent = root.explain("n1", grove.now)
+
+    assert silent.reason.endswith(
+        "; it goes to another when c1 says that it let go, which nobody else can know"
+    )
+    assert silent.next == "is run then, or after `kraken collector revoke c1 --stopped` by who made sure"
+
+
+def test_whoever_waits_for_many_names_them_together() -> None:
+    one = Collector(CATALOG, Settings(), incarnation=2)
+    said = [(PRESENCE, PRESENT), ("collectors", "c1")]
+    told = [StateUpdate("n1", Side.ATTRIBUTE, k, v, Stamp(1, 1), 990.0, "root") for k, v in said]
+    one.restore(told, [], 1000.0)
+    tree = Tree("root", 9, one.table, one.holds, 1000.0, longest_s=one.longest_s)
+    for number in range(100):
+        tree.add_child(f"c{number}", 1000.0, known=True)
+    one.join(tree, 1000.0)
+    one.accept([], 1000.0)
+    told_late = one.explain("n1", 1000.0 + one.longest_s + 1.0)
+
+    assert "when c[0-99] have said" in told_late.reason
+    assert told_late.next.count("`kraken collector revoke") == 1
+
+
+def test_a_collector_that_waits_for_a_lease_says_so() -> None:
+    grove = Grove("row1", "c2")
+    grove.start("row1", "root", "rack1", "rack2")
+    grove.start("rack1", "row1")
+    grove.start("rack2", "row1")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c2"], os="UP")
+    grove.declare("n2", ["rack1", "rack2"], os="UP")
+    grove.wait(35.0)
+    grove.declare("n1", ["rack1", "c2"])
+    row = grove.collectors["row1"]
+    reasons = []
+    for _ in range(60):
+        grove.wait(0.5)
+        if "n1" in row.table and not row.runner("n1"):
+            reasons.append(row.explain("n1", grove.now).reason)
+
+    assert set(reasons) == {"it goes to rack1 with the next lease"}
+    assert row.runner("n1") == "rack1"
+
+
 class TestBetweenTwo:
     """A root, row1 below it, and rack1 and rack2 below that."""
 
