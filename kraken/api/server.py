@@ -27,7 +27,7 @@ from kraken.daemon.assembly import start_daemon
 from kraken.daemon.closed import close_memory
 from kraken.daemon.config import Config
 from kraken.daemon.daemon import Daemon
-from kraken.daemon.files import complain_seldom, raise_limit
+from kraken.daemon.files import Door, complain_seldom, raise_limit
 from kraken.daemon.garbage import collect_seldom
 from kraken.errors import ConfigError
 
@@ -186,7 +186,7 @@ def unix_socket(config: Config) -> Iterator[socket.socket]:
     """
     path = config.api.socket
     _make_room(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = Door(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         old_umask = os.umask(0o177)
         try:

@@ -39,6 +39,9 @@ _LAST: Final = int(zmq.NOBLOCK)
 FRAME_BYTES_MAX: Final = LETTER_BYTES_MAX + 33
 """CURVE leads a letter with its name, a nonce, a MAC and a flag (RFC 26, MESSAGE)."""
 _ROTATE: Final = notes.encode(notes.Rotate())
+_HANDSHAKE_MS: Final = 10_000
+"""Who connects and says nothing is dropped after it; each holds an open file until then. Longer than this
+collector's loop is ever busy, which has a word in each handshake."""
 KEY_S: Final = 10.0
 """Between two new keys of one child: each costs a write to the disk. Who is refused says it again later."""
 
@@ -261,6 +264,7 @@ def _listen(socket: zmq.Socket[Any], address: Address, pair: KeyPair) -> Address
     socket.sndhwm = socket.rcvhwm = QUEUE
     socket.maxmsgsize = FRAME_BYTES_MAX
     socket.backlog = _BACKLOG
+    socket.handshake_ivl = _HANDSHAKE_MS
     socket.router_mandatory = True
     try:
         socket.bind(address.endpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 
@@ -9,11 +10,12 @@ import pytest
 
 from kraken.errors import JoinError, WireError
 from kraken.sync.letters import LETTER_BYTES_MAX
-from kraken.transport import Parent, ParentState, above, join
+from kraken.transport import Parent, ParentState, above, below, join
+from kraken.transport.address import Address
 from kraken.transport.keyfile import write_closed
 from kraken.transport.keys import KeyPair
 from kraken.transport.traffic import Traffic
-from tests.unit.transport.conftest import Member, Members, until
+from tests.unit.transport.conftest import PATIENCE_S, Member, Members, until
 
 
 async def test_letters_go_up_and_down_in_order_under_the_names_of_keys(members: Members) -> None:
@@ -147,6 +149,20 @@ async def test_a_stranger_is_refused_counted_and_logged_once(
     assert [record.message for record in caplog.records].count("collector refused") == 1
     assert not stranger.wire.send("root", b"\1let me in")
     assert root.heard == []
+
+
+async def test_who_connects_and_says_nothing_does_not_stay(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs an open file."""
+    monkeypatch.setattr(below, "_HANDSHAKE_MS", 100)
+    root = members.root()
+    address = Address.parse(root.address)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+
+    async with asyncio.timeout(PATIENCE_S):
+        await reader.read()
+    writer.close()
 
 
 async def test_who_has_not_the_pinned_key_is_not_spoken_to(members: Members) -> None:
