@@ -185,8 +185,11 @@ class Keyring:
         remove(self._directory / "joining.key")
 
     def leave(self) -> None:
-        """Have no parent from now on, and no key that one knows us by. Our children stay."""
-        for name in ("parent.json", "client.key", "next.key", "joining.key"):
+        """Have no parent from now on, and no key that one knows us by. Our children stay.
+
+        The parent goes last: as long as there is one, who was cut off in leaving sees that it is not done.
+        """
+        for name in ("joining.key", "next.key", "client.key", "parent.json"):
             remove(self._directory / name)
 
     def _read(self, name: str) -> KeyPair | None:

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from kraken.cli.errors import Exit
+from kraken.errors import WireError
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
 from kraken.store.records import Change, SaveTree, SaveUpdates
 from kraken.store.store import Store
 from kraken.sync.events import Memory
 from kraken.sync.lease import Lease, Placement
-from kraken.transport import Keyring, Parent
+from kraken.transport import Keyring, Parent, keyring
 from kraken.transport.keys import KeyPair
 
 Call = Callable[..., Any]
@@ -26,12 +27,12 @@ def state(tmp_path: Path) -> Path:
     """Of a collector that is rack7 below head1."""
     path = tmp_path / "state"
     path.mkdir(mode=0o700)
-    keyring = Keyring(path)
+    kept = Keyring(path)
     parent = Parent("head1", "rack7", KeyPair.make().public, ("head1:7411",))
-    keyring.joining("", parent)
-    keyring.take_joining(parent)
-    keyring.make_next()
-    keyring.server()
+    kept.joining("", parent)
+    kept.take_joining(parent)
+    kept.make_next()
+    kept.server()
     return path
 
 
@@ -45,6 +46,26 @@ def leave(kraken: Call, state: Path, tmp_path: Path) -> Call:
 
 def files(state: Path) -> set[str]:
     return {path.name for path in (state / "tree").iterdir()}
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_who_is_cut_off_in_leaving_leaves_by_the_same_command(
+    leave: Call, state: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    left = step
+
+    def fails(path: Path) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise WireError(f"cannot remove {path}: Input/output error", part=str(path))
+        path.unlink(missing_ok=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keyring, "remove", fails)
+        assert leave("--yes").code == Exit.ERROR
+    assert "Left head1" in leave("--yes").out
+    assert files(state) == {"server.key"}
 
 
 def test_it_forgets_the_parent_and_the_keys_for_it_and_nothing_else(leave: Call, state: Path) -> None:
