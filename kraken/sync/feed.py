@@ -64,11 +64,13 @@ class Feed:
         """The document, or only these fields of it, became another."""
         self.upto += 1
         former = self._dirty.pop(key, None)
-        if fields is None or (former is not None and former.fields is None):
+        if fields is None:
             told = None
+        elif former is None:
+            told = set(fields)
         else:
-            told = set(fields) if former is None else former.fields
-            if former is not None and told is not None:
+            told = former.fields  # None: all of it is to be told anyway
+            if told is not None:
                 told.update(fields)
         self._dirty[key] = _Dirty(self.upto, told, False)
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from kraken.model.node import NodeTable
 from kraken.model.update import Stamp
 from kraken.sync import above as above_module
 from kraken.sync import children as children_module
@@ -365,6 +366,27 @@ def tells_fields_alone(links: Links, name: str, key: str, fields: Any = None) ->
         MARK(links, name, key, fields)
 
 
+def tells_its_parent_what_changed_alone(links: Links, name: str, key: str, fields: Any = None) -> None:
+    if fields is not None or name != links.parent:
+        MARK(links, name, key, fields)
+
+
+IS_LEFT = Leases._is_left
+
+
+def lets_go_what_it_has_again(leases: Leases, key: str, now: float) -> bool:
+    table, leases._table = leases._table, NodeTable()
+    is_left = IS_LEFT(leases, key, now)
+    leases._table = table
+    return is_left
+
+
+def counts_grants_of_former_sessions(
+    leases: Leases, link: Link, hello: Hello | None, written_at: float, **more: Any
+) -> bool:
+    return GRANTED(leases, link, hello, written_at, restarted=False)
+
+
 RESERVE = Longer.hear_reserve
 
 
@@ -503,6 +525,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "claims under a former lease are believed": (
         replaces(Children, "_may_tell", looks_at_no_number),
         words.a_word_of_a_deleted_node_comes_after_its_namesake,
+    ),
+    "what was told under a former lease is not told again": (
+        replaces(Links, "mark", tells_its_parent_what_changed_alone),
+        words.a_value_is_seen_while_its_lease_gets_another_number,
     ),
     "claims of a former parent are believed": (
         replaces(Registry, "may_tell", lambda *args: True),
@@ -758,6 +784,14 @@ HARMLESS: dict[str, tuple[Breaks, Story]] = {
     "a longer lease is given under any number": (
         replaces(Longer, "hear_reserve", promises_under_any_number),
         leases.a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
+    ),
+    "a grant of a former session counts": (
+        replaces(Leases, "hear_grant", counts_grants_of_former_sessions),
+        leases.a_lease_comes_before_the_word_that_the_node_is_gone,
+    ),
+    "a node is let go that was given again": (
+        replaces(Leases, "_is_left", lets_go_what_it_has_again),
+        leases.a_question_overtakes_the_word_that_the_node_is_given_and_taken,
     ),
     "late acknowledgements count": (
         replaces(Feed, "acknowledge", acknowledges_late_ones),

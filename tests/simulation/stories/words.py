@@ -208,6 +208,24 @@ def a_word_of_a_former_holder_comes_late() -> None:
     assert known(forest, "root", "n1") == "POWER_OFF"
 
 
+def a_value_is_seen_while_its_lease_gets_another_number() -> None:
+    """Told under the old one it is not believed; it is told again with the new one, and not only when the
+    copies are compared.
+    """
+    forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a")
+    forest.network.rule = of_kind(Delta, "root", "a", [1.0], once=True)
+    declare(forest, "n1", "a", "b")
+    forest.run_for(0.1)
+    forest.see("n1", "power", "POWER_ON")
+    forest.run_for(0.5)
+
+    assert known(forest, "root", "n1") is None
+
+    forest.run_for(2.5)
+
+    assert known(forest, "root", "n1") == "POWER_ON"
+
+
 def a_word_of_a_deleted_node_comes_after_its_namesake() -> None:
     forest = tree({"root": None, "a": "root"}, ["n1"], "a")
     forest.network.rule = of_kind(Delta, "root", "a", [])
@@ -368,6 +386,7 @@ STORIES: list[Callable[[], None]] = [
     a_value_is_seen_again_before_it_was_told,
     a_value_that_is_seen_again_is_told_now_and_then,
     a_word_of_a_former_holder_comes_late,
+    a_value_is_seen_while_its_lease_gets_another_number,
     a_word_of_a_deleted_node_comes_after_its_namesake,
     a_node_is_deleted_and_declared_anew_while_its_holder_is_cut_off,
     nodes_come_and_go_for_months_while_their_collector_is_away,

@@ -128,9 +128,11 @@ def test_fields_gather_until_they_are_told() -> None:
     feed.mark("n1", [("d", "run")])
     feed.mark("n2", [("d", "power")])
     feed.mark("n2")
+    feed.mark("n3")
+    feed.mark("n3", [("d", "power")])
     feed.delta(lambda key, fields: asked.append(fields) or whole(key, fields), 0.0)
 
-    assert asked == [{("d", "power"), ("d", "run")}, None]
+    assert asked == [{("d", "power"), ("d", "run")}, None, None], "a whole document stays one"
 
 
 def test_one_delta_is_under_way_and_is_told_again_ever_more_slowly() -> None:

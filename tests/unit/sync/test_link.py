@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kraken.model.update import SeenAgain, Stamp
 from kraken.sync.feed import RESEND_S_MAX
+from kraken.sync.lease import SKEW
 from kraken.sync.letters import Ack, Ask, Call, Hello, Letter, Tell, Touch
 from kraken.sync.link import ANSWER_S, BIRTHS_MAX, BIRTHS_S, DEAD_S, HELLO_S
 from kraken.sync.mirror import ASK_AGAIN_S_MAX
@@ -383,6 +384,20 @@ def test_the_way_of_a_letter_is_never_taken_for_shorter_than_it_was(under_way_s:
     lag = max(pair.hear("reader", data).lag_s for data in letters)
 
     assert under_way_s <= lag <= under_way_s + HELLO_S + 1.0
+
+
+@pytest.mark.parametrize("rate", [1 - SKEW, 1.0, 1 + SKEW])
+def test_what_our_clock_had_reached_is_not_told_as_later_than_it_was_by_a_clock_of_another_rate(
+    rate: float,
+) -> None:
+    """A lease counts from it, and so does the age of a value."""
+    link = link_to("writer", 7)
+    link.hear(Letter(100, 7, 0, Hello("writer", 1, 500_000, 0, 0, -1, -1, whole=False)), 10.0)
+    for passed_s in (0.0, 9.0, 25.0, 39.0):
+        link.greet_now(10.0 + passed_s * rate)
+        [letter] = link.outgoing(10.0 + passed_s * rate)
+
+        assert 500_000 + 1000 * passed_s * (1 - 3 * SKEW) - 1 <= letter.yours_ms <= 500_000 + 1000 * passed_s
 
 
 def test_a_value_seen_again_is_told_once_and_not_before_it_was_told() -> None:
