@@ -302,7 +302,13 @@ class Calls:
         if had_joined and not asked.body["yes"]:
             raise self.refusal("needs-confirmation", f"revoking {name}: it is heard no more", nodes=3)
         self.collectors[name] = "REVOKED"
-        return {"name": name, "had_joined": had_joined, "elsewhere": "n1", "nowhere": "n[2-3]"}
+        return {
+            "name": name,
+            "had_joined": had_joined,
+            "elsewhere": "n1",
+            "endless": "n4",
+            "nowhere": "n[2-3]",
+        }
 
     def _chosen(self, query: dict[str, str]) -> list[str]:
         return (

@@ -477,6 +477,7 @@ def test_a_collector_is_revoked_once_and_only_when_that_is_meant(kraken: Any, ta
     assert (refused["failed"], refused["changed"]) == (True, False)
     assert refused["msg"].endswith("(confirm: true says that it is meant)")
     assert (done["changed"], done["elsewhere"], done["nowhere"]) == (True, "n1", "n[2-3]")
+    assert done["endless"] == "n4"
     assert not again["changed"]
     assert not task("collector", name="nobody", state="absent")["changed"]
 

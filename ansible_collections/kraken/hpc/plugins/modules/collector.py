@@ -139,6 +139,13 @@ elsewhere:
   returned: when revoked
   type: str
   sample: n[0001-0064]
+endless:
+  description:
+    - Nodes that nobody gets until the revoked collector is said to be stopped, with O(stopped). Folded.
+    - It may not have heard yet that others can have them, and goes on with them for as long as its daemon runs.
+  returned: when revoked
+  type: str
+  sample: ''
 nowhere:
   description: Nodes that list the revoked collector and no other. Folded.
   returned: when revoked
@@ -235,7 +242,8 @@ def revoke(task, row):
         return
     body = {"name": params["name"], "stopped": params["stopped"], "yes": params["confirm"]}
     done = task.client.call("POST", "/v1/collectors/revoke", body=body)
-    result.update(changed=True, elsewhere=done["elsewhere"], nowhere=done["nowhere"])
+    result.update(changed=True, elsewhere=done["elsewhere"], endless=done.get("endless", ""),
+                  nowhere=done["nowhere"])
 
 
 def check_place(path):
