@@ -37,6 +37,8 @@ def fields(hint: Any) -> st.SearchStrategy[Any]:
     match get_origin(hint) or hint:
         case builtins.int:
             return NUMBERS
+        case builtins.float:
+            return st.floats(allow_nan=False)  # which equals nothing, itself neither
         case builtins.str:
             return TEXTS
         case builtins.list:
