@@ -284,6 +284,53 @@ async def test_a_node_that_freezes_under_way_times_out_and_is_reached_again_when
     assert {result.outcome for result in after.values()} == {Outcome.OK}
 
 
+async def test_a_node_that_goes_away_under_its_own_task_costs_only_itself_and_is_reached_again(
+    nodes: dict[str, Sshd], executor: AnsibleExecutor, tmp_path: Path
+) -> None:
+    """As where a task reboots its node, or kills the sshd it came by."""
+    facts = {name: sshd.facts(tmp_path / "known_hosts") for name, sshd in nodes.items()}
+    session = "$(ps -o ppid= -p $(ps -o ppid= -p $PPID))"
+    ending = {"ansible.builtin.shell": f"kill -KILL {session}; sleep 5", "when": "kraken.name == 'n2'"}
+    results = await perform(executor, [{"name": "Reboot", **ending}], *facts.values())
+    after = await perform(executor, LOOK, *facts.values())
+
+    assert {n: r.outcome for n, r in results.items()} == {
+        "n1": Outcome.OK,
+        "n2": Outcome.UNREACHABLE,
+        "n3": Outcome.OK,
+    }
+    assert {result.outcome for result in after.values()} == {Outcome.OK}
+
+
+async def test_a_node_that_lets_in_and_then_says_nothing_costs_only_itself(
+    nodes: dict[str, Sshd], executor: AnsibleExecutor, tmp_path: Path, let_pass: Callable[[float], None]
+) -> None:
+    """As where a home directory is on a file system that hangs: sshd answers, and the shell never begins."""
+    (tmp_path / "hang").write_text(f"#!/bin/sh\necho $$ >>{tmp_path}/hung\nexec sleep 622\n")
+    (tmp_path / "hang").chmod(0o700)
+    key = nodes["n2"].home / "authorized_keys"
+    key.write_text(f'command="{tmp_path / "hang"}" {key.read_text()}')
+    facts = {name: sshd.facts(tmp_path / "known_hosts") for name, sshd in nodes.items()}
+    told: dict[str, NodeResult] = {}
+    run = a_run(LOOK, *facts)
+    flying = asyncio.create_task(executor.run(run, facts, lambda rs: told.update({r.node: r for r in rs})))
+    await until(lambda: {"n1", "n3"} <= set(told))
+
+    assert not flying.done()
+
+    let_pass(run.timeout_s)
+    await flying
+    for pid in (tmp_path / "hung").read_text().split():  # on the node nobody ends it
+        os.kill(int(pid), signal.SIGKILL)
+
+    assert {n: r.outcome for n, r in told.items()} == {
+        "n1": Outcome.OK,
+        "n2": Outcome.TIMEOUT,
+        "n3": Outcome.OK,
+    }
+    assert told["n2"].message.startswith("not through after 600 s, in 'Look'")
+
+
 async def test_cancel_ends_the_ssh_clients_too(
     nodes: dict[str, Sshd], executor: AnsibleExecutor, tmp_path: Path
 ) -> None:
