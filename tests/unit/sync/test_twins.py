@@ -31,6 +31,15 @@ def test_two_that_write_in_turn_are_two() -> None:
     assert not twins.speak(11.0 + DEAD_S)
 
 
+def test_two_are_noticed_however_many_lives_were_before_them() -> None:
+    """Of those that are remembered the one that was heard longest ago makes room."""
+    before = [(life, float(life), None) for life in range(1, LIVES_MAX + 1)]
+    two = [(50, 20.0, None), (60, 21.0, None), (50, 23.0, 22.0), (60, 24.0, 23.5)]
+
+    assert not heard(*before, *two[:3]).speak(24.0)
+    assert heard(*before, *two).speak(24.0)
+
+
 @pytest.mark.parametrize(
     "letters",
     [
