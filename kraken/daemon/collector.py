@@ -36,7 +36,7 @@ from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.effects import Assert, CauseChanged
 from kraken.engine.engine import Engine
 from kraken.engine.news import Changed, News, Reported
-from kraken.engine.permit import NO_LEASE, NOT_ALONE, NOT_OVER
+from kraken.engine.permit import FORGOT, NO_LEASE, NOT_ALONE, NOT_OVER
 from kraken.engine.progress import Progress
 from kraken.engine.settings import Settings
 from kraken.model.bmc import ADDRESS, PORT
@@ -376,7 +376,9 @@ class Collector:
     def _lacks(self) -> str:
         if self.branch is None:
             return NOT_OVER
-        return NOT_ALONE if self.may_be_two else NO_LEASE
+        if self.may_be_two:
+            return NOT_ALONE
+        return FORGOT if self.branch.tree.may_have_begun else NO_LEASE
 
     def _declared(self, nodes: Collection[str], now: float) -> None:
         if self.branch is not None:

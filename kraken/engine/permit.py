@@ -10,6 +10,7 @@ from kraken.model.module import Mutation
 
 NO_LEASE: Final = "waits for the parent's lease"
 NOT_OVER: Final = "waits until what was begun over its BMC, as another node's, is over"
+FORGOT: Final = "waits until nothing can run any more that this collector may have begun and forgot"
 NOT_ALONE: Final = "is not begun while another daemon may speak under this collector's name"
 ASK_AGAIN_S: Final = 2.0
 """Until a lease that did not come is asked for again: a letter may be lost."""
@@ -27,7 +28,7 @@ class Permit:
     """Asks for a lease that lasts as long as a mutation may.
 
     Args:
-        lacks: what is waited for where nothing may start: `NO_LEASE`, `NOT_OVER` or `NOT_ALONE`.
+        lacks: what is waited for where nothing may start: `NO_LEASE`, `NOT_OVER`, `FORGOT` or `NOT_ALONE`.
         grace_s: how much later than its time-out a mutation may be over.
     """
 

@@ -31,8 +31,8 @@ class Leases:
             promised, is respected. 0: not known.
         memory: what a former life knew; None: there was none, or it is lost.
         busy: when our own mutation on a node, of a life that is remembered, ends at the latest; -inf: none.
-        is_whole: whether we hold what our parent holds, or it stays away: until then what is remembered may
-            be another's since.
+        may_begin: whether anything may be begun, as far as what we know and do not know goes; see
+            `Tree.may_begin`.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Leases:
         longest_s: float,
         memory: Memory | None,
         busy: Callable[[str], float],
-        is_whole: Callable[[], bool],
+        may_begin: Callable[[], bool],
     ) -> None:
         self.tenure = Tenure()
         self.doubt = Doubt(links.parent is not None and memory is not None and memory.doubts)
@@ -56,7 +56,7 @@ class Leases:
         self._table = table
         self._links = links
         self._busy = busy
-        self._is_whole = is_whole
+        self._may_begin = may_begin
         self._told: dict[str, Lease] = {}
         self._coming: dict[str, Lease] = {}  # of nodes whose Adopt is on its way
         self._granted: tuple[int, float, float] | None = None  # with which serial, when, for how long
@@ -168,7 +168,7 @@ class Leases:
         """Whether a mutation that ends at `until` at the latest may start on this node now."""
         if self.placement.holder.get(key) != Placement.OURS or self.doubt.stands:
             return False
-        if not self._is_whole():
+        if not self._may_begin():
             return False
         return not self.told(key).shared or self.tenure.lasts(key, until)
 

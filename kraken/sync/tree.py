@@ -91,7 +91,7 @@ class Tree:
         self.links = Links(parent)
         self.registry = Registry(me)
         self.leases = Leases(
-            table, self.links, life, now, longest_s, memory, busy, is_whole=lambda: self.is_whole
+            table, self.links, life, now, longest_s, memory, busy, may_begin=lambda: self.may_begin
         )
         self.placement = self.leases.placement
         self._declared = Declared(table, holds, self.leases.given)
@@ -423,6 +423,18 @@ class Tree:
         when its parent stays away and it remembers.
         """
         return self.above.was_whole or (self._remembers and self._ticked_at - self.started_at > DEAD_S)
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether mutations may be begun here: until we are whole, what we remember may be another's since;
+        and what we do not remember may be under way.
+        """
+        return self.is_whole and not self.may_have_begun
+
+    @property
+    def may_have_begun(self) -> bool:
+        """Whether something may be under way that a life of ours began which is forgotten."""
+        return self._ticked_at < self.leases.quiet_until
 
     def _greeting(self, neighbour: str, now: float) -> Hello:
         link = self.links[neighbour]

@@ -718,6 +718,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         replaces(Leases, "may_have_begun", looks_whom_it_lists_now),
         leases.a_collector_loses_its_disk_while_its_mutation_runs_on_a_node_that_lists_it_no_more,
     ),
+    "who forgot what it began begins something beside it": (
+        replaces(Tree, "may_have_begun", property(lambda tree: False)),
+        leases.a_collector_that_lost_its_disk_begins_nothing_beside_what_it_does_not_remember,
+    ),
     "who waits for what it may have begun tells who remembers that it has nothing": (
         replaces(Tree, "_may_lack", waits_for_neighbours_alone),
         leases.a_child_goes_on_while_its_parent_waits_for_what_it_may_have_begun,

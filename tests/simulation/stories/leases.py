@@ -123,6 +123,18 @@ def a_collector_loses_its_disk_while_its_mutation_runs_on_a_node_that_lists_it_n
     assert owners(forest, "n1") == ["a"], "what was waited for comes in the end"
 
 
+def a_collector_that_lost_its_disk_begins_nothing_beside_what_it_does_not_remember() -> None:
+    """Its own former mutation is at work, and nobody else may have the node."""
+    forest = tree({"root": None, "a": "root"}, ["n1"], "a", settled_s=60.0)
+
+    assert forest.try_runs("n1", 50.0) == ["a"]
+
+    forest.restart("a", lose_disk=True)
+    run_everywhere(forest, "n1", 61)
+
+    assert forest.try_runs("n1", 0.5) == ["a"], "what was waited for comes in the end"
+
+
 def a_child_goes_on_while_its_parent_waits_for_what_it_may_have_begun() -> None:
     """It hears that it has nothing when nobody can say otherwise, or never: here nothing was begun."""
     forest = tree({"root": None, "m": "root", "a": "m"}, ["n1", "n2"], "a", settled_s=60.0)
@@ -816,6 +828,11 @@ STORIES: list[Callable[[], None]] = [
     a_parent_loses_its_disk_while_a_mutation_runs,
     a_parent_and_its_child_lose_their_disks_while_a_mutation_runs,
     a_collector_loses_its_disk_while_its_own_mutation_runs,
+    a_collector_loses_its_disk_while_its_mutation_runs_on_a_node_that_lists_it_no_more,
+    a_collector_that_lost_its_disk_begins_nothing_beside_what_it_does_not_remember,
+    a_child_goes_on_while_its_parent_waits_for_what_it_may_have_begun,
+    a_parent_loses_its_disk_and_a_child_is_not_heard_until_long_after,
+    a_parent_restarts_and_its_child_loses_its_disk_while_a_mutation_runs,
     a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs,
     a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name,
     a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name,

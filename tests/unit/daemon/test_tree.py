@@ -431,6 +431,25 @@ class TestBetweenTwo:
         assert all(had_it)
         assert (root.runner("n1"), root.cause("n1")) == ("rack1", "CONVERGED")
 
+    def test_a_collector_that_lost_its_disk_begins_nothing_until_what_it_may_have_begun_is_over(
+        self, grove: Grove
+    ) -> None:
+        grove.declare("n1", ["rack1"], os="UP")
+        grove.wait(60.0)
+        grove.start("rack1", "row1")
+        rack = grove.collectors["rack1"]
+        grove.world["n1", "os"] = "DOWN"
+        grove.wait(60.0)
+        told, at_root = rack.explain("n1", grove.now), grove.collectors["root"].explain("n1", grove.now)
+        untouched = grove.world["n1", "os"]
+        grove.wait(rack.longest_s)
+
+        why = "waits until nothing can run any more that this collector may have begun and forgot"
+        assert (told.cause, untouched) == ("BUDGET", "DOWN")
+        assert why in told.reason
+        assert why in at_root.reason
+        assert (rack.cause("n1"), grove.world["n1", "os"]) == ("CONVERGED", "UP")
+
     def test_who_may_have_a_node_that_nobody_remembers_is_told_and_how_a_person_can_vouch(
         self, grove: Grove
     ) -> None:
