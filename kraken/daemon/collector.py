@@ -390,6 +390,8 @@ class Collector:
             return not self._parting.is_busy(bmc_of(self.table.get(node)), node, self._now)
         if self.branch.tree.leases.may_run(node, until):
             return True
+        if not self.branch.tree.may_begin:  # a lease would not help: it would be asked for again as it comes
+            return False
         self._lacking[node] = max(until, self._lacking.get(node, until))
         return False
 

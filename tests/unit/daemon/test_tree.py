@@ -441,11 +441,12 @@ class TestBetweenTwo:
         grove.world["n1", "os"] = "DOWN"
         grove.wait(60.0)
         told, at_root = rack.explain("n1", grove.now), grove.collectors["root"].explain("n1", grove.now)
-        untouched = grove.world["n1", "os"]
+        untouched, asked = grove.world["n1", "os"], list(grove.asked_ms)
         grove.wait(rack.longest_s)
 
         why = "waits until nothing can run any more that this collector may have begun and forgot"
         assert (told.cause, untouched) == ("BUDGET", "DOWN")
+        assert asked == [], "no lease would help, and each that comes would be asked for again"
         assert why in told.reason
         assert why in at_root.reason
         assert (rack.cause("n1"), grove.world["n1", "os"]) == ("CONVERGED", "UP")
