@@ -297,7 +297,9 @@ class Placement:
 
     def unknown(self, child: str, keys: Iterable[str]) -> list[str]:
         """Those of these nodes of which this child is to be asked whether it has them."""
-        return [key for key in keys if child in self.unsaid(key)] if child in self.strange else []
+        if child not in self.strange:
+            return []
+        return [k for k in keys if k not in self._known and child not in self._cleared.get(k, ())]
 
     def take(self, key: str, holder: str, *, shared: bool, bmc: str | None = None) -> None:
         """Give a free node, which has this BMC, to this holder, under a new number."""
