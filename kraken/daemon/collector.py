@@ -378,7 +378,7 @@ class Collector:
             return NOT_OVER
         if self.may_be_two:
             return NOT_ALONE
-        return FORGOT if self.branch.tree.may_have_begun else NO_LEASE
+        return FORGOT if self.branch.tree.is_unsure else NO_LEASE
 
     def _declared(self, nodes: Collection[str], now: float) -> None:
         if self.branch is not None:

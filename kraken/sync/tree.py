@@ -429,10 +429,10 @@ class Tree:
         """Whether mutations may be begun here: until we are whole, what we remember may be another's since;
         and what we do not remember may be under way.
         """
-        return self.is_whole and not self.may_have_begun
+        return self.is_whole and not self.is_unsure
 
     @property
-    def may_have_begun(self) -> bool:
+    def is_unsure(self) -> bool:
         """Whether something may be under way that a life of ours began which is forgotten."""
         return self._ticked_at < self.leases.quiet_until
 

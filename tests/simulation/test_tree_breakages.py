@@ -31,7 +31,7 @@ from kraken.sync.link import DEAD_S, HELLO_S, Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.longer import Longer
 from kraken.sync.mirror import Mirror
-from kraken.sync.placing import Placing
+from kraken.sync.placing import COLLECTORS, Placing
 from kraken.sync.registry import Registry
 from kraken.sync.shelf import updates_of
 from kraken.sync.tree import Tree
@@ -318,11 +318,6 @@ def hears_of_any_number(leases: Leases, child: str, body: Checked, now: float) -
     CHECKED(leases, child, msgspec.structs.replace(body, bound=bound), now)
 
 
-def is_over_whatever_children_were_promised(longer: Longer, key: str, now: float) -> bool:
-    leases: Leases = longer._begun_until.__self__  # type: ignore[attr-defined]
-    return leases.busy_until(key) <= now
-
-
 MEMORY = Leases.memory
 
 
@@ -334,8 +329,9 @@ MAY_HAVE_BEGUN = Leases.may_have_begun
 
 
 def looks_whom_it_lists_now(leases: Leases, key: str, now: float) -> bool:
-    is_listed = leases._links.parent is None or "m" in leases._table[key].attribute("collectors")  # type: ignore[operator]
-    return is_listed and MAY_HAVE_BEGUN(leases, key, now)
+    listed = leases._table[key].attribute(COLLECTORS)
+    is_ours = leases._links.parent is None or (isinstance(listed, list) and "m" in listed)
+    return is_ours and MAY_HAVE_BEGUN(leases, key, now)
 
 
 def waits_for_neighbours_alone(tree: Tree, link: Link, now: float) -> bool:
@@ -643,7 +639,7 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         leases.a_longer_lease_is_not_given_back_while_its_mutation_runs,
     ),
     "a longer lease is given back while a child needs it": (
-        replaces(Longer, "_is_over", is_over_whatever_children_were_promised),
+        replaces(Leases, "_begun_until", Leases.busy_until),
         leases.a_longer_lease_is_not_given_back_while_a_child_needs_it,
     ),
     "what is given back late ends a newer asking": (
@@ -719,7 +715,7 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         leases.a_collector_loses_its_disk_while_its_mutation_runs_on_a_node_that_lists_it_no_more,
     ),
     "who forgot what it began begins something beside it": (
-        replaces(Tree, "may_have_begun", property(lambda tree: False)),
+        replaces(Tree, "is_unsure", property(lambda tree: False)),
         leases.a_collector_that_lost_its_disk_begins_nothing_beside_what_it_does_not_remember,
     ),
     "who waits for what it may have begun tells who remembers that it has nothing": (
