@@ -33,7 +33,7 @@ from kraken.daemon.fingerprint import modules_fingerprint
 from kraken.daemon.parting import Parting
 from kraken.daemon.recorder import Recorder
 from kraken.engine.cause import Cause, Explanation, Verdict
-from kraken.engine.effects import Assert, CauseChanged
+from kraken.engine.effects import Assert, CauseChanged, ReasonChanged
 from kraken.engine.engine import Engine
 from kraken.engine.news import Changed, News, Reported
 from kraken.engine.permit import FORGOT, NO_LEASE, NOT_ALONE, NOT_OVER
@@ -131,15 +131,18 @@ class Collector:
         while True:
             effects = self.engine.reconcile(news, now)
             news = []
+            fare: dict[str, None] = {}  # nodes that fare otherwise
             for effect in effects:
                 if isinstance(effect, Assert):
                     self.recorder.observe(
                         effect.node, effect.values, effect.source, self.catalog, now, news, follows
                     )
                     continue
-                follows.append(effect)
-                if isinstance(effect, CauseChanged) and self.branch is not None:
-                    self._summarise(effect.node, effect, now)
+                if isinstance(effect, CauseChanged | ReasonChanged):
+                    fare[effect.node] = None
+                if not isinstance(effect, ReasonChanged):
+                    follows.append(effect)
+            self._summarise(fare, now)
             self._introduce(now)
             self._say_modules(now)
             self._reserve(now)
@@ -405,9 +408,8 @@ class Collector:
         for name in new:
             if name not in self.table or not self.runs(name):
                 continue
-            verdict = self.engine.progress(name).verdict
-            if not is_told(self.table[name], verdict.cause, self.branch.tree.me):
-                self._summarise(name, verdict, now)
+            if not is_told(self.table[name], self.engine.cause(name), self.branch.tree.me):
+                self._summarise([name], now)
 
     def _say_modules(self, now: float) -> None:
         """Tell those above with which modules we run nodes; who runs none, as most agents, keeps quiet."""
@@ -417,11 +419,14 @@ class Collector:
             self._said = self.catalog
             self.branch.tree.say(MODULES, self.modules, now)
 
-    def _summarise(self, name: str, how: Verdict | CauseChanged, now: float) -> None:
-        assert self.branch is not None
-        node, me = self.table.get(name), self.branch.tree.me
-        could_not = node is not None and CANNOT in node.summary
-        self.recorder.summarise(summary(name, how, self.stamp(), now, me, could_not=could_not))
+    def _summarise(self, nodes: Iterable[str], now: float) -> None:
+        """Tell above how these nodes of ours fare."""
+        if self.branch is None:
+            return
+        for name in nodes:
+            could_not = CANNOT in self.table[name].summary
+            how, stamp, me = self.engine.progress(name).verdict, self.stamp(), self.branch.tree.me
+            self.recorder.summarise(summary(name, how, stamp, now, me, could_not=could_not))
 
     def _reserve(self, now: float) -> None:
         """Ask for the leases that runs wait for, in one letter for each time they are to last to.

@@ -7,7 +7,6 @@ from typing import Final
 
 from kraken.daemon.rewired import why_it_waits
 from kraken.engine.cause import Cause, Explanation, Verdict
-from kraken.engine.effects import CauseChanged
 from kraken.model.node import Node
 from kraken.model.nodeset import fold
 from kraken.model.update import Side, Stamp, StateUpdate
@@ -24,7 +23,7 @@ _CAUSES: Final = {cause.value: cause for cause in Cause}
 
 
 def summary(
-    node: str, how: Verdict | CauseChanged, stamp: Stamp, now: float, who: str, *, could_not: bool
+    node: str, how: Verdict, stamp: Stamp, now: float, who: str, *, could_not: bool
 ) -> Iterator[StateUpdate]:
     """How a node of ours fares, for those above.
 

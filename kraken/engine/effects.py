@@ -66,13 +66,19 @@ class TroubleChanged:
 
 @dataclass(frozen=True, slots=True)
 class CauseChanged:
-    """For those who watch; `detail`, `cannot` as in a `Verdict`."""
+    """For those who watch; `detail` as in a `Verdict`."""
 
     node: str
     was: Cause | None
     cause: Cause
     detail: str
-    cannot: str = ""
 
 
-Effect = Start | Assert | StepEnded | TroubleChanged | CauseChanged
+@dataclass(frozen=True, slots=True)
+class ReasonChanged:
+    """The node's cause is what it was, and its verdict says something else of it."""
+
+    node: str
+
+
+Effect = Start | Assert | StepEnded | TroubleChanged | CauseChanged | ReasonChanged

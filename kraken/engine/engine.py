@@ -9,7 +9,7 @@ from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.command import Commands
 from kraken.engine.deciding import Decider
-from kraken.engine.effects import CauseChanged, Effect, Start
+from kraken.engine.effects import CauseChanged, Effect, ReasonChanged, Start
 from kraken.engine.effort import forgive, recover, rest
 from kraken.engine.explain import explain, held_by
 from kraken.engine.former import Former
@@ -399,10 +399,12 @@ class Engine:
     def _judge(self, progress: Progress, verdict: Verdict, now: float, effects: list[Effect]) -> None:
         was = progress.verdict
         progress.verdict = verdict
+        name, to = progress.node.name, verdict
         if was.cause is not verdict.cause:
             progress.since = now
-            name, to = progress.node.name, verdict
-            effects.append(CauseChanged(name, was.cause, to.cause, to.detail, to.cannot))
+            effects.append(CauseChanged(name, was.cause, to.cause, to.detail))
+        elif (was.detail, was.cannot) != (to.detail, to.cannot):
+            effects.append(ReasonChanged(name))
 
     def _wake(self, progress: Progress, *times: float | None) -> None:
         """Set the node's alarm: an earlier one that is set already will do, it is set again then."""

@@ -49,6 +49,7 @@ class Grove:
         self.ran: list[tuple[str, str, str]] = []  # (collector, node, mutation)
         self.asked_ms: list[int] = []  # for how long leases were asked for; 0: given back
         self.outcome = Outcome.OK  # of mutations: what is said of them, whatever they did
+        self.fault = ""  # why no collector can perform mutations; "": each can
         self.is_mute = False  # looks get no answer
         self.are_out = False  # looks do not come back
         self.kept: list[tuple[str, Results]] | None = (
@@ -123,6 +124,8 @@ class Grove:
                 return NodeResult(start.run.id, node, Outcome.TIMEOUT)
             seen = {o.variable: v for o in operator.observes if (v := self.world.get((node, o.variable)))}
             return NodeResult(start.run.id, node, Outcome.OK, seen)
+        if self.fault:
+            return NodeResult(start.run.id, node, Outcome.WITHDRAWN, {}, self.fault, False, True)
         self.ran.append((name, node, operator.name))
         seen = {c.variable: str(c.target) for c in operator.changes}
         self.world.update({(node, variable): value for variable, value in seen.items()})
@@ -194,6 +197,45 @@ def test_a_node_that_nobody_could_look_at_is_told_above_as_unknown_with_the_reas
     assert below.cause == told.cause == "UNKNOWN"
     assert "as collector c1 says" in told.reason
     assert grove.collectors["root"].table["n1"].summary["cause"].source == "c1"
+
+
+def test_that_the_reason_of_a_node_became_another_is_told_above_though_its_cause_did_not() -> None:
+    """One of two tries, the other waits for what that one finds: BACKOFF, for the one reason or the other."""
+    grove = Grove("c1")
+    nodes = ("n1", "n2")
+    for node in nodes:
+        grove.world[node, "os"] = "DOWN"
+        grove.declare(node, ["c1"], os="UP")
+    reasons: dict[str, list[str]] = {node: [] for node in nodes}
+    for fault in ("the vault is shut", "no such key in the vault"):
+        grove.fault = fault
+        grove.wait(90.0)
+        for node in nodes:
+            told = grove.collectors["root"].table[node].summary
+            reasons[node].append(str(told["reason"].value))
+
+            assert grove.collectors["c1"].cause(node) == told["cause"].value == "BACKOFF"
+
+    for told_of in reasons.values():
+        assert told_of == [
+            "its collector cannot do side.raise: the vault is shut",
+            "its collector cannot do side.raise: no such key in the vault",
+        ]
+
+
+def test_a_reason_that_stays_is_told_above_once_however_long_the_node_waits() -> None:
+    grove = Grove("c1")
+    grove.fault = "the vault is shut"
+    for node in ("n1", "n2"):
+        grove.world[node, "os"] = "DOWN"
+        grove.declare(node, ["c1"], os="UP")
+    grove.wait(200.0)
+    told: set[Stamp] = set()
+    for _ in range(600):
+        grove.wait(0.5)
+        told.add(grove.collectors["root"].table["n1"].summary["reason"].stamp)
+
+    assert len(told) <= 300.0 / 60.0 + 1, "once for each try"
 
 
 def test_what_a_former_life_said_of_a_node_that_is_unknown_now_does_not_stand() -> None:
