@@ -54,10 +54,11 @@ class CollectorRow(TypedDict):
     name), AWAY, INVITED, OVER (its invitation) or REVOKED. `parent`: the collector it hangs below; of one
     that is not ours, its parent told all of this.
 
-    `since`: when that began, as far as is known. `heard_s`: since its last letter. `lag_s`: how long that was
-    under way at most. `nodes`: that it runs. `key`: how its public key begins, "" until it has joined, and of
-    those of others. `expires_at`: of an invitation that is open; null: none is. `modules`: its Kraken modules
-    are the SAME as ours or OTHER ones, `modules_since` then; "": it has not said, as who never ran a node.
+    `since`: when that began, as far as is known; of one that is CONNECTED when its daemon, as it runs now,
+    was first heard. `heard_s`: since its last letter. `lag_s`: how long that was under way at most. `nodes`:
+    that it runs. `key`: how its public key begins, "" until it has joined, and of those of others.
+    `expires_at`: of an invitation that is open; null: none is. `modules`: its Kraken modules are the SAME as
+    ours or OTHER ones, `modules_since` then; "": it has not said, as who never ran a node.
     """
 
     name: str

@@ -118,9 +118,10 @@ def list_(session: Session, form: str) -> int:
     `other modules`: it has other Kraken modules than this collector, so that `kraken plan` here may not be
     what it does.
 
-    HEARD is since when it said nothing, LAG how long that was under way at most, NODES how many it runs.
-    LETTERS/S and BYTES/S are those of the last minute, from it and to it; DROPPED counts what could not
-    be sent since the daemon started, and is said again. KEY is how its public key begins; with `*` it is
+    SINCE is for how long that has been so: of one that is connected, since its daemon, as it runs now, was
+    first heard. HEARD is since when it said nothing, LAG how long that was under way at most, NODES how many
+    it runs. LETTERS/S and BYTES/S are those of the last minute, from it and to it; DROPPED counts what could
+    not be sent since the daemon started, and is said again. KEY is how its public key begins; with `*` it is
     changing. What is below its children this collector knows from them.
     -o ndjson prints a line of JSON for each collector.
     """

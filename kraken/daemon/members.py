@@ -16,7 +16,8 @@ class Member:
 
     Attributes:
         parent: the name of the one it hangs below, as far as is known.
-        is_up: its parent hears it. `since`: when that became so, seconds since the epoch; None: unknown.
+        is_up: its parent hears it. `since`: when that became so of this life of its daemon, in seconds since
+            the epoch; None: unknown.
         heard_s: since we had its last letter; None for one that is not our own child, or was never heard.
         twins: its parent hears two daemons under its name.
         lag_s: how long its last letter was on its way, and our clock's time to it before, at most.

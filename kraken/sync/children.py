@@ -73,9 +73,12 @@ class Children:
         return [TwinsChanged(link.name, speak)]
 
     def tell_of(self, link: Link, now: float) -> None:
-        """Say how it stands with this child, and have its nodes placed by that."""
+        """Say how it stands with this child, and have its nodes placed by that. Where two speak as it, that
+        one of them begins another life is no news.
+        """
         value = TWINS if link.name in self._twins else UP if link.is_up else DOWN
-        self._roster.say(LINK + link.name, value, link.silent_since() if value == DOWN else now)
+        if value != TWINS or self._roster.said(LINK + link.name) != TWINS:
+            self._roster.say(LINK + link.name, value, link.silent_since() if value == DOWN else now)
         self._placing.reconsider(link.name)
 
     def _hear_of_leases(self, link: Link, heard: Heard, now: float) -> list[Event]:

@@ -15,7 +15,7 @@ MODULES = "modules"
 """The variable in which a collector that runs nodes says which Kraken modules it has: a fingerprint."""
 LINK = "link:"
 """Leads the variable in which a parent says of a child whether it hears it: "UP" or "DOWN";
-"TWINS": it hears two daemons of that name."""
+"TWINS": it hears two daemons of that name. Said again it is so anew, as with another life of the child."""
 UP, DOWN, TWINS = "UP", "DOWN", "TWINS"
 
 
@@ -136,7 +136,7 @@ class Registry(Mapping[str, Mapping[str, Record]]):
             replaced = records.get(update.variable)
             less = 0 if replaced is None else _weight(update.variable, replaced)
             self._grow(update.node, _weight(update.variable, update) - less)
-            same = old is not None and old.value == update.value
+            same = old is not None and old.value == update.value and not update.variable.startswith(LINK)
             since = old.since if same and old is not None else update.seen_at
             records[update.variable] = Record(
                 update.value, update.stamp, update.seen_at, update.source, since

@@ -43,6 +43,11 @@ class Roster:
         self._prints.changed(key)
         self._tell(self._registry.merge([update], None))
 
+    def said(self, variable: str) -> Value:
+        """What we said of ourselves last; None: nothing."""
+        record = self._registry[self._registry.me].get(variable)
+        return None if record is None else record.value
+
     def hear(self, child: str, doc: Doc, now: float, lag_s: float) -> Sequence[Event]:
         """A child speaks of itself, or of a collector below it."""
         updates = updates_of(doc, now, lag_s, (Side.SUMMARY,))

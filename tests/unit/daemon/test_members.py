@@ -22,7 +22,9 @@ class Forest:
         self.way_s = 0.0
         self.trees: dict[str, Tree] = {}
         self.cut: set[str] = set()
+        self.twin: Tree | None = None  # another daemon of the name that it has
         self._under_way: list[tuple[float, str, str, Send]] = []
+        self._names = names
         parent = None
         for life, name in enumerate(names, 1):
             self.trees[name] = Tree(name, life, NodeTable(), HoldTable(), self.now, parent=parent)
@@ -38,9 +40,24 @@ class Forest:
             self._under_way = [one for one in self._under_way if one[0] > self.now]
             for _, sender, to, event in due:
                 if not {sender, to} & self.cut:
-                    self._take(to, self.trees[to].hear(sender, event.letter, self.now))
-            for name, tree in self.trees.items():
-                self._take(name, tree.tick(self.now))
+                    for tree in self._of(to):
+                        self._take(to, tree.hear(sender, event.letter, self.now))
+            for name in self.trees:
+                for tree in self._of(name):
+                    self._take(name, tree.tick(self.now))
+
+    def _of(self, name: str) -> list[Tree]:
+        twins = [self.twin] if self.twin is not None and self.twin.me == name else []
+        return [self.trees[name], *twins]
+
+    def restart(self, name: str) -> None:
+        """Its daemon ends and begins another life, which knows its children."""
+        place = self._names.index(name)
+        parent, below = self._names[place - 1], self._names[place + 1 : place + 2]
+        life = int(self.now)
+        tree = self.trees[name] = Tree(name, life, NodeTable(), HoldTable(), self.now, parent=parent)
+        for child in below:
+            tree.add_child(child, self.now, known=True)
 
     def seen(self, name: str) -> dict[str, Member]:
         return {member.name: member for member in members(self.trees[name], self.now)}
@@ -135,3 +152,48 @@ def test_since_when_a_collector_is_silent_is_told_alike_at_every_level() -> None
     assert cut_at - HELLO_S <= told[0] <= cut_at
     assert told[1] == pytest.approx(told[0], abs=2.0), "an age, reckoned anew by another clock"
     assert forest.trees["root"].registry.broken("rack") is not None
+
+
+def test_a_collector_that_was_restarted_is_heard_since_then_at_every_level() -> None:
+    """So nobody takes one that dies and comes back every minute for one that has run for weeks."""
+    forest = Forest("root", "row", "rack", "agent")
+    forest.run(30.0)
+    began_at = forest.now
+    forest.restart("rack")
+    forest.run(DEAD_S)
+
+    for name in ("row", "root"):
+        seen = forest.seen(name)
+        assert seen["rack"].is_up
+        assert seen["rack"].since == pytest.approx(began_at, abs=2.0)
+        assert seen["agent"].since == pytest.approx(began_at, abs=2.0), "rack hears it since it began"
+    assert forest.seen("root")["row"].since == pytest.approx(1000.0, abs=2.0)
+
+
+def test_letters_that_are_lost_for_less_than_the_dead_time_make_nobody_new() -> None:
+    forest = Forest("root", "row", "rack")
+    forest.run(15.0)
+    forest.cut = {"rack"}
+    forest.run(DEAD_S - 2 * HELLO_S)
+    forest.cut = set()
+    forest.run(15.0)
+
+    for name in ("row", "root"):
+        assert forest.seen(name)["rack"].since == pytest.approx(1000.0, abs=2.0)
+
+
+def test_two_that_speak_under_one_name_do_so_since_that_was_noticed() -> None:
+    """Also where one of them was restarted since."""
+    forest = Forest("root", "row", "rack")
+    forest.run(30.0)
+    since: dict[str, set[float | None]] = {"root": set(), "row": set()}
+    for life in (7, 8):
+        forest.twin = Tree("rack", life, NodeTable(), HoldTable(), forest.now, parent="row")
+        for _ in range(30):
+            forest.run(1.0)
+            for name, told in since.items():
+                if forest.seen(name)["rack"].twins:
+                    told.add(forest.seen(name)["rack"].since)
+
+    for told in since.values():
+        assert len(told) == 1
