@@ -116,6 +116,11 @@ class Neighbours:
         """The children who have joined and may speak, by name; connected or not."""
         return [child.name for child in self.keyring.children.all() if child.key and child.revoked_at is None]
 
+    def is_unheard(self, name: str) -> bool:
+        """Whether this child has joined, and was not heard in any life of ours."""
+        child = self.keyring.children.get(name)
+        return child is not None and child.is_unheard
+
     def revoked(self) -> list[str]:
         """Who was revoked, and has not joined again."""
         return [child.name for child in self.keyring.children.all() if child.revoked_at is not None]

@@ -106,7 +106,7 @@ class Seat:
             busy=collector.busy_until,
         )
         for name in neighbours.names():
-            self.tree.add_child(name, now, known=True)
+            self.tree.add_child(name, now, known=not neighbours.is_unheard(name))
         for name in neighbours.in_doubt():
             self.tree.add_former_child(name)
         self.tree.revoked.update(neighbours.revoked())

@@ -172,6 +172,11 @@ class Below:
             if name in self._routes and heard:  # over another connection: they come before this one
                 self._heard(heard.copy())
                 heard.clear()
+            try:
+                self._children.meet(name)
+            except WireError:  # our next life would not know that it may have something of us
+                self._refusals.add("first word not kept", name)
+                return
             self._routes[name] = route
             try:
                 self._children.saw(key)

@@ -35,6 +35,8 @@ class Child(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
         wants_key: it is to have another key, and has not told which.
         revoked_at: None: it may speak.
         is_stopped: a person has vouched since that it runs nothing any more.
+        is_unheard: it has joined and did not speak yet, so it can have nothing of us. Files of before this
+            was kept do not say so.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Child(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     revoked_at: float | None = None
     is_stopped: bool = False
     wants_key: bool = False
+    is_unheard: bool = False
 
 
 class Children:
@@ -151,6 +154,7 @@ class Children:
                 revoked_at=None,
                 is_stopped=False,
                 wants_key=False,
+                is_unheard=child.is_unheard or child.is_stopped or not child.key,
             )
         )
         self.on_change(name, "joined")
@@ -171,6 +175,12 @@ class Children:
             return False
         self._keep(msgspec.structs.replace(child, next_key=key, wants_key=False))
         return True
+
+    def meet(self, name: str) -> None:
+        """A child speaks: from now on it may be given something."""
+        child = self._children[name]
+        if child.is_unheard:
+            self._keep(msgspec.structs.replace(child, is_unheard=False))
 
     def saw(self, key: str) -> None:
         """A child spoke with this key: if it is its next, the one before it is good no more."""

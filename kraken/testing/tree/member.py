@@ -77,7 +77,7 @@ class Member:
         self.rate = rate
         self.longest_s = longest_s
         self.life = 0
-        self.known: set[str] = set()  # children of lives before this one; kept apart from the disk
+        self.known: set[str] = set()  # children that were heard in any life; kept apart from the disk
         self.in_doubt: set[str] = set()  # who was revoked, and nobody vouched for; as `known`
         self.drained: set[str] = set()  # children that are to have no nodes
         self.refused: list[str] = []
@@ -136,7 +136,6 @@ class Member:
             self.tree.add_child(child, now, known=child in self.known)
         for child in self.in_doubt:
             self.tree.add_former_child(child)
-        self.known |= set(self.children)
         for child in self.drained:
             self.tree.placing.drain(child)
         self.is_running = True
@@ -200,7 +199,8 @@ class Member:
         """
         if child in self.children:
             self.children.remove(child)
-        self.known.discard(child)
+        if fenced:
+            self.known.discard(child)
         (self.in_doubt.discard if fenced else self.in_doubt.add)(child)
         self._apply(self.tree.remove_child(child, self.clock(), fenced=fenced), self.clock())
 
@@ -210,7 +210,6 @@ class Member:
         self.in_doubt.discard(child)
         if self.is_running:
             self.tree.add_child(child, self.clock())
-            self.known.add(child)
 
     # -- in and out ---------------------------------------------------------------------------
 
@@ -235,6 +234,7 @@ class Member:
             return
         now = self.clock()
         inbox, self._inbox = self._inbox, []
+        self.known |= {sender for sender, _ in inbox if sender in self.children}
         for sender, word in inbox:
             if isinstance(word, int):
                 self.tree.reached(sender, now, word)

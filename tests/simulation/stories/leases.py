@@ -202,6 +202,19 @@ def a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs() -> N
     assert owners(forest, "n1") == ["b"], "what was waited for comes in the end"
 
 
+def a_collector_has_joined_and_its_parent_restarts_before_it_is_heard() -> None:
+    """It is met for the first time, so it waits for nothing that it might have forgotten."""
+    forest = Forest({"root": None, "a": "root"})
+    forest.restart("root")
+    declare(forest, "n1", "a")
+    forest.run_for(HELLO_S)
+    forest.restart("root")
+    forest.restart("a")
+    forest.run_for(2 * HELLO_S)
+
+    assert forest.try_runs("n1", 50.0) == ["a"]
+
+
 def a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name() -> None:
     """For its parent it is met for the first time, and that is no word on what its former self began."""
     forest = tree({"root": None, "a": "root", "b": "root"}, ["n1"], "a", settled_s=60.0)
@@ -844,6 +857,7 @@ STORIES: list[Callable[[], None]] = [
     a_parent_loses_its_disk_and_a_child_is_not_heard_until_long_after,
     a_parent_restarts_and_its_child_loses_its_disk_while_a_mutation_runs,
     a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs,
+    a_collector_has_joined_and_its_parent_restarts_before_it_is_heard,
     a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name,
     a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name,
     a_child_loses_its_disk_long_after_its_parent_did,

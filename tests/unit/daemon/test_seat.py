@@ -254,6 +254,25 @@ async def test_a_root_that_had_nodes_before_it_had_children_goes_on_with_them_at
         await pair.stop("root")
 
 
+async def test_a_child_that_joined_before_its_parent_restarted_begins_as_soon_as_it_is_heard(
+    tmp_path: Path, unused_tcp_port: int, eventually: Eventually
+) -> None:
+    pair = Pair(tmp_path, unused_tcp_port)
+    try:
+        await pair.start("root")
+        await pair.join()
+        await pair.stop("root")
+        await pair.start("root")
+        await pair.start("c1")
+        await pair.declare("n1", power="ON")
+        await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+
+        assert pair.mutations("c1") == ["switch_on"]
+    finally:
+        await pair.stop("c1")
+        await pair.stop("root")
+
+
 async def test_a_collector_is_asked_and_answers(pair: Pair, eventually: Eventually) -> None:
     async def answer(call: Call) -> tuple[int, bytes]:
         return 200, b"you said " + call.body

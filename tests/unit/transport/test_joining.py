@@ -291,6 +291,49 @@ async def test_that_a_revoked_child_runs_nothing_is_kept_until_it_is_let_in_agai
     assert [*told, kept()] == [False, True, True, False]
 
 
+async def test_it_is_kept_whether_a_child_was_ever_heard_since_it_could_have_nothing(
+    members: Members, tmp_path: Path
+) -> None:
+    root = members.root()
+    child = members.make("c1")
+
+    def kept() -> bool:
+        """As a daemon that starts reads it."""
+        found = Keyring(tmp_path / "root").children.get("c1")
+        assert found is not None
+        return found.is_unheard
+
+    await join(root.invite("c1"), child.keyring)
+    told = [kept()]
+    await child.connect()
+    told.append(kept())
+    root.wire.revoke("c1")
+    await join(root.invite("c1"), child.keyring)
+    told.append(kept())
+    root.wire.revoke("c1", stopped=True)
+    await join(root.invite("c1"), child.keyring)
+
+    assert [*told, kept()] == [True, False, False, True]
+
+
+async def test_a_first_word_is_heard_when_it_is_on_the_disk_that_there_was_one(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = members.root()
+    child = members.make("c1")
+    await join(root.invite("c1"), child.keyring)
+    with monkeypatch.context() as patch:
+        patch.setattr(children, "write_closed", _full_disk)
+        await child.connect()
+        assert child.wire.send("root", b"\1first")
+        await until(lambda: root.wire.refusals.get("first word not kept", 0) >= 2)
+    assert (root.heard, root.links, root.wire.connected) == ([], [], [])
+
+    assert child.wire.send("root", b"\1second")
+    await until(lambda: root.heard == [("c1", b"\1second")])
+    assert root.links == [("c1", True)]
+
+
 async def test_a_machine_that_is_replaced_takes_the_name_of_the_one_before(
     members: Members, monkeypatch: pytest.MonkeyPatch
 ) -> None:
