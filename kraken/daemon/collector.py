@@ -30,13 +30,12 @@ from kraken.daemon.elsewhere import (
     summary,
 )
 from kraken.daemon.fingerprint import modules_fingerprint
-from kraken.daemon.parting import Parting
 from kraken.daemon.recorder import Recorder
+from kraken.daemon.rights import RESERVE_MORE_S, Rights
 from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.engine.effects import Assert, CauseChanged, ReasonChanged
 from kraken.engine.engine import Engine
 from kraken.engine.news import Changed, News, Reported
-from kraken.engine.permit import FORGOT, NO_LEASE, NOT_ALONE, NOT_OVER
 from kraken.engine.progress import Progress
 from kraken.engine.settings import Settings
 from kraken.model.bmc import ADDRESS, PORT
@@ -58,8 +57,6 @@ _ENDED: Final = (Outcome.OK, Outcome.FAILED, Outcome.WITHDRAWN)
 over; and until then the node is not let go."""
 _WIRES: Final = (ADDRESS, PORT, PRESENCE)
 """Attributes by which a node comes to have another BMC, or leaves its own to others."""
-RESERVE_MORE_S: Final = 30.0
-"""By how much a lease that is asked for outlasts the run it is for: letters lost, a place waited for."""
 
 
 class Collector:
@@ -72,6 +69,7 @@ class Collector:
 
     Attributes:
         branch: our place in a tree; None: there is none.
+        rights: whether we may begin a mutation, and what of ours is under way.
         unknown_after_s: see `cause_elsewhere`.
     """
 
@@ -90,6 +88,8 @@ class Collector:
         self.holds = HoldTable()
         self.recorder = Recorder(self.table, incarnation, self.runs)
         self.planner = planner or Planner(catalog)
+        self._now = float("-inf")  # when we were last asked something
+        self.rights = Rights(self.table, lambda node: self.engine.batches.busy_until(node), lambda: self._now)
         self.engine = Engine(
             self.table,
             catalog,
@@ -98,18 +98,13 @@ class Collector:
             settings,
             incarnation=incarnation,
             seed=seed,
-            may_run=self._may_run,
-            lacks=self._lacks,
+            may_run=self.rights.may_run,
+            lacks=self.rights.lacks,
         )
         self.branch: Branch | None = None
         self.unknown_after_s: float | None = None
         self._modules: str | None = None  # their fingerprint, once somebody wanted it
         self._said: Catalog | None = None  # of which those above were told the fingerprint
-        self._lacking: dict[str, float] = {}  # node -> until when a lease is wanted for what is to run on it
-        self._done: dict[str, None] = {}  # nodes on which a mutation is over, and no other was wanted since
-        self._former: dict[str, float] = {}  # node -> when what began there and is not known to be over is
-        self._now = float("-inf")  # when we were last asked something
-        self._parting = Parting(self.busy_until)
         self._new: dict[str, None] = {}  # nodes of ours of which those above may not know yet how they fare
         self._heard: set[tuple[str, str]] = set()  # (run, node) of the results taken in just now
 
@@ -145,8 +140,8 @@ class Collector:
             self._summarise(fare, now)
             self._introduce(now)
             self._say_modules(now)
-            self._reserve(now)
-            self._give_back(now)
+            self.rights.ask(now)
+            self.rights.give_back(now)
             if not news and self.branch is not None:
                 self.branch.tick(now)
                 self._apply(self.branch.result(), now, news, follows)
@@ -156,7 +151,7 @@ class Collector:
     def join(self, tree: Tree, now: float) -> None:
         """Be a member of this tree from now on, which has our table and holds. Call `accept` afterwards."""
         self.branch = Branch(tree, self.table, self.holds, self.recorder.outgrow, self.recorder.keep)
-        self.recorder.tree = tree
+        self.recorder.tree = self.rights.tree = tree
         for name in self.table:
             if tree.has(name):
                 self._new[name] = None
@@ -237,10 +232,8 @@ class Collector:
         return self.engine.may_begin(run, node, now)
 
     def busy_until(self, node: str) -> float:
-        """When what we began on the node, in this life or the one before, is over at the latest, also where
-        its executor gave it up; -inf: nothing is under way.
-        """
-        return max(self.engine.batches.busy_until(node), self._former.get(node, float("-inf")))
+        """When what we began on the node is over at the latest; see `Rights`."""
+        return self.rights.busy_until(node)
 
     @property
     def longest_s(self) -> float:
@@ -250,12 +243,6 @@ class Collector:
         mutations = (*self.catalog.mutations.values(), *all_by_hand())
         longest_s = max(mutation.timeout_s for mutation in mutations)
         return longest_s + self.engine.settings.grace_s + RESERVE_MORE_S
-
-    def remember_run(self, node: str, until: float) -> None:
-        """Something begun there is over then at the latest: by the life before this one, or of which nobody
-        knows how it ended.
-        """
-        self._former[node] = max(until, self._former.get(node, until))
 
     def next_deadline(self, now: float) -> float | None:
         """When `accept` is due although nothing arrives; None: never."""
@@ -366,37 +353,13 @@ class Collector:
     ) -> None:
         wired = {u.node: bmc_of(self.table.get(u.node)) for u in updates if u.variable in _WIRES}
         self.recorder.merge(updates, news, follows)
-        if wired:
-            self._parting.tidy(now)
-        for name, bmc in wired.items():
-            if bmc is None or bmc == bmc_of(self.table.get(name)):
-                continue
-            if self.branch is None:
-                self._parting.leave(bmc, name, now)
+        for name in self.rights.rewired(wired, now):
             if name in self.table and self.runs(name):
                 self.engine.renew(name, now)
-
-    def _lacks(self) -> str:
-        if self.branch is None:
-            return NOT_OVER
-        if self.may_be_two:
-            return NOT_ALONE
-        return FORGOT if self.branch.tree.is_unsure else NO_LEASE
 
     def _declared(self, nodes: Collection[str], now: float) -> None:
         if self.branch is not None:
             self.branch.declared(nodes, now)
-
-    def _may_run(self, node: str, until: float) -> bool:
-        self._done.pop(node, None)
-        if self.branch is None:
-            return not self._parting.is_busy(bmc_of(self.table.get(node)), node, self._now)
-        if self.branch.tree.leases.may_run(node, until):
-            return True
-        if not self.branch.tree.may_begin:  # a lease would not help: it would be asked for again as it comes
-            return False
-        self._lacking[node] = max(until, self._lacking.get(node, until))
-        return False
 
     def _introduce(self, now: float) -> None:
         """Tell above the cause of nodes that are new to us. One that is UNKNOWN from the first on has not
@@ -427,30 +390,6 @@ class Collector:
             could_not = CANNOT in self.table[name].summary
             how, stamp, me = self.engine.progress(name).verdict, self.stamp(), self.branch.tree.me
             self.recorder.summarise(summary(name, how, stamp, now, me, could_not=could_not))
-
-    def _reserve(self, now: float) -> None:
-        """Ask for the leases that runs wait for, in one letter for each time they are to last to.
-
-        They last longer than the run may: what is asked for comes later, and then the run gathers and is
-        journaled before it begins.
-        """
-        lacking, self._lacking = self._lacking, {}
-        if self.branch is None:
-            return
-        asked: dict[float, list[str]] = {}
-        for node, until in lacking.items():
-            if self.branch.tree.has(node):
-                asked.setdefault(until + RESERVE_MORE_S, []).append(node)
-        for until, nodes in asked.items():
-            self.branch.tree.leases.longer.reserve(nodes, until, now)
-
-    def _give_back(self, now: float) -> None:
-        """Let longer leases go where their mutations are over and nothing follows them at once; and nodes
-        that were taken from us meanwhile.
-        """
-        done, self._done = self._done, {}
-        if self.branch is not None and done:
-            self.branch.tree.ended(done, now)
 
     def _apply(self, result: TreeNews, now: float, news: list[News], follows: list[Consequence]) -> None:
         """What the tree told: the engine decides for what is ours, and for nothing else."""
@@ -498,9 +437,9 @@ class Collector:
         self._heard.add(word)
         if active is not None and active.run.is_mutation:
             if result.outcome in _ENDED:
-                self._done[result.node] = None
+                self.rights.ended(result.node)
             else:
-                self.remember_run(result.node, self.engine.batches.busy_until(result.node))
+                self.rights.remember(result.node, self.engine.batches.busy_until(result.node))
         if active is not None and result.node in self.table:
             observed = self.engine.admit(result)
             if observed:

@@ -46,7 +46,7 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
             continue
         bound_s = mutation.timeout_s + engine.settings.grace_s
         if now - bound_s < touch.ended_at < inf:  # it ended, and what of it is at work may not have
-            collector.remember_run(touch.node, now + bound_s)
+            collector.rights.remember(touch.node, now + bound_s)
         in_doubt = (touch.node, touch.operator) in open_runs
         for effect in engine.former.interrupted(touch.node, mutation, now, unfinished=in_doubt):
             consequences.append(effect)
@@ -55,7 +55,7 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
                 changes += trouble_of(effect, now)
     for run in memory.unfinished:
         # By no clock of before: it may have been set since.
-        collector.remember_run(run.node, now + run.timeout_s + engine.settings.grace_s)
+        collector.rights.remember(run.node, now + run.timeout_s + engine.settings.grace_s)
         message = "the daemon ended while it was under way; what it did is looked for now"
         changes.append(EndRun(run.run_id, run.node, Outcome.INTERRUPTED, message, {}, now))
         changes.append(Note(now, run.node, "run", f"{run.operator}: {message}", "daemon"))
