@@ -6,14 +6,10 @@ docs/decisions/0044-*.md has which rule is noticed where, and which are harmless
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import msgspec
 import pytest
 
-from kraken.model.node import NodeTable
-from kraken.model.update import Stamp
 from kraken.sync import above as above_module
 from kraken.sync import children as children_module
 from kraken.sync import feed as feed_module
@@ -22,24 +18,24 @@ from kraken.sync import longer as longer_module
 from kraken.sync import tree as tree_module
 from kraken.sync.above import Above
 from kraken.sync.children import Children
-from kraken.sync.events import Event, Forget, Memory, Outgrow
+from kraken.sync.events import Forget, Outgrow
 from kraken.sync.feed import Feed
 from kraken.sync.lease import Placement, Promises
 from kraken.sync.leases import Leases
-from kraken.sync.letters import NONE_BEFORE, Ask, Check, Checked, Delta, Doc, Hello, Letter, Reserve, Reserved
-from kraken.sync.link import DEAD_S, HELLO_S, Heard, Link
+from kraken.sync.letters import Delta
+from kraken.sync.link import Link
 from kraken.sync.links import Links
 from kraken.sync.longer import Longer
 from kraken.sync.mirror import Mirror
-from kraken.sync.placing import COLLECTORS, Placing
+from kraken.sync.placing import Placing
 from kraken.sync.registry import Registry
-from kraken.sync.shelf import updates_of
 from kraken.sync.tree import Tree
-from kraken.sync.twins import Doubt, Speaker, Twins
+from kraken.sync.twins import Doubt, Twins
 from kraken.testing.tree.chaos import Chaos
 from kraken.testing.tree.forest import BrokenPromiseError
 from kraken.testing.tree.member import Member
-from tests.simulation.stories import leases, machines, twins, words
+from tests.simulation import spoilt
+from tests.simulation.stories import disks, leases, longer, machines, twins, words
 
 Breaks = Callable[[pytest.MonkeyPatch], None]
 Story = Callable[[], None]
@@ -67,409 +63,33 @@ def both(*breaks: Breaks) -> Breaks:
     return lambda monkeypatch: [one(monkeypatch) for one in breaks].clear()
 
 
-def does_nothing(*question: Any, **more: Any) -> None:
-    return None
-
-
-# -- of lives and feeds ---------------------------------------------------------------------------
-
-HEAR, TELL, ASK, GIVEN = Link.hear, Feed.delta, Mirror.ask, Mirror._given
-
-
-def hears_every_life(link: Link, letter: Letter, now: float) -> Heard:
-    if not isinstance(letter.body, Hello):
-        letter = msgspec.structs.replace(letter, life=link.their_life, your_life=link.life)
-    return HEAR(link, letter, now)
-
-
-HELLO = Link._hear_hello
-
-
-def believes_any_life(link: Link, letter: Letter, hello: Hello, now: float) -> Heard:
-    if letter.life < link.their_life:
-        link.heard_at = None
-    return HELLO(link, letter, hello, now)
-
-
-def tells_nobody_is_gone(feed: Feed, read: Any, now: float) -> Delta | None:
-    delta = TELL(feed, read, now)
-    return None if delta is None else msgspec.structs.replace(delta, gone=[])
-
-
-def ends_no_session(link: Link) -> None:
-    if not link.is_up and len(link.feed) > 2 * (link._count() + 1):
-        link._begin()
-
-
-def forgets_what_is_gone(link: Link) -> None:
-    feed = link.feed
-    if not link.is_up and len(feed) > 2 * (link._count() + 1):
-        feed._dirty = {key: dirty for key, dirty in feed._dirty.items() if not dirty.gone}
-
-
-def takes_gaps(mirror: Mirror, delta: Delta) -> bool:
-    if mirror.have < 0 or delta.upto <= mirror.have:
-        return False
-    mirror.have = delta.upto
-    return True
-
-
-def takes_late_ones(mirror: Mirror, delta: Delta) -> bool:
-    if mirror.have < 0 or delta.base > mirror.have:
-        return False
-    mirror.have = max(mirror.have, delta.upto)
-    return True
-
-
-def believes_to_be_whole(mirror: Mirror, hello: Hello) -> bool:
-    if not hello.whole or mirror.have >= 0:
-        return False
-    mirror.have = hello.upto
-    return True
-
-
-def asks_once(mirror: Mirror, now: float) -> Ask | None:
-    ask = ASK(mirror, now)
-    if ask is not None and mirror._exchange is not None:
-        mirror._exchange.again_at = float("inf")
-    return ask
-
-
-def gives_what_it_gave(mirror: Mirror, keys: Any) -> list[Doc]:
-    exchange = mirror._exchange
-    former: dict[int, list[Doc]] = mirror.__dict__.setdefault("former", {})
-    if exchange is None or exchange.asked is None:
-        return GIVEN(mirror, keys)
-    return former.setdefault(exchange.asked.number, GIVEN(mirror, keys))
-
-
-def forgets_the_way(doc: Doc, now: float, lag_s: float, sides: Any) -> Any:
-    return updates_of(doc, now, 0.0, sides)
-
-
-AGAIN = Member._again
-
-
-def touches_whatever_it_has(
-    member: Member, node: str, variable: str, seen_at: float, stamp: Stamp, *, ours: bool
-) -> None:
-    found = member.table.get(node)
-    old = None if found is None else found.dsc.get(variable)
-    AGAIN(member, node, variable, seen_at, stamp if old is None else old.stamp, ours=ours)
-
-
-# -- of who may say what --------------------------------------------------------------------------
-
-ADOPT, HEAR_PARENT = Above._adopt, Above.hear
-PLACE = Placing.place
-
-
-def looks_at_no_number(children: Children, child: str, doc: Doc) -> bool:
-    return children._placement.holder.get(doc.key) == child
-
-
-MERGE = Registry.merge
-
-
-def keeps_what_former_lives_said(registry: Registry, updates: Any, through: str | None) -> Any:
-    told = list(updates)
-    before = {update.node: dict(registry._docs.get(update.node, {})) for update in told}
-    standing = MERGE(registry, told, through)
-    for key, records in before.items():
-        registry._docs[key] = records | registry._docs[key]
-    return standing
-
-
-def keeps_the_greatest_life(registry: Registry, updates: Any, through: str | None) -> Any:
-    return MERGE(
-        registry,
-        [
-            update
-            for update in updates
-            if all(
-                r.stamp.incarnation <= update.stamp.incarnation
-                for r in registry.get(update.node, {}).values()
-            )
-        ],
-        through,
-    )
-
-
-def without(kind: type[Event], decide: Callable[..., list[Event]]) -> Callable[..., list[Event]]:
-    return lambda *question: [event for event in decide(*question) if not isinstance(event, kind)]
-
-
-ADD_CHILD = Tree.add_child
-
-
-def adds_under_the_same_life(tree: Tree, name: str, now: float, **more: Any) -> None:
-    tree._parted.clear()
-    ADD_CHILD(tree, name, now, **more)
-
-
-REMOVE_CHILD = Tree.remove_child
-
-
-def forgets_who_was_revoked(tree: Tree, name: str, now: float, **more: Any) -> list[Event]:
-    return REMOVE_CHILD(tree, name, now, **more) if name in tree.links else []
-
-
-# -- of leases ------------------------------------------------------------------------------------
-
-GRANTED, GRANT = Leases.hear_grant, Leases.grant
-
-
-def counts_from_arrival(
-    leases: Leases, link: Link, hello: Hello | None, written_at: float, **more: Any
-) -> None:
-    GRANTED(leases, link, hello, written_at if link.heard_at is None else link.heard_at, **more)
-
-
-def promises_the_silent_nothing(leases: Leases, link: Link, now: float) -> int:
-    promises = leases.placement.promise_to(link.name)
-    until, lease_ms = promises.until, GRANT(leases, link, now)
-    if link.heard_at is not None and now - link.heard_at > HELLO_S + 1.0:
-        promises.until = until
-    return lease_ms
-
-
-def counts_at_once(leases: Leases, link: Link, hello: Hello | None, written_at: float, **more: Any) -> None:
-    if hello is not None and hello.lease_ms:
-        leases.tenure.granted(written_at, hello.lease_ms / 1000)
-
-
-def gives_at_once(placement: Placement, key: str, *rest: Any) -> bool:
-    return key not in placement.holder
-
-
-IS_FREE = Placement.is_free
-
-
-def gives_back_whatever_its_bmc(placement: Placement, key: str, to: str, now: float, bmc: str | None) -> bool:
-    former = placement.former(key)
-    return IS_FREE(placement, key, to, now, bmc) or (former is not None and former[0] == to)
-
-
-def binds_by_the_lease_alone(placement: Placement, key: str) -> float:
-    known = placement._let_go.get(key)
-    return placement.promise_to(placement._leaving[key][0]).binds(key) if known is None else known
-
-
-def knows_no_strangers(placement: Placement, key: str, to: str, now: float, bmc: str | None) -> bool:
-    if key in placement.holder:
-        return False
-    if key in placement._leaving:
-        return placement._leaving[key][0] == to or now >= placement._bound(key)
-    return True
-
-
-KNOWS = Leases.knows
-
-
-def forgets_that_it_forgot(leases: Leases, now: float) -> int:
-    return max(0, KNOWS(leases, now))
-
-
-def is_bound_by_nothing_of_before(placement: Placement, child: str) -> Promises:
-    return placement._promises.setdefault(child, Promises(float("-inf")))
-
-
-GREETING = Tree._greeting
-
-
-def calls_each_life_the_first(tree: Tree, neighbour: str, now: float) -> Hello:
-    hello = GREETING(tree, neighbour, now)
-    return hello if neighbour == tree.parent else msgspec.structs.replace(hello, has=NONE_BEFORE)
-
-
-def is_bound_whatever_was_begun(leases: Leases, key: str, now: float) -> bool:
-    return key in leases.placement.shared and key not in leases.placement.alone
-
-
-RESTORE, RESTORE_LEAVING = Placement.restore, Placement.restore_leaving
-
-
-def restores_nobody_alone(placement: Placement, *known: Any, alone: bool, **more: Any) -> None:
-    RESTORE(placement, *known, alone=False, **more)
-
-
-def restores_nobody_leaving_alone(placement: Placement, *known: Any, alone: bool, **more: Any) -> None:
-    RESTORE_LEAVING(placement, *known, alone=False, **more)
-
-
-def stays_with_strangers(placing: Placing, holder: str, wanted: str | None) -> bool:
-    return (holder in placing._links or holder == Placement.OURS) and wanted not in (None, holder)
-
-
-ANSWER, CHECKED = Leases.answer, Leases.hear_checked
-
-
-def answers_at_once(leases: Leases, body: Check, now: float) -> None:
-    ANSWER(leases, msgspec.structs.replace(body, upto=-1), now)
-
-
-def lets_go_under_any_number(placement: Placement, child: str, key: str, epoch: int, now: float) -> None:
-    if key in placement._leaving and placement._leaving[key][0] == child:
-        placement._let_go[key] = now
-
-
-def hears_of_any_number(leases: Leases, child: str, body: Checked, now: float) -> None:
-    bound = {key: leases.placement.epoch.get(key, epoch) for key, epoch in body.bound.items()}
-    CHECKED(leases, child, msgspec.structs.replace(body, bound=bound), now)
-
-
-MEMORY = Leases.memory
-
-
-def forgets_what_it_could_promise(leases: Leases, *question: Any) -> Memory:
-    return replace(MEMORY(leases, *question), longest_s=0.0)
-
-
-MAY_HAVE_BEGUN = Leases.may_have_begun
-
-
-def looks_whom_it_lists_now(leases: Leases, key: str, now: float) -> bool:
-    listed = leases._table[key].attribute(COLLECTORS)
-    is_ours = leases._links.parent is None or (isinstance(listed, list) and "m" in listed)
-    return is_ours and MAY_HAVE_BEGUN(leases, key, now)
-
-
-def waits_for_neighbours_alone(tree: Tree, link: Link, now: float) -> bool:
-    return not tree._remembers and link.they_have > 0 and now - tree.started_at < DEAD_S
-
-
-def waits_for_what_it_took_itself(placement: Placement, child: str) -> bool:
-    return any(former == child for former, _ in placement._leaving.values())
-
-
-def takes_back_at_any_time(promises: Promises, keys: Any, number: int) -> list[str]:
-    promises.begin_session()
-    return GIVE_BACK(promises, keys, number)
-
-
-def takes_any_grant(longer: Longer, body: Reserved, now: float) -> list[Event]:
-    if body.number in longer._reserving:
-        longer._counts_above.clear()
-    return HEAR_RESERVED(longer, body, now)
-
-
-GIVE_BACK, HEAR_RESERVED = Promises.give_back, Longer.hear_reserved
-MARK = Links.mark
-
-
-def tells_fields_alone(links: Links, name: str, key: str, fields: Any = None) -> None:
-    if fields is not None:
-        MARK(links, name, key, fields)
-
-
-def tells_its_parent_what_changed_alone(links: Links, name: str, key: str, fields: Any = None) -> None:
-    if fields is not None or name != links.parent:
-        MARK(links, name, key, fields)
-
-
-IS_LEFT = Leases._is_left
-
-
-def lets_go_what_it_has_again(leases: Leases, key: str, now: float) -> bool:
-    table, leases._table = leases._table, NodeTable()
-    is_left = IS_LEFT(leases, key, now)
-    leases._table = table
-    return is_left
-
-
-def counts_grants_of_former_sessions(
-    leases: Leases, link: Link, hello: Hello | None, written_at: float, **more: Any
-) -> bool:
-    return GRANTED(leases, link, hello, written_at, restarted=False)
-
-
-RESERVE = Longer.hear_reserve
-
-
-def promises_under_any_number(longer: Longer, child: str, body: Reserve, now: float) -> list[Event]:
-    keys = {key: longer._placement.epoch.get(key, epoch) for key, epoch in body.keys.items()}
-    return RESERVE(longer, child, msgspec.structs.replace(body, keys=keys), now)
-
-
-ACKNOWLEDGE = Feed.acknowledge
-
-
-def acknowledges_late_ones(feed: Feed, have: int) -> list[tuple[str, bool]]:
-    feed.acked = min(feed.acked, have)
-    return ACKNOWLEDGE(feed, have)
-
-
-# -- of two under one name ------------------------------------------------------------------------
-
-REACHED = Tree.reached
-
-
-def hears_all_over_one_connection(tree: Tree, neighbour: str, now: float, connection: int) -> None:
-    REACHED(tree, neighbour, now)
-
-
-HEAR_LIFE, GRANT, DOUBT = Twins.hear, Leases.grant, Doubt.hear
-
-
-def counts_every_life(
-    twins_heard: Twins, who: Speaker, now: float, written_at: float | None, *, holds: bool | None
-) -> None:
-    HEAR_LIFE(twins_heard, who, now, now + 1.0, holds=holds)
-
-
-def gives_two_leases(leases_given: Leases, link: Link, now: float) -> int:
-    link.twins._until, until = float("-inf"), link.twins._until
-    lease_ms = GRANT(leases_given, link, now)
-    link.twins._until = until
-    return lease_ms
-
-
-def gives_leases_in_doubt(leases_given: Leases, link: Link, now: float) -> int:
-    leases_given.doubt.stands, stands = False, leases_given.doubt.stands
-    lease_ms = GRANT(leases_given, link, now)
-    leases_given.doubt.stands = stands
-    return lease_ms
-
-
-def forgets_machines(leases_kept: Leases, *args: Any) -> Memory:
-    return replace(MEMORY(leases_kept, *args), bmcs={})
-
-
-def forgets_its_doubt(leases_kept: Leases, *args: Any) -> Memory:
-    return replace(MEMORY(leases_kept, *args), doubts=False)
-
-
-def believes_at_once(doubt: Doubt, said: int, upto: int, have: int, *, restarted: bool) -> bool:
-    return DOUBT(doubt, said, -1, have, restarted=restarted)
-
-
 BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     "letters of former lives are heard": (
-        replaces(Link, "hear", hears_every_life),
+        replaces(Link, "hear", spoilt.hears_every_life),
         words.a_letter_of_a_former_life_comes_late,
     ),
     "a smaller life is believed at once": (
-        replaces(Link, "_hear_hello", believes_any_life),
+        replaces(Link, "_hear_hello", spoilt.believes_any_life),
         words.a_hello_of_a_former_life_comes_late,
     ),
     "a later life of a collector stands for ever": (
-        replaces(Registry, "merge", keeps_the_greatest_life),
+        replaces(Registry, "merge", spoilt.keeps_the_greatest_life),
         words.a_collector_that_lost_its_disk_starts_when_its_clock_was_set_back,
     ),
     "withdrawals are left out": (
-        replaces(Feed, "delta", tells_nobody_is_gone),
+        replaces(Feed, "delta", spoilt.tells_nobody_is_gone),
         words.a_node_is_withdrawn,
     ),
     "what is gone is remembered for who is away": (
-        replaces(Link, "_limit", does_nothing),
+        replaces(Link, "_limit", spoilt.does_nothing),
         words.nodes_come_and_go_for_months_while_their_collector_is_away,
     ),
     "a session is ended at one end only": (
-        replaces(Link, "_limit", ends_no_session),
+        replaces(Link, "_limit", spoilt.ends_no_session),
         words.nodes_come_and_go_for_months_while_their_collector_is_away,
     ),
     "what is gone is forgotten in the same session": (
-        replaces(Link, "_limit", forgets_what_is_gone),
+        replaces(Link, "_limit", spoilt.forgets_what_is_gone),
         words.nodes_went_to_another_while_their_collector_was_away_for_long,
     ),
     "what was taken is no answer to who forgot": (
@@ -481,37 +101,46 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         sets(feed_module, "RESEND_S", 1e9),
         words.what_is_declared_is_lost_on_its_way,
     ),
-    "what is lacking is asked for once": (replaces(Mirror, "ask", asks_once), words.a_question_is_lost),
+    "what is lacking is asked for once": (
+        replaces(Mirror, "ask", spoilt.asks_once),
+        words.a_question_is_lost,
+    ),
     "late changes are taken in again": (
-        replaces(Mirror, "delta", takes_late_ones),
+        replaces(Mirror, "delta", spoilt.takes_late_ones),
         words.what_is_declared_comes_twice_and_the_second_time_late,
     ),
-    "copies are never compared": (replaces(Mirror, "hello", believes_to_be_whole), chaos(5)),
+    "copies are never compared": (replaces(Mirror, "hello", spoilt.believes_to_be_whole), chaos(5)),
     "nothing is given back": (replaces(Mirror, "_given", lambda *args: []), chaos(5)),
     "the way of a letter takes no time": (
         both(
-            *(replaces(module, "updates_of", forgets_the_way) for module in (above_module, children_module))
+            *(
+                replaces(module, "updates_of", spoilt.forgets_the_way)
+                for module in (above_module, children_module)
+            )
         ),
         chaos(20),
     ),
-    "what is given back does not grow older": (replaces(Mirror, "_given", gives_what_it_gave), chaos(40)),
+    "what is given back does not grow older": (
+        replaces(Mirror, "_given", spoilt.gives_what_it_gave),
+        chaos(40),
+    ),
     "seen again is told before what was seen, and taken for what is held": (
         both(
             replaces(Feed, "__contains__", lambda *args: False),
-            replaces(Member, "_again", touches_whatever_it_has),
+            replaces(Member, "_again", spoilt.touches_whatever_it_has),
         ),
         words.a_value_is_seen_again_before_it_was_told,
     ),
     "that a value was seen again is never told": (
-        replaces(Tree, "seen_again", does_nothing),
+        replaces(Tree, "seen_again", spoilt.does_nothing),
         words.a_value_that_is_seen_again_is_told_now_and_then,
     ),
     "own sleep is the silence of others": (
-        replaces(Links, "forgive", does_nothing),
+        replaces(Links, "forgive", spoilt.does_nothing),
         words.a_parent_sleeps_while_its_network_is_down,
     ),
     "children are not greeted by who became whole": (
-        replaces(Link, "greet_now", does_nothing),
+        replaces(Link, "greet_now", spoilt.does_nothing),
         words.whoever_becomes_whole_says_so_at_once,
     ),
     "claims of who has not the node are believed": (
@@ -519,11 +148,11 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         words.a_word_of_a_former_holder_comes_late,
     ),
     "claims under a former lease are believed": (
-        replaces(Children, "_may_tell", looks_at_no_number),
+        replaces(Children, "_may_tell", spoilt.looks_at_no_number),
         words.a_word_of_a_deleted_node_comes_after_its_namesake,
     ),
     "what was told under a former lease is not told again": (
-        replaces(Links, "mark", tells_its_parent_what_changed_alone),
+        replaces(Links, "mark", spoilt.tells_its_parent_what_changed_alone),
         words.a_value_is_seen_while_its_lease_gets_another_number,
     ),
     "claims of a former parent are believed": (
@@ -531,87 +160,87 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         words.a_collector_moves_and_its_former_parent_speaks_of_it_late,
     ),
     "former lives of collectors are believed": (
-        replaces(Registry, "merge", keeps_what_former_lives_said),
+        replaces(Registry, "merge", spoilt.keeps_what_former_lives_said),
         words.a_collector_restarts_without_a_child_it_had,
     ),
     "former stamps are not outgrown": (
         both(
-            replaces(Above, "_adopt", without(Outgrow, ADOPT)),
-            replaces(Placing, "place", without(Outgrow, PLACE)),
-            replaces(Above, "hear", without(Outgrow, HEAR_PARENT)),
+            replaces(Above, "_adopt", spoilt.without(Outgrow, spoilt.ADOPT)),
+            replaces(Placing, "place", spoilt.without(Outgrow, spoilt.PLACE)),
+            replaces(Above, "hear", spoilt.without(Outgrow, spoilt.HEAR_PARENT)),
         ),
         words.a_node_comes_to_a_collector_that_restarted_less_often,
     ),
     "a node that comes back is not forgotten first": (
-        replaces(Above, "_adopt", without(Forget, ADOPT)),
+        replaces(Above, "_adopt", spoilt.without(Forget, spoilt.ADOPT)),
         words.a_node_is_deleted_and_declared_anew_while_its_holder_is_cut_off,
     ),
     "a lease counts from its arrival": (
-        replaces(Leases, "hear_grant", counts_from_arrival),
+        replaces(Leases, "hear_grant", spoilt.counts_from_arrival),
         leases.the_last_hello_comes_late,
     ),
     "what is promised to who is silent does not count": (
-        replaces(Leases, "grant", promises_the_silent_nothing),
+        replaces(Leases, "grant", spoilt.promises_the_silent_nothing),
         leases.a_collector_that_is_not_heard_hears_of_its_lease_still,
     ),
     "a lease counts before what it means is known": (
-        replaces(Leases, "hear_grant", counts_at_once),
+        replaces(Leases, "hear_grant", spoilt.counts_at_once),
         leases.a_lease_comes_before_the_word_that_the_node_is_gone,
     ),
-    "nodes are given away at once": (replaces(Placement, "is_free", gives_at_once), chaos(10)),
+    "nodes are given away at once": (replaces(Placement, "is_free", spoilt.gives_at_once), chaos(10)),
     "holders who think they are alone are not waited for": (
-        replaces(Placement, "_bound", binds_by_the_lease_alone),
-        leases.a_mutation_begun_without_a_lease_is_over_before_another_gets_the_node,
+        replaces(Placement, "_bound", spoilt.binds_by_the_lease_alone),
+        longer.a_mutation_begun_without_a_lease_is_over_before_another_gets_the_node,
     ),
     "who let go is asked once": (
         sets(tree_module, "CHECK_S", 1e9),
         leases.what_was_let_go_is_asked_for_and_the_question_is_lost,
     ),
     "all is bound by the lease at once": (
-        replaces(Leases, "_is_bound", is_bound_whatever_was_begun),
-        leases.a_mutation_begun_without_a_lease_is_over_before_another_gets_the_node,
+        replaces(Leases, "_is_bound", spoilt.is_bound_whatever_was_begun),
+        longer.a_mutation_begun_without_a_lease_is_over_before_another_gets_the_node,
     ),
     "promises to children are no matter to who is above": (
-        replaces(Leases, "_is_bound", is_bound_whatever_was_begun),
-        leases.what_a_child_was_promised_before_is_over_too,
+        replaces(Leases, "_is_bound", spoilt.is_bound_whatever_was_begun),
+        longer.what_a_child_was_promised_before_is_over_too,
     ),
     "who is asked what it let go answers before it knows what it had": (
-        replaces(Leases, "answer", answers_at_once),
+        replaces(Leases, "answer", spoilt.answers_at_once),
         leases.a_question_overtakes_the_word_that_the_node_is_given_and_taken,
     ),
     "a lease is of a name, whatever machine that is": (
-        replaces(Placement, "switched_as", does_nothing),
+        replaces(Placement, "switched_as", spoilt.does_nothing),
         machines.a_node_is_deleted_and_its_bmc_another_nodes,
     ),
     "a node that has another BMC stays with who has it": (
-        replaces(Placing, "_take_rewired", does_nothing),
+        replaces(Placing, "_take_rewired", spoilt.does_nothing),
         machines.a_rack_is_cut_off_from_its_row_when_its_bmc_moves,
     ),
     "a node that has another BMC goes back to who has it at once": (
-        replaces(Placement, "is_free", gives_back_whatever_its_bmc),
+        replaces(Placement, "is_free", spoilt.gives_back_whatever_its_bmc),
         machines.two_nodes_exchange_their_bmcs,
     ),
     "a life after another forgets which machines were given": (
-        replaces(Leases, "memory", forgets_machines),
+        replaces(Leases, "memory", spoilt.forgets_machines),
         machines.the_root_restarts_after_a_bmc_became_another_nodes,
     ),
     "what was let go under a former lease counts for the last": (
-        replaces(Placement, "let_go", lets_go_under_any_number),
+        replaces(Placement, "let_go", spoilt.lets_go_under_any_number),
         leases.what_was_let_go_before_is_told_late,
     ),
     "what was bound under a former lease counts for the last": (
-        replaces(Leases, "hear_checked", hears_of_any_number),
+        replaces(Leases, "hear_checked", spoilt.hears_of_any_number),
         leases.what_was_bound_before_is_told_late,
     ),
     "a life after another forgets who thinks that it is alone": (
         both(
-            replaces(Placement, "restore", restores_nobody_alone),
-            replaces(Placement, "restore_leaving", restores_nobody_leaving_alone),
+            replaces(Placement, "restore", spoilt.restores_nobody_alone),
+            replaces(Placement, "restore_leaving", spoilt.restores_nobody_leaving_alone),
         ),
         leases.a_parent_restarts_while_a_holder_thinks_that_it_is_alone,
     ),
     "a daemon that was let in again goes on with the session of before": (
-        replaces(Tree, "add_child", adds_under_the_same_life),
+        replaces(Tree, "add_child", spoilt.adds_under_the_same_life),
         leases.a_collector_is_revoked_and_let_in_again_while_its_daemon_runs,
     ),
     "what was begun is waited for until its time is over": (
@@ -624,63 +253,63 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     ),
     "a longer lease is asked for to the second": (
         sets(longer_module, "SKEW", 0.0),
-        leases.a_longer_lease_is_over_by_the_clock_that_goes_slower,
+        longer.a_longer_lease_is_over_by_the_clock_that_goes_slower,
     ),
     "longer leases are never given back": (
-        replaces(Longer, "give_back", does_nothing),
-        leases.a_longer_lease_is_given_back_and_that_is_lost,
+        replaces(Longer, "give_back", spoilt.does_nothing),
+        longer.a_longer_lease_is_given_back_and_that_is_lost,
     ),
     "longer leases are given back once": (
         sets(longer_module, "GIVE_BACK_S", 1e9),
-        leases.a_longer_lease_is_given_back_and_that_is_lost,
+        longer.a_longer_lease_is_given_back_and_that_is_lost,
     ),
     "a longer lease is given back while the mutation runs": (
         replaces(Longer, "_is_over", lambda *args: True),
-        leases.a_longer_lease_is_not_given_back_while_its_mutation_runs,
+        longer.a_longer_lease_is_not_given_back_while_its_mutation_runs,
     ),
     "a longer lease is given back while a child needs it": (
         replaces(Leases, "_begun_until", Leases.busy_until),
-        leases.a_longer_lease_is_not_given_back_while_a_child_needs_it,
+        longer.a_longer_lease_is_not_given_back_while_a_child_needs_it,
     ),
     "what is given back late ends a newer asking": (
-        replaces(Promises, "give_back", takes_back_at_any_time),
-        leases.a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
+        replaces(Promises, "give_back", spoilt.takes_back_at_any_time),
+        longer.a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
     ),
     "a grant counts that comes after it was given back": (
-        replaces(Longer, "hear_reserved", takes_any_grant),
-        leases.a_longer_lease_is_granted_after_it_was_given_back,
+        replaces(Longer, "hear_reserved", spoilt.takes_any_grant),
+        longer.a_longer_lease_is_granted_after_it_was_given_back,
     ),
     "a parent that restarts is bound by nothing of before": (
-        replaces(Placement, "promise_to", is_bound_by_nothing_of_before),
-        leases.a_parent_restarts_while_a_child_has_a_longer_lease,
+        replaces(Placement, "promise_to", spoilt.is_bound_by_nothing_of_before),
+        longer.a_parent_restarts_while_a_child_has_a_longer_lease,
     ),
     "a parent that restarts is bound by what it could promise now": (
-        replaces(Leases, "memory", forgets_what_it_could_promise),
-        leases.a_parent_restarts_with_other_modules_while_a_child_has_a_longer_lease,
+        replaces(Leases, "memory", spoilt.forgets_what_it_could_promise),
+        longer.a_parent_restarts_with_other_modules_while_a_child_has_a_longer_lease,
     ),
     "whoever is heard first after a restart has the nodes": (
         replaces(Placing, "_is_to_come", lambda *args: False),
         leases.a_parent_restarts_and_hears_the_next_candidate_first,
     ),
     "each life of a child is called its first": (
-        replaces(Tree, "_greeting", calls_each_life_the_first),
-        leases.a_parent_restarts_and_its_child_loses_its_disk_while_a_mutation_runs,
+        replaces(Tree, "_greeting", spoilt.calls_each_life_the_first),
+        disks.a_parent_restarts_and_its_child_loses_its_disk_while_a_mutation_runs,
     ),
     "who was revoked and comes back is met for the first time": (
         replaces(Placement, "waits_for", lambda *args: False),
-        leases.a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name,
+        disks.a_collector_that_lost_its_disk_is_revoked_and_comes_back_under_its_name,
     ),
     "who was revoked by a parent that forgot is met for the first time": (
-        replaces(Placement, "waits_for", waits_for_what_it_took_itself),
-        leases.a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name,
+        replaces(Placement, "waits_for", spoilt.waits_for_what_it_took_itself),
+        disks.a_collector_is_revoked_by_a_parent_that_forgot_and_comes_back_under_its_name,
     ),
     "nobody can vouch for who was revoked": (
-        replaces(Tree, "remove_child", forgets_who_was_revoked),
+        replaces(Tree, "remove_child", spoilt.forgets_who_was_revoked),
         leases.a_person_vouches_for_a_collector_that_was_revoked_before,
     ),
     "who was revoked by a life that is forgotten has nothing": (
         replaces(Tree, "add_former_child", lambda *args: None),
-        leases.a_parent_loses_its_disk_after_it_revoked_a_child,
+        disks.a_parent_loses_its_disk_after_it_revoked_a_child,
     ),
     "who starts goes on with what it remembers at once": (
         replaces(Tree, "is_whole", property(lambda tree: True)),
@@ -688,10 +317,10 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     ),
     "a disk that was put back is believed": (
         replaces(Tree, "_look_back", lambda *args: []),
-        leases.a_root_gets_a_disk_back_from_before_it_gave_a_node_away,
+        disks.a_root_gets_a_disk_back_from_before_it_gave_a_node_away,
     ),
     "a node stays with who is no neighbour any more": (
-        replaces(Placing, "_is_taken", stays_with_strangers),
+        replaces(Placing, "_is_taken", spoilt.stays_with_strangers),
         leases.a_parent_ends_when_a_child_was_revoked_and_that_is_not_kept_beside_who_has_which_node,
     ),
     "a child's lease may outlast that of its parent": (
@@ -700,46 +329,46 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
     ),
     "a child that forgot lets go of everything at once": (
         replaces(Leases, "busy_until", lambda leases, key: leases._busy(key)),
-        leases.a_node_is_taken_from_a_collector_that_loses_its_disk_while_it_is_down,
+        disks.a_node_is_taken_from_a_collector_that_loses_its_disk_while_it_is_down,
     ),
     "a parent that forgot gives away at once": (
-        replaces(Placement, "is_free", knows_no_strangers),
-        leases.a_parent_loses_its_disk_and_a_child_is_not_heard_until_long_after,
+        replaces(Placement, "is_free", spoilt.knows_no_strangers),
+        disks.a_parent_loses_its_disk_and_a_child_is_not_heard_until_long_after,
     ),
     "what a forgotten life ran itself is no matter": (
         replaces(Leases, "may_have_begun", lambda *args: False),
-        leases.a_collector_loses_its_disk_while_its_own_mutation_runs,
+        disks.a_collector_loses_its_disk_while_its_own_mutation_runs,
     ),
     "what a forgotten life ran itself matters where it is listed still": (
-        replaces(Leases, "may_have_begun", looks_whom_it_lists_now),
-        leases.a_collector_loses_its_disk_while_its_mutation_runs_on_a_node_that_lists_it_no_more,
+        replaces(Leases, "may_have_begun", spoilt.looks_whom_it_lists_now),
+        disks.a_collector_loses_its_disk_while_its_mutation_runs_on_a_node_that_lists_it_no_more,
     ),
     "who forgot what it began begins something beside it": (
         replaces(Tree, "is_unsure", property(lambda tree: False)),
-        leases.a_collector_that_lost_its_disk_begins_nothing_beside_what_it_does_not_remember,
+        disks.a_collector_that_lost_its_disk_begins_nothing_beside_what_it_does_not_remember,
     ),
     "who waits for what it may have begun tells who remembers that it has nothing": (
-        replaces(Tree, "_may_lack", waits_for_neighbours_alone),
-        leases.a_child_goes_on_while_its_parent_waits_for_what_it_may_have_begun,
+        replaces(Tree, "_may_lack", spoilt.waits_for_neighbours_alone),
+        disks.a_child_goes_on_while_its_parent_waits_for_what_it_may_have_begun,
     ),
     "a life after one that forgot thinks that it knows": (
         replaces(Placement, "forgotten", property(lambda placement: sorted(placement.strange))),
-        leases.a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs,
+        disks.a_collector_that_lost_its_disk_restarts_again_while_its_mutation_runs,
     ),
     "a child that forgot has nothing": (
-        replaces(Leases, "knows", forgets_that_it_forgot),
-        leases.a_child_loses_its_disk_long_after_its_parent_did,
+        replaces(Leases, "knows", spoilt.forgets_that_it_forgot),
+        disks.a_child_loses_its_disk_long_after_its_parent_did,
     ),
     "a parent that forgot is whole at once": (
         replaces(Tree, "_may_lack", lambda *args: False),
-        leases.a_parent_that_lost_its_disk_takes_nothing_from_who_remembers,
+        disks.a_parent_that_lost_its_disk_takes_nothing_from_who_remembers,
     ),
     "nodes stay where they are when their collector moves": (
-        replaces(Placing, "reconsider", does_nothing),
+        replaces(Placing, "reconsider", spoilt.does_nothing),
         leases.a_collector_moves_and_takes_its_nodes_with_it,
     ),
     "who is given a node is not told of it": (
-        replaces(Links, "mark", tells_fields_alone),
+        replaces(Links, "mark", spoilt.tells_fields_alone),
         leases.a_collector_moves_and_takes_its_nodes_with_it,
     ),
     "two daemons under one name are not noticed": (
@@ -747,19 +376,19 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         twins.two_speak_and_neither_begins_anything_until_one_is_silent,
     ),
     "who has one life is one": (
-        replaces(Tree, "reached", hears_all_over_one_connection),
+        replaces(Tree, "reached", spoilt.hears_all_over_one_connection),
         twins.two_go_on_from_one_snapshot_of_memory,
     ),
     "whoever has a former life is two": (
-        replaces(Twins, "hear", counts_every_life),
+        replaces(Twins, "hear", spoilt.counts_every_life),
         chaos(5),
     ),
     "two that speak have leases": (
-        replaces(Leases, "grant", gives_two_leases),
+        replaces(Leases, "grant", spoilt.gives_two_leases),
         twins.two_speak_and_neither_begins_anything_until_one_is_silent,
     ),
     "a life that was told is forgotten with it": (
-        replaces(Leases, "memory", forgets_its_doubt),
+        replaces(Leases, "memory", spoilt.forgets_its_doubt),
         twins.one_of_two_is_cut_off_when_it_was_told_and_starts_again,
     ),
     "who is alone begins before it is over what the other began": (
@@ -771,34 +400,34 @@ BREAKAGES: dict[str, tuple[Breaks, Story]] = {
         twins.a_node_is_taken_from_two_while_a_mutation_of_one_runs,
     ),
     "who is alone begins before it holds what its parent holds": (
-        replaces(Doubt, "hear", believes_at_once),
+        replaces(Doubt, "hear", spoilt.believes_at_once),
         twins.a_node_is_taken_from_the_other_while_one_is_cut_off,
     ),
     "two that speak give leases to their children": (
-        replaces(Leases, "grant", gives_leases_in_doubt),
+        replaces(Leases, "grant", spoilt.gives_leases_in_doubt),
         twins.children_of_two_are_given_nothing,
     ),
 }
 
 HARMLESS: dict[str, tuple[Breaks, Story]] = {
     "a longer lease is given under any number": (
-        replaces(Longer, "hear_reserve", promises_under_any_number),
-        leases.a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
+        replaces(Longer, "hear_reserve", spoilt.promises_under_any_number),
+        longer.a_longer_lease_is_asked_for_anew_before_it_comes_that_the_former_was_given_back,
     ),
     "a grant of a former session counts": (
-        replaces(Leases, "hear_grant", counts_grants_of_former_sessions),
+        replaces(Leases, "hear_grant", spoilt.counts_grants_of_former_sessions),
         leases.a_lease_comes_before_the_word_that_the_node_is_gone,
     ),
     "a node is let go that was given again": (
-        replaces(Leases, "_is_left", lets_go_what_it_has_again),
+        replaces(Leases, "_is_left", spoilt.lets_go_what_it_has_again),
         leases.a_question_overtakes_the_word_that_the_node_is_given_and_taken,
     ),
     "late acknowledgements count": (
-        replaces(Feed, "acknowledge", acknowledges_late_ones),
+        replaces(Feed, "acknowledge", spoilt.acknowledges_late_ones),
         words.what_is_declared_comes_twice_and_the_second_time_late,
     ),
     "gaps are taken in": (
-        replaces(Mirror, "delta", takes_gaps),
+        replaces(Mirror, "delta", spoilt.takes_gaps),
         words.a_letter_of_a_former_life_comes_late,
     ),
     "seen again is told before what was seen": (
@@ -806,15 +435,15 @@ HARMLESS: dict[str, tuple[Breaks, Story]] = {
         words.a_value_is_seen_again_before_it_was_told,
     ),
     "seen again is taken for what is held": (
-        replaces(Member, "_again", touches_whatever_it_has),
+        replaces(Member, "_again", spoilt.touches_whatever_it_has),
         words.a_value_is_seen_again_before_it_was_told,
     ),
     "former stamps are not outgrown when a node is adopted": (
-        replaces(Above, "_adopt", without(Outgrow, ADOPT)),
+        replaces(Above, "_adopt", spoilt.without(Outgrow, spoilt.ADOPT)),
         words.a_node_comes_to_a_collector_that_restarted_less_often,
     ),
     "former stamps are not outgrown when a node is gained": (
-        replaces(Placing, "place", without(Outgrow, PLACE)),
+        replaces(Placing, "place", spoilt.without(Outgrow, spoilt.PLACE)),
         words.a_node_comes_to_a_collector_that_restarted_less_often,
     ),
 }
@@ -823,7 +452,14 @@ HARMLESS: dict[str, tuple[Breaks, Story]] = {
 
 def test_what_a_breakage_spoils_comes_out_well_unspoiled() -> None:
     """Else a story that fails by itself would be taken for one that notices."""
-    told = {*words.STORIES, *leases.STORIES, *machines.STORIES, *twins.STORIES}
+    told = {
+        *words.STORIES,
+        *leases.STORIES,
+        *longer.STORIES,
+        *disks.STORIES,
+        *machines.STORIES,
+        *twins.STORIES,
+    }
     lives = chaos(1).__qualname__
 
     assert [s for _, s in (BREAKAGES | HARMLESS).values() if s not in told and s.__qualname__ != lives] == []

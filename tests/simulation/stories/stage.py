@@ -107,3 +107,13 @@ def the_last(sender: str, receiver: str, is_it: Callable[[Body], bool], delay_s:
         return []
 
     return rule
+
+
+def a_node_stays_with_b_while_its_mutation_runs(forest: Forest) -> None:
+    """Whatever somebody else remembers of n1."""
+    for _ in range(500):
+        forest.try_runs("n1", 0.05)
+        forest.run_for(0.1)
+    forest.settle(60.0)
+
+    assert owners(forest, "n1") == ["b"]
