@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.simulation.stories import disks, leases, longer, machines, twins, words
+from tests.simulation.stories import STORIES
 
 
 @pytest.mark.simulation
 @pytest.mark.parametrize(
     "story",
-    [*words.STORIES, *leases.STORIES, *longer.STORIES, *disks.STORIES, *machines.STORIES, *twins.STORIES],
+    STORIES,
     ids=lambda story: story.__name__,
 )
 def test_a_tree_in_trouble_comes_out_well(story: Callable[[], None]) -> None:
