@@ -125,14 +125,15 @@ class Account:
                 results.append(self._result(node, Outcome.CANCELLED, text))
         return results
 
-    def ended(self, status: str, *, is_followed: bool = True) -> list[NodeResult]:
+    def ended(self, status: str, *, says_why: bool = False, is_followed: bool = True) -> list[NodeResult]:
         """Results for all that are out when ansible-playbook is gone, `status` telling how.
 
         Args:
+            says_why: so much that what ansible-playbook said last is no reason.
             is_followed: all that it told was heard: so who is in no task has not begun, which is no fault of
                 the node's.
         """
-        said = why_ended([*self._head, *self._tail])
+        said = "" if says_why else why_ended([*self._head, *self._tail])
         told = f"{said} ({status})" if said else status
         results = []
         for node in self.out:

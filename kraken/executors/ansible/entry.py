@@ -18,7 +18,7 @@ from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, 
 
 TAKEN = b"+"
 ABANDONED = 1  # nobody wants the run any more, and it was not begun
-LOST = 1  # the fork server's keeper ended without a word: it was killed
+LOST = 121  # the fork server's keeper ended without a word: it was killed
 
 
 def main(argv: list[str]) -> int:

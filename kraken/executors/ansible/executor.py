@@ -18,7 +18,7 @@ from kraken.executors import Report
 from kraken.executors.ansible import content, keeper
 from kraken.executors.ansible.account import Account
 from kraken.executors.ansible.content import SshSettings, VaultSettings
-from kraken.executors.ansible.playrun import PlayRun
+from kraken.executors.ansible.playrun import Ending, PlayRun
 from kraken.executors.ansible.workspace import Workspace, discard, stop_masters
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
@@ -228,7 +228,7 @@ class _Flight:
 
     def _perform(self) -> None:
         directory: Path | None = None
-        status, is_followed = "", True
+        ending, is_followed = Ending(""), True
         try:
             directory = self._executor.workspace.run_directory()
             play = self._executor.lay_out(directory, self)
@@ -240,14 +240,14 @@ class _Flight:
                 if self._stopped:
                     play.stop()
             try:
-                status = play.perform()
+                ending = play.perform()
             except Exception as error:
                 log.exception("run not followed to its end", extra={"run": self.run.id})
-                status = f"Kraken could not follow ansible-playbook: {type(error).__name__}"
+                ending = Ending(f"Kraken could not follow ansible-playbook: {type(error).__name__}")
                 is_followed = False
         finally:
             self._clean_up(directory)
-            self._settle(status, is_followed)
+            self._settle(ending, is_followed)
 
     def _clean_up(self, directory: Path | None) -> None:
         """Remove the directory, and the ssh masters of nodes that hang: they would hang the next run."""
@@ -258,7 +258,7 @@ class _Flight:
         if keys and control is not None:
             stop_masters(control, keys)
 
-    def _settle(self, status: str, is_followed: bool) -> None:
+    def _settle(self, ending: Ending, is_followed: bool) -> None:
         with self._lock:
             if self._error is not None:
                 results = []
@@ -267,7 +267,9 @@ class _Flight:
                 results = self._account.give_up(Outcome.CANCELLED, text)
             else:
                 in_time = keeper.now() < self.ends_at  # or its last words may be lost
-                results = self._account.ended(status, is_followed=is_followed and in_time)
+                is_followed = is_followed and in_time
+                text, says_why = ending
+                results = self._account.ended(text, says_why=says_why, is_followed=is_followed)
         self._send(results, last=True)
 
     def _send(self, results: list[NodeResult], *, last: bool = False) -> None:

@@ -303,8 +303,13 @@ def become_keeper(
         keeper.make_subreaper()
         lifeline = os.open(request["lifeline"], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         limits = (request["ends_at"], request["output_max"], request["control"])
-        kept = keeper.Keeper(lifeline, *limits, become=be)
-        status = kept.keep(request["command"])
+
+        def become_playbook(command: list[str]) -> None:
+            connection.close()  # who waits there is told when the keeper is killed
+            be(command)
+
+        status = keeper.Keeper(lifeline, *limits, become=become_playbook).keep(request["command"])
+        keeper.forget(request["lifeline"])
         empty = os.open(os.devnull, os.O_RDWR)
         os.dup2(empty, 1)  # who reads the output sees its end before the status
         os.dup2(empty, 2)

@@ -11,7 +11,9 @@ and somebody else have taken its place by then. A command that ends by itself ke
 purpose. ssh masters below CONTROL_DIRECTORY are spared: other runs share them.
 
 Knows nothing of Kraken or Ansible, imports only the standard library, and that sparingly: it starts
-once per run. Ends with the command's exit status; 128+N when signal N ended it.
+once per run. Ends with the command's exit status; 256-N when signal N ended it, EXIT_FLOODED when it wrote
+too much. Then LIFELINE is removed: where it is left, the keeper was killed, and something may run still,
+though the command is sent SIGTERM in that moment (PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ TYPE_CHECKING = False  # to import typing costs 5 ms at each start
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 2.0  # for the command to end after SIGTERM; ansible-playbook takes 10 ms
 KILL_S = 5.0  # for what got SIGKILL to vanish; longer only in uninterruptible sleep
@@ -35,6 +38,7 @@ ROUNDS = 1000  # of killing orphans between two walks through all processes
 QUIET_ROUNDS = 20  # without one: the list of them may miss one
 LOOK_S = 1.0  # at most between two looks whether to go on: waiting has no clock that counts sleep
 EXIT_NO_COMMAND = 127
+EXIT_FLOODED = 120  # no status of ansible-playbook's, nor of a shell's
 
 
 def main(argv: list[str]) -> int:
@@ -44,7 +48,9 @@ def main(argv: list[str]) -> int:
     with open(f"{directory}/keeper.pid", "w") as file:  # noqa: PTH123
         file.write(str(os.getpid()))
     lifeline = os.open(lifeline_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    return Keeper(lifeline, float(ends_at), int(output_max), control_directory).keep(command)
+    status = Keeper(lifeline, float(ends_at), int(output_max), control_directory).keep(command)
+    forget(lifeline_path)
+    return status
 
 
 def now() -> float:
@@ -52,9 +58,22 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def forget(lifeline_path: str) -> None:
+    """Show that the keeper has ended in order."""
+    with contextlib.suppress(OSError):
+        os.unlink(lifeline_path)  # noqa: PTH108
+
+
 def make_subreaper() -> None:
     """Have whatever is orphaned below this process become its child (prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with(keeper: int) -> None:
+    """Have this process sent SIGTERM when its parent is killed, which was `keeper` (prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != keeper:
+        os._exit(EXIT_NO_COMMAND)
 
 
 def forgo_protection(path: str = "/proc/self/oom_score_adj") -> None:
@@ -125,6 +144,8 @@ class Keeper:
                     pass
         if self.stopping or self.status is None or os.WIFSIGNALED(self.status):
             self._kill_descendants()
+        if self.output_left < 0:
+            return EXIT_FLOODED
         return 1 if self.status is None else os.waitstatus_to_exitcode(self.status) % 256
 
     def _on_stop(self, *_: object) -> None:
@@ -133,6 +154,7 @@ class Keeper:
     def _start(self, command: list[str]) -> int:
         """Start the command in a session without terminal (nothing can ask a person); its output."""
         output, theirs = os.pipe2(os.O_CLOEXEC)
+        keeper = os.getpid()
         self.child = os.fork()
         if self.child == 0:
             try:
@@ -142,6 +164,7 @@ class Keeper:
                 os.dup2(theirs, 2)
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
                     signal.signal(number, signal.SIG_DFL)
+                end_with(keeper)
                 forgo_protection()
                 self.become(command)
             except OSError as error:
@@ -156,7 +179,8 @@ class Keeper:
         data = os.read(output, 65536)
         self.output_left -= len(data)
         if self.output_left < 0:
-            data = b"\nthe output grew past its limit; the run was stopped\n"
+            self.stopping = True
+            return False
         view = memoryview(data)
         try:
             while view and self._is_read():
@@ -164,7 +188,6 @@ class Keeper:
                     view = view[os.write(1, view) :]
         except OSError:  # the reader is gone
             self.stopping = True
-        self.stopping |= self.output_left < 0
         return bool(data) and not self.stopping
 
     def _is_read(self) -> bool:
@@ -259,8 +282,8 @@ def children() -> list[int]:
         return []
 
 
-def descendants(root: int) -> list[int]:
-    """The living processes below this one, zombies left out."""
+def descendants(*roots: int) -> list[int]:
+    """The living processes below these, zombies left out."""
     below: dict[int, list[int]] = {}
     dead = set()
     for entry in os.listdir("/proc"):  # noqa: PTH208
@@ -274,10 +297,10 @@ def descendants(root: int) -> list[int]:
         below.setdefault(int(parent), []).append(int(entry))
         if state in b"ZX":
             dead.add(int(entry))
-    found = [root]
+    found = list(roots)
     for pid in found:  # grows while it is walked
         found += below.get(pid, ())
-    return [pid for pid in found[1:] if pid not in dead]
+    return [pid for pid in found[len(roots) :] if pid not in dead]
 
 
 if __name__ == "__main__":

@@ -14,16 +14,30 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_runner import Runner, RunnerConfig
 
+from kraken.executors.ansible.entry import LOST
+from kraken.executors.ansible.keeper import EXIT_FLOODED
 from kraken.executors.ansible.starter import KEEPER, Starter
+from kraken.executors.ansible.strays import end_strays
 
 CALLBACKS = Path(__file__).with_name("callback")
 ENTRY = Path(__file__).with_name("entry.py")
 LOOK_S = 0.2  # how often ansible-runner looks whether the child ended without closing its output
 KEEPER_END_S = 10.0  # the keeper needs 7 s at most to kill what it keeps
+
+
+class Ending(NamedTuple):
+    """How a run came to its end.
+
+    Attributes:
+        says_why: it is the whole reason; nothing that ansible-playbook said is.
+    """
+
+    text: str
+    says_why: bool = False
 
 
 class PlayRun:
@@ -58,13 +72,13 @@ class PlayRun:
         self.on_event = on_event
         self.starter = starter
         self.failure: BaseException | None = None
-        lifeline = directory / "lifeline"
-        os.mkfifo(lifeline, 0o600)
+        self.lifeline = directory / "lifeline"
+        os.mkfifo(self.lifeline, 0o600)
         self._closing = threading.Lock()
-        self._lifeline = os.open(lifeline, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._lifeline = os.open(self.lifeline, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def perform(self) -> str:
-        """Run to the end, or until `stop`; how it ended, in words. Blocks. Nothing is left running."""
+    def perform(self) -> Ending:
+        """Run to the end, or until `stop`. Blocks. Nothing is left running."""
         finished = False
         try:
             runner = Runner(self._config(), event_handler=self._on_event, cancel_callback=lambda: False)
@@ -74,10 +88,22 @@ class PlayRun:
             self.stop()
             if not finished:
                 self._end_keeper()
+            if self.lifeline.exists():
+                end_strays(self.directory)
         if self.failure is not None:
             raise self.failure
-        code = int(runner.rc) if runner.rc is not None else -1
-        return f"ansible-playbook ended with status {code}"
+        return self._ending(runner.rc)
+
+    def _ending(self, status: int | None) -> Ending:
+        """What the status of the keeper, or of who asked for one, tells; None: a signal ended it."""
+        if status == EXIT_FLOODED:
+            megabytes = f"{self.output_max / 1e6:,g} MB"
+            return Ending(f"its run wrote more than {megabytes} of output, and was stopped", says_why=True)
+        if status is None or status == LOST:
+            return Ending("the process that keeps ansible-playbook was killed", says_why=True)
+        if status == 256 - signal.SIGKILL:
+            return Ending("ansible-playbook was killed (memory may have run out)", says_why=True)
+        return Ending(f"ansible-playbook ended with status {status}")
 
     def stop(self) -> None:
         """Have everything ended that runs; from any thread, idempotent. `perform` then returns."""
@@ -111,7 +137,7 @@ class PlayRun:
         }
         control = self.environment["ANSIBLE_SSH_CONTROL_PATH_DIR"]
         limits = [str(self.ends_at), str(self.output_max)]
-        kept = [str(self.directory / "lifeline"), *limits, control, *self.command]
+        kept = [str(self.lifeline), *limits, control, *self.command]
         socket = None if self.starter is None else self.starter.offer(self.command[0], config.env)
         first = [str(KEEPER)] if socket is None else [str(ENTRY), str(socket), str(KEEPER)]
         config.command = [sys.executable, "-I", "-S", *first, *kept]

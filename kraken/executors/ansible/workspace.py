@@ -19,6 +19,7 @@ from pathlib import Path
 
 from kraken.errors import ExecutorError
 from kraken.executors.ansible.starter import Starter
+from kraken.executors.ansible.strays import end_strays
 
 PREFIX = "kraken-ansible-"
 CONTROL_MAX = 50  # bytes; a socket's path ends at 107: 16 of key, 32 of user, 17 ssh adds while binding
@@ -115,6 +116,8 @@ def sweep(parent: Path) -> None:
                     if control.exists():
                         stop_masters(control.resolve())
                         discard(control.resolve())
+                for lifeline in root.glob("run-*/lifeline"):  # whose keeper was killed, too
+                    end_strays(lifeline.parent)
                 discard(root)
             finally:
                 os.close(lock)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import pytest
 from kraken.errors import ExecutorError
 from kraken.executors.ansible import AnsibleExecutor
 from kraken.executors.ansible.account import Account
+from kraken.executors.ansible.keeper import descendants
 from kraken.model.run import NodeResult, Outcome, Run
 from tests.unit.executors.ansible_stage import (
     Told,
@@ -137,7 +140,7 @@ from kraken.executors.ansible import AnsibleExecutor
 from kraken.model.module import Action, Change, Mutation
 from kraken.model.run import NodeFacts, Run
 
-action = Action("ansible", [{"ansible.builtin.command": "sleep 618"}], Path("/nowhere"))
+action = Action("ansible", [{"ansible.builtin.shell": sys.argv[2]}], Path("/nowhere"))
 run = Run("r1", Mutation("web", "start", (Change("v", None, "A"),), action=action), ("n1",), 0.0, 600.0)
 attributes = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 executor = AnsibleExecutor(work_directory=Path(sys.argv[1]))
@@ -148,7 +151,7 @@ asyncio.run(executor.run(run, {"n1": NodeFacts("n1", attributes)}, print))
 async def test_a_killed_daemon_leaves_no_process_and_the_next_one_sweeps_its_files(
     executor: AnsibleExecutor, directory: Path
 ) -> None:
-    daemon = await asyncio.create_subprocess_exec(sys.executable, "-c", DAEMON, str(directory))
+    daemon = await asyncio.create_subprocess_exec(sys.executable, "-c", DAEMON, str(directory), "sleep 618")
     try:
         await until(lambda: any(s.startswith("sleep 618") for s in processes_below(directory).values()))
         (left,) = below(directory)
@@ -162,6 +165,58 @@ async def test_a_killed_daemon_leaves_no_process_and_the_next_one_sweeps_its_fil
     await perform(executor, [], node("n1"))
 
     assert left not in below(directory)
+
+
+@both
+@pytest.mark.parametrize("whom", ["keeper.py", "entry.py"])
+async def test_a_killed_keeper_leaves_no_process_and_is_told_of(
+    executor: AnsibleExecutor, directory: Path, whom: str
+) -> None:
+    """Nor does it matter who is killed where two stand between the daemon and the playbook."""
+    told = Told()
+    tasks = [{"name": "Think", "ansible.builtin.shell": "setsid sleep 664 & sleep 665; true"}]
+    run = Run("r1", mutation(tasks), ("n1",), time.time(), timeout_s=600.0)
+    flying = asyncio.create_task(executor.run(run, {"n1": node("n1")}, told))
+    await until(lambda: sum("sleep 66" in s for s in processes_below(directory, "sleep 66").values()) >= 2)
+    os.kill(keeper_of(executor, directory, whom), signal.SIGKILL)
+    await flying
+
+    assert processes_below(directory, "sleep 66") == {}
+    assert below(directory, "*/run-*") == []
+    assert told.results["n1"].outcome is Outcome.INTERRUPTED
+    assert told.results["n1"].message == (
+        "the process that keeps ansible-playbook was killed; what it did is not known"
+    )
+
+
+def keeper_of(executor: AnsibleExecutor, directory: Path, whom: str) -> int:
+    """The process that keeps the only run; where it was forked, that, or who asked for it."""
+    (noted,) = below(directory, "*/run-*/keeper.pid")
+    starter = executor.workspace.starter
+    if whom == "entry.py" or starter is None or starter.pid is None:
+        return int(noted.read_text())
+    return min(descendants(starter.pid))
+
+
+async def test_who_starts_after_daemon_and_keeper_were_killed_ends_what_is_left(
+    executor: AnsibleExecutor, directory: Path
+) -> None:
+    script = "trap '' TERM HUP; setsid sleep 671 & sleep 672; true"
+    daemon = await asyncio.create_subprocess_exec(sys.executable, "-c", DAEMON, str(directory), script)
+    try:
+        await until(lambda: any(s.startswith("sleep 672") for s in processes_below(directory).values()))
+        (keeper,) = below(directory, "*/run-*/keeper.pid")
+        daemon.send_signal(signal.SIGSTOP)
+        os.kill(int(keeper.read_text()), signal.SIGKILL)
+    finally:
+        daemon.kill()
+        await daemon.wait()
+
+    assert any("sleep 671" in s for s in processes_below(directory).values())
+
+    await perform(executor, [], node("n1"))
+
+    assert processes_below(directory, "sleep 67") == {}
 
 
 @both
@@ -254,4 +309,19 @@ async def test_output_without_end_is_contained(directory: Path, tmp_path: Path, 
     await executor.close()
 
     assert results["n1"].outcome is Outcome.INTERRUPTED
-    assert "grew past its limit" in results["n1"].message
+    assert results["n1"].message == TOO_MUCH
+
+
+TOO_MUCH = "its run wrote more than 1 MB of output, and was stopped; what it did is not known"
+
+
+async def test_output_without_end_is_told_as_such_where_it_is_shown_beside_results(directory: Path) -> None:
+    """A loop shows each item that fails, before ansible-playbook says anything else."""
+    executor = AnsibleExecutor(work_directory=directory, output_max=1_000_000)
+    items = ["x" * 30_000] * 100
+    tasks = [{"ansible.builtin.fail": {"msg": "no"}, "loop": items, "ignore_errors": True}]
+    results = await perform(executor, tasks, node("n1"))
+    await executor.close()
+
+    assert results["n1"].outcome is Outcome.INTERRUPTED
+    assert results["n1"].message == TOO_MUCH
