@@ -216,7 +216,15 @@ async def _obey(pipe: Connection, keys: Mapping[str, Keys], port: int) -> None:
     crowd = Crowd(keys, port)
     loop = asyncio.get_running_loop()
     orders: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
-    loop.add_reader(pipe.fileno(), lambda: orders.put_nowait(pipe.recv()))
+
+    def read() -> None:
+        try:
+            orders.put_nowait(pipe.recv())
+        except EOFError:  # who gave orders was ended, and not by `close`
+            loop.remove_reader(pipe.fileno())
+            orders.put_nowait(("end",))
+
+    loop.add_reader(pipe.fileno(), read)
     while True:
         try:
             verb, *arguments = await asyncio.wait_for(orders.get(), TICK_S)
@@ -224,6 +232,8 @@ async def _obey(pipe: Connection, keys: Mapping[str, Keys], port: int) -> None:
             for member in crowd.members:
                 member.tick()
             continue
+        if verb == "end":
+            return
         try:
             pipe.send(await getattr(crowd, verb)(*arguments))
         except Exception as error:
