@@ -47,8 +47,8 @@ from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import OBSERVED, PRESENCE, Side, Stamp, StateUpdate
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
-from kraken.sync.lease import Placement
 from kraken.sync.machines import bmc_of
+from kraken.sync.placement import Placement
 from kraken.sync.registry import MODULES
 from kraken.sync.tree import Tree
 

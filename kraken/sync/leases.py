@@ -8,13 +8,14 @@ from typing import Final
 from kraken.model.node import NodeTable
 from kraken.model.update import OBSERVED
 from kraken.sync.events import Memory
-from kraken.sync.lease import LEASE_S, NO_LEASE, Lease, Placement, Tenure
+from kraken.sync.lease import LEASE_S, NO_LEASE, Lease, Tenure
 from kraken.sync.letters import Check, Checked, Hello
 from kraken.sync.link import Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.longer import Longer
 from kraken.sync.longest import Longest
 from kraken.sync.machines import bmc_of
+from kraken.sync.placement import Placement
 from kraken.sync.twins import ALONE, TWIN, Doubt
 
 GRANT_S: Final = 25.0

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from kraken.sync.events import Event, Granted, Refused
-from kraken.sync.lease import NO_LEASE, SKEW, Lease, Placement, Tenure
+from kraken.sync.lease import NO_LEASE, SKEW, Lease, Tenure
 from kraken.sync.letters import Reserve, Reserved
 from kraken.sync.links import Links
 from kraken.sync.longest import Longest
+from kraken.sync.placement import Placement
 from kraken.sync.twins import Doubt
 
 GIVE_BACK_S: Final = 5.0

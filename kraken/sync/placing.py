@@ -7,11 +7,11 @@ from typing import Final
 
 from kraken.model.node import NodeTable
 from kraken.sync.events import Event, Nobodys, Ours, Outgrow
-from kraken.sync.lease import Placement
 from kraken.sync.leases import Leases
 from kraken.sync.link import DEAD_S
 from kraken.sync.links import Links
 from kraken.sync.machines import bmc_of
+from kraken.sync.placement import Placement
 from kraken.sync.registry import Registry
 from kraken.sync.shelf import COLLECTOR
 

@@ -23,7 +23,7 @@ from kraken.sync.events import (
     PutBack,
     Refused,
 )
-from kraken.sync.lease import LEASE_S, SKEW, Placement
+from kraken.sync.lease import LEASE_S, SKEW
 from kraken.sync.leases import Leases
 from kraken.sync.letters import (
     NONE_BEFORE,
@@ -36,6 +36,7 @@ from kraken.sync.letters import (
 from kraken.sync.link import DEAD_S, HELLO_S, Link
 from kraken.sync.links import Links
 from kraken.sync.mirror import Mirror
+from kraken.sync.placement import Placement
 from kraken.sync.placing import NOBODY, Placing
 from kraken.sync.prints import Prints
 from kraken.sync.registry import DOWN, LINK, PARENT, Registry

@@ -14,13 +14,14 @@ from kraken.sync.above import Above
 from kraken.sync.children import Children
 from kraken.sync.events import Event, Memory
 from kraken.sync.feed import Feed
-from kraken.sync.lease import Placement, Promises
+from kraken.sync.lease import Promises
 from kraken.sync.leases import Leases
 from kraken.sync.letters import NONE_BEFORE, Ask, Check, Checked, Delta, Doc, Hello, Letter, Reserve, Reserved
 from kraken.sync.link import DEAD_S, HELLO_S, Heard, Link
 from kraken.sync.links import Links
 from kraken.sync.longer import Longer
 from kraken.sync.mirror import Mirror
+from kraken.sync.placement import Placement
 from kraken.sync.placing import COLLECTORS, Placing
 from kraken.sync.registry import Registry
 from kraken.sync.shelf import updates_of

@@ -20,13 +20,14 @@ from kraken.sync.above import Above
 from kraken.sync.children import Children
 from kraken.sync.events import Forget, Outgrow
 from kraken.sync.feed import Feed
-from kraken.sync.lease import Placement, Promises
+from kraken.sync.lease import Promises
 from kraken.sync.leases import Leases
 from kraken.sync.letters import Delta
 from kraken.sync.link import Link
 from kraken.sync.links import Links
 from kraken.sync.longer import Longer
 from kraken.sync.mirror import Mirror
+from kraken.sync.placement import Placement
 from kraken.sync.placing import Placing
 from kraken.sync.registry import Registry
 from kraken.sync.tree import Tree

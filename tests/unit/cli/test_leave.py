@@ -15,7 +15,8 @@ from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
 from kraken.store.records import Change, SaveTree, SaveUpdates
 from kraken.store.store import Store
 from kraken.sync.events import Memory
-from kraken.sync.lease import Lease, Placement
+from kraken.sync.lease import Lease
+from kraken.sync.placement import Placement
 from kraken.transport import Keyring, Parent, keyring
 from kraken.transport.keys import KeyPair
 

@@ -6,9 +6,9 @@ from kraken.model.bmc import ADDRESS
 from kraken.model.node import NodeTable
 from kraken.model.update import PRESENCE, Side, Stamp, StateUpdate
 from kraken.sync.events import Memory, Nobodys, Ours, Outgrow
-from kraken.sync.lease import Placement
 from kraken.sync.leases import Leases
 from kraken.sync.link import DEAD_S
+from kraken.sync.placement import Placement
 from kraken.sync.placing import COLLECTORS, Placing
 from kraken.sync.registry import DOWN, LINK, PARENT, Registry
 from kraken.sync.shelf import COLLECTOR
