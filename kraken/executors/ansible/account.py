@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from kraken.executors.ansible.content import DONE_MARK, REFUSED_MARK, mentions, secrets_of
-from kraken.executors.ansible.reasons import is_sealed, one_line, why_ended, why_failed, why_unreachable
+from kraken.executors.ansible.reasons import (
+    NO_ROOM,
+    is_sealed,
+    one_line,
+    why_ended,
+    why_failed,
+    why_unreachable,
+)
 from kraken.model.module import CFG_VALUE, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
@@ -134,6 +141,7 @@ class Account:
                 the node's.
         """
         said = "" if says_why else why_ended([*self._head, *self._tail])
+        is_followed = is_followed and said != NO_ROOM
         told = f"{said} ({status})" if said else status
         results = []
         for node in self.out:

@@ -228,7 +228,7 @@ class _Flight:
 
     def _perform(self) -> None:
         directory: Path | None = None
-        ending, is_followed = Ending(""), True
+        ending = Ending("")
         try:
             directory = self._executor.workspace.run_directory()
             play = self._executor.lay_out(directory, self)
@@ -243,11 +243,11 @@ class _Flight:
                 ending = play.perform()
             except Exception as error:
                 log.exception("run not followed to its end", extra={"run": self.run.id})
-                ending = Ending(f"Kraken could not follow ansible-playbook: {type(error).__name__}")
-                is_followed = False
+                text = f"Kraken could not follow ansible-playbook: {type(error).__name__}"
+                ending = Ending(text, heard_all=False)
         finally:
             self._clean_up(directory)
-            self._settle(ending, is_followed)
+            self._settle(ending)
 
     def _clean_up(self, directory: Path | None) -> None:
         """Remove the directory, and the ssh masters of nodes that hang: they would hang the next run."""
@@ -258,7 +258,7 @@ class _Flight:
         if keys and control is not None:
             stop_masters(control, keys)
 
-    def _settle(self, ending: Ending, is_followed: bool) -> None:
+    def _settle(self, ending: Ending) -> None:
         with self._lock:
             if self._error is not None:
                 results = []
@@ -267,9 +267,8 @@ class _Flight:
                 results = self._account.give_up(Outcome.CANCELLED, text)
             else:
                 in_time = keeper.now() < self.ends_at  # or its last words may be lost
-                is_followed = is_followed and in_time
-                text, says_why = ending
-                results = self._account.ended(text, says_why=says_why, is_followed=is_followed)
+                is_followed = ending.heard_all and in_time
+                results = self._account.ended(ending.text, says_why=ending.says_why, is_followed=is_followed)
         self._send(results, last=True)
 
     def _send(self, results: list[NodeResult], *, last: bool = False) -> None:

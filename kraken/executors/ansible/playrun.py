@@ -6,6 +6,7 @@ What is done about ansible-runner's ways is written in docs/decisions/0006-run-a
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from ansible_runner import Runner, RunnerConfig
 
 from kraken.executors.ansible.entry import LOST
 from kraken.executors.ansible.keeper import EXIT_FLOODED
+from kraken.executors.ansible.reasons import NO_ROOM
 from kraken.executors.ansible.starter import KEEPER, Starter
 from kraken.executors.ansible.strays import end_strays
 
@@ -34,10 +36,12 @@ class Ending(NamedTuple):
 
     Attributes:
         says_why: it is the whole reason; nothing that ansible-playbook said is.
+        heard_all: nothing of what it told can have been lost.
     """
 
     text: str
     says_why: bool = False
+    heard_all: bool = True
 
 
 class PlayRun:
@@ -84,6 +88,9 @@ class PlayRun:
             runner = Runner(self._config(), event_handler=self._on_event, cancel_callback=lambda: False)
             runner.run()
             finished = True
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
         finally:
             self.stop()
             if not finished:
@@ -92,6 +99,8 @@ class PlayRun:
                 end_strays(self.directory)
         if self.failure is not None:
             raise self.failure
+        if not finished:
+            return Ending(NO_ROOM, says_why=True, heard_all=False)
         return self._ending(runner.rc)
 
     def _ending(self, status: int | None) -> Ending:

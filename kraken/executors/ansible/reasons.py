@@ -6,12 +6,16 @@ one: `is_sealed`. Where its text is another, a node is taken to have failed by i
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 LENGTH_MAX: Final = 300
 HIDDEN: Final = "its output is hidden by no_log"
+NO_ROOM: Final = (
+    "no space is left on this collector, where ansible-playbook runs (in /run, /dev/shm or TMPDIR)"
+)
 
 _HANGS: Final = (
     "timed out: something accepts connections, no sshd answers (it may hang: look at its console; "
@@ -122,14 +126,18 @@ def _how_to_forget(text: str) -> str:
 
 
 def why_ended(lines: Iterable[str]) -> str:
-    """What ansible-playbook said before it ended without results: its first error, else its last line."""
+    """What ansible-playbook said before it ended without results: its first error, else its last line.
+
+    NO_ROOM where that is why it could not say more.
+    """
     told = [line.strip() for line in lines if line.strip()]
     for line in told:
         for lead in ("[ERROR]:", "ERROR!"):
             if line.startswith(lead):
                 error = line[len(lead) :].strip()
                 return _why_sealed(error, told) if _NO_SECRET.search(error) else error
-    return told[-1] if told else ""
+    last = told[-1] if told else ""
+    return NO_ROOM if f"[Errno {errno.ENOSPC}]" in last else last
 
 
 def _why_sealed(error: str, told: list[str]) -> str:

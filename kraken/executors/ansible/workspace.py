@@ -89,7 +89,7 @@ class Workspace:
             raise ExecutorError(
                 f"cannot work in {parent}: {error.strerror}",
                 part=str(parent),
-                hint="free some space there, or name another directory as work_directory",
+                hint="free some space there (without /run and /dev/shm it is where TMPDIR points)",
             ) from error
         self.root, self.control, self.starter = root, control, Starter(control)
         return root

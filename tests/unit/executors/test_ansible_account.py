@@ -9,6 +9,7 @@ import pytest
 
 from kraken.executors.ansible.account import Account
 from kraken.executors.ansible.content import DONE_MARK, REFUSED_MARK, host_names
+from kraken.executors.ansible.reasons import NO_ROOM
 from kraken.model.module import Action, Change, Discovery, Mutation, Observes
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
@@ -197,6 +198,16 @@ def test_and_of_everybody_where_it_was_not_heard_to_its_end() -> None:
     assert outcomes(book.ended("not followed", is_followed=False)) == [
         ("n1", Outcome.INTERRUPTED, "not followed; what it did is not known")
     ]
+
+
+def test_and_of_everybody_where_its_disk_was_full() -> None:
+    """That somebody began may be what could not be told."""
+    book = account("n1")
+    book.take({"event": "verbose", "stdout": "OSError: [Errno 28] No space left on device"})
+    (result,) = book.ended("status 1")
+
+    assert result.outcome is Outcome.INTERRUPTED
+    assert result.message == f"{NO_ROOM} (status 1); what it did is not known"
 
 
 def test_time_over_tells_who_was_in_which_task_and_who_never_began() -> None:

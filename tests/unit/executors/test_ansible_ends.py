@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from kraken.errors import ExecutorError
 from kraken.executors.ansible import AnsibleExecutor
 from kraken.executors.ansible.account import Account
 from kraken.executors.ansible.keeper import descendants
+from kraken.executors.ansible.reasons import NO_ROOM
 from kraken.model.run import NodeResult, Outcome, Run
 from tests.unit.executors.ansible_stage import (
     Told,
@@ -217,6 +221,46 @@ async def test_who_starts_after_daemon_and_keeper_were_killed_ends_what_is_left(
     await perform(executor, [], node("n1"))
 
     assert processes_below(directory, "sleep 67") == {}
+
+
+@both
+async def test_a_disk_that_becomes_full_is_told_as_such_and_the_next_run_has_what_is_free_again(
+    small_disk: Path, tmp_path: Path, executor: AnsibleExecutor
+) -> None:
+    go, ballast = tmp_path / "go", small_disk / "ballast"
+    wait = f"while [ ! -e {go} ]; do sleep 0.05; done; true"
+    elsewhere = {"environment": {"TMPDIR": str(tmp_path)}}  # as on a node, which has a disk of its own
+    tasks = [{"ansible.builtin.shell": wait, **elsewhere}, {"ansible.builtin.command": "true", **elsewhere}]
+    flying = asyncio.create_task(perform(executor, tasks, node("n1"), node("n2")))
+    await until(
+        lambda: sum(s.startswith("/bin/sh -c while") for s in processes_below(small_disk).values()) > 1
+    )
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    go.touch()
+    results = await flying
+    ballast.unlink()
+    after = await perform(executor, [{"ansible.builtin.ping": {}}], node("n1"))
+
+    assert [result.outcome for result in results.values()] == [Outcome.INTERRUPTED] * 2
+    assert all(NO_ROOM in result.message for result in results.values())
+    assert below(small_disk, "*/run-*") == []
+    assert processes_below(small_disk) == {}
+    assert after["n1"].outcome is Outcome.OK
+
+
+@pytest.fixture
+def small_disk(directory: Path) -> Iterator[Path]:
+    """The directory of the executor, on a file system of its own."""
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if os.getuid() != 0 or mount is None or umount is None:
+        pytest.skip("needs root to make a small file system")
+    argv = [mount, "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(directory)]
+    if subprocess.run(argv, check=False, capture_output=True, timeout=60).returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+    yield directory
+    subprocess.run([umount, "-l", str(directory)], check=True, timeout=60)
 
 
 @both
