@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from kraken.cli.client import Event
-from kraken.cli.output import assignments, value_text
+from kraken.cli.output import assignments, count, value_text
 
 CONVERGED = "CONVERGED"
 STUCK = ("NO_PATH", "REQUIRES_UNMET", "QUARANTINED", "HELD")
@@ -172,7 +172,8 @@ def _tell_collector(kind: str, data: Mapping[str, Any]) -> Told:
         return text, "bad" if data["twins"] else ""
     if data.get("is_up"):
         return f"collector {data.get('collector')} is heard", ""
-    return f"collector {data.get('collector')} is not heard any more: {data.get('nodes')} nodes", "bad"
+    nodes = count(int(data.get("nodes") or 0), "node")
+    return f"collector {data.get('collector')} is not heard any more: {nodes}", "bad"
 
 
 def _tell_nobody(kind: str, data: Mapping[str, Any]) -> Told:

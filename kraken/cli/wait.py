@@ -13,6 +13,7 @@ import click
 from kraken.cli.arguments import Duration, all_option, select
 from kraken.cli.errors import CommandError, Exit, complain, describe
 from kraken.cli.feed import AWAY, Feed
+from kraken.cli.looking import Looking
 from kraken.cli.output import count, span, wants_colours
 from kraken.cli.rows import FOLDED, fold_rows
 from kraken.cli.scene import Scene
@@ -20,7 +21,6 @@ from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Painter, layout
 from kraken.errors import DaemonAwayError
 
-LOOK_AGAIN_S = 30.0  # a lost event must not matter for longer
 STUCK_S = 1.5  # a cause may be that of an earlier Cfg for as long as the engine takes to look
 
 
@@ -81,16 +81,15 @@ def _follow(
     session: Session, feed: Feed, scene: Scene, nodeset: str | None, deadline: float, tell: Teller
 ) -> Exit:
     """Read until everything converged, nothing more can, or time is up."""
-    look(session, scene, nodeset)
-    looked = time.monotonic()
+    looking = Looking()
+    with looking:
+        look(session, scene, nodeset)
     stuck_since: float | None = None
     while True:
         now = time.monotonic()
-        if scene.all_converged():
-            if now == looked or _agrees(session, scene, nodeset):
-                tell(scene)
-                return Exit.DONE
-            looked = time.monotonic()
+        if scene.all_converged() and _agrees(session, scene, nodeset):
+            tell(scene)
+            return Exit.DONE
         stuck_since = None if not scene.is_stuck() else stuck_since if stuck_since is not None else now
         if stuck_since is not None and now - stuck_since >= STUCK_S:
             try_look(session, scene, nodeset, tell)
@@ -106,9 +105,10 @@ def _follow(
             scene.take(event)
         if AWAY in events:
             tell(scene, "the daemon went away; waiting for it to come back")
-        if any(event.kind == "lost" for event in events) or time.monotonic() - looked > LOOK_AGAIN_S:
-            try_look(session, scene, nodeset, tell)
-            looked = time.monotonic()
+        looking.hear(events)
+        if looking.is_due():
+            with looking:
+                try_look(session, scene, nodeset, tell)
 
 
 def look(session: Session, scene: Scene, nodeset: str | None, *, runs: bool = False) -> None:

@@ -13,12 +13,13 @@ from kraken.cli.arguments import output_option
 from kraken.cli.client import Event
 from kraken.cli.errors import CommandError, Exit, complain, printable
 from kraken.cli.feed import AWAY, Feed
+from kraken.cli.looking import Looking
 from kraken.cli.output import Output, clock, span
 from kraken.cli.rows import FOLDED_SHORT, RUNS, by_trouble, fold_rows, run_row
 from kraken.cli.scene import Happening, Scene
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Painter, layout
-from kraken.cli.wait import LOOK_AGAIN_S, STUCK_S, progress_text, try_look
+from kraken.cli.wait import STUCK_S, progress_text, try_look
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,7 +37,8 @@ def watch(session: Session, nodeset: str | None, ends: bool, form: str) -> int:
 
     Ctrl-C ends it; nothing else does without --exit. On a terminal: how many have converged, why
     the others have not, what runs now and what happened lately. Elsewhere a line for each thing
-    that happens; with -o json the daemon's events as they come, one per line.
+    that happens, and whenever more or fewer have converged; with -o json the daemon's events as they
+    come, one per line.
     """
     scene = Scene()
     with Feed(session.client, nodeset) as feed:
@@ -70,10 +72,11 @@ class _Loop:
         self._ends = ends
         self._view = view
         self._note = ""
+        self._looking = Looking()
         self._stuck_since: float | None = None
 
     def run(self) -> Exit:
-        looked = self._look()
+        self._look()
         while True:
             self._view.beat(self._scene, self._note)
             code = self._verdict() if self._ends and not self._note else None
@@ -81,13 +84,13 @@ class _Loop:
                 self._view.beat(self._scene, self._note)
                 return code
             until = time.monotonic() + BEAT_S
-            stale = False
             while (left := until - time.monotonic()) > 0:
-                for event in self._feed.next(left):
-                    stale |= event.kind == "lost"
+                events = self._feed.next(left)
+                self._looking.hear(events)
+                for event in events:
                     self._take(event)
-            if stale or time.monotonic() - looked > LOOK_AGAIN_S:
-                looked = self._look()
+            if self._looking.is_due():
+                self._look()
 
     def _take(self, event: Event) -> None:
         if event is AWAY:
@@ -95,13 +98,13 @@ class _Loop:
         elif event.kind != "lost":
             self._view.happened(event, self._scene.take(event))
 
-    def _look(self) -> float:
+    def _look(self) -> None:
         def tell(scene: Scene, note: str = "") -> None:
             self._note = note
 
         self._note = ""
-        try_look(self._session, self._scene, self._nodeset, tell, runs=True)
-        return time.monotonic()
+        with self._looking:
+            try_look(self._session, self._scene, self._nodeset, tell, runs=True)
 
     def _verdict(self) -> Exit | None:
         """How it ends, None when it does not; what events say is checked with the daemon first."""

@@ -175,6 +175,49 @@ def test_watch_without_a_terminal_writes_lines(daemon: Call, program: Call) -> N
     assert "\x1b" not in result.out
 
 
+SILENT = {"collector": "rack7", "is_up": False, "since": 1.0, "nodes": 1, "at": 1.0}
+
+
+def test_watch_without_a_terminal_says_that_fewer_have_converged_when_a_collector_falls_silent(
+    daemon: Call,
+) -> None:
+    """No event tells of its nodes: all that was said of them is what stands."""
+    done = {"name": "n1", "cause": "CONVERGED", "reason": "", "cfg": {}, "dsc": {}}
+    daemon(
+        {"call": "GET /v1/nodes", "answer": {"nodes": [done]}, "once": True},
+        {"call": "GET /v1/nodes", "answer": {"nodes": [{**done, "cause": "STALE"}]}},
+        {"call": "GET /v1/runs", "answer": {"runs": []}},
+        {"call": "GET /v1/events", "events": [0.3, ["collector", SILENT]]},
+    )
+    with subprocess.Popen([*PROGRAM, "watch"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE_S)
+
+    assert [line.split("  ", 1)[1] for line in lines] == [
+        "1 of 1 node converged\n",
+        "collector rack7 is not heard any more: 1 node\n",
+        "0 of 1 node converged; STALE 1\n",
+    ]
+
+
+def test_wait_without_a_terminal_says_so_too(daemon: Call, program: Call) -> None:
+    two = [{"name": name, "cause": "CONVERGED", "cfg": {}, "dsc": {}} for name in ("n1", "n2")]
+    two[1]["cause"] = "RUNNING"
+    daemon(
+        {"call": "GET /v1/nodes", "answer": {"nodes": two}, "once": True},
+        {"call": "GET /v1/nodes", "answer": {"nodes": [{**two[0], "cause": "STALE"}, two[1]]}},
+        {"call": "GET /v1/events", "events": [["collector", SILENT]]},
+    )
+    result = program("wait", "n[1-2]", "--timeout", "6s")
+
+    assert result.code == 5
+    first, second = (line.split("] ", 1)[1] for line in result.err.splitlines() if line.startswith("["))
+    assert first == "1 of 2 nodes converged; RUNNING 1"
+    assert second == "0 of 2 nodes converged; STALE 1, RUNNING 1"
+
+
 def test_watch_says_the_events_as_json_when_asked(daemon: Call) -> None:
     daemon(
         {"call": "GET /v1/nodes", "answer": {"nodes": []}},
