@@ -57,7 +57,7 @@ class Between:
                 self.nodes.pop(name, None)
                 continue
             is_so = told[0] == ""
-            if is_so is (name in self.nodes):
+            if is_so is (name in self.nodes) or not (is_so or self._is_sure(name)):
                 continue
             if is_so:
                 self.nodes[name] = now
@@ -77,3 +77,7 @@ class Between:
         if said is not None:
             return "", str(said.value), said.source
         return tree.me if tree.has(name) else tree.runner(name), "", tree.me
+
+    def _is_sure(self, name: str) -> bool:
+        """Whether who runs the node runs it: one of ours has it for somebody below, who may not be there."""
+        return self._tree.has(name) or self._tree.has_told(name)

@@ -398,16 +398,21 @@ class Tree:
         holder = self.placement.holder.get(key)
         return said if holder and self.placing.toward(said.source) == holder else None
 
-    def _who_told(self, key: str, holder: str) -> str:
-        node = self.table.get(key)
-        if node is None:  # it was deleted, and whose it was has not let go
-            return holder
-        summary = node.summary
-        records = (record for variable, record in summary.items() if variable != NOBODY)
+    def has_told(self, key: str) -> bool:
+        """Whether who runs this node of the table has said how it fares, since a child of ours has it."""
+        holder = self.placement.holder.get(key) or ""
+        return holder != "" and self.nobody(key) is None and self._teller(key, holder) is not None
+
+    def _teller(self, key: str, holder: str) -> str | None:
+        """Who told last how the node fares, if that is one below this child, or it."""
+        records = (record for variable, record in self.table[key].summary.items() if variable != NOBODY)
         told = max(records, key=lambda record: record.stamp, default=None)
-        if told is not None and self.placing.toward(told.source) == holder:
-            return told.source
-        return next(
+        return told.source if told is not None and self.placing.toward(told.source) == holder else None
+
+    def _who_told(self, key: str, holder: str) -> str:
+        if key not in self.table:  # it was deleted, and whose it was has not let go
+            return holder
+        return self._teller(key, holder) or next(
             (name for name in self.placing.listed(key) if self.placing.toward(name) == holder), holder
         )
 

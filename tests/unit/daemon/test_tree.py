@@ -336,13 +336,15 @@ def test_that_nobody_runs_a_node_is_not_told_again_after_a_restart_but_that_some
 
     assert gaps() == []
 
-    if is_below:
-        said = StateUpdate("n1", Side.SUMMARY, "cause", "CONVERGED", Stamp(2, 9), 999.0, "row1")
-        assert one.branch is not None
-        one.branch._apply([Learn("row1", [said])], 1000.0)
-    else:
+    if not is_below:
         tree.placement.let_go("rack1", "n1", 5, 1000.0)
         tree.placing.hurry()
+
+        assert gaps() == [], "row1 has it, and has not said that it runs it"
+
+    said = StateUpdate("n1", Side.SUMMARY, "cause", "CONVERGED", Stamp(2, 9), 999.0, "row1")
+    assert one.branch is not None
+    one.branch._apply([Learn("row1", [said])], 1000.0)
 
     assert [(gap.nodes, gap.runner) for gap in gaps()] == [(("n1",), "row1")]
 
@@ -537,6 +539,35 @@ class TestBetweenTwo:
             ("root", "rack2", ""),
         ]
         assert all(sorted(gap[1]) == sorted(nodes) for gap in grove.gaps)
+
+    def test_somebody_runs_nodes_when_who_does_has_said_so(self, grove: Grove) -> None:
+        """What is given to a row may wait there for somebody, too: the rack it is meant for is not there."""
+        grove.wait(5.0)
+        grove.declare("n1", ["c9"], os="UP")
+        grove.cut.add("rack1")
+        grove.wait(60.0)
+        grove.declare("n1", ["rack1"], os="UP")
+        grove.wait(30.0)
+        root = grove.collectors["root"]
+        assert root.branch is not None
+        held = root.branch.tree.placement.holder["n1"]
+        waiting = [gap[2] for gap in grove.gaps if gap[0] == "root"]
+        grove.cut.clear()
+        grove.wait(30.0)
+
+        assert (held, waiting) == ("row1", [""])
+        assert [gap[2] for gap in grove.gaps if gap[0] == "root"] == ["", "rack1"]
+
+    def test_nodes_for_which_two_are_listed_are_told_of_by_the_one_that_runs_them(self, grove: Grove) -> None:
+        """Not by the preferred of them, which is not there."""
+        grove.wait(5.0)
+        grove.declare("n1", ["c9"], os="UP")
+        grove.cut.add("rack1")
+        grove.wait(60.0)
+        grove.declare("n1", ["rack1", "rack2"], os="UP")
+        grove.wait(30.0)
+
+        assert [gap[2] for gap in grove.gaps if gap[0] == "root"] == ["", "rack2"]
 
     def test_what_nobody_runs_and_is_deleted_is_told_of_no_more(self, grove: Grove) -> None:
         grove.wait(5.0)
