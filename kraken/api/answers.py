@@ -429,7 +429,10 @@ class RunWithResults(Run):
 
 
 class Runs(TypedDict):
+    """`elsewhere`: other collectors that run nodes, by name; what they run is in their own journals."""
+
     runs: list[Run]
+    elsewhere: list[str]
 
 
 class Entry(TypedDict):

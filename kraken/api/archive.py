@@ -28,12 +28,12 @@ async def runs(
     active: Annotated[bool | None, Parameter(description="only those under way, or not")] = None,
     limit: Limit = 100,
 ) -> answers.Runs:
-    """Mutations as the journal has them, newest first."""
+    """Mutations as the journal of this collector has them, newest first."""
     count = _limit(limit)
     found = await operations.daemon.journal.read(lambda store: store.runs(limit=count, active=active))
     out = {entry.run_id: _out(operations, entry.run_id) for entry in found}
     shown = await asyncio.to_thread(lambda: [views.run(entry, out[entry.run_id]) for entry in found])
-    return {"runs": shown}
+    return {"runs": shown, "elsewhere": Relay(operations.daemon).others()}
 
 
 @get("/v1/runs/{run_id:str}", summary="One run", responses=fails(404, 507))

@@ -71,6 +71,13 @@ class Relay:
                     found.setdefault(runner, []).append(name)
         return found
 
+    def others(self) -> list[str]:
+        """The other collectors that run nodes, by name."""
+        seat, collector = self._daemon.seat, self._daemon.collector
+        if seat is None:
+            return []
+        return sorted({collector.runner(name) for name in collector.table} - {"", seat.tree.me})
+
     async def ask(
         self, collector: str, method: str, path: str, caller: str, body: bytes = b"", within_s: float = ASK_S
     ) -> tuple[int, Told]:

@@ -10,6 +10,7 @@ import click
 
 from kraken.cli.arguments import output_option
 from kraken.cli.errors import printable
+from kraken.cli.nodes import fold
 from kraken.cli.output import Output, clock, now, span
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Cell, Column
@@ -53,7 +54,8 @@ TOGETHER_S = 2.0  # one declaration or run writes its entries within this time
 def runs(session: Session, run: str | None, active: bool, limit: int, form: str) -> None:
     """What runs now and what ran lately.
 
-    Newest first. With RUN, the name of one of them, what it came to on each node.
+    Newest first. With RUN, the name of one of them, what it came to on each node. What other collectors run
+    they have to be asked for, with --at.
     """
     client, output = session.client, session.output
     if run is not None:
@@ -61,13 +63,19 @@ def runs(session: Session, run: str | None, active: bool, limit: int, form: str)
         output.show(form, one, table=lambda: _show_run(output, one), names=lambda: [str(one.get("id"))])
         return
     answer = client.get("/v1/runs", active=active or None, limit=limit)
-    found = answer.get("runs", [])
+    found, others = answer.get("runs", []), answer.get("elsewhere") or []
 
     def table() -> None:
+        here = " here" if others else ""
         if found:
             output.table(RUNS, [_run_row(entry) for entry in found])
         else:
-            output.line("Nothing runs." if active else "Nothing ran yet.")
+            output.line(f"Nothing runs{here}." if active else f"Nothing ran{here} yet.")
+        if others:
+            at = others[0] if len(others) == 1 else "COLLECTOR"
+            of = "" if len(others) == 1 else f", for each of {fold(others)}"
+            more = f"What others run: kraken --at {at} runs{' --active' if active else ''}{of}"
+            output.line(output.paint(printable(more), "dim"))
 
     output.show(form, answer, table=table, names=lambda: [str(entry.get("id")) for entry in found])
 

@@ -136,6 +136,9 @@ async def test_another_collector_is_asked_whole_requests(pair: Pair, root: Calle
     assert not any("switch_on" in entry["text"] for entry in here["entries"])
     assert (here["elsewhere"], history["elsewhere"]) == ({"c1": "n1"}, {})
     assert (await root.get("/v1/health", headers=there))["nodes"] == 1
+    assert (await root.get("/v1/runs")) == {"runs": [], "elsewhere": ["c1"]}
+    runs = await root.get("/v1/runs", headers=there)
+    assert ([run["name"] for run in runs["runs"]], runs["elsewhere"]) == (["switch_on"], [])
 
     problem = await root.problem("GET", "/v1/history", headers={"Kraken-At": "c9"})
     assert (problem["status"], problem["detail"]) == (503, "collector c9 is not reached from root")

@@ -10,9 +10,11 @@ from tests.unit.api.conftest import CONVERGING
 async def test_runs_and_one_run(caller: Any, settled: Any) -> None:
     await caller.apply(CONVERGING)
     await settled()
-    service, power = (await caller.get("/v1/runs"))["runs"]
+    told = await caller.get("/v1/runs")
+    service, power = told["runs"]
     one = await caller.get(f"/v1/runs/{power['id']}")
 
+    assert told["elsewhere"] == []
     assert (power["name"], power["module"], power["kind"]) == ("switch_on", "lab", "mutation")
     assert (power["nodeset"], power["outcomes"], power["timeout_s"]) == ("n[1-3]", {"OK": "n[1-3]"}, 60)
     assert service["nodeset"] == "n1"

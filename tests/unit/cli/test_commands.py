@@ -319,6 +319,26 @@ def test_runs_of_different_length_are_one_line_of_history(daemon: Call, kraken: 
     assert [line.split()[-3] for line in each.splitlines()[1:]] == ["5.2", "4.9", "5.4"]
 
 
+@pytest.mark.parametrize(
+    ("others", "words", "told"),
+    [
+        ([], (), "Nothing ran yet.\n"),
+        (["c1"], (), "Nothing ran here yet.\nWhat others run: kraken --at c1 runs\n"),
+        (
+            ["c1", "c2", "c3"],
+            ("--active",),
+            "Nothing runs here.\nWhat others run: kraken --at COLLECTOR runs --active, for each of c[1-3]\n",
+        ),
+    ],
+)
+def test_that_other_collectors_have_runs_of_their_own_is_told(
+    daemon: Call, kraken: Call, others: list[str], words: tuple[str, ...], told: str
+) -> None:
+    daemon({"call": "GET /v1/runs", "answer": {"runs": [], "elsewhere": others}})
+
+    assert kraken("runs", *words).out == told
+
+
 def test_no_node_found_says_what_was_looked_for(daemon: Call, kraken: Call) -> None:
     daemon({"call": "GET /v1/nodes", "answer": {"nodes": []}})
 
