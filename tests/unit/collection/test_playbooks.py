@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,26 @@ Play = Callable[..., str]
 
 @pytest.fixture
 def play(socket: str, tmp_path: Path) -> Play:
-    """Run a playbook of the collection on hosts (name -> variables); its output.
+    """Run a playbook of the collection on hosts (name -> variables), some of which are converged; its output.
 
     Another exit code than `code` fails.
     """
 
     def run(
-        name: str, *words: str, hosts: dict[str, Any] | None = None, code: int = 0, **values: object
+        name: str,
+        *words: str,
+        hosts: dict[str, Any] | None = None,
+        converged: Collection[str] = (),
+        code: int = 0,
+        **values: object,
     ) -> str:
-        inventory = {"all": {"hosts": {"localhost": {"ansible_connection": "local"}, **(hosts or {})}}}
+        group = {"kraken_cause_converged": {"hosts": {host: {} for host in converged}}}
+        inventory = {
+            "all": {
+                "hosts": {"localhost": {"ansible_connection": "local"}, **(hosts or {})},
+                "children": group if converged else {},
+            }
+        }
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
         program = [BIN / "ansible-playbook", "-i", tmp_path / "hosts.yml", f"kraken.hpc.{name}"]
         done = subprocess.run(
@@ -83,6 +94,35 @@ def test_a_pattern_that_no_host_matches_fails(kraken: Any, play: Play, name: str
 
     assert f"{variable}=nobody is no host of the inventory" in told
     assert kraken.asked == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "maintained"),
+    [
+        ("n1,n2,n3", ["n1", "n3"]),
+        ("n2,n3", ["n3"]),
+        ("n3:n2", ["n3"]),
+        ("n2:n1:!n3", ["n1"]),
+        ("!n3", ["n1"]),
+        ("n2", []),
+    ],
+)
+def test_of_the_hosts_of_any_pattern_just_those_that_are_converged_are_maintained(
+    kraken: Any, play: Play, pattern: str, maintained: list[str]
+) -> None:
+    kraken.add("n[1-3]", cfg={"service": "RUNNING"})
+    told = play(
+        "maintain",
+        "--check",
+        hosts={name: {"ansible_connection": "local"} for name in ("n1", "n2", "n3")},
+        converged=["n1", "n3"],
+        maintain_hosts=pattern,
+        maintain_command="true",
+        maintain_at_once="100%",
+    )
+
+    assert re.findall(r"^(n\d) +: ok=", told, re.MULTILINE) == maintained
+    assert "WARNING" not in told
 
 
 def test_an_inventory_without_kraken_desired_declares_nothing_and_says_so(kraken: Any, play: Play) -> None:
