@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kraken.daemon.rights import RESERVE_MORE_S
+from kraken.engine.settings import Settings
 from kraken.model import update
 from kraken.sync import (
     bounds,
@@ -72,6 +74,8 @@ def test_the_fields_of_a_body_are_told_in_their_order(struct: type[msgspec.Struc
         f"tells it at most every {tree.TOUCH_S:.0f} s",
         f"every {tree.CHECK_S:.0f} s while",
         f"every {longer.GIVE_BACK_S:.0f} s until",
+        f"its `timeout` for this, {Settings().grace_s:.0f} s in which its end is still listened to, and "
+        f"{RESERVE_MORE_S:.0f} s until it begins",
         f"more than {letters.LETTER_BYTES_MAX >> 20} MiB",
         f"the version ({letters.VERSION})",
         f"names have {bounds.NAME_MAX}",
@@ -108,6 +112,7 @@ def test_every_row_of_the_numbers_is_the_codes() -> None:
         f"{WORDS_OF[mirror.DIFFERS_MAX]} hellos that differ",
         f"lease {lease.LEASE_S:.0f} s, renewed within {leases.GRANT_S:.0f} s of the last letter",
         f"clocks {100 * lease.SKEW} % apart",
+        f"{RESERVE_MORE_S:.0f} s until a mutation begins, {Settings().grace_s:.0f} s until its end is known",
         f"{100 * longest.LEVELS * lease.SKEW:.0f} % and {longest.ROUNDING_S:.0f} s "
         "above the longest mutation",
         f"touch {tree.TOUCH_S:.0f} s",
