@@ -127,6 +127,34 @@ def test_a_collector_that_stands_still_does_nothing_afterwards_that_another_did(
     assert done_since(house, before) == each("c3", "switch_off", OF_C2)
 
 
+def test_agents_that_stand_still_or_are_killed_do_once_what_is_to_be_done_when_they_are_back(
+    house: Treehouse,
+) -> None:
+    """What was said to one that stands still its collector gives up: it is said anew, and done then."""
+    before = len(house.world.deeds())
+    still, dead = OF_C3[4:6]
+    house[still].signal(signal.SIGSTOP)
+    try:
+        house[dead].stop(signal.SIGKILL)
+        for node in (still, dead):
+            house.world.set(node, "service", "STOPPED")
+        # Before its silence is known, so that something is said to it.
+        house.root.post("/v1/discover", {"nodeset": still, "variable": "service"})
+        until(
+            lambda: f"agent of {still}: collector {still} did not answer" in told_of(house, still),
+            lambda: told(house),
+        )
+        until(lambda: f"agent of {dead}: " in told_of(house, dead), lambda: told(house))
+
+        assert not done_since(house, before)
+    finally:
+        house[still].signal(signal.SIGCONT)
+    house[dead].start()
+    until(lambda: run_by(house, "c3", [still, dead]), lambda: told(house))
+
+    assert done_since(house, before) == each(still, "start", [still]) + each(dead, "start", [dead])
+
+
 def test_a_newer_version_of_the_protocol_comes_one_by_one(house: Treehouse) -> None:
     before = len(house.world.deeds())
     for name in ("c3", "root", "c1"):
