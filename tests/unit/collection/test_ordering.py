@@ -322,6 +322,22 @@ def test_check_mode_judges_and_orders_nothing(kraken: Any, task: Any) -> None:
     assert kraken.does.commands == {}
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_an_order_shows_what_was_seen_and_what_is_ordered(kraken: Any, task: Any, check: bool) -> None:
+    kraken.become("n1", "CONVERGED", phys_state="POWER_ON")
+    kraken.become("n2", "CONVERGED", phys_state="POWER_ON")
+    kraken.become("n3", "CONVERGED", phys_state="POWER_OFF")
+    off = task(
+        "power", check=check, diff=True, nodes="n[1-3]", command="off", confirm=True, hold="fan", wait=False
+    )
+
+    ordered = {"power": "POWER_OFF", "command": "off", "hold": "fan"}
+    assert [(part["after_header"], part["before"], part["after"]) for part in off["diff"]] == [
+        ("Power of n[1-2]", {"power": "POWER_ON"}, ordered),
+        ("Power of n3", {"power": "POWER_OFF"}, ordered),
+    ]
+
+
 def test_an_order_whose_answer_is_lost_may_have_been_given(kraken: Any, task: Any, tmp_path: Path) -> None:
     kraken.raw = [(200, "cut", b"")]
     lost = task("power", nodes="n1", command="on")

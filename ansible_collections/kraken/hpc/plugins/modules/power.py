@@ -50,8 +50,8 @@ attributes:
     support: full
   diff_mode:
     description: Whether it can show what it changes, before and after.
-    support: none
-    details: A command has no state before and after that was declared
+    support: full
+    details: Before is what was last seen, and after what is ordered
 author:
   - The Kraken developers (@kraken-hpc)
 """
@@ -128,7 +128,7 @@ problem:
 
 import time
 
-from ansible_collections.kraken.hpc.plugins.module_utils.changes import fold_alike
+from ansible_collections.kraken.hpc.plugins.module_utils.changes import as_diff, fold_alike
 from ansible_collections.kraken.hpc.plugins.module_utils.client import AwayError, KrakenError
 from ansible_collections.kraken.hpc.plugins.module_utils.nodeset import fold
 from ansible_collections.kraken.hpc.plugins.module_utils.task import NODES, nodesets, run
@@ -138,6 +138,7 @@ TIMEOUT_S_ELSE = 150
 PAUSE_S = 0.5
 AWAY_S_MAX = 30.0  # a daemon that restarts is back by then
 SHOWN_MAX = 6
+LEADS_TO = {"on": "POWER_ON", "off": "POWER_OFF", "soft": "POWER_OFF", "cycle": "POWER_ON", "reset": "POWER_ON"}
 HINTS = {
     "needs-confirmation": "confirm: true says that it is meant",
     "opposed": "hold: REASON keeps Kraken from it until the nodes are released; kraken.hpc.state declares it instead",
@@ -162,6 +163,7 @@ def command(task):
     if params["hold"] is not None and not params["hold"].strip():
         raise KrakenError("the reason in hold is empty; whoever finds the hold will want to know")
     body = {"nodeset": task.nodeset(), "do": do, "hold": params["hold"], "yes": params["confirm"], "dry_run": task.is_check}
+    before = powers(task, params["nodes"]) if task.shows_diff else []
     try:
         ordered = task.client.call("POST", "/v1/power", body=body)
     except AwayError as error:
@@ -178,6 +180,8 @@ def command(task):
     else:
         commanded = fold(row["node"] for row in powers(task, params["nodes"]) if row["node"] not in under_way)
     result.update(changed=bool(commanded), commanded=commanded, repeated=fold(under_way), id=ordered["id"])
+    if task.shows_diff:
+        result["diff"] = difference([row for row in before if row["node"] not in under_way], do, params["hold"])
     if task.is_check or not params["wait"]:
         return ""
     timeout_s = params["wait_timeout"]
@@ -190,6 +194,15 @@ def command(task):
         failed_nodes=fold(row["node"] for row in failed),
     )
     return describe(do, failed, len(rows)) if failed else ""
+
+
+def difference(rows, do, hold):
+    """What was seen of the nodes, and what is ordered of them, as Ansible shows it with --diff."""
+    ordered = {"power": (None, LEADS_TO[do]), "command": (None, do), "hold": (None, hold)}
+    return as_diff(
+        fold_alike(rows, lambda row: {"order": dict(ordered, power=(row["value"], LEADS_TO[do]))}),
+        [("order", "Power")],
+    )
 
 
 def is_under_way(row, do):
