@@ -29,6 +29,7 @@ class Calls:
     Attributes:
         stages: how power commands stand, one for each time they are asked for; the last one stays.
         collectors: name -> state, as in `GET /v1/collectors`.
+        waiting: those for which nodes wait until they are said to be stopped.
         words: node -> what is said of it when something is declared.
         others: `other_modules` of a plan.
     """
@@ -38,6 +39,7 @@ class Calls:
         self.refusal = fake_api.Refusal
         self.commands: dict[str, dict[str, Any]] = {}
         self.stages = ["OK"]
+        self.waiting: set[str] = set()
         self.collectors: dict[str, str] = {}
         self.words: dict[str, str] = {}
         self.others: list[dict[str, Any]] = []
@@ -296,12 +298,15 @@ class Calls:
 
     def revoke(self, asked: Any) -> Any:
         name = asked.body["name"]
-        if name not in self.collectors:
+        waits = asked.body["stopped"] and name in self.waiting
+        if name not in self.collectors and not waits:
             raise self.refusal("not-found", f"no collector '{name}' was invited here; nothing was done")
-        had_joined = self.collectors[name] in ("CONNECTED", "SILENT", "TWINS", "AWAY")
-        if had_joined and not asked.body["yes"]:
+        had_joined = self.collectors.get(name) in ("CONNECTED", "SILENT", "TWINS", "AWAY")
+        if (had_joined or waits) and not asked.body["yes"]:
             raise self.refusal("needs-confirmation", f"revoking {name}: it is heard no more", nodes=3)
         self.collectors[name] = "REVOKED"
+        if asked.body["stopped"]:
+            self.waiting.discard(name)
         return {
             "name": name,
             "had_joined": had_joined,

@@ -498,6 +498,44 @@ def test_a_collector_is_revoked_once_and_only_when_that_is_meant(kraken: Any, ta
     assert not task("collector", name="nobody", state="absent")["changed"]
 
 
+@pytest.mark.parametrize("state", ["REVOKED", None])
+def test_one_that_is_revoked_is_said_to_be_stopped_later(kraken: Any, task: Any, state: str | None) -> None:
+    if state is not None:
+        kraken.does.collectors["rack7"] = state
+    kraken.does.waiting.add("rack7")
+    silent = task("collector", name="rack7", state="absent", confirm=True)
+    checked = task("collector", check=True, name="rack7", state="absent", stopped=True, confirm=True)
+    refused = task("collector", name="rack7", state="absent", stopped=True)
+    assert (silent["changed"], checked["changed"]) == (False, False)
+    assert (refused["failed"], refused["changed"]) == (True, False)
+    assert kraken.does.waiting == {"rack7"}
+
+    done = task("collector", name="rack7", state="absent", stopped=True, confirm=True)
+    again = task("collector", name="rack7", state="absent", stopped=True, confirm=True)
+
+    assert (done["changed"], again["changed"]) == (True, False)
+    assert kraken.does.waiting == set()
+
+
+def test_what_becomes_of_a_collector_is_shown_and_its_token_is_not(
+    kraken: Any, task: Any, tmp_path: Path
+) -> None:
+    dest = str(tmp_path / "token")
+    checked = task("collector", check=True, diff=True, name="rack7", dest=dest)
+    invited = task("collector", diff=True, name="rack7", dest=dest)
+    again = task("collector", diff=True, name="rack7", dest=dest)
+    revoked = task("collector", diff=True, name="rack7", state="absent")
+
+    assert checked["diff"] == invited["diff"]
+    assert invited["diff"]["before"] == {}
+    assert invited["diff"]["after"] == {"state": "INVITED", "token": "a new one"}
+    assert "diff" not in again
+    assert (revoked["diff"]["before"], revoked["diff"]["after"]) == (
+        {"state": "INVITED"},
+        {"state": "REVOKED"},
+    )
+
+
 def test_where_the_token_cannot_be_written_nobody_is_invited(kraken: Any, task: Any, tmp_path: Path) -> None:
     result = task("collector", name="rack7", dest=str(tmp_path / "none" / "token"))
 

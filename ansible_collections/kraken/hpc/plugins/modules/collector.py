@@ -53,6 +53,7 @@ options:
     description:
       - With O(state=absent), vouch that the collector runs nothing any more, because its machine is off. Its nodes are given
         away at once. If that is wrong, two collectors may switch one node.
+      - It may be said later as well, of one that is revoked already, while nodes wait for that.
     type: bool
     default: false
   confirm:
@@ -66,11 +67,12 @@ attributes:
   check_mode:
     description: Whether it can say what would change and change nothing.
     support: full
-    details: In check mode it is not judged whether a revocation was confirmed
+    details: In check mode it is not judged whether the parent takes collectors, nor whether a revocation was
+      confirmed, nor whether nodes wait for O(stopped) of one that is revoked already
   diff_mode:
     description: Whether it can show what it changes, before and after.
-    support: none
-    details: What changes is a key, which is not shown
+    support: full
+    details: The token is not shown
 author:
   - The Kraken developers (@kraken-hpc)
 """
@@ -161,7 +163,7 @@ problem:
 import os
 import tempfile
 
-from ansible_collections.kraken.hpc.plugins.module_utils.client import KrakenError
+from ansible_collections.kraken.hpc.plugins.module_utils.client import KrakenError, Problem
 from ansible_collections.kraken.hpc.plugins.module_utils.task import run
 
 JOINED = ("CONNECTED", "SILENT", "TWINS", "AWAY")
@@ -216,6 +218,7 @@ def invite(task, row):
     if not params["force"] and (state in JOINED or (state == "INVITED" and has_token)):
         return
     result["changed"] = True
+    show(task, row, {"state": "INVITED", "token": "a new one"})
     if task.is_check:
         return
     result["changed"] = False
@@ -233,17 +236,39 @@ def invite(task, row):
 
 
 def revoke(task, row):
-    """Have it heard no more, unless it is not heard anyway."""
+    """Have it heard no more, unless it is not heard anyway and nobody waits for it."""
     params, result = task.params, task.result
+    body = {"name": params["name"], "stopped": params["stopped"], "yes": params["confirm"]}
     if row is None or row["state"] in ("REVOKED", "OVER"):
-        return
-    result["changed"] = task.is_check
+        if task.is_check or not params["stopped"] or not is_waited_for(task, body):
+            return
+    else:
+        result["changed"] = task.is_check
+        show(task, row, {"state": "REVOKED"})
     if task.is_check:
         return
-    body = {"name": params["name"], "stopped": params["stopped"], "yes": params["confirm"]}
     done = task.client.call("POST", "/v1/collectors/revoke", body=body)
     result.update(changed=True, elsewhere=done["elsewhere"], endless=done.get("endless", ""),
                   nowhere=done["nowhere"])
+
+
+def is_waited_for(task, body):
+    """Whether nodes wait until somebody vouches that one that is heard no more runs nothing: then Kraken wants a yes."""
+    try:
+        task.client.call("POST", "/v1/collectors/revoke", body=dict(body, yes=False))
+    except Problem as problem:
+        if problem.type not in ("needs-confirmation", "not-found"):
+            raise
+        return problem.type == "needs-confirmation"
+    return False
+
+
+def show(task, row, after):
+    """Show what changes, where that is asked for."""
+    if task.shows_diff:
+        header = "Collector %s" % task.params["name"]
+        before = {"state": row["state"]} if row else {}
+        task.result["diff"] = {"before_header": header, "after_header": header, "before": before, "after": after}
 
 
 def check_place(path):
