@@ -1,4 +1,4 @@
-"""Lookup nodeset and filters expand and fold of kraken.hpc, in templates and in playbooks."""
+"""The lookups and filters of kraken.hpc, in templates and in playbooks."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ def examples(kind: str, name: str) -> list[dict[str, Any]]:
 
 SAID = {
     ("lookup", "nodeset"): ["n0001", "n0003", "n0004", "n0002"],
+    ("lookup", "misnamed"): ["All assertions passed"],
     ("filter", "expand"): ["n0001", "n0002", "login1", "n0009"],
     ("filter", "fold"): ["n[0001-0003]", "n[0001-0002,0009]"],
 }

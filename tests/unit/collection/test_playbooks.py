@@ -81,6 +81,47 @@ def test_a_word_that_the_shell_took_out_of_its_quotes_is_not_lost_in_silence(
     assert kraken.asked == []
 
 
+LEADS = {"declare_from_inventory": "declare", "install_head": "install", "return_to_service": "return"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_variable_that_a_playbook_does_not_know_is_refused(kraken: Any, play: Play, name: str) -> None:
+    """Also one of a playbook with the same first word: -e declare_nodes would declare all of an inventory."""
+    lead = LEADS.get(name, name)
+    variable = "declare_nodes" if name == "declare_from_inventory" else f"{lead}_everything"
+    told = play(name, code=2, **{variable: "n1"})
+
+    assert f"{variable} is no variable of this playbook, which knows {lead}_" in " ".join(told.split())
+    assert kraken.asked == []
+
+
+def test_a_mistyped_variable_is_told_with_the_one_that_is_meant_wherever_it_is_set(
+    kraken: Any, play: Play
+) -> None:
+    hosts = {"localhost": {"ansible_connection": "local", "roll_wait_timout": 5, "roll_speed": 3}}
+    told = " ".join(play("roll", hosts=hosts, code=2, roll_atonce=2, roll_nodes="n1").split())
+
+    assert "roll_atonce is no variable of this playbook; is roll_at_once meant?" in told
+    assert (
+        "roll_wait_timout is no variable of this playbook; is roll_wait_timeout meant?; nothing was" in told
+    )
+    assert "roll_speed" not in told, "it may be somebody else's"
+    assert kraken.asked == []
+
+
+def test_every_variable_that_a_playbook_tells_is_known(kraken: Any, play: Play) -> None:
+    """From the lines at its top; what is said of a variable beginning in the middle of one is of another."""
+    for name in NAMES:
+        text = (ROOT / f"ansible_collections/kraken/hpc/playbooks/{name}.yml").read_text()
+        lead = LEADS.get(name, name)
+        shown = {*re.findall(rf"^#   ({lead}_\w+)", text, re.M), *re.findall(rf"-e [^ ]*?({lead}_\w+)", text)}
+        takes = yaml.safe_load(text)[0]["tasks"][0]["vars"]["playbook_variables"]
+
+        assert shown
+        assert shown <= set(takes), name
+        assert all(f"{variable}" in text.replace(f"- {variable}\n", "") for variable in takes), name
+
+
 @pytest.mark.parametrize(
     ("name", "variable"),
     [
