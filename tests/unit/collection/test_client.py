@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import socket as sockets
 import ssl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -201,6 +204,75 @@ def test_a_silent_kraken_is_away_after_the_timeout(
 
         with pytest.raises(AwayError, match=r"did not answer within 0\.1 s"):
             Client({**options, "timeout": 0.1}, {}).nodes()
+
+
+DRIPS = {
+    "head": (b"HTTP/1.1 200 OK\r\n", b"Kraken-More: 1\r\n"),
+    "body": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n[",
+        b"1,",
+    ),
+}
+
+
+@contextlib.contextmanager
+def dripping(family: int, address: Any, first: bytes, more: bytes, tls: Any = None) -> Iterator[Any]:
+    """Where somebody answers at once, and for as long as anybody listens, a few bytes at a time."""
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with tls.wrap_socket(connection, server_side=True) if tls else connection as spoken:
+                spoken.recv(65536)
+                spoken.sendall(first)
+                while not is_over.wait(0.02):
+                    spoken.sendall(more)
+
+    is_over = threading.Event()
+    with sockets.socket(family) as listener:
+        listener.bind(address)
+        listener.listen()
+        server = threading.Thread(target=serve)
+        server.start()
+        yield listener.getsockname()
+        is_over.set()
+        server.join()
+
+
+@pytest.mark.parametrize("part", DRIPS)
+@pytest.mark.parametrize("over", ["unix", "tcp", "tls"])
+def test_a_kraken_that_drips_its_answer_is_away_after_the_timeout(
+    tmp_path: Path, token_file: str, over: str, part: str
+) -> None:
+    """Each byte is there long before the timeout, and the last never."""
+    certificate, tls = self_signed(tmp_path), None
+    if over == "tls":
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    family = sockets.AF_UNIX if over == "unix" else sockets.AF_INET
+    address = str(tmp_path / "drip.sock") if over == "unix" else LOOPBACK
+    with dripping(family, address, *DRIPS[part], tls) as place:
+        scheme = "https" if tls else "http"
+        options = {"socket": place}
+        if over != "unix":
+            url = f"{scheme}://127.0.0.1:{place[1]}"
+            options = {"url": url, "token_file": token_file, "ca_path": str(certificate)}
+
+        with pytest.raises(AwayError, match=r"did not answer within 0\.5 s") as caught:
+            Client({**options, "timeout": 0.5}, {}).nodes()
+
+    assert caught.value.may_be_done
+
+
+def test_a_path_of_the_url_comes_before_that_of_the_request(
+    fake_api: ModuleType, kraken: Any, token_file: str
+) -> None:
+    """As where a proxy stands before Kraken, and knows it by that."""
+    kraken.raw.append((200, "application/json", b'{"nodes": []}'))
+    with fake_api.serving(kraken, LOOPBACK) as (host, port):
+        Client({"url": f"http://{host}:{port}/kraken/", "token_file": token_file}, {}).nodes()
+
+    assert kraken.asked[0].path == "/kraken/v1/nodes"
 
 
 @pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf")])

@@ -34,7 +34,7 @@ options:
     type: path
   timeout:
     description:
-      - Seconds one request may take before Kraken counts as away.
+      - Seconds one request may take, its whole answer included, before Kraken counts as away.
     type: float
     default: 30.0
 """
@@ -73,7 +73,7 @@ options:
       - name: KRAKEN_CACERT
   timeout:
     description:
-      - Seconds one request may take before Kraken counts as away.
+      - Seconds one request may take, its whole answer included, before Kraken counts as away.
     type: float
     default: 30.0
 """

@@ -17,10 +17,11 @@ import re
 import socket
 import ssl
 import stat
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 
-from ansible.module_utils.urls import Request, make_context
+from ansible.module_utils.urls import make_context
+
+from ansible_collections.kraken.hpc.plugins.module_utils import timely
 
 DEFAULT_SOCKET = "/run/kraken/kraken.sock"
 AGENT = "kraken.hpc"
@@ -111,7 +112,7 @@ class Client:
         self.socket, self.url = _where(options.get("socket"), options.get("url"), environ)
         self.address = self.socket or self.url
         self.user = None if self.url else self._headers["Kraken-User"]
-        self._token_file = self._ca_path = None
+        self._token_file = self._ca_path = self._context = None
         if self.url:
             self._over_tcp(
                 options.get("token_file") or environ.get("KRAKEN_TOKEN_FILE"),
@@ -153,9 +154,8 @@ class Client:
             except ValueError:
                 raise SettingsError("one of the numbers given is infinite, or none (nan); nothing was done")
             headers["Content-Type"] = "application/json"
-        send = self._send_unix if self.socket else self._send_tcp
         try:
-            status, kind, answer = send(method, path, data, headers)
+            status, kind, answer = self._send(method, path, data, headers)
         except (OSError, http.client.HTTPException) as error:
             away = AwayError(self._why_away(error))
             away.may_be_done = not _was_never_sent(error)
@@ -177,34 +177,28 @@ class Client:
         split = urlsplit(self.url)
         if split.scheme == "http" and split.hostname not in ("localhost", "127.0.0.1", "::1"):
             self.warnings.append("the token for %s travels unencrypted; use https" % self.url)
-        context = None
         if split.scheme == "https":
             try:
-                context = make_context(cafile=ca_path)
+                self._context = make_context(cafile=ca_path)
             except OSError as error:
                 raise SettingsError("cannot read the certificates in ca_path %s: %s" % (ca_path, error)) from error
-        self._request = Request(
-            use_proxy=False, follow_redirects="none", use_netrc=False, http_agent=AGENT, timeout=self.timeout_s, context=context
-        )
 
-    def _send_unix(self, method, path, data, headers):
-        connection = _UnixConnection(self.socket, self.timeout_s)
+    def _connection(self):
+        """One to Kraken, and what the paths there begin with."""
+        if self.socket:
+            return timely.over_unix(self.socket, self.timeout_s), ""
+        split = urlsplit(self.url)
+        return timely.over_tcp(split.hostname, split.port, self.timeout_s, self._context), split.path
+
+    def _send(self, method, path, data, headers):
+        connection, lead = self._connection()
+        path = lead + path
         try:
             connection.request(method, path, body=data, headers=headers)
             response = connection.getresponse()
             return response.status, response.getheader("Content-Type", ""), response.read()
         finally:
             connection.close()
-
-    def _send_tcp(self, method, path, data, headers):
-        try:
-            response = self._request.open(method, self.url + path, data=data, headers=headers)
-        except HTTPError as error:
-            response = error
-        try:
-            return response.code, response.headers.get("Content-Type", ""), response.read()
-        finally:
-            response.close()
 
     def _decode(self, method, path, status, kind, answer):
         where = "%s %s at %s" % (method, path.split("?")[0], self.address)
@@ -225,24 +219,23 @@ class Client:
         raise Problem(status, document)
 
     def _why_away(self, error):
-        reason = error.reason if isinstance(error, URLError) else error
-        if isinstance(reason, socket.timeout):
+        if isinstance(error, socket.timeout):
             return "Kraken at %s did not answer within %g s" % (self.address, self.timeout_s)
-        if isinstance(reason, http.client.HTTPException):
-            hint = "" if isinstance(reason, http.client.IncompleteRead) else self._by_tls()
-            return "Kraken at %s broke off its answer (%s)%s" % (self.address, type(reason).__name__, hint)
-        if isinstance(reason, ssl.SSLCertVerificationError):
+        if isinstance(error, http.client.HTTPException):
+            hint = "" if isinstance(error, http.client.IncompleteRead) else self._by_tls()
+            return "Kraken at %s broke off its answer (%s)%s" % (self.address, type(error).__name__, hint)
+        if isinstance(error, ssl.SSLCertVerificationError):
             return "no certificate for Kraken at %s: %s (%s)" % (
                 self.address,
-                reason.verify_message,
+                error.verify_message,
                 "ca_path is %s" % self._ca_path if self._ca_path else "name who vouches for it in ca_path, or KRAKEN_CACERT",
             )
-        if isinstance(reason, ssl.SSLError) and getattr(reason, "reason", "") == "WRONG_VERSION_NUMBER":
+        if isinstance(error, ssl.SSLError) and getattr(error, "reason", "") == "WRONG_VERSION_NUMBER":
             return "cannot reach Kraken at %s: it does not speak TLS; does it want http?" % self.address
-        text = "cannot reach Kraken at %s: %s" % (self.address, getattr(reason, "strerror", None) or reason)
-        code = getattr(reason, "errno", None)
+        text = "cannot reach Kraken at %s: %s" % (self.address, getattr(error, "strerror", None) or error)
+        code = getattr(error, "errno", None)
         if not self.socket:
-            return text + self._by_tls() if isinstance(reason, ConnectionResetError) else text
+            return text + self._by_tls() if isinstance(error, ConnectionResetError) else text
         if code == errno.ENOENT:
             return text + " (is the daemon running on this machine, %s? delegate_to the head, or give url)" % socket.gethostname()
         if code in (errno.EACCES, errno.EPERM):
@@ -292,17 +285,6 @@ def read_token(path):
     return token
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout_s):
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def _where(unix_socket, url, environ):
     """(socket, None) or (None, url): written options first, then the environment, then the default."""
     if unix_socket and url:
@@ -339,8 +321,7 @@ def _timeout_s(timeout):
 
 def _was_never_sent(error):
     """Whether there was no connection at all."""
-    reason = error.reason if isinstance(error, URLError) else error
-    return isinstance(reason, (socket.gaierror, ssl.SSLCertVerificationError)) or getattr(reason, "errno", None) in UNSENT
+    return isinstance(error, (socket.gaierror, ssl.SSLCertVerificationError)) or getattr(error, "errno", None) in UNSENT
 
 
 def _user():

@@ -1,0 +1,105 @@
+# Copyright: the Kraken developers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Connections of which a whole exchange ends in time, however slowly the other side speaks.
+
+A socket's own timeout is one for each time something is read: an answer that comes byte by byte would have no end.
+Python's standard library only.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import io
+import socket
+import time
+
+
+def over_unix(path, timeout_s):
+    """A connection through the socket at this path."""
+    return _UnixConnection(path, timeout_s)
+
+
+def over_tcp(host, port, timeout_s, context=None):
+    """A connection to a port; with a context over TLS. port: None is that of HTTP, or of HTTPS."""
+    if context is None:
+        return _TcpConnection(host, port, timeout_s)
+    return _TlsConnection(host, port, timeout_s, context=context)
+
+
+class _Timely:
+    """What an http.client.HTTPConnection has before it: socket.timeout is raised when the time of an exchange, which
+    begins with the first that is sent, is over."""
+
+    ends_at = None
+
+    def send(self, data):
+        if self.ends_at is None:
+            self.ends_at = time.monotonic() + self.timeout
+            self.response_class = functools.partial(_TimelyResponse, ends_at=self.ends_at)
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(left(self.ends_at))
+        super().send(data)
+
+
+class _UnixConnection(_Timely, http.client.HTTPConnection):
+    def __init__(self, path, timeout_s):
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class _TcpConnection(_Timely, http.client.HTTPConnection):
+    def __init__(self, host, port, timeout_s):
+        super().__init__(host, port, timeout=timeout_s)
+
+
+class _TlsConnection(_Timely, http.client.HTTPSConnection):
+    def __init__(self, host, port, timeout_s, context):
+        super().__init__(host, port, timeout=timeout_s, context=context)
+
+
+class _TimelyResponse(http.client.HTTPResponse):
+    def __init__(self, sock, *args, **kwargs):
+        ends_at = kwargs.pop("ends_at")
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_TimelyReader(sock, ends_at))
+
+
+class _TimelyReader(io.RawIOBase):
+    """What a socket says until a moment."""
+
+    def __init__(self, sock, ends_at):
+        super().__init__()
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._ends_at = ends_at
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        self._sock.settimeout(left(self._ends_at))
+        return self._raw.readinto(buffer)
+
+    def close(self):
+        self._raw.close()
+        super().close()
+
+
+def left(ends_at):
+    """The seconds until a moment of time.monotonic.
+
+    Raises:
+        socket.timeout: there are none.
+    """
+    seconds = ends_at - time.monotonic()
+    if seconds <= 0:
+        raise socket.timeout("timed out")
+    return seconds
