@@ -5,7 +5,9 @@ from __future__ import annotations
 import grp
 import http.client
 import os
+import pwd
 import ssl
+import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -65,10 +67,22 @@ def _why_away(error: Exception, place: str, other: str, *, is_socket: bool) -> t
 def _who_may_open(path: str) -> str:
     """The hint for a socket we may not open: whose it is."""
     try:
-        group = grp.getgrgid(Path(path).stat().st_gid).gr_name
+        about = Path(path).stat()
+        group = grp.getgrgid(about.st_gid).gr_name
     except (OSError, KeyError):
         return "run it as root, or let an administrator put you into the socket's group"
-    return f"run it as root or as a member of the group {group}"
+    if about.st_mode & stat.S_IWGRP:
+        return f"run it as root or as a member of the group {group}"
+    return (
+        f"run it as root or as {_user(about.st_uid)}; with api.socket_mode 0660 those of its group may, too"
+    )
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # a container's, or of another machine
+        return f"user {number}"
 
 
 def read_token(path: str) -> str:

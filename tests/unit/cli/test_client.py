@@ -89,8 +89,14 @@ def test_a_socket_that_may_not_be_opened_names_its_group(daemon: Callable[..., A
     assert "group" in str(caught.value)
 
 
-def test_a_socket_refused_to_us_names_its_group(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("mode", "says"), [(0o660, "member of the group"), (0o600, "as root or as {}; with api.socket_mode 0660")]
+)
+def test_a_socket_refused_to_us_names_who_may(
+    socket: Path, monkeypatch: pytest.MonkeyPatch, mode: int, says: str
+) -> None:
     socket.touch()
+    socket.chmod(mode)
 
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -100,7 +106,7 @@ def test_a_socket_refused_to_us_names_its_group(socket: Path, monkeypatch: pytes
     with pytest.raises(CredentialError, match="may not open") as caught:
         Client(socket_path=str(socket)).get("/v1/health")
 
-    assert "member of the group" in str(caught.value)
+    assert says.format(socket.owner()) in str(caught.value)
 
 
 def test_an_answer_cut_off_is_never_taken_for_whole(daemon: Callable[..., Any], socket: Path) -> None:

@@ -375,6 +375,35 @@ def test_a_file_that_is_no_socket_is_told(tmp_path: Path) -> None:
         Client({"socket": str(tmp_path / "file")}, {}).nodes()
 
 
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        (0o660, "become {0}, or one of the group {1}"),
+        (0o600, "it is for {0} alone; become that, or have the"),
+    ],
+)
+def test_a_socket_that_we_may_not_open_is_told_with_who_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, says: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "kraken.sock"
+    path.touch()
+    path.chmod(mode)
+    monkeypatch.setattr("http.client.HTTPConnection.request", refuse)
+
+    with pytest.raises(AwayError, match=r"user .* may not open it: ") as caught:
+        Client({"socket": str(path)}, {}).nodes()
+
+    assert says.format(path.owner(), path.group()) in str(caught.value)
+    assert not caught.value.may_be_done
+
+
+def test_a_socket_whose_directory_is_shut_is_told_as_that(tmp_path: Path) -> None:
+    assert "nor its directory" in client_module.who_may_open(str(tmp_path / "file" / "kraken.sock"))
+
+
 def test_an_unreadable_ca_path_is_named(token_file: str) -> None:
     with pytest.raises(SettingsError, match=r"ca_path /nowhere/ca\.pem"):
         Client({"url": "https://head", "token_file": token_file, "ca_path": "/nowhere/ca.pem"}, {})

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import errno
 import getpass
+import grp
 import http.client
 import json
 import os
+import pwd
 import re
 import socket
 import ssl
@@ -239,7 +241,7 @@ class Client:
         if code == errno.ENOENT:
             return text + " (is the daemon running on this machine, %s? delegate_to the head, or give url)" % socket.gethostname()
         if code in (errno.EACCES, errno.EPERM):
-            return text + " (user %s may not open it: join the socket's group)" % _user()
+            return text + " (user %s may not open it: %s)" % (_user(), who_may_open(self.socket))
         if code == errno.ECONNREFUSED:
             if os.path.isfile(self.socket):
                 return text + " (it is a file, and no socket)"
@@ -283,6 +285,25 @@ def read_token(path):
     if not token or len(token.split()) != 1:
         raise SettingsError("%s must hold one token and nothing else" % path)
     return token
+
+
+def who_may_open(path):
+    """Who may open the socket at this path, and what others do, for a person."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return "nor its directory; become root, or ask whose it is"
+    owner = _name_of(pwd.getpwuid, about.st_uid)
+    if about.st_mode & stat.S_IWGRP:
+        return "become %s, or one of the group %s" % (owner, _name_of(grp.getgrgid, about.st_gid))
+    return "it is for %s alone; become that, or have the daemon's api.socket_mode be 0660 and join its api.socket_group" % owner
+
+
+def _name_of(look_up, number):
+    try:
+        return look_up(number)[0]
+    except KeyError:  # of another machine, or a container's
+        return str(number)
 
 
 def _where(unix_socket, url, environ):
