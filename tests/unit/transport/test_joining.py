@@ -593,6 +593,7 @@ async def test_a_parent_that_cannot_write_says_so_and_the_invitation_stays_good(
     assert root.wire.refusals == {}
 
     await child.below_with(text)
+    await until(lambda: list(root.wire.connected) == ["c1"])  # its first word is on the disk, too
     assert child.keyring.client() == pair
     former = child.keyring.client()
     with monkeypatch.context() as patch:
