@@ -41,6 +41,10 @@ REFUSED_S: Final = 30.0
 REMIND_S: Final = 12.0
 """Before a next key is told again that was not answered: longer than a parent wants between two."""
 
+TAKE_UP_S: Final = 0.5
+"""Between the parent's taking our next key and our connecting with it: what is sent just then goes over the
+connection that stands, as the answer to who asked for a new key, at the parent or far above it."""
+
 _EVENTS: Final = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -179,8 +183,8 @@ class Above:
             self._denied(note.reason)
         elif isinstance(note, notes.KeyTaken):
             following = self._keyring.next()
-            if following is not None and note.key == following.public and self._pair != following:
-                self._use(following)
+            if following is not None and note.key == following.public:
+                self._loop.call_later(TAKE_UP_S, self._take_up, following)
 
     def _changed(self, event: int) -> None:
         before = self.state
@@ -266,6 +270,11 @@ class Above:
         if not self._is_closed:
             self._pair = pair
             self._connect()
+
+    def _take_up(self, following: KeyPair) -> None:
+        """Use our next key, unless we do, or have come to have another since."""
+        if self._pair != following == self._keyring.next():
+            self._use(following)
 
     def _tell_next(self) -> None:
         """Tell the parent our next key, until it has taken it and we use it."""

@@ -539,6 +539,7 @@ async def test_a_new_key_that_cannot_be_put_in_the_place_of_the_old_is_good_all_
 async def test_two_changes_in_a_row_are_both_made(members: Members, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second comes sooner than the parent wants it, is refused, and is told again."""
     monkeypatch.setattr(above, "REMIND_S", 0.2)
+    monkeypatch.setattr(above, "TAKE_UP_S", 0.0)
     monkeypatch.setattr(below, "KEY_S", 1.0)
     root = members.root()
     child = await members.make("c1").below(root)
@@ -550,6 +551,25 @@ async def test_two_changes_in_a_row_are_both_made(members: Members, monkeypatch:
 
     assert root.wire.refusals["too many keys"] > 0
     await until(lambda: root.keyring.children.all()[0].key == keys[-1].public)
+
+
+async def test_what_is_said_while_a_key_is_changed_goes_over_the_connection_that_stands(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the answer to who asked for that: the connection would be made anew before it is on its way."""
+    monkeypatch.setattr(above, "TAKE_UP_S", 2.0)
+    root = members.root()
+    child = await members.make("c1").below(root)
+    former = child.keyring.client()
+    assert child.wire.rotate()
+    letters = [b"\1%d" % number for number in range(60)]
+    for letter in letters:
+        assert child.wire.send("root", letter)
+        await asyncio.sleep(0.003)
+    assert root.keyring.children.all()[0].next_key != "", "it was taken meanwhile"
+    await until(lambda: root.heard == [("c1", letter) for letter in letters])
+
+    await until(lambda: child.keyring.client() != former and child.keyring.next() is None)
 
 
 async def test_a_child_cannot_make_the_parent_write_without_end(members: Members) -> None:
