@@ -1,6 +1,6 @@
 """A tree of real daemons over ZeroMQ on loopback: how soon the root knows, and what it costs it.
 
-    python tests/benchmarks/bench_tree_wire.py [--only latency return storm] [--children 1000] [--rounds 3]
+    python tests/benchmarks/bench_tree_wire.py [--only latency return idle storm] [--rounds 3]
 
 latency: root, row, rack and an agent, four processes. The agent is told a value (`POST /v1/observations`);
 the time runs from the agent's event to the root's, and from the request to the root's event. One at a time.
@@ -9,6 +9,10 @@ return: so many children end, begin new lives with what they had on their disks,
 from then until each and the root have heard each other; CPU is the root's from the end of the former lives
 until 2 s after that. Beside it TLS streams in asyncio, each of which sends one message that nobody reads
 (bench_transport.py). Children are all in one process: on two cores they are more than half of the time.
+
+idle: nothing changes in 10,000 nodes below 100 children. They greet; then they also see each value again
+every 31 s. CPU is that of the root's process, its writes to the disk among it; bytes are those of letters,
+both ways, before encryption.
 
 storm: 10,000 nodes below 100 children see 6 values each, one wave each 0.2 s; CPU is that of the root's
 process. Beside it the same changes put by 100 clients into a bucket of NATS' key-value store, in memory, with
@@ -39,12 +43,15 @@ from bench_transport import StreamSide
 from nats_peer import NatsPeer, why_not
 from wire_children import WireChildren, joined
 
+from kraken.sync.tree import TOUCH_S
 from kraken.testing.daemons import LAB
 from kraken.testing.grove import Grove, free_port
 from kraken.testing.process import DaemonProcess
 
 TICKS = os.sysconf("SC_CLK_TCK")
 WAVE_S = 0.2
+VARIABLES = 3  # of each node
+AGAIN_S = TOUCH_S + 1.0  # so that each is told again each time
 LEAST_S = 0.01  # of a peer, to be compared with
 
 
@@ -77,7 +84,7 @@ def lab(directory: Path, **tree: Any) -> Iterator[tuple[DaemonProcess, int]]:
 def lab_settings(directory: Path) -> dict[str, Any]:
     modules = directory / "modules"
     modules.mkdir()
-    values = "".join(f"  v{i}: {{values: any}}\n" for i in range(3))
+    values = "".join(f"  v{i}: {{values: any}}\n" for i in range(VARIABLES))
     (modules / "lab.yml").write_text(LAB.replace("variables:\n", f"variables:\n{values}"))
     return {"module_dirs": [str(modules)], "collections_paths": []}
 
@@ -222,12 +229,12 @@ def show(what: str, peer: str, pairs: list[tuple[Any, Any]], goal: str) -> None:
         print(f"  {text:10} {mine:8.2f} {other:8.2f} {ratio}")
 
 
-# -- storm ------------------------------------------------------------------------------------
+# -- idle and storm ---------------------------------------------------------------------------
 
 
-def storm(directory: Path, options: argparse.Namespace) -> None:
-    missing = why_not()
-    peer = None if missing else NatsPeer(directory / "nats", clients=100, nodes=10_000)
+@contextlib.contextmanager
+def crowd(directory: Path) -> Iterator[tuple[DaemonProcess, WireChildren]]:
+    """A root with 10,000 nodes, which 100 children on the wire run."""
     with lab(directory) as (root, port):
         names = [f"c{i}" for i in range(100)]
         keys = joined(root.state, names)
@@ -240,23 +247,63 @@ def storm(directory: Path, options: argparse.Namespace) -> None:
             root.post("/v1/apply", {"document": {"nodes": nodes}, "yes": True})
             children.take(len(nodes))
             time.sleep(3.0)
-            ours = []
-            theirs: list[Cost] = []
-            for turn in range(options.rounds):
-                before = cpu_s(root.pid)
-                for wave in range(6):
-                    began = time.monotonic()
-                    children.see(f"v{wave % 3}", f"x{turn}.{wave}")
-                    time.sleep(max(0.0, WAVE_S - (time.monotonic() - began)))
-                last_s = children.quiet()
-                time.sleep(3.0)  # until it is on the disk
-                ours.append(Cost(last_s, cpu_s(root.pid) - before))
-                if peer is not None:
-                    theirs.append(Cost(*peer.storm(waves=6, wave_s=WAVE_S, turn=turn)))
+            yield root, children
         finally:
             children.close()
+
+
+def check_known(root: DaemonProcess, variable: str, value: str) -> None:
+    """The root holds this value of every node; else it was measured while it believed none."""
+    nodes = root.get("/v1/nodes?view=brief")["nodes"]
+    lacking = [node["name"] for node in nodes if node["dsc"].get(variable) != value]
+    assert not lacking, f"{len(lacking)} of {len(nodes)} nodes are not known to have {variable} {value}"
+
+
+def idle(directory: Path, options: argparse.Namespace) -> None:
+    with crowd(directory) as (root, children):
+        for variable in range(VARIABLES):
+            children.see(f"v{variable}", "x")
+        children.quiet()
+        time.sleep(3.0)
+        check_known(root, f"v{VARIABLES - 1}", "x")
+        print(
+            f"idle root, 100 children with 100 nodes each, {options.seconds:g} s each: % of a core (goal 1)"
+        )
+        for text, looks in (("greetings alone", 0), (f"{VARIABLES} values of each seen again", VARIABLES)):
+            began, before = time.monotonic(), cpu_s(root.pid)
+            while time.monotonic() - began < options.seconds:
+                turn = time.monotonic()
+                for variable in range(looks):
+                    children.see(f"v{variable}", "x")
+                time.sleep(max(0.0, min(AGAIN_S, options.seconds) - (time.monotonic() - turn)))
+            share = (cpu_s(root.pid) - before) / (time.monotonic() - began)
+            print(f"  {text:34} {100 * share:8.2f}   load {os.getloadavg()[0]:.1f}")
+        flows = [row["flow"] for row in root.get("/v1/collectors")["collectors"] if row["name"] != "root"]
+        both_ways = statistics.mean(flow["bytes_in_s"] + flow["bytes_out_s"] for flow in flows)
+        print(f"  {'bytes/s of letters per child, then':34} {both_ways:8.0f}   goal 1000")
+
+
+def storm(directory: Path, options: argparse.Namespace) -> None:
+    missing = why_not()
+    peer = None if missing else NatsPeer(directory / "nats", clients=100, nodes=10_000)
+    with contextlib.ExitStack() as stack:
+        if peer is not None:
+            stack.callback(peer.close)
+        root, children = stack.enter_context(crowd(directory))
+        ours = []
+        theirs: list[Cost] = []
+        for turn in range(options.rounds):
+            before = cpu_s(root.pid)
+            for wave in range(6):
+                began = time.monotonic()
+                children.see(f"v{wave % VARIABLES}", f"x{turn}.{wave}")
+                time.sleep(max(0.0, WAVE_S - (time.monotonic() - began)))
+            last_s = children.quiet()
+            time.sleep(3.0)  # until it is on the disk
+            ours.append(Cost(last_s, cpu_s(root.pid) - before))
+            check_known(root, f"v{wave % VARIABLES}", f"x{turn}.{wave}")
             if peer is not None:
-                peer.close()
+                theirs.append(Cost(*peer.storm(waves=6, wave_s=WAVE_S, turn=turn)))
     title = "storm, 10,000 nodes x 6 changes; wall: until the last is known"
     if missing:
         print(f"{title}: NATS left out, {missing}")
@@ -268,10 +315,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    works = {"latency": latency, "return": come_back, "storm": storm}
+    works = {"latency": latency, "return": come_back, "idle": idle, "storm": storm}
     parser.add_argument("--only", nargs="+", choices=list(works), default=list(works))
     parser.add_argument("--children", type=int, default=1000, help="who come back at once")
     parser.add_argument("--changes", type=int, default=300, help="of which the latency is measured")
+    parser.add_argument("--seconds", type=float, default=120.0, help="idle, of each kind")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

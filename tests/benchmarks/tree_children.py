@@ -104,6 +104,7 @@ class Child:
         self._sequence = 0
         self.out: list[bytes] = []
         self.life = life
+        self._incarnation = 1 if before is None else before._incarnation + 1  # a life may be none: too great
         memory = None if before is None else before.tree.memory()
         self.tree = Tree(name, life, self.table, self.holds, clock(), parent="root", memory=memory)
 
@@ -121,7 +122,7 @@ class Child:
         self._sequence += 1
         old = self.table[node].dsc.get(variable)
         same = old is not None and old.value == value
-        stamp = old.stamp if old is not None and same else Stamp(self.life, self._sequence)
+        stamp = old.stamp if old is not None and same else Stamp(self._incarnation, self._sequence)
         seen = StateUpdate(node, Side.DSC, variable, value, stamp, self._clock(), "bench")
         standing = self.table.merge([seen])
         if same:
