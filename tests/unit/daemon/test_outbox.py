@@ -15,7 +15,7 @@ from kraken.model.hold import HoldTable
 from kraken.model.node import NodeTable
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
 from kraken.store.group import GroupCommit
-from kraken.store.records import SaveUpdates
+from kraken.store.records import AdoptNode, Change, ForgetNode, Outgrow, SaveTree, SaveUpdates
 from kraken.store.store import Store
 from kraken.sync.events import Adopt, Send
 from kraken.sync.letters import Hello, Letter, decode
@@ -41,9 +41,12 @@ def outbox(journal: GroupCommit, table: NodeTable, sent: list[bytes] | None = No
 
 
 def news(
-    adopted: Sequence[Adopt] = (), forgotten: Sequence[str] = (), letters: Sequence[Send] = ()
+    adopted: Sequence[Adopt] = (),
+    forgotten: Sequence[str] = (),
+    letters: Sequence[Send] = (),
+    outgrown: int | None = None,
 ) -> TreeNews:
-    return TreeNews(letters, (), (), (), (), (), (), adopted, forgotten, (), (), None)
+    return TreeNews(letters, (), (), (), (), (), (), adopted, forgotten, (), (), outgrown)
 
 
 async def kept(journal: GroupCommit) -> set[tuple[str, Any]]:
@@ -94,6 +97,36 @@ async def test_what_fails_in_whatever_way_is_kept_with_the_next(
 
     assert not box.is_failing
     assert await kept(journal) == {(PRESENCE, PRESENT), ("os", "UP")}
+
+
+async def test_what_could_not_be_kept_is_kept_with_the_next_in_the_order_in_which_it_came(
+    journal: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = NodeTable()
+    table.merge([HERE, WISH])
+    tree = Tree("c1", 1, table, HoldTable(), 0.0, parent="root")
+    box = Outbox(tree, journal, lambda neighbour, letter: None)
+    written: list[Change] = []
+
+    async def full(self: GroupCommit, changes: Any) -> None:
+        box.put(news([ADOPTED]))  # it comes while the disk is written to
+        raise StoreError("no space is left")
+
+    async def write(self: GroupCommit, changes: Sequence[Change]) -> None:
+        written.extend(changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GroupCommit, "write", full)
+        tree.placement.changed.add("n1")
+        box.put(news(forgotten=["n1"], outgrown=9))
+        await box.close()
+        patch.setattr(GroupCommit, "write", write)
+        box.put(news(outgrown=4))
+        await box.close()
+
+    assert [type(change) for change in written] == [ForgetNode, AdoptNode, SaveTree, Outgrow]
+    assert [change.nodes for change in written if isinstance(change, SaveTree)] == [["n1"]]
+    assert [change.incarnation for change in written if isinstance(change, Outgrow)] == [9]
 
 
 @pytest.mark.parametrize(("has", "told"), [(0, -1), (2, 2), (-1, -1)])

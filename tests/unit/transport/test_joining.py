@@ -572,6 +572,22 @@ async def test_what_is_said_while_a_key_is_changed_goes_over_the_connection_that
     await until(lambda: child.keyring.client() != former and child.keyring.next() is None)
 
 
+async def test_a_wire_that_was_closed_while_a_key_is_changed_stays_closed(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was to be done in a moment comes after that; a socket that nobody closes holds up the end."""
+    root = members.root()
+    child = await members.make("c1").below(root)
+    connection = child.wire._above
+    assert connection is not None
+    child.wire.close()
+    made: list[object] = []
+    monkeypatch.setattr(above, "Link", lambda *words: made.append(words))
+    connection._use(KeyPair.make())
+
+    assert made == []
+
+
 async def test_a_child_cannot_make_the_parent_write_without_end(members: Members) -> None:
     root = members.root()
     child = members.make("c1")
