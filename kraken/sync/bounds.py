@@ -12,7 +12,7 @@ from typing import Final
 
 from kraken.model.node import Node
 from kraken.model.update import VALUE_MAX, Value
-from kraken.sync.letters import Doc, Row
+from kraken.sync.letters import INCARNATION_MAX, Doc, Row
 
 NAME_MAX: Final = 256
 """Characters of a key, of a variable's name and of who says it; names of collectors have 64."""
@@ -65,6 +65,7 @@ def excess(node: Node, doc: Doc) -> str | None:
             or len(value) > NAME_MAX
             or len(row.source) > NAME_MAX
             or row.variable not in (dsc if row.side == "d" else summary)
+            or not 0 <= row.incarnation <= INCARNATION_MAX
         ):
             break
     else:
@@ -73,6 +74,8 @@ def excess(node: Node, doc: Doc) -> str | None:
     what = odd(observed)
     if what is not None:
         return what
+    if any(not 0 <= row.incarnation <= INCARNATION_MAX for row in observed):
+        return "a stamp that no life gives"  # whoever has the node next could not outgrow it
     held = {("d", v): weight(v, r.value, r.source) for v, r in dsc.items()}
     held |= {("s", v): weight(v, r.value, r.source) for v, r in summary.items()}
     held |= {(row.side, row.variable): weight(row.variable, row.value, row.source) for row in observed}

@@ -82,6 +82,8 @@ def test_what_a_node_is_seen_to_be_is_believed(told: Told) -> None:
         (row("power", ["ON"]), "a value that is no text"),
         (row("power", None), "a value that is no text"),
         (row("reason", 7, side="s"), "a value that is no text"),
+        (row("power", "ON", life=2**38 + 1), "a stamp that no life gives"),
+        (row("reason", "", side="s", life=-1), "a stamp that no life gives"),
     ],
 )
 @pytest.mark.parametrize("is_known", [True, False])
@@ -93,6 +95,11 @@ def test_what_is_no_observation_is_refused_with_its_document(
 
     assert told.tell(told.node([row("power", "OFF"), odd])) == [f"it tells of n1 {what}"]
     assert all(r.value == "v" for r in told.table["n1"].dsc.values())
+
+
+def test_the_last_stamp_that_a_life_can_give_is_believed(told: Told) -> None:
+    assert told.tell(told.node([row("power", "ON", life=2**38)])) == []
+    assert told.table["n1"].dsc["power"].stamp.incarnation == 2**38
 
 
 def test_however_it_is_told_a_node_stays_a_document_that_fits_in_a_letter(told: Told) -> None:
