@@ -48,7 +48,7 @@ class Branch:
 
     Args:
         outgrow: called with the incarnation above which our stamps must be, before anything else is
-            stamped; whether they were not.
+            stamped; the one that they have then, None: they were.
         keep: called with what neighbours told of Dsc and summaries, and stands.
 
     Attributes:
@@ -60,7 +60,7 @@ class Branch:
         tree: Tree,
         table: NodeTable,
         holds: HoldTable,
-        outgrow: Callable[[int], bool],
+        outgrow: Callable[[int], int | None],
         keep: Callable[[Iterable[StateUpdate]], None],
     ) -> None:
         self.tree = tree
@@ -150,8 +150,8 @@ class Branch:
                 case Again():
                     self._again(event)
                 case Outgrow(incarnation):
-                    if self._outgrow(incarnation):
-                        self._outgrown = incarnation
+                    ours = self._outgrow(incarnation)
+                    self._outgrown = self._outgrown if ours is None else ours
                 case Ours(gained, lost):
                     self._ours(gained, lost)
                 case Nobodys(nodes):

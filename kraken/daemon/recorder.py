@@ -51,12 +51,14 @@ class Recorder:
         self._sequence += 1
         return Stamp(self.incarnation, self._sequence)
 
-    def outgrow(self, incarnation: int) -> bool:
-        """Give only stamps above this incarnation from now on; whether they were not."""
+    def outgrow(self, incarnation: int) -> int | None:
+        """Give only stamps above this incarnation from now on; which one they have then, that every later
+        life must be above. None: they were above it.
+        """
         if incarnation < self.incarnation:
-            return False
+            return None
         self.incarnation, self._sequence = incarnation + 1, 0
-        return True
+        return self.incarnation
 
     def keep(self, updates: Iterable[StateUpdate]) -> None:
         """These of Dsc and summaries became others: they are to be kept."""
