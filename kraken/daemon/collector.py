@@ -124,7 +124,7 @@ class Collector:
         for arrival in arrivals:
             self._take(arrival, now, news, follows)
         while True:
-            effects = self.engine.reconcile(news, now)
+            effects = self.engine.reconcile(self._of_ours(news, now), now)
             news = []
             fare: dict[str, None] = {}  # nodes that fare otherwise
             for effect in effects:
@@ -314,6 +314,20 @@ class Collector:
 
     # -- arrivals -----------------------------------------------------------------------------
 
+    def _of_ours(self, news: list[News], now: float) -> list[News]:
+        """What the engine is to know. A node that was forgotten may be declared again by now, for another: it
+        is disowned.
+        """
+        if self.branch is None:
+            return news
+        found: list[News] = []
+        for item in news:
+            if isinstance(item, Changed) and item.node in self.table and not self.runs(item.node):
+                self.engine.disown(item.node, now)
+            else:
+                found.append(item)
+        return found
+
     def _take(self, arrival: Arrival, now: float, news: list[News], follows: list[Consequence]) -> None:
         if isinstance(arrival, Results):
             for result in arrival.results:
@@ -408,6 +422,7 @@ class Collector:
             for name, variables in self._seen_elsewhere(result, ours).items():
                 self.engine.doubt(name, variables, now)
             news += [Changed(name) for name in concerned if name in ours]
+        news += [Changed(name) for name in result.forgotten if name not in ours]
         if result or (self.branch is not None and self.branch.tree.placement.changed):
             follows.append(result)
 

@@ -58,6 +58,7 @@ class Grove:
         self.cut: set[str] = set()
         self.held: list[tuple[str, str]] = []  # (collector, node), when it learns that somebody holds it
         self.gaps: list[tuple[str, tuple[str, ...], str, str]] = []  # (collector, nodes, runner, reason)
+        self.outgrown: dict[str, int] = {}  # collector -> above which incarnation every later life must be
         self.collectors: dict[str, Collector] = {}
         self._posts: deque[tuple[str, str, bytes]] = deque()
         self.start("root", None, *children)
@@ -111,6 +112,8 @@ class Grove:
                 elif isinstance(effect, TreeNews):
                     gaps = (told for told in effect.told if isinstance(told, Gap))
                     self.gaps += [(name, gap.nodes, gap.runner, gap.reason) for gap in gaps]
+                    if effect.outgrown is not None:
+                        self.outgrown[name] = effect.outgrown
                     if name in self.cut:
                         continue
                     self._posts.extend((name, s.neighbour, encode(s.letter)) for s in effect.letters)
@@ -1049,3 +1052,49 @@ def test_what_comes_back_from_above_to_a_collector_without_its_disk_is_looked_at
     assert grove.collectors["c1"].explain("n1", grove.now).reason == (
         "os is known by what another collector saw, or another BMC told, and was not looked at since"
     )
+
+
+def test_later_lives_are_above_the_stamps_that_outgrew_those_of_another() -> None:
+    """Else a daemon that starts again, its clock behind the other's, gives the same stamps anew."""
+    grove = Grove("c1", "c2")
+    grove.wait(30.0)
+    grove.start("c2", "root")
+    grove.wait(700.0)  # what its life before may have begun is over
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c2"], os="UP")
+    grove.wait(30.0)
+    grove.declare("n1", ["c1"])
+    grove.wait(60.0)
+    c1 = grove.collectors["c1"]
+
+    assert c1.runs("n1")
+    assert grove.outgrown["c1"] == c1.incarnation > grove.collectors["c2"].incarnation
+
+
+def test_who_gets_a_node_back_for_a_child_of_its_own_decides_no_more_for_it() -> None:
+    """It was told in one letter that the node is gone and here again, went on with it beside the child, and
+    said of it what it saw last, for good where its stamps were the greater ones.
+    """
+    grove = Grove("a", "b")
+    grove.start("a", "root", "aa")
+    grove.start("aa", "a")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["a", "b"], os="UP")
+    grove.wait(60.0)
+
+    assert grove.collectors["a"].runs("n1")
+
+    grove.cut.add("a")
+    grove.wait(300.0)
+
+    assert grove.collectors["b"].runs("n1")
+
+    grove.declare("n1", ["aa", "a"])
+    grove.wait(60.0)
+    grove.cut.clear()
+    grove.wait(1000.0)
+
+    assert grove.collectors["aa"].runs("n1")
+    assert [grove.collectors[name].cause("n1") for name in ("aa", "a", "root")] == ["CONVERGED"] * 3
+    with pytest.raises(KeyError):
+        grove.collectors["a"].engine.cause("n1")
