@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import kraken
 from kraken.api import answers
@@ -25,6 +26,9 @@ from kraken.model.nodeset import fold
 from kraken.planning.path import NoPath, Step
 from kraken.store.records import Entry, RunEntry
 
+_MAY_WAIT: Final = (Cause.BACKOFF, Cause.STALE, Cause.UNKNOWN)
+"""The causes of nodes that may wait for what their collector itself cannot do: a mutation, or a look."""
+
 
 def health(daemon: Daemon) -> answers.Health:
     """How the daemon is, and what it sees, in numbers."""
@@ -34,7 +38,7 @@ def health(daemon: Daemon) -> answers.Health:
     for name in collector.table:
         cause = collector.cause(name)
         causes[cause] = causes.get(cause, 0) + 1
-        if cause is Cause.BACKOFF:
+        if cause in _MAY_WAIT:
             waiting.append(name)
     cache = collector.planner.stats()
     return {
@@ -68,12 +72,15 @@ def _own_faults(daemon: Daemon, now: float) -> list[answers.Fault]:
 def _faults_below(daemon: Daemon, waiting: Iterable[str]) -> list[answers.Fault]:
     """What other collectors cannot do, as they say of their nodes that wait for it; each once."""
     found: dict[tuple[str, str, str], float] = {}
+    collector = daemon.collector
     for name in waiting:
-        summary = daemon.collector.table[name].summary
+        summary = collector.table[name].summary
         said, reason = summary.get(CANNOT), summary.get(REASON)
-        if said is not None and said.value and reason is not None and not daemon.collector.runs(name):
-            what = str(said.value)
-            fault = (said.source, what, str(reason.value).removeprefix(lead(what)))
+        if said is None or not said.value or reason is None or collector.runs(name):
+            continue
+        if said.source == collector.runner(name) and not collector.is_silent(name):
+            what, text = str(said.value), str(reason.value)
+            fault = (said.source, what, text.partition(lead(what))[2] or text)
             found[fault] = min(reason.since, found.get(fault, reason.since))
     return [
         {"collector": who, "name": what, "reason": why, "since": since}

@@ -196,7 +196,18 @@ class Decider:
             again_at = min((time for time in (again_at, at) if time is not None), default=None)
         for look in looks:
             self.queue(progress, look, now)
-        return Verdict(doubted.cause, doubted.variable, doubted.detail, again_at)
+        key, why = self._fault_of(progress, doubted.variable, now)
+        detail = f"{doubted.detail}: {why}" if why else doubted.detail
+        return Verdict(doubted.cause, doubted.variable, detail, again_at, key)
+
+    def _fault_of(self, progress: Progress, variable: str, now: float) -> tuple[str, str]:
+        """The discovery that is to see this variable and that this collector cannot do, and why; "": none."""
+        faults = self.batches.faults
+        for discovery in self._looks.seers(progress, variable) if faults.any else ():
+            why = faults.why(discovery.key, progress.node.name, now)
+            if why:
+                return discovery.key, why
+        return "", ""
 
     def partial(
         self, progress: Progress, no_path: NoPath, hoped: Path | NoPath, blind: frozenset[str]

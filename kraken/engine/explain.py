@@ -67,7 +67,7 @@ def explain(
                 particulars = f"{turn.position} of {turn.waiting} in its queue{where}; {turn.use}"
                 following, next_at = "is expected to start", turn.start_at
         case Cause.STALE | Cause.UNKNOWN:
-            particulars, following, next_at = _looking(catalog, progress, subject, next_at, now)
+            particulars, following, next_at = _looking(catalog, progress, verdict, now)
     reason = reason or (f"{topic}: {particulars}" if particulars else topic)
     fact = _fact(catalog, progress, subject, now)
     return Explanation(
@@ -175,22 +175,24 @@ def _turn(catalog: Catalog, progress: Progress, batches: Batches, key: str, now:
 
 
 def _looking(
-    catalog: Catalog, progress: Progress, variable: str, next_at: float | None, now: float
+    catalog: Catalog, progress: Progress, verdict: Verdict, now: float
 ) -> tuple[str, str, float | None]:
-    """What those who look at the variable have to say."""
+    """What those who look at the variable have to say, but for what the verdict says of one."""
+    variable, next_at = verdict.subject, verdict.next_at
     told: list[str] = []
     running = False
     for key, look in progress.looks.items():
         if any(observes.variable == variable for observes in look.discovery.observes):
             running = running or look.run_id is not None or look.queued
-            if look.message and not _outdated(catalog, progress, look, variable):
+            if look.message and key != verdict.cannot and not _outdated(catalog, progress, look, variable):
                 told.append(f"{key}: {look.message}")
             if look.next_at is not None and look.next_at > now:  # if not: nobody can look so now
                 next_at = look.next_at if next_at is None else min(next_at, look.next_at)
     if running:
         return "; ".join(told), "is being looked at now", None
     if next_at is None:
-        return "; ".join(told) or "no discovery can see it now", "`kraken discover` looks again", None
+        nobody = "" if verdict.cannot else "no discovery can see it now"
+        return "; ".join(told) or nobody, "`kraken discover` looks again", None
     return "; ".join(told), "looks again", next_at
 
 

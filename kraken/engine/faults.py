@@ -92,6 +92,21 @@ class Faults:
         fault.trying, fault.retry_at = node, now + self._pause_s(fault.tries)
         return None
 
+    @property
+    def any(self) -> bool:
+        """Whether there may be one: most of the time there is none."""
+        return bool(self._found)
+
+    def why(self, key: str, node: str, now: float) -> str:
+        """Why a look for which the node waits comes to nothing; "": not for a fault. It is decided upon again
+        when that is over; until then it looks as it would, since a look harms nobody.
+        """
+        fault = self._of(key, now)
+        if fault is None:
+            return ""
+        fault.waiting.add(node)
+        return f"{lead(key)}{fault.message}"
+
     def hasten(self, key: str) -> None:
         """Somebody says that it is mended: the next node tries at once."""
         if key in self._found:

@@ -8,7 +8,7 @@ one on one. docs/decisions/0023 has the reasons and the figures.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from kraken.engine.doubt import TIMEOUT_SOURCE
@@ -81,10 +81,14 @@ class Looks:
 
     def visible(self, progress: Progress, variable: str) -> bool:
         """Whether anybody can look at it in what is known now."""
-        return any(
-            any(o.variable == variable for o in watch.discovery.observes) and self.applicable(watch, progress)
-            for watch in self.watches(progress)
-        )
+        return next(self.seers(progress, variable), None) is not None
+
+    def seers(self, progress: Progress, variable: str) -> Iterator[Discovery]:
+        """The discoveries that can look at it in what is known now."""
+        for watch in self.watches(progress):
+            sees = any(o.variable == variable for o in watch.discovery.observes)
+            if sees and self.applicable(watch, progress):
+                yield watch.discovery
 
     def due(self, progress: Progress, now: float) -> tuple[list[Look], float | None]:
         """The periodic looks to start now, and when the next one is due (None: never)."""

@@ -175,6 +175,39 @@ async def test_what_a_collector_below_cannot_do_is_told_once_for_its_nodes(pair:
     assert said["cannot"].value == ""
 
 
+async def test_what_a_collector_below_cannot_look_at_is_told_once_until_it_is_silent(
+    pair: Pair, root: Caller
+) -> None:
+    behave = pair.worlds["c1"].behave
+
+    def shut(node: str, operator: Mutation | Discovery) -> Behaviour:
+        if isinstance(operator, Discovery):
+            raise ExecutorError("the vault is shut")
+        return behave(node, operator)
+
+    pair.worlds["c1"].behave = shut
+    await pair.declare("n1", power="ON")
+    await pair.declare("n2", power="ON")
+
+    def told(node: str) -> object:
+        said = pair.daemons["root"].collector.table[node].summary.get("cannot")
+        return said and said.value
+
+    await until(lambda: told("n1") == told("n2") == "lab.look_power")
+    [fault] = (await root.get("/v1/health"))["faults"]
+
+    assert pair.cause("root", "n1") == "UNKNOWN"
+    assert (fault["collector"], fault["name"]) == ("c1", "lab.look_power")
+    assert fault["reason"] == "the vault is shut"
+    [why] = (await root.get("/v1/explain", params={"nodeset": "n1"}))["nodes"]
+    assert "its collector cannot do lab.look_power: the vault is shut" in why["reason"]
+
+    pair.worlds["c1"].behave = behave
+    await until(lambda: pair.cause("root", "n1") == pair.cause("root", "n2") == "CONVERGED")
+    assert (await root.get("/v1/health"))["faults"] == []
+    assert told("n1") == told("n2") == ""
+
+
 async def test_bmcs_are_read_by_the_collector_of_their_nodes(pair: Pair, root: Caller) -> None:
     await pair.declare("n1", power="ON")
     await root.apply({"nodes": {"n2": {}}})

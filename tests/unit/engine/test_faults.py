@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from kraken.daemon.arrivals import Results
+from kraken.daemon.arrivals import LookAt, Results
 from kraken.engine.cause import Cause
 from kraken.engine.effects import Start
 from kraken.engine.faults import FORGOTTEN_S, PASSES_S, Faults, lead
@@ -206,3 +206,55 @@ def test_what_nobody_wants_any_more_is_forgotten() -> None:
 
     assert list(faults.standing(100.0 + FORGOTTEN_S - 1.0)) == ["m.a"]
     assert not faults.standing(100.0 + FORGOTTEN_S)
+
+
+@pytest.fixture
+def unseen(bench: Bench) -> Bench:
+    """A node is to be switched on, and its collector could not look at its power."""
+    bench.declare("n1", cfg={"power": "ON"})
+    cannot(bench, "see_power")
+    return bench
+
+
+def test_a_look_that_its_collector_cannot_do_is_told_of_it_and_once(unseen: Bench) -> None:
+    told, verdict = unseen.engine.explain("n1", unseen.now), unseen.engine.progress("n1").verdict
+
+    assert told.cause is Cause.UNKNOWN
+    assert told.reason == told.topic
+    assert told.reason.endswith(": its collector cannot do m.see_power: the vault is shut")
+    assert told.reason.count("the vault is shut") == 1
+    assert (verdict.cannot, verdict.detail) == ("m.see_power", told.reason)
+
+
+def test_a_look_that_can_be_done_again_is_told_of_no_more(unseen: Bench) -> None:
+    unseen.wait(60.0)
+    unseen.report("see_power", {"power": "OFF"})
+
+    assert unseen.engine.progress("n1").verdict.cannot == ""
+    assert unseen.out("switch_on")
+
+
+def test_a_value_that_grew_old_while_its_collector_cannot_look_says_why(bench: Bench) -> None:
+    bench.declare("n1", cfg={"power": "ON"})
+    bench.report("see_power", {"power": "ON"})
+    assert bench.cause() == "CONVERGED"
+    for _ in range(300):
+        bench.wait(1.0)
+        while bench.out("see_power"):
+            cannot(bench, "see_power")
+    told = bench.engine.explain("n1", bench.now)
+
+    assert told.cause is Cause.STALE
+    assert "its collector cannot do m.see_power: the vault is shut" in told.reason
+    assert told.reason.count("the vault is shut") == 1
+
+
+def test_nodes_that_wait_for_a_look_are_decided_upon_when_one_of_them_could(bench: Bench) -> None:
+    bench.declare(*NODES, cfg={"power": "ON"})
+    while bench.out("see_power"):
+        cannot(bench, "see_power")
+    assert {bench.engine.progress(node).verdict.cannot for node in NODES} == {"m.see_power"}
+    bench.accept(LookAt(["n1"]))
+    bench.report("see_power", {"power": "OFF"})
+
+    assert {bench.engine.progress(node).verdict.cannot for node in NODES} == {""}
