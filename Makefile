@@ -49,7 +49,7 @@ imports: $(STAMP) ## the rooms import downwards only
 	$(BIN)/lint-imports
 
 soak: $(STAMP) ## the simulation with many more seeds
-	KRAKEN_SEEDS=20000 KRAKEN_TREE_SEEDS=50000 $(BIN)/pytest -n 2 -m simulation
+	KRAKEN_SEEDS=20000 KRAKEN_TREE_SEEDS=50000 KRAKEN_WOOD_SEEDS=10000 $(BIN)/pytest -n 2 -m simulation
 
 benchmarks: $(STAMP) packages ## figures, each beside a peer where there is one
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done

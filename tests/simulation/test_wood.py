@@ -1,0 +1,144 @@
+"""Many trees of whole collectors, each from one seed; and that what is broken on purpose is noticed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kraken.daemon.branch import Branch
+from kraken.daemon.collector import Collector
+from kraken.daemon.recorder import Recorder
+from kraken.daemon.rights import Rights
+from kraken.engine.news import News, Reported
+from kraken.sync.events import Adopt
+from kraken.sync.placement import Placement
+from kraken.testing.tree.forest import BrokenPromiseError
+from kraken.testing.wood.chaos import Chaos
+
+SEEDS = int(os.environ.get("KRAKEN_WOOD_SEEDS", "60"))  # `make soak` sets more
+CHUNK = 10
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_every_promise_of_a_tree_of_collectors_holds(first: int) -> None:
+    broken = []
+    for seed in range(first, min(first + CHUNK, SEEDS)):
+        try:
+            Chaos(seed).run()
+        except BrokenPromiseError as error:
+            broken.append(f"seed {seed}: {error}")
+
+    assert not broken, "\n\n".join(broken)
+
+
+ONCE_BROKEN = {
+    64: "a node came back for a child, and its parent went on deciding for it",
+    118: "a life gave the stamps of the one before again, which had outgrown another's",
+    133: "the same, where it had said that the node is RUNNING",
+}
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("seed", ONCE_BROKEN)
+def test_what_once_broke_a_promise_no_longer_does(seed: int) -> None:
+    Chaos(seed).run()
+
+
+@pytest.mark.simulation
+def test_a_seed_gives_the_same_history_every_time() -> None:
+    lives = []
+    for _ in range(2):
+        told: list[str] = []
+        Chaos(3, told.append).run()
+        lives.append(told)
+
+    assert lives[0] == lives[1]
+    assert len(lives[0]) > 100
+
+
+@pytest.mark.simulation
+def test_a_seed_gives_the_same_history_in_every_process() -> None:
+    replay = [sys.executable, "-m", "kraken.testing.wood", "--seed", "3", "--trace"]
+    lives = {
+        subprocess.run(
+            replay, env={**os.environ, "PYTHONHASHSEED": number}, check=True, capture_output=True
+        ).stdout
+        for number in ("1", "3")
+    }
+
+    assert len(lives) == 1
+
+
+@pytest.mark.simulation
+@pytest.mark.xfail(strict=True, raises=BrokenPromiseError)
+@pytest.mark.parametrize("seed", [6, 9])
+def test_a_collector_begins_nothing_beside_what_it_lost_sight_of(seed: int) -> None:
+    """It looks, finds the node as it was, and begins again, while what it began goes on: after it started
+    again with its disk (6), or was told INTERRUPTED (9). What its own hands did ends with them; what an agent
+    does for it, runs_on: node, may go on.
+    """
+    chaos = Chaos(seed)
+    chaos.stage.promises.is_strict = True
+    chaos.run()
+
+
+def live(seeds: Iterable[int]) -> None:
+    for seed in seeds:
+        Chaos(seed).run()
+
+
+ADOPT = Branch._adopt
+
+
+def adopts_without_holds(branch: Branch, event: Adopt, now: float) -> None:
+    ADOPT(branch, replace(event, holds=[]), now)
+
+
+def keeps_what_it_outgrew(recorder: Recorder, incarnation: int) -> int | None:
+    if incarnation < recorder.incarnation:
+        return None
+    recorder.incarnation, recorder._sequence = incarnation + 1, 0
+    return incarnation
+
+
+def disowns_nothing(collector: Collector, news: list[News], now: float) -> list[News]:
+    def is_ours(one: News) -> bool:
+        return isinstance(one, Reported) or one.node not in collector.table or collector.runs(one.node)
+
+    return [one for one in news if is_ours(one)]
+
+
+Spoils = tuple[Any, str, Callable[..., Any]]
+BREAKAGES: dict[str, tuple[Spoils, range]] = {
+    "no lease is asked for": ((Rights, "may_run", lambda *args: True), range(30, 34)),
+    "nodes of a silent collector are given away at once": (
+        (Placement, "is_free", lambda *args: True),
+        range(7),
+    ),
+    "holds are not handed down": ((Branch, "_adopt", adopts_without_holds), range(8, 12)),
+    "the incarnation that was outgrown is kept": (
+        (Recorder, "outgrow", keeps_what_it_outgrew),
+        range(118, 119),
+    ),
+    "a node that came back for a child is decided for": (
+        (Collector, "_of_ours", disowns_nothing),
+        range(64, 65),
+    ),
+}
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_a_broken_rule_of_a_collector_is_noticed(breakage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (owner, name, does), seeds = BREAKAGES[breakage]
+    monkeypatch.setattr(owner, name, does)
+
+    with pytest.raises((BrokenPromiseError, AssertionError, KeyError)):
+        live(seeds)
