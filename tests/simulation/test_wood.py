@@ -16,10 +16,13 @@ from kraken.daemon.collector import Collector
 from kraken.daemon.recorder import Recorder
 from kraken.daemon.rights import Rights
 from kraken.engine.news import News, Reported
+from kraken.model.hold import Hold
+from kraken.model.run import Run
 from kraken.sync.events import Adopt
 from kraken.sync.placement import Placement
 from kraken.testing.tree.forest import BrokenPromiseError
 from kraken.testing.wood.chaos import Chaos
+from kraken.testing.wood.stage import Stage
 
 SEEDS = int(os.environ.get("KRAKEN_WOOD_SEEDS", "60"))  # `make soak` sets more
 CHUNK = 10
@@ -92,6 +95,45 @@ def test_a_collector_begins_nothing_beside_what_it_lost_sight_of(seed: int) -> N
 def live(seeds: Iterable[int]) -> None:
     for seed in seeds:
         Chaos(seed).run()
+
+
+def settled(**wish: str) -> tuple[Stage, Run]:
+    """A root with one node that was UP for 200 s, and a run that nobody asked for."""
+    stage = Stage({"root": None})
+    stage.root.start()
+    stage.stir("n1", {"os": "UP"})
+    stage.root.declare("n1", **wish)
+    stage.run_for(200.0)
+    return stage, Run("r1", stage.domain.catalog.mutations["side.lower"], ("n1",), stage.root.clock(), 60.0)
+
+
+@pytest.mark.simulation
+def test_that_something_begins_on_a_node_that_is_as_wished_is_noticed() -> None:
+    stage, run = settled(os="UP")
+
+    assert stage.promises.begun == 0
+
+    with pytest.raises(BrokenPromiseError, match="has been as wished"):
+        stage.promises.begins(stage.root, run, "n1", stage.time + 30.0)
+
+
+@pytest.mark.simulation
+def test_that_something_begins_on_a_held_node_is_noticed() -> None:
+    stage, run = settled(os="UP")
+    stage.root.hold(Hold("h1", "n1", "ann", "a new fan", stage.root.clock()))
+
+    with pytest.raises(BrokenPromiseError, match="which it knows to be held"):
+        stage.promises.begins(stage.root, run, "n1", stage.time + 30.0)
+
+
+@pytest.mark.simulation
+def test_that_something_begins_beside_another_is_noticed() -> None:
+    stage, run = settled(os="UP")
+    stage.root.declare("n1", os="DOWN")
+    stage.promises.begins(stage.root, run, "n1", stage.time + 30.0)
+
+    with pytest.raises(BrokenPromiseError, match=r"begins side\.lower on n1 beside"):
+        stage.promises.begins(stage.root, run, "n1", stage.time + 30.0)
 
 
 ADOPT = Branch._adopt
