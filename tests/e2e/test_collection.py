@@ -95,11 +95,14 @@ def head(tmp_path: Path) -> Iterator[Head]:
     kraken.add("n[1-4]", groups=["compute"], attributes={**local, "bmc.protocol": "ipmi", "rack": "{name}"})
     kraken.add("login1", attributes=local)
     kraken.become("n4", "QUARANTINED", "power_on failed 3 times")
+    kraken.add("slow1", attributes=local)
     settle = kraken._set
 
     def set_and_converge(name: str, changes: dict[str, Any], changed: bool) -> None:
         settle(name, changes, changed)
-        if name != "n4":
+        if name == "slow1":
+            kraken.become(name, "RUNNING", "power_on is under way")
+        elif name != "n4":
             kraken.converge(name)
         else:
             kraken.become("n4", "QUARANTINED", "power_on failed 3 times")
@@ -252,6 +255,18 @@ def test_a_wait_that_cannot_end_tells_the_administrator_why(site: Site) -> None:
     assert failed.returncode == 2
     said = squeezed(failed.stdout, failed.stderr)
     assert squeezed("1 of 4 nodes remain: n4 QUARANTINED: power_on failed 3 times") in said
+
+
+def test_a_wait_shows_meanwhile_who_remains(site: Site, head: Head) -> None:
+    """On standard error, so that standard output is what the callback writes there."""
+    late = site.state(nodes=["n1", "slow1"], cfg=UP, wait=True, wait_timeout=8)
+
+    line = "kraken.hpc.state waits for 5 s: 1 of 2 nodes remain: slow1 RUNNING: power_on is under way"
+    assert line in late.stderr
+    assert "waits for" not in late.stdout
+    said = squeezed(late.stdout, late.stderr)
+    assert squeezed("not converged within 8 s: 1 of 2 nodes remain: slow1 RUNNING") in said
+    assert recap(late, "localhost")["failed"] == 1
 
 
 def test_an_unknown_node_is_named_and_nothing_is_done(site: Site, head: Head) -> None:

@@ -36,9 +36,11 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     real = convergence.wait
-    monkeypatch.setattr(
-        state, "wait", lambda client, wish, timeout: real(client, wish, timeout, clock.monotonic, clock.sleep)
-    )
+
+    def by_this_clock(client: Any, wish: Any, timeout_s: float, *part: Any) -> Any:
+        return real(client, wish, timeout_s, *part, clock.monotonic, clock.sleep)
+
+    monkeypatch.setattr(convergence, "wait", by_this_clock)
     return clock
 
 
@@ -363,6 +365,65 @@ def test_a_daemon_that_stays_away_fails_the_wait_long_before_its_limit(
 
     assert "broke off its answer" in result["msg"]
     assert result["changed"]
+    assert convergence.AWAY_S_MAX <= sum(clock.slept) < 60
+
+
+def test_a_wait_in_parts_declares_once_and_goes_on_with_what_it_knew(
+    kraken: Any, run: Any, clock: Clock
+) -> None:
+    kraken.add("n[1-3]")
+    kraken.script = [lambda: kraken.converge("n1"), lambda: kraken.become("n2", "BACKOFF", "again in 30 s")]
+    first = run(nodes="n[1-3]", cfg=CFG, wait=True, part={"part_s": 5})
+    told = first["_part"]
+
+    assert (first["changed"], first["failed"], "waited_s" in first) == (True, False, False)
+    assert told["waited_s"] == pytest.approx(sum(clock.slept))
+    assert 5.0 <= told["waited_s"] < 10.0
+    assert told["text"].startswith("2 of 3 nodes remain: ")
+    assert "n2 BACKOFF: again in 30 s" in told["text"]
+
+    asked = len(kraken.asked)
+    kraken.script = [lambda: kraken.converge("n2"), lambda: kraken.converge("n3")]
+    last = run(nodes="n[1-3]", cfg=CFG, wait=True, part={"part_s": 10, "before": told})
+
+    assert (last["changed"], last["failed"]) == (False, False)
+    assert last["causes"] == {"CONVERGED": "n[1-3]"}
+    assert last["waited_s"] == pytest.approx(sum(clock.slept), abs=0.1)
+    assert {request.method for request in kraken.asked[asked:]} == {"GET"}
+
+
+def test_what_somebody_declares_between_two_parts_of_a_wait_is_theirs(kraken: Any, run: Any) -> None:
+    kraken.add("n1")
+    told = run(nodes="n1", cfg=CFG, wait=True, part={"part_s": 5})["_part"]
+    kraken.nodes["n1"]["cfg"].update(phys_state="POWER_OFF")
+    result = run(nodes="n1", cfg=CFG, wait=True, part={"part_s": 10, "before": told})
+
+    assert "n1 SUPERSEDED: phys_state is declared POWER_OFF now, by somebody else" in result["msg"]
+    assert kraken.nodes["n1"]["cfg"]["phys_state"] == "POWER_OFF"
+
+
+def test_parts_of_a_wait_end_together_when_its_time_is_up_or_kraken_is_away_for_long(
+    kraken: Any, run: Any, clock: Clock
+) -> None:
+    def to_the_end(**wait: Any) -> dict[str, Any]:
+        result = run(nodes="n1", cfg=CFG, wait=True, part={"part_s": 5}, **wait)
+        while "_part" in result:
+            result = run(
+                nodes="n1", cfg=CFG, wait=True, part={"part_s": 10, "before": result["_part"]}, **wait
+            )
+        return dict(result)
+
+    kraken.add("n1")
+    late = to_the_end(wait_timeout=33)
+
+    assert "not converged within 33 s: 1 of 1 nodes remain" in late["msg"]
+    assert sum(clock.slept) == pytest.approx(33)
+
+    clock.slept.clear()
+    kraken.script = [lambda: kraken.raw.extend([(200, "cut", b"")] * 100)]
+    away = to_the_end(wait_timeout=3600)
+
+    assert "broke off its answer" in away["msg"]
     assert convergence.AWAY_S_MAX <= sum(clock.slept) < 60
 
 

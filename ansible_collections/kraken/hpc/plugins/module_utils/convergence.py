@@ -20,6 +20,8 @@ PAUSE_GROWTH = 1.4
 AWAY_S_MAX = 30.0  # a daemon that restarts is back by then
 SHOWN_MAX = 6  # groups of nodes named in a message
 
+PART = {"type": "dict"}  # of the option part: see wait_for
+
 
 class Wish:
     """What was declared of which nodes.
@@ -55,17 +57,31 @@ class Wish:
                 return "WAITING", "%s=%s is not seen yet" % (variable, value)
         return CONVERGED, ""
 
+    def as_data(self):
+        """What `wishes_of` takes."""
+        return [{"names": self.names, "cfg": self.cfg, "unset": self.unset}]
+
 
 class Wishes:
     """Several of them, each of nodes of its own."""
 
     def __init__(self, wishes):
+        self._wishes = wishes
         self.names = [name for wish in wishes for name in wish.names]
         self._of = {name: wish for wish in wishes for name in wish.names}
 
     def standing(self, node):
         """How the node stands to the wish that is for it."""
         return self._of[node["name"]].standing(node)
+
+    def as_data(self):
+        """What `wishes_of` takes."""
+        return [data for wish in self._wishes for data in wish.as_data()]
+
+
+def wishes_of(data):
+    """The wishes that were told so."""
+    return Wishes([Wish(one["names"], one["cfg"], one["unset"]) for one in data])
 
 
 class Outcome:
@@ -75,12 +91,14 @@ class Outcome:
         message: why it failed; "" when every node is there.
         standings: node -> (cause, reason), as last seen.
         waited_s: seconds.
+        next: of a part that was over before the wait: what the next is to know; None: the wait is over.
     """
 
-    def __init__(self, message, standings, waited_s):
+    def __init__(self, message, standings, waited_s, next=None):
         self.message = message
         self.standings = standings
         self.waited_s = waited_s
+        self.next = next
 
     def as_result(self):
         """What a module returns about the wait."""
@@ -94,22 +112,56 @@ class Outcome:
         }
 
 
-def wait(client, wish, timeout_s, monotonic=None, sleep=None):
+def wait_for(task, wish):
+    """Wait as the options of the task say, and tell how it went; why it failed.
+
+    The option `part` is from the action plugin, which shows what a module cannot show before it ends: it has the wait done in
+    parts, each by a module of its own. It says how long a part may last ("part_s"), and from the second on what the one
+    before told in its result, in "_part" ("before").
+    """
+    part = task.params["part"] or {}
+    outcome = wait(task.client, wish, task.params["wait_timeout"], part.get("part_s"), part.get("before"))
+    if outcome.next is not None:
+        task.result["_part"] = dict(outcome.next, wishes=wish.as_data())
+        return ""
+    task.result.update(outcome.as_result())
+    return outcome.message
+
+
+def goes_on(task):
+    """Whether this task is a later part of a wait, and declares nothing."""
+    return bool((task.params["part"] or {}).get("before"))
+
+
+def go_on(task):
+    """Wait on for what an earlier part declared."""
+    return wait_for(task, wishes_of(task.params["part"]["before"]["wishes"]))
+
+
+def wait(client, wish, timeout_s, part_s=None, before=None, monotonic=None, sleep=None):
     """Look at the nodes until all converged, none can, or the time is up.
 
     A wait ends at once when nothing that remains can go on by itself. That verdict must be seen
     twice, so that one reached before the declaration arrived cannot end it.
+
+    Args:
+        part_s: after so long this part of the wait is over; None: there is but one.
+        before: `Outcome.next` of the part before.
 
     Raises:
         Problem: Kraken refuses to tell (a node was deleted meanwhile).
         AwayError: Kraken was away for longer than AWAY_S_MAX, or until the time was up.
     """
     monotonic, sleep = monotonic or time.monotonic, sleep or time.sleep
-    started = seen_at = monotonic()
+    before = before or {}
+    began = monotonic()
+    started = began - before.get("waited_s", 0.0)
+    seen_at = began - before.get("away_s", 0.0)
     deadline = started + timeout_s
     standings = {name: ("UNKNOWN", "not looked at yet") for name in wish.names}
-    doomed_before = False
-    pause_s = PAUSE_S_MIN
+    standings.update(dict.fromkeys(before.get("converged", ()), (CONVERGED, "")))
+    doomed_before = before.get("is_doomed", False)
+    pause_s = before.get("pause_s", PAUSE_S_MIN)
     while True:
         try:
             _observe(client, wish, standings)
@@ -128,6 +180,16 @@ def wait(client, wish, timeout_s, monotonic=None, sleep=None):
         if waited_s >= timeout_s:
             return Outcome(_describe("not converged within %g s" % timeout_s, standings, remaining), standings, waited_s)
         doomed_before = doomed
+        if part_s is not None and monotonic() - began >= part_s:
+            told = {
+                "waited_s": waited_s,
+                "away_s": monotonic() - seen_at,
+                "pause_s": pause_s,
+                "is_doomed": doomed,
+                "converged": [name for name in standings if standings[name][0] == CONVERGED],
+                "text": _remain(standings, remaining),
+            }
+            return Outcome("", standings, waited_s, told)
         sleep(max(0.0, min(pause_s, deadline - monotonic())))
         pause_s = min(PAUSE_S_MAX, pause_s * PAUSE_GROWTH)
 
@@ -174,12 +236,16 @@ def _freed_in_time(client, held, left_s):
 
 
 def _describe(verdict, standings, remaining):
+    return "%s: %s" % (verdict, _remain(standings, remaining))
+
+
+def _remain(standings, remaining):
     groups = _grouped({name: standings[name] for name in remaining})
     shown = ["%s %s%s" % (g["nodeset"], g["cause"], ": " + g["reason"] if g["reason"] else "") for g in groups[:SHOWN_MAX]]
     left = sum(group["count"] for group in groups[SHOWN_MAX:])
     if left:
         shown.append("and %d nodes more" % left)
-    return "%s: %d of %d nodes remain: %s" % (verdict, len(remaining), len(standings), "; ".join(shown))
+    return "%d of %d nodes remain: %s" % (len(remaining), len(standings), "; ".join(shown))
 
 
 def _grouped(standings):

@@ -46,7 +46,7 @@ options:
     type: dict
   wait:
     description:
-      - With O(state=applied), wait until every node is what the plan declares, as M(kraken.hpc.state) does.
+      - With O(state=applied), wait until every node is what the plan declares, as M(kraken.hpc.state) does, and show meanwhile who remains.
     type: bool
     default: false
   wait_timeout:
@@ -54,6 +54,10 @@ options:
       - Seconds to wait at most.
     type: int
     default: 600
+  part:
+    description:
+      - Not for playbooks. With it the action plugin of this module has a wait done in parts, as that of M(kraken.hpc.state) does.
+    type: dict
 extends_documentation_fragment:
   - kraken.hpc.connection
   - kraken.hpc.nodes.confirm
@@ -186,7 +190,7 @@ problem:
 
 from ansible_collections.kraken.hpc.plugins.module_utils.changes import as_diff, changed_nodes, fold_alike
 from ansible_collections.kraken.hpc.plugins.module_utils.client import KrakenError
-from ansible_collections.kraken.hpc.plugins.module_utils.convergence import Wish, wait
+from ansible_collections.kraken.hpc.plugins.module_utils.convergence import PART, Wish, go_on, goes_on, wait_for
 from ansible_collections.kraken.hpc.plugins.module_utils.task import CONFIRM_MANY, check_words, run
 
 HINTS = {"plan-changed": "plan again, and look at what is different"}
@@ -201,6 +205,7 @@ def main():
         "plan": {"type": "dict"},
         "wait": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 600},
+        "part": PART,
         "confirm_many": CONFIRM_MANY,
     }
     run(work, spec, HINTS, required_if=[("state", "planned", ["nodes"]), ("state", "applied", ["plan"])])
@@ -208,6 +213,8 @@ def main():
 
 def work(task):
     """Ask for a plan, or have one done."""
+    if goes_on(task):
+        return go_on(task)
     foreign = ("plan",) if task.params["state"] == "planned" else ("nodes", "cfg", "unset")
     given = [name for name in foreign if task.params[name] is not None]
     if given:
@@ -253,9 +260,7 @@ def apply(task):
     if task.is_check or not params["wait"]:
         return ""
     wish = Wish([item["node"] for item in items], params["plan"]["set"], params["plan"]["unset"])
-    outcome = wait(task.client, wish, params["wait_timeout"])
-    result.update(outcome.as_result())
-    return outcome.message
+    return wait_for(task, wish)
 
 
 def joined(groups):

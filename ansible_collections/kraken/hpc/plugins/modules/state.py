@@ -46,6 +46,7 @@ options:
   wait:
     description:
       - Wait until every node is what was declared, and fail when that cannot be.
+      - Meanwhile a line on standard error tells who remains and why, when that changes, every ten seconds at most. Not with C(async).
       - The wait ends early when nothing that remains can go on by itself, because no path leads on (C(NO_PATH)),
         a requirement is not met (C(REQUIRES_UNMET)), Kraken gave up after failures (C(QUARANTINED)), or somebody said to
         leave the node alone (C(HELD)) for longer than the wait may last.
@@ -57,6 +58,10 @@ options:
       - Seconds to wait at most.
     type: int
     default: 600
+  part:
+    description:
+      - Not for playbooks. With it the action plugin of this module has a wait done in parts, each of which tells the next what it knows.
+    type: dict
   allow_unreachable:
     description:
       - Declare also what no path of mutations reaches today, for nodes whose modules or attributes follow later.
@@ -187,7 +192,7 @@ import json
 
 from ansible_collections.kraken.hpc.plugins.module_utils.changes import as_diff, changed_nodes, fold_alike
 from ansible_collections.kraken.hpc.plugins.module_utils.client import KrakenError
-from ansible_collections.kraken.hpc.plugins.module_utils.convergence import Wish, Wishes, wait
+from ansible_collections.kraken.hpc.plugins.module_utils.convergence import PART, Wish, Wishes, go_on, goes_on, wait_for
 from ansible_collections.kraken.hpc.plugins.module_utils.nodeset import fold
 from ansible_collections.kraken.hpc.plugins.module_utils.remembering import forget, remember, remembered
 from ansible_collections.kraken.hpc.plugins.module_utils.task import CONFIRM_MANY, NODES, check_words, run
@@ -204,6 +209,7 @@ def main():
         "remember": {"type": "bool", "default": False},
         "wait": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 600},
+        "part": PART,
         "allow_unreachable": {"type": "bool", "default": False},
         "confirm_many": CONFIRM_MANY,
     }
@@ -212,6 +218,8 @@ def main():
 
 def work(task):
     """Declare, and wait where that is asked for; why it failed after the declaration."""
+    if goes_on(task):
+        return go_on(task)
     unset = task.params["unset"] or []
     if task.params["state"] == "restored":
         if task.params["remember"]:
@@ -278,9 +286,7 @@ def finish(task, items, wish):
         result["diff"] = as_diff(changes, [("cfg", "Cfg")])
     if task.is_check or not params["wait"]:
         return ""
-    outcome = wait(task.client, wish, params["wait_timeout"])
-    result.update(outcome.as_result())
-    return outcome.message
+    return wait_for(task, wish)
 
 
 def check_cfg(cfg, unset):
