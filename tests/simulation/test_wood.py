@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from kraken.model.hold import Hold
 from kraken.model.run import Run
 from kraken.sync.events import Adopt
 from kraken.sync.placement import Placement
+from kraken.sync.tree import Tree
 from kraken.testing.tree.forest import BrokenPromiseError
 from kraken.testing.wood.chaos import Chaos
 from kraken.testing.wood.stage import Stage
@@ -157,12 +158,20 @@ def disowns_nothing(collector: Collector, news: list[News], now: float) -> list[
     return [one for one in news if is_ours(one)]
 
 
-Spoils = tuple[Any, str, Callable[..., Any]]
+Spoils = tuple[Any, str, Any]  # of whom, what, and what it is instead
 BREAKAGES: dict[str, tuple[Spoils, range]] = {
     "no lease is asked for": ((Rights, "may_run", lambda *args: True), range(30, 34)),
     "nodes of a silent collector are given away at once": (
         (Placement, "is_free", lambda *args: True),
         range(7),
+    ),
+    "a node is let go while something runs on it": (
+        (Rights, "busy_until", lambda *args: float("-inf")),
+        range(4, 7),
+    ),
+    "who forgot what it began begins at once": (
+        (Tree, "is_unsure", property(lambda tree: False)),
+        range(64, 67),
     ),
     "holds are not handed down": ((Branch, "_adopt", adopts_without_holds), range(8, 12)),
     "the incarnation that was outgrown is kept": (
