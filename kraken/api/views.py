@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 import kraken
 from kraken.api import answers
 from kraken.api.collectorcounts import collector_counts
+from kraken.daemon.condition import MAY_WAIT, Lack, lacks, lacks_below
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.declare import Item
-from kraken.daemon.elsewhere import CANNOT, REASON
 from kraken.daemon.othermodules import others_of
 from kraken.engine.cause import Cause, Explanation
 from kraken.engine.doubt import is_stale
-from kraken.engine.faults import lead
 from kraken.engine.progress import Progress
 from kraken.engine.turns import Use
 from kraken.model.catalog import Catalog
@@ -26,9 +24,6 @@ from kraken.model.nodeset import fold
 from kraken.planning.path import NoPath, Step
 from kraken.store.records import Entry, RunEntry
 
-_MAY_WAIT: Final = (Cause.BACKOFF, Cause.STALE, Cause.UNKNOWN)
-"""The causes of nodes that may wait for what their collector itself cannot do: a mutation, or a look."""
-
 
 def health(daemon: Daemon) -> answers.Health:
     """How the daemon is, and what it sees, in numbers."""
@@ -38,7 +33,7 @@ def health(daemon: Daemon) -> answers.Health:
     for name in collector.table:
         cause = collector.cause(name)
         causes[cause] = causes.get(cause, 0) + 1
-        if cause in _MAY_WAIT:
+        if cause in MAY_WAIT:
             waiting.append(name)
     cache = collector.planner.stats()
     return {
@@ -53,7 +48,7 @@ def health(daemon: Daemon) -> answers.Health:
             "loaded": len(collector.catalog.modules),
             "refused": [{"file": p.file, "error": str(p)} for p in daemon.problems],
         },
-        "faults": [*_own_faults(daemon, now), *_faults_below(daemon, waiting)],
+        "faults": [_fault(lack) for lack in (*lacks(collector, now), *lacks_below(collector, waiting))],
         "runs": len(collector.engine.batches.active),
         "limits": [_limit(use, collector.catalog) for use in collector.engine.batches.turns.uses(now)],
         "planner": {"entries": cache.entries, "hits": cache.hits, "misses": cache.misses},
@@ -61,31 +56,8 @@ def health(daemon: Daemon) -> answers.Health:
     }
 
 
-def _own_faults(daemon: Daemon, now: float) -> list[answers.Fault]:
-    """What this collector cannot do."""
-    return [
-        {"collector": "", "name": key, "reason": fault.message, "since": fault.since}
-        for key, fault in daemon.collector.engine.batches.faults.standing(now).items()
-    ]
-
-
-def _faults_below(daemon: Daemon, waiting: Iterable[str]) -> list[answers.Fault]:
-    """What other collectors cannot do, as they say of their nodes that wait for it; each once."""
-    found: dict[tuple[str, str, str], float] = {}
-    collector = daemon.collector
-    for name in waiting:
-        summary = collector.table[name].summary
-        said, reason = summary.get(CANNOT), summary.get(REASON)
-        if said is None or not said.value or reason is None or collector.runs(name):
-            continue
-        if said.source == collector.runner(name) and not collector.is_silent(name):
-            what, text = str(said.value), str(reason.value)
-            fault = (said.source, what, text.partition(lead(what))[2] or text)
-            found[fault] = min(reason.since, found.get(fault, reason.since))
-    return [
-        {"collector": who, "name": what, "reason": why, "since": since}
-        for (who, what, why), since in sorted(found.items())
-    ]
+def _fault(lack: Lack) -> answers.Fault:
+    return {"collector": lack.collector, "name": lack.name, "reason": lack.reason, "since": lack.since}
 
 
 def _limit(use: Use, catalog: Catalog) -> answers.LimitUse:

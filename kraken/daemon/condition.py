@@ -1,0 +1,54 @@
+"""How collectors themselves are: what each cannot do on whatever node, as far as is known here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from kraken.daemon.collector import Collector
+from kraken.daemon.elsewhere import CANNOT, REASON
+from kraken.engine.cause import Cause
+from kraken.engine.faults import lead
+
+MAY_WAIT: Final = (Cause.BACKOFF, Cause.STALE, Cause.UNKNOWN)
+"""The causes of nodes that may wait for what their collector itself cannot do: a mutation, or a look."""
+
+
+class Lack(NamedTuple):
+    """What a collector cannot do, on whatever node.
+
+    Attributes:
+        collector: "" for this one.
+        name: of a mutation or discovery.
+        since: seconds since the epoch.
+    """
+
+    collector: str
+    name: str
+    reason: str
+    since: float
+
+
+def lacks(collector: Collector, now: float) -> list[Lack]:
+    """What this collector cannot do."""
+    standing = collector.engine.batches.faults.standing(now)
+    return [Lack("", key, fault.message, fault.since) for key, fault in standing.items()]
+
+
+def lacks_below(collector: Collector, waiting: Iterable[str]) -> list[Lack]:
+    """What other collectors that are heard cannot do, as they say of their nodes that wait for it; each once.
+
+    Args:
+        waiting: nodes that may, by their cause; see `MAY_WAIT`.
+    """
+    found: dict[tuple[str, str, str], float] = {}
+    for name in waiting:
+        summary = collector.table[name].summary
+        said, reason = summary.get(CANNOT), summary.get(REASON)
+        if said is None or not said.value or reason is None or collector.runs(name):
+            continue
+        if said.source == collector.runner(name) and not collector.is_silent(name):
+            what, text = str(said.value), str(reason.value)
+            fault = (said.source, what, text.partition(lead(what))[2] or text)
+            found[fault] = min(reason.since, found.get(fault, reason.since))
+    return [Lack(*fault, since) for fault, since in sorted(found.items())]
