@@ -117,9 +117,13 @@ class Fault(TypedDict):
 
 
 class Health(TypedDict):
-    """`status` is `ok`, or `degraded` while the state cannot be written."""
+    """`status` is `ok`, or `degraded`: this daemon is not well, or a collector below says so of itself.
+
+    `reasons`: of what, in a few words each; runs wait where it is that the state cannot be written.
+    """
 
     status: str
+    reasons: list[str]
     version: str
     incarnation: int
     uptime_s: float

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from kraken.daemon.condition import said
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.members import members
 from kraken.daemon.membership import refusals
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.othermodules import compared
+
+
+class Unwell(TypedDict):
+    """A collector below that is not well, of what by its own words, and since when it says so."""
+
+    name: str
+    reason: str
+    since: float
 
 
 class CollectorCounts(TypedDict):
@@ -17,6 +26,7 @@ class CollectorCounts(TypedDict):
     `below`: collectors at any depth that joined and may speak; `connected`: those heard by the one they hang
     below; `away`: the others. `twins`: those, this one among them, under whose name two daemons speak.
     `other_modules`: those that run nodes with other Kraken modules than this one has.
+    `degraded`: those that are heard, and say that they are not well.
     """
 
     parent: str | None
@@ -27,6 +37,7 @@ class CollectorCounts(TypedDict):
     away: list[str]
     twins: list[str]
     other_modules: list[str]
+    degraded: list[Unwell]
     refused: dict[str, int]
 
 
@@ -43,11 +54,13 @@ def collector_counts(daemon: Daemon) -> CollectorCounts:
             "away": [],
             "twins": [],
             "other_modules": [],
+            "degraded": [],
             "refused": {},
         }
     names, state = neighbours.names(), neighbours.parent_state
     away = [name for name in names if not is_heard(daemon, neighbours, name)]
     others: list[str] = []
+    degraded: list[Unwell] = []
     twins = [neighbours.me] if daemon.collector.may_be_two else []
     if daemon.seat is not None:
         below = list(members(daemon.seat.tree, daemon.clock()))
@@ -59,6 +72,11 @@ def collector_counts(daemon: Daemon) -> CollectorCounts:
             is_alike, since = compared(daemon.collector, name)
             if since is not None and not is_alike:
                 others.append(name)
+        silent = set(away)
+        for name in names:
+            how = said(daemon.collector, name)
+            if how is not None and name not in silent:
+                degraded.append({"name": name, "reason": str(how.value), "since": how.since})
     return {
         "parent": neighbours.parent,
         "parent_state": None if state is None else state.name,
@@ -68,6 +86,7 @@ def collector_counts(daemon: Daemon) -> CollectorCounts:
         "away": away,
         "twins": twins,
         "other_modules": others,
+        "degraded": degraded,
         "refused": refusals(daemon),
     }
 

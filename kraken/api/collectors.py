@@ -13,6 +13,7 @@ from litestar.params import JSONBody
 from kraken.api import bodies
 from kraken.api.problems import fails
 from kraken.api.security import who
+from kraken.daemon.condition import said
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.members import Member, members
 from kraken.daemon.membership import invite, neighbours_of, refusals, revoke, rotate
@@ -59,6 +60,7 @@ class CollectorRow(TypedDict):
     that it runs. `key`: how its public key begins, "" until it has joined, and of those of others.
     `expires_at`: of an invitation that is open; null: none is. `modules`: its Kraken modules are the SAME as
     ours or OTHER ones, `modules_since` then; "": it has not said, as who never ran a node.
+    `health`: what it said last that it is not well of, since `health_since`; "": it is well.
     """
 
     name: str
@@ -76,6 +78,8 @@ class CollectorRow(TypedDict):
     revoked_at: float | None
     modules: str
     modules_since: float | None
+    health: str
+    health_since: float | None
     flow: Flow | None
 
 
@@ -242,6 +246,7 @@ def _row(
 ) -> CollectorRow:
     now = daemon.clock()
     modules, modules_since = _modules(daemon, child.name)
+    health, health_since = _health(daemon, child.name)
     is_open = bool(child.invitation) and child.used_at is None and now <= child.expires_at
     state, since = _standing(neighbours, child, member, is_open=is_open)
     return {
@@ -260,12 +265,15 @@ def _row(
         "revoked_at": child.revoked_at,
         "modules": modules,
         "modules_since": modules_since,
+        "health": health,
+        "health_since": health_since,
         "flow": _flow(neighbours, child.name),
     }
 
 
 def _deeper(daemon: Daemon, member: Member, runs: Mapping[str, int]) -> CollectorRow:
     modules, modules_since = _modules(daemon, member.name)
+    health, health_since = _health(daemon, member.name)
     return {
         "name": member.name,
         "parent": member.parent,
@@ -282,6 +290,8 @@ def _deeper(daemon: Daemon, member: Member, runs: Mapping[str, int]) -> Collecto
         "revoked_at": None,
         "modules": modules,
         "modules_since": modules_since,
+        "health": health,
+        "health_since": health_since,
         "flow": None,
     }
 
@@ -292,6 +302,12 @@ def _modules(daemon: Daemon, name: str) -> tuple[str, float | None]:
         return "", None
     is_alike, since = compared(daemon.collector, name)
     return ("" if since is None else "SAME" if is_alike else "OTHER"), since
+
+
+def _health(daemon: Daemon, name: str) -> tuple[str, float | None]:
+    """Of what a collector below says that it is not well, and since when."""
+    how = said(daemon.collector, name)
+    return ("", None) if how is None else (str(how.value), how.since)
 
 
 def _standing(

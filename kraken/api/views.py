@@ -36,8 +36,12 @@ def health(daemon: Daemon) -> answers.Health:
         if cause in MAY_WAIT:
             waiting.append(name)
     cache = collector.planner.stats()
+    counts = collector_counts(daemon)
+    reasons = daemon.ailments(now)
+    reasons += [f"collector {one['name']}: {one['reason']}" for one in counts["degraded"]]
     return {
-        "status": "degraded" if daemon.is_degraded else "ok",
+        "status": "degraded" if reasons else "ok",
+        "reasons": reasons,
         "version": kraken.__version__,
         "incarnation": collector.incarnation,
         "uptime_s": now - daemon.started_at,
@@ -52,7 +56,7 @@ def health(daemon: Daemon) -> answers.Health:
         "runs": len(collector.engine.batches.active),
         "limits": [_limit(use, collector.catalog) for use in collector.engine.batches.turns.uses(now)],
         "planner": {"entries": cache.entries, "hits": cache.hits, "misses": cache.misses},
-        "collectors": collector_counts(daemon),
+        "collectors": counts,
     }
 
 

@@ -116,7 +116,7 @@ def list_(session: Session, form: str) -> int:
     revoked     it is heard no more
 
     `other modules`: it has other Kraken modules than this collector, so that `kraken plan` here may not be
-    what it does.
+    what it does. `degraded`: it is not well, and says below the table of what.
 
     SINCE is for how long that has been so: of one that is connected, since its daemon, as it runs now, was
     first heard. HEARD is since when it said nothing, LAG how long that was under way at most, NODES how many
@@ -220,6 +220,11 @@ def _show(output: Output, answer: Mapping[str, Any]) -> None:
         me += [""] * (len(COLLECTORS) - len(me))
         drawn = _drawn(rows, answer["name"])
         output.table(COLLECTORS, [me, *(_row(row, branch, at) for row, branch in drawn)])
+        for row in rows:
+            if row.get("health"):
+                since = "" if row["health_since"] is None else f" for {span(at - row['health_since'])}"
+                text = f"{printable(row['name'])} is degraded{since}: {printable(row['health'])}"
+                output.line(output.paint(text, "warn"))
     elif answer["listen"] is None:
         output.line(
             "No collector can join below this one: set tree.listen in its configuration, like '*:7411'."
@@ -236,6 +241,8 @@ def _row(row: Mapping[str, Any], branch: str, at: float) -> list[str | Cell]:
         word += f" until {clock(row['expires_at'])}" if row["state"] == "INVITED" else ", invited again"
     if row.get("modules") == "OTHER":
         word, style = f"{word}, other modules", style if style == "bad" else "warn"
+    if row.get("health"):
+        word, style = f"{word}, degraded", style if style == "bad" else "warn"
     flow = row["flow"] if row["key"] else None
     return [
         branch + row["name"],

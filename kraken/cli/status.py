@@ -142,6 +142,11 @@ def _neighbours(output: Output, counts: Mapping[str, Any]) -> list[str]:
         if away:
             more = f" and {len(away) - AWAY_MAX} more" if len(away) > AWAY_MAX else ""
             text += f"; not heard: {printable(', '.join(away[:AWAY_MAX]))}{more}"
+        degraded = counts.get("degraded", [])
+        if degraded:
+            few = ", ".join(f"{one['name']} ({one['reason']})" for one in degraded[:AWAY_MAX])
+            more = f" and {len(degraded) - AWAY_MAX} more" if len(degraded) > AWAY_MAX else ""
+            text, style = f"{text}; degraded: {printable(few)}{more}", "bad" if away else "warn"
         lines.append(output.paint(text, style))
     if counts.get("twins"):
         names = printable(", ".join(counts["twins"]))

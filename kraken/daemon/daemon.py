@@ -23,6 +23,7 @@ from kraken.daemon.arrivals import (
     ValueChanged,
 )
 from kraken.daemon.collector import Collector
+from kraken.daemon.condition import ailments, lacks, say
 from kraken.daemon.elsewhere import CAUSE, REASON
 from kraken.daemon.events import EventLog
 from kraken.daemon.keeper import Keeper
@@ -118,6 +119,11 @@ class Daemon:
         """Whether the state could not be written when it last was to be, or runs wait since it could not."""
         return bool(self._unsent) or self.journal.is_failing
 
+    def ailments(self, now: float) -> list[str]:
+        """Of what this daemon is not well, each in a few words; none: it is well."""
+        found = lacks(self.collector, now)
+        return ailments(writes=not self.is_degraded, refused=len(self.problems), lacks=found)
+
     async def start(self, memory: Memory) -> None:
         """Take back what a former life knew, and begin.
 
@@ -192,6 +198,8 @@ class Daemon:
                 continue
             for consequence in alike:
                 self._perform(consequence, now)
+        if self.seat is not None:
+            say(self.collector, self.ailments(now), now)
         self._set_alarm(now)
 
     def look(self, nodes: Sequence[str], variable: str | None = None) -> dict[str, list[str]]:

@@ -13,6 +13,9 @@ from kraken.sync.shelf import COLLECTOR
 PARENT = "parent"
 MODULES = "modules"
 """The variable in which a collector that runs nodes says which Kraken modules it has: a fingerprint."""
+HEALTH = "health"
+"""The variable in which a collector says of what it is not well, in a few words; "": it is well again. Who
+never was unwell does not say it."""
 LINK = "link:"
 """Leads the variable in which a parent says of a child whether it hears it: "UP" or "DOWN";
 "TWINS": it hears two daemons of that name. Said again it is so anew, as with another life of the child."""

@@ -85,9 +85,13 @@ def test_a_full_disk_stops_what_must_be_remembered_and_nothing_else(house: Treeh
     house.world.set("n2", "power", "OFF")
     until(lambda: house.nodes()["n2"]["dsc"].get("power") == "OFF", house)
     until(lambda: house["c1"].get("/v1/health")["status"] == "degraded", house)
+    until(lambda: house.root.get("/v1/health")["status"] == "degraded", house)
     time.sleep(5.0)  # long enough for it to begin what it must not
+    (unwell,) = house.root.get("/v1/health")["collectors"]["degraded"]
 
     assert done(house)[before:] == []
+    assert unwell["name"] == "c1"
+    assert unwell["reason"].startswith("its state cannot be written")
     (c1,) = (row for row in house.root.get("/v1/collectors")["collectors"] if row["name"] == "c1")
     assert c1["state"] == "CONNECTED"
 
@@ -96,3 +100,4 @@ def test_a_full_disk_stops_what_must_be_remembered_and_nothing_else(house: Treeh
 
     assert done(house)[before:] == [("c1", "switch_on", "n2")]
     assert house["c1"].get("/v1/health")["status"] == "ok"
+    until(lambda: house.root.get("/v1/health")["status"] == "ok", house)

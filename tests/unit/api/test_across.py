@@ -16,9 +16,10 @@ from litestar.enums import ScopeType
 
 from kraken.api.relay import BODY_BYTES_MAX, passing_on
 from kraken.api.server import answering, unix_socket
+from kraken.daemon.condition import said
 from kraken.daemon.config import Api, Config
 from kraken.daemon.othermodules import other_modules
-from kraken.errors import ExecutorError
+from kraken.errors import ExecutorError, StoreError
 from kraken.executors.fake import Behaviour
 from kraken.model.module import Discovery, Mutation
 from kraken.testing.pair import Pair
@@ -206,6 +207,59 @@ async def test_what_a_collector_below_cannot_look_at_is_told_once_until_it_is_si
     await until(lambda: pair.cause("root", "n1") == pair.cause("root", "n2") == "CONVERGED")
     assert (await root.get("/v1/health"))["faults"] == []
     assert told("n1") == told("n2") == ""
+
+
+def fill(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk of c1 takes nothing from now on."""
+
+    async def write(changes: object) -> None:
+        raise StoreError("no space is left")
+
+    monkeypatch.setattr(pair.child.journal, "write", write)
+    monkeypatch.setattr(pair.child.journal, "is_failing", True)
+    pair.child.accept()
+
+
+async def test_of_what_a_collector_below_is_not_well_is_told_until_it_is_well(
+    pair: Pair, root: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> Any:
+        return said(pair.root.collector, "c1")
+
+    assert (await root.get("/v1/health"))["status"] == "ok"
+    fill(pair, monkeypatch)
+    await until(told)
+    health = await root.get("/v1/health")
+    [row] = (await root.get("/v1/collectors"))["collectors"]
+
+    assert health["status"] == "degraded"
+    assert health["reasons"] == ["collector c1: its state cannot be written"]
+    [one] = health["collectors"]["degraded"]
+    assert (one["name"], one["reason"]) == ("c1", "its state cannot be written")
+    assert (row["health"], row["health_since"]) == ("its state cannot be written", one["since"])
+    there = await root.get("/v1/health", headers={"Kraken-At": "c1"})
+    assert (there["status"], there["reasons"]) == ("degraded", ["its state cannot be written"])
+
+    monkeypatch.undo()
+    pair.child.accept()
+    await until(lambda: not told())
+    health = await root.get("/v1/health")
+    assert (health["status"], health["reasons"], health["collectors"]["degraded"]) == ("ok", [], [])
+    [row] = (await root.get("/v1/collectors"))["collectors"]
+    assert (row["health"], row["health_since"]) == ("", None)
+
+
+async def test_what_a_silent_collector_said_of_itself_is_not_told_as_if_it_were_so(
+    pair: Pair, root: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(pair, monkeypatch)
+    await until(lambda: said(pair.root.collector, "c1"))
+    await pair.stop("c1")
+    await until(lambda: not pair.root.neighbours.is_connected("c1"))  # type: ignore[union-attr]
+    health = await root.get("/v1/health")
+
+    assert said(pair.root.collector, "c1"), "it was the last word"
+    assert (health["status"], health["collectors"]["away"]) == ("ok", ["c1"])
 
 
 async def test_bmcs_are_read_by_the_collector_of_their_nodes(pair: Pair, root: Caller) -> None:

@@ -167,5 +167,29 @@ def test_status_tells_how_it_stands_with_the_parent_and_who_is_below(daemon: Cal
     ]
 
 
+@pytest.mark.parametrize(
+    ("number", "told"), [(1, "c0 (its disk is full)"), (10, "c0 (its disk is full), c1 ... and 2 more")]
+)
+def test_status_names_collectors_that_are_not_well_and_of_what(
+    daemon: Call, kraken: Call, number: int, told: str
+) -> None:
+    degraded = [{"name": f"c{n}", "reason": "its disk is full", "since": 1.0} for n in range(number)]
+    (line,) = status_of(daemon, kraken, below=12, connected=12, degraded=degraded)
+    first, _, last = told.partition("...")
+
+    assert line.startswith(f"Collectors: 12 of 12 connected; degraded: {first}")
+    assert line.endswith(last)
+    assert line.count("full") == min(number, 8)
+
+
+def test_the_list_tells_below_it_of_what_a_collector_is_not_well(daemon: Call, kraken: Call) -> None:
+    daemon(listing(row(health="its disk is full", health_since=-119.0), row(name="rack8", health="")))
+    lines = kraken("collector", "list").out.splitlines()
+
+    assert "connected, degraded" in lines[2]
+    assert "degraded" not in lines[3]
+    assert lines[4:] == ["rack7 is degraded for 2 min: its disk is full"]
+
+
 def test_status_of_one_that_is_alone_says_nothing_of_collectors(daemon: Call, kraken: Call) -> None:
     assert status_of(daemon, kraken) == []

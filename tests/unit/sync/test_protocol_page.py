@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kraken.daemon.condition import HEALTH_MAX
 from kraken.daemon.rights import RESERVE_MORE_S
 from kraken.engine.settings import Settings
 from kraken.model import update
@@ -82,6 +83,7 @@ def test_the_fields_of_a_body_are_told_in_their_order(struct: type[msgspec.Struc
         f"With {bounds.ROW} for each record, what is observed of one node has {bounds.NODE_MAX:,} characters",
         f"what a collector says of itself {bounds.COLLECTOR_MAX:,}",
         f"with {bounds.KEY} for each, {bounds.BELOW_MAX:,}",
+        f"in {HEALTH_MAX} characters at most",
         f"begins more than {link.BIRTHS_MAX} lives in {link.BIRTHS_S:.0f} s",
         f"has {mirror.LACK_MAX:,} parts and documents yet to ask for",
     ],
