@@ -38,9 +38,10 @@ AWAY_MAX = 8
 def status(session: Session, form: str) -> None:
     """The cluster on one screen.
 
-    Parent and collectors, nodes by cause and reason, what collectors cannot do on any node, what runs now,
-    limits that make nodes wait or count nothing, holds, and Kraken modules that were refused. On a
-    terminal only as many lines as fit; `kraken explain --all` and `kraken runs --active` show all.
+    What is degraded, parent and collectors, nodes by cause and reason, what collectors cannot do on any
+    node, what runs now, limits that make nodes wait or count nothing, holds, and Kraken modules that were
+    refused. On a terminal only as many lines as fit; `kraken explain --all` and `kraken runs --active` show
+    all.
 
     \b
     CONVERGED       as declared, or nothing is declared
@@ -74,12 +75,12 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
     for freeze in answer["holds"]:
         if freeze.get("nodeset") == "*":
             output.line(output.paint(_frozen(freeze), "bad"))
-    neighbours = _neighbours(output, health.get("collectors", {}))
-    for line in neighbours:
+    standing = [*_unwell(output, health), *_neighbours(output, health.get("collectors", {}))]
+    for line in standing:
         output.line(line)
     if not health.get("nodes"):
         output.line(NO_NODES)
-    height = None if output.height is None else output.height - len(neighbours)
+    height = None if output.height is None else output.height - len(standing)
     rooms = _rooms(height, len(folded), [len(faults), len(runs), len(limits), len(holds), len(refused)])
     output.line()
     output.table(FOLDED_SHORT, fold_rows(by_trouble(folded)[: rooms[0]]))
@@ -127,6 +128,13 @@ def _headline(output: Output, health: dict[str, Any]) -> str:
         f"kraken {health.get('version', '?')}, up {span(health.get('uptime_s', 0))}",
     ]
     return output.paint(parts[0], "strong") + "".join(f" · {part}" for part in parts[1:])
+
+
+def _unwell(output: Output, health: Mapping[str, Any]) -> list[str]:
+    """Of what this collector itself is not well; nothing where it is."""
+    reasons = health.get("reasons", [])
+    own = reasons[: len(reasons) - len(health.get("collectors", {}).get("degraded", []))]
+    return [output.paint(f"This collector is degraded: {printable('; '.join(own))}", "bad")] if own else []
 
 
 def _neighbours(output: Output, counts: Mapping[str, Any]) -> list[str]:

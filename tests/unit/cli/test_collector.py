@@ -182,6 +182,21 @@ def test_status_names_collectors_that_are_not_well_and_of_what(
     assert line.count("full") == min(number, 8)
 
 
+def test_status_tells_of_what_this_collector_itself_is_not_well(daemon: Call, kraken: Call) -> None:
+    degraded = [{"name": "c1", "reason": "its disk is full", "since": 1.0}]
+    counts = {"parent": None, "below": 1, "connected": 1, "refused": {}, "degraded": degraded}
+    reasons = ["its state cannot be written", "1 Kraken module was refused", "collector c1: its disk is full"]
+    daemon(
+        {"call": "GET /v1/health", "answer": {"nodes": 1, "reasons": reasons, "collectors": counts}},
+        *({"call": f"GET /v1/{what}", "answer": {}} for what in ("explain", "runs", "holds")),
+    )
+
+    assert kraken("status").out.splitlines()[1:3] == [
+        "This collector is degraded: its state cannot be written; 1 Kraken module was refused",
+        "Collectors: 1 of 1 connected; degraded: c1 (its disk is full)",
+    ]
+
+
 def test_the_list_tells_below_it_of_what_a_collector_is_not_well(daemon: Call, kraken: Call) -> None:
     daemon(listing(row(health="its disk is full", health_since=-119.0), row(name="rack8", health="")))
     lines = kraken("collector", "list").out.splitlines()
