@@ -130,9 +130,12 @@ class Errands:
         self._me = me
         self._catalog = catalog
         self._local = local
+        self._doing: list[tuple[str, Mutation]] = []  # (node, mutation) under way here
 
     async def answer(self, call: Call) -> tuple[int, bytes]:
-        """The result, as msgpack, or why nothing was done."""
+        """The result, as msgpack, or why nothing was done. A collector that restarts, or hears nothing of
+        its agent for a while, may ask again for what goes on here: that is not begun beside itself.
+        """
         try:
             errand = msgspec.msgpack.decode(call.body, type=Errand)
             operator = self._operator(errand)
@@ -140,8 +143,26 @@ class Errands:
             return 409, str(error).encode()
         timeout_s = min(errand.timeout_s, call.left_ms / 1000)
         run = Run(errand.run, operator, (errand.node.name,), 0.0, timeout_s)
-        result = await do_here(self._local, run, errand.node)
-        return 200, msgspec.msgpack.encode(result)
+        if not isinstance(operator, Mutation):
+            return 200, msgspec.msgpack.encode(await do_here(self._local, run, errand.node))
+        under_way = self._beside(errand.node.name, operator)
+        if under_way is not None:
+            told = f"it does {under_way.key} still, as it was asked before; nothing was begun beside that"
+            return _NOT_REACHED, told.encode()
+        doing = (errand.node.name, operator)
+        self._doing.append(doing)
+        try:
+            return 200, msgspec.msgpack.encode(await do_here(self._local, run, errand.node))
+        finally:
+            self._doing.remove(doing)
+
+    def _beside(self, node: str, mutation: Mutation) -> Mutation | None:
+        """What is under way on the node and changes what this one does; None: nothing."""
+        changes = {change.variable for change in mutation.changes}
+        return next(
+            (m for n, m in self._doing if n == node and changes & {change.variable for change in m.changes}),
+            None,
+        )
 
     def _operator(self, errand: Errand) -> Mutation | Discovery:
         facts, catalog = errand.node, self._catalog()

@@ -12,6 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from kraken.daemon.operations import Operations, Request
+from kraken.executors.fake import Behaviour
+from kraken.model.module import Mutation
 from kraken.sync.letters import Call, decode, encode
 from kraken.testing.pair import Pair
 
@@ -125,6 +127,22 @@ async def test_what_came_so_late_that_its_collector_may_have_given_it_up_is_not_
     assert pair.worlds["c1"].runs == []
 
     child.neighbours.on_letter = hear
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+
+    assert pair.mutations("c1") == ["start"]
+
+
+async def test_what_goes_on_at_the_agent_is_not_begun_beside_itself_when_its_collector_restarts(
+    pair: Pair, eventually: Eventually
+) -> None:
+    world = pair.worlds["c1"]
+    world.behave = lambda node, operator: Behaviour(6.0 if isinstance(operator, Mutation) else 0.0)
+    await pair.start("c1")
+    await declare(pair, agent="c1")
+    await eventually(lambda: pair.mutations("c1") == ["start"])
+    await pair.stop("root")
+    await pair.start("root")
+    await eventually(lambda: "does sshd.start still" in str(pair.root.collector.progress("n1").trouble))
     await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
 
     assert pair.mutations("c1") == ["start"]
