@@ -14,7 +14,7 @@ from kraken.model.nodeset import expand, fold
 
 CHANGED_MAX = 32
 ROW = {"heard_s": 1.2, "lag_s": 0.02, "nodes": 64, "key": "0rM&Lz.2bK", "changing_key": False}
-ROW |= {"modules": "SAME", "modules_since": 1.0}
+ROW |= {"modules": "SAME", "modules_since": 1.0, "health": "", "health_since": None}
 ROW |= {"invited_at": 1.0, "expires_at": None, "joined_at": 2.0, "revoked_at": None, "flow": None}
 
 
