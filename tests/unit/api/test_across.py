@@ -252,10 +252,12 @@ async def test_of_what_a_collector_below_is_not_well_is_told_until_it_is_well(
 async def test_what_a_silent_collector_said_of_itself_is_not_told_as_if_it_were_so(
     pair: Pair, root: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    neighbours = pair.root.neighbours
+    assert neighbours is not None
     fill(pair, monkeypatch)
     await until(lambda: said(pair.root.collector, "c1"))
     await pair.stop("c1")
-    await until(lambda: not pair.root.neighbours.is_connected("c1"))  # type: ignore[union-attr]
+    await until(lambda: not neighbours.is_connected("c1"))
     health = await root.get("/v1/health")
 
     assert said(pair.root.collector, "c1"), "it was the last word"
