@@ -296,6 +296,7 @@ class Undo:
             inventory.remove_host(inventory.hosts[name])
         for name in [name for name in inventory.groups if name not in self._groups]:
             inventory.remove_group(inventory.groups[name])
+            inventory.groups.pop(name, None)  # ansible-core 2.17 looks for it by name, and takes the group
         for name in names:
             if name in self._before:
                 host = inventory.hosts[name]
