@@ -4,37 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import JSONBody, Parameter
 
-from kraken.api import bodies
+from kraken.api import bodies, deeper
+from kraken.api.collectorrows import CollectorRow, Flow, completed, deeper_row, flow_of, own_row
 from kraken.api.problems import fails
+from kraken.api.relay import Relay
 from kraken.api.security import who
-from kraken.daemon.condition import said
-from kraken.daemon.daemon import Daemon
-from kraken.daemon.members import Member, members
+from kraken.daemon.members import members
 from kraken.daemon.membership import invite, neighbours_of, refusals, revoke, rotate
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
-from kraken.daemon.othermodules import compared
+from kraken.errors import DocumentError
 from kraken.model.nodeset import fold
-from kraken.transport.children import Child
 from kraken.transport.keys import fingerprint
-from kraken.transport.traffic import Traffic
 
-
-class Flow(TypedDict):
-    """Per second, over the last minute; `dropped` letters since the daemon started. Bytes are of letters."""
-
-    letters_in_s: float
-    bytes_in_s: float
-    letters_out_s: float
-    bytes_out_s: float
-    dropped: int
+OWN, KNOWN, ASKED = "own", "known", "asked"
+BELOW: Final = (OWN, KNOWN, ASKED)
+"""Which collectors are listed: our own children; those below them, too, as they are known here; or as their
+parents tell, who are asked."""
 
 
 class Above(TypedDict):
@@ -50,43 +43,11 @@ class Above(TypedDict):
     flow: Flow
 
 
-class CollectorRow(TypedDict):
-    """A collector below. `state`: CONNECTED, SILENT (its wire stands), TWINS (two daemons speak under its
-    name), AWAY, INVITED, OVER (its invitation) or REVOKED. `parent`: the collector it hangs below; of one
-    that is not ours, its parent told all of this.
-
-    `since`: when that began, as far as is known; of one that is CONNECTED when its daemon, as it runs now,
-    was first heard. `heard_s`: since its last letter. `lag_s`: how long that was under way at most. `nodes`:
-    that it runs. `key`: how its public key begins, "" until it has joined, and of those of others.
-    `expires_at`: of an invitation that is open; null: none is. `modules`: its Kraken modules are the SAME as
-    ours or OTHER ones, `modules_since` then; "": it has not said, as who never ran a node.
-    `health`: what it said last that it is not well of, since `health_since`; "": it is well.
-    """
-
-    name: str
-    parent: str
-    state: str
-    since: float | None
-    heard_s: float | None
-    lag_s: float | None
-    nodes: int
-    key: str
-    changing_key: bool
-    invited_at: float | None
-    expires_at: float | None
-    joined_at: float | None
-    revoked_at: float | None
-    modules: str
-    modules_since: float | None
-    health: str
-    health_since: float | None
-    flow: Flow | None
-
-
 class CollectorList(TypedDict):
     """`name`: our own; "" for a daemon without a wire. `nodes`: that this collector runs itself.
 
     `listen`: where children connect; null: this daemon takes none. `addresses`: how they reach it.
+    `unanswered`: collector that was asked about those below it -> why it did not answer.
     """
 
     at: float
@@ -96,6 +57,7 @@ class CollectorList(TypedDict):
     addresses: list[str]
     parent: Above | None
     collectors: list[CollectorRow]
+    unanswered: dict[str, str]
     refused: dict[str, int]
 
 
@@ -131,9 +93,15 @@ class Rotating(TypedDict):
     key: str
 
 
-@get("/v1/collectors", summary="The collectors below, and the parent", responses=fails())
-async def collectors(operations: NamedDependency[Operations]) -> CollectorList:
+@get("/v1/collectors", summary="The collectors below, and the parent", responses=fails(422))
+async def collectors(
+    request: Request[Any, Any, Any],
+    operations: NamedDependency[Operations],
+    below: Annotated[str, Parameter(description="own, known or asked")] = KNOWN,
+) -> CollectorList:
     """Who was invited, has joined or was revoked; how it stands with each, and what goes to and fro."""
+    if below not in BELOW:
+        raise DocumentError(f"unknown below {below!r}", key="below", hint="own, known or asked")
     daemon = operations.daemon
     neighbours, now = daemon.neighbours, daemon.clock()
     if neighbours is None:
@@ -145,6 +113,7 @@ async def collectors(operations: NamedDependency[Operations]) -> CollectorList:
             "addresses": [],
             "parent": None,
             "collectors": [],
+            "unanswered": {},
             "refused": {},
         }
         return nobody
@@ -152,9 +121,17 @@ async def collectors(operations: NamedDependency[Operations]) -> CollectorList:
     runs = (
         Counter(map(daemon.collector.runner, table)) if daemon.seat is not None else Counter({"": len(table)})
     )
-    below = {} if daemon.seat is None else {m.name: m for m in members(daemon.seat.tree, now)}
-    ours = neighbours.children()
-    rows = [_row(daemon, neighbours, child, below.pop(child.name, None), runs) for child in ours]
+    others = {} if daemon.seat is None else {m.name: m for m in members(daemon.seat.tree, now)}
+    ours = {child.name: others.pop(child.name, None) for child in neighbours.children()}
+    rows = [own_row(daemon, neighbours, child, ours[child.name], runs) for child in neighbours.children()]
+    unanswered: Mapping[str, str] = {}
+    if below != OWN:
+        rows += [deeper_row(daemon, member, runs) for member in others.values()]
+    if below == ASKED:
+        heard = {name for name, member in (ours | others).items() if member is not None and member.is_up}
+        parents = [name for name in dict.fromkeys(m.parent for m in others.values()) if name in heard]
+        answers = await deeper.ask(Relay(daemon), parents, who(request), now)
+        rows, unanswered = completed(rows, answers.rows, neighbours.me), answers.unanswered
     return {
         "at": now,
         "name": neighbours.me,
@@ -162,7 +139,8 @@ async def collectors(operations: NamedDependency[Operations]) -> CollectorList:
         "listen": None if neighbours.listens_at is None else str(neighbours.listens_at),
         "addresses": neighbours.addresses(),
         "parent": _above(neighbours),
-        "collectors": [*rows, *(_deeper(daemon, member, runs) for member in below.values())],
+        "collectors": rows,
+        "unanswered": dict(unanswered),
         "refused": refusals(daemon),
     }
 
@@ -237,103 +215,7 @@ def _above(neighbours: Neighbours) -> Above | None:
         "key": fingerprint(parent.key),
         "own_key": fingerprint(neighbours.keyring.client().public),
         "changing_key": neighbours.keyring.next() is not None,
-        "flow": _flow(neighbours, parent.name),
-    }
-
-
-def _row(
-    daemon: Daemon, neighbours: Neighbours, child: Child, member: Member | None, runs: Mapping[str, int]
-) -> CollectorRow:
-    now = daemon.clock()
-    modules, modules_since = _modules(daemon, child.name)
-    health, health_since = _health(daemon, child.name)
-    is_open = bool(child.invitation) and child.used_at is None and now <= child.expires_at
-    state, since = _standing(neighbours, child, member, is_open=is_open)
-    return {
-        "name": child.name,
-        "parent": neighbours.me,
-        "state": state,
-        "since": since,
-        "heard_s": None if member is None else member.heard_s,
-        "lag_s": None if member is None else member.lag_s,
-        "nodes": runs.get(child.name, 0),
-        "key": fingerprint(child.key),
-        "changing_key": bool(child.next_key) or child.wants_key,
-        "invited_at": child.invited_at,
-        "expires_at": child.expires_at if is_open else None,
-        "joined_at": child.joined_at,
-        "revoked_at": child.revoked_at,
-        "modules": modules,
-        "modules_since": modules_since,
-        "health": health,
-        "health_since": health_since,
-        "flow": _flow(neighbours, child.name),
-    }
-
-
-def _deeper(daemon: Daemon, member: Member, runs: Mapping[str, int]) -> CollectorRow:
-    modules, modules_since = _modules(daemon, member.name)
-    health, health_since = _health(daemon, member.name)
-    return {
-        "name": member.name,
-        "parent": member.parent,
-        "state": "TWINS" if member.twins else "CONNECTED" if member.is_up else "AWAY",
-        "since": member.since,
-        "heard_s": None,
-        "lag_s": None,
-        "nodes": runs.get(member.name, 0),
-        "key": "",
-        "changing_key": False,
-        "invited_at": None,
-        "expires_at": None,
-        "joined_at": None,
-        "revoked_at": None,
-        "modules": modules,
-        "modules_since": modules_since,
-        "health": health,
-        "health_since": health_since,
-        "flow": None,
-    }
-
-
-def _modules(daemon: Daemon, name: str) -> tuple[str, float | None]:
-    """How the Kraken modules of a collector below stand to ours, and since when it has them."""
-    if daemon.seat is None:
-        return "", None
-    is_alike, since = compared(daemon.collector, name)
-    return ("" if since is None else "SAME" if is_alike else "OTHER"), since
-
-
-def _health(daemon: Daemon, name: str) -> tuple[str, float | None]:
-    """Of what a collector below says that it is not well, and since when."""
-    how = said(daemon.collector, name)
-    return ("", None) if how is None else (str(how.value), how.since)
-
-
-def _standing(
-    neighbours: Neighbours, child: Child, member: Member | None, *, is_open: bool
-) -> tuple[str, float | None]:
-    if child.revoked_at is not None and not is_open:
-        return "REVOKED", child.revoked_at
-    if not child.key or child.revoked_at is not None:
-        return ("INVITED", child.invited_at) if is_open else ("OVER", child.expires_at)
-    if not neighbours.is_connected(child.name):
-        return "AWAY", neighbours.since(child.name)
-    if member is not None and member.twins:
-        return "TWINS", member.since
-    if member is not None and not member.is_up:
-        return "SILENT", member.since
-    return "CONNECTED", neighbours.since(child.name) if member is None else member.since
-
-
-def _flow(neighbours: Neighbours, name: str) -> Flow:
-    rate = neighbours.rate(name)
-    return {
-        "letters_in_s": rate.letters_in,
-        "bytes_in_s": rate.bytes_in,
-        "letters_out_s": rate.letters_out,
-        "bytes_out_s": rate.bytes_out,
-        "dropped": neighbours.traffic().get(name, Traffic()).dropped,
+        "flow": flow_of(neighbours, parent.name),
     }
 
 

@@ -122,10 +122,11 @@ def list_(session: Session, form: str) -> int:
     first heard. HEARD is since when it said nothing, LAG how long that was under way at most, NODES how many
     it runs. LETTERS/S and BYTES/S are those of the last minute, from it and to it; DROPPED counts what could
     not be sent since the daemon started, and is said again. KEY is how its public key begins; with `*` it is
-    changing. What is below its children this collector knows from them.
+    changing. Of who is further down than its children, their parents are asked; one that does not answer is
+    named, and leaves dashes.
     -o ndjson prints a line of JSON for each collector.
     """
-    answer = session.client.get("/v1/collectors")
+    answer = session.client.get("/v1/collectors", below="asked")
     if form == "ndjson":
         for row in answer["collectors"]:
             session.output.line(json.dumps(row))
@@ -219,12 +220,15 @@ def _show(output: Output, answer: Mapping[str, Any]) -> None:
         me = [answer["name"], "this collector", "", "", "", f"{answer['nodes']:,}"]
         me += [""] * (len(COLLECTORS) - len(me))
         drawn = _drawn(rows, answer["name"])
-        output.table(COLLECTORS, [me, *(_row(row, branch, at) for row, branch in drawn)])
+        output.table(COLLECTORS, [me, *(_row(row, branch, at, answer["name"]) for row, branch in drawn)])
         for row in rows:
             if row.get("health"):
                 since = "" if row["health_since"] is None else f" for {span(at - row['health_since'])}"
                 text = f"{printable(row['name'])} is degraded{since}: {printable(row['health'])}"
                 output.line(output.paint(text, "warn"))
+        for name, why in (answer.get("unanswered") or {}).items():
+            text = f"{printable(name)} does not tell of those below it: {printable(why)}"
+            output.line(output.paint(text, "warn"))
     elif answer["listen"] is None:
         output.line(
             "No collector can join below this one: set tree.listen in its configuration, like '*:7411'."
@@ -235,7 +239,7 @@ def _show(output: Output, answer: Mapping[str, Any]) -> None:
         output.line(output.paint(f"Refused: {refusals(answer['refused'])}", "warn"))
 
 
-def _row(row: Mapping[str, Any], branch: str, at: float) -> list[str | Cell]:
+def _row(row: Mapping[str, Any], branch: str, at: float, root: str) -> list[str | Cell]:
     word, style = _STATES.get(row["state"], (str(row["state"]).lower(), ""))
     if row["expires_at"] is not None:
         word += f" until {clock(row['expires_at'])}" if row["state"] == "INVITED" else ", invited again"
@@ -244,17 +248,18 @@ def _row(row: Mapping[str, Any], branch: str, at: float) -> list[str | Cell]:
     if row.get("health"):
         word, style = f"{word}, degraded", style if style == "bad" else "warn"
     flow = row["flow"] if row["key"] else None
+    untold = "-" if row["flow"] is None and row["parent"] != root else ""  # its parent did not say
     return [
         branch + row["name"],
         Cell(word, style),
         "" if row["since"] is None else span(at - row["since"]),
-        "" if row["heard_s"] is None else f"{span(row['heard_s'])} ago",
-        "" if row["lag_s"] is None else _lag(row["lag_s"]),
+        untold if row["heard_s"] is None else f"{span(row['heard_s'])} ago",
+        untold if row["lag_s"] is None else _lag(row["lag_s"]),
         f"{row['nodes']:,}",
-        "" if flow is None else _both(flow["letters_in_s"], flow["letters_out_s"], lambda n: f"{n:.1f}"),
-        "" if flow is None else _both(flow["bytes_in_s"], flow["bytes_out_s"], lambda n: f"{n:,.0f}"),
+        untold if flow is None else _both(flow["letters_in_s"], flow["letters_out_s"], lambda n: f"{n:.1f}"),
+        untold if flow is None else _both(flow["bytes_in_s"], flow["bytes_out_s"], lambda n: f"{n:,.0f}"),
         f"{flow['dropped']:,}" if flow is not None and flow["dropped"] else "",
-        row["key"] + ("*" if row["changing_key"] else ""),
+        untold or row["key"] + ("*" if row["changing_key"] else ""),
     ]
 
 

@@ -126,3 +126,21 @@ async def pair(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[Pair]:
     """A root and its child."""
     async with running_pair(tmp_path, unused_tcp_port) as pair:
         yield pair
+
+
+@pytest.fixture
+async def callers(pair: Pair, tmp_path: Path) -> AsyncIterator[dict[str, Caller]]:
+    """Speak to each daemon of `pair`."""
+    async with contextlib.AsyncExitStack() as stack:
+        found: dict[str, Caller] = {}
+        for name, daemon in pair.daemons.items():
+            socket = tmp_path / name / "kraken.sock"
+            config = Config(state_dir=tmp_path / name / "state", api=Api(socket=socket))
+            local = stack.enter_context(unix_socket(config))
+            await stack.enter_async_context(answering(daemon, local))
+            transport = httpx.AsyncHTTPTransport(uds=str(socket))
+            client = await stack.enter_async_context(
+                httpx.AsyncClient(transport=transport, base_url="http://kraken", timeout=60)
+            )
+            found[name] = Caller(client)
+        yield found

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from litestar.enums import ScopeType
 
 from kraken.api.relay import BODY_BYTES_MAX, passing_on
-from kraken.api.server import answering, unix_socket
 from kraken.daemon.condition import said
-from kraken.daemon.config import Api, Config
 from kraken.daemon.othermodules import other_modules
 from kraken.errors import ExecutorError, StoreError
 from kraken.executors.fake import Behaviour
@@ -27,24 +23,6 @@ from tests.unit.api.conftest import BASE, Caller
 
 OTHER = "is for collector c1 to run, which has other Kraken modules than this one"
 POWERED = {"bmc.protocol": "ipmi", "bmc.address": "10.1.0.1", "collectors": ["c1"]}
-
-
-@pytest.fixture
-async def callers(pair: Pair, tmp_path: Path) -> AsyncIterator[dict[str, Caller]]:
-    """Speak to the root and to the child."""
-    async with contextlib.AsyncExitStack() as stack:
-        found: dict[str, Caller] = {}
-        for name, daemon in pair.daemons.items():
-            socket = tmp_path / name / "kraken.sock"
-            config = Config(state_dir=tmp_path / name / "state", api=Api(socket=socket))
-            local = stack.enter_context(unix_socket(config))
-            await stack.enter_async_context(answering(daemon, local))
-            transport = httpx.AsyncHTTPTransport(uds=str(socket))
-            client = await stack.enter_async_context(
-                httpx.AsyncClient(transport=transport, base_url="http://kraken", timeout=60)
-            )
-            found[name] = Caller(client)
-        yield found
 
 
 @pytest.fixture

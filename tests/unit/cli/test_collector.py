@@ -208,3 +208,21 @@ def test_the_list_tells_below_it_of_what_a_collector_is_not_well(daemon: Call, k
 
 def test_status_of_one_that_is_alone_says_nothing_of_collectors(daemon: Call, kraken: Call) -> None:
     assert status_of(daemon, kraken) == []
+
+
+def test_parents_further_down_are_asked_and_who_does_not_answer_is_named(daemon: Call, kraken: Call) -> None:
+    deeper = {"key": "", "flow": None, "heard_s": None, "lag_s": None}
+    rows = [row(), row(name="n1", parent="rack7", **deeper)]
+    server = daemon(listing(*rows, unanswered={"rack7": "collector rack7 did not answer within 3 s"}))
+    told = kraken("collector", "list").out
+
+    assert server.calls[0]["query"] == {"below": "asked"}
+    (line,) = (line for line in told.splitlines() if "└─ n1" in line)
+    assert line.split()[-6:] == ["-", "-", "64", "-", "-", "-"]
+    assert "rack7 does not tell of those below it: collector rack7 did not answer within 3 s" in told
+
+
+def test_a_daemon_of_before_names_nobody_that_did_not_answer(daemon: Call, kraken: Call) -> None:
+    daemon(listing(row()))
+
+    assert "does not tell" not in kraken("collector", "list").out

@@ -286,7 +286,7 @@ class Calls:
             for name, state in self.collectors.items()
         ]
         head = {"at": 1.0, "name": "head1", "nodes": 2, "listen": "*:7411", "addresses": ["head1:7411"]}
-        return head | {"parent": None, "collectors": rows, "refused": {}}
+        return head | {"parent": None, "collectors": rows, "unanswered": {}, "refused": {}}
 
     def invite(self, asked: Any) -> Any:
         name = asked.body["name"]
