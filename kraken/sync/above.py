@@ -5,7 +5,8 @@ from __future__ import annotations
 from kraken.model.hold import EVERY_NODE
 from kraken.model.node import NodeTable
 from kraken.model.update import OBSERVED
-from kraken.sync.events import Adopt, Event, Forget, Learn, Outgrow, TwinsChanged
+from kraken.sync.bounds import NAME_MAX, unborn
+from kraken.sync.events import Adopt, Event, Forget, Learn, Outgrow, Refused, TwinsChanged
 from kraken.sync.lease import Lease
 from kraken.sync.leases import Leases
 from kraken.sync.letters import NONE_BEFORE, Ask, Check, Doc, Hello, Reserved
@@ -55,15 +56,22 @@ class Above:
             for child in self._links.children:
                 self._links[child].greet_now(now)
                 self._links.poke(child)
+        docs: list[Doc] = []
+        for doc in heard.docs:
+            what = unborn(doc)
+            if what is None:
+                docs.append(doc)
+            else:
+                events.append(Refused(link.name, f"it tells of {doc.key[:NAME_MAX]} {what}"))
         if isinstance(body, Ask):
-            back = [u for doc in heard.docs for u in updates_of(doc, now, heard.lag_s, OBSERVED)]
+            back = [u for doc in docs for u in updates_of(doc, now, heard.lag_s, OBSERVED)]
             back = [u for u in back if u.node in self._table]
             if not back:
                 return events
             # Who had the node meanwhile may have stamped them; what we see from now on is newer.
             greatest = max(update.stamp.incarnation for update in back)
             return [*events, Outgrow(greatest), Learn(link.name, back, back=True)]
-        for doc in heard.docs:
+        for doc in docs:
             events += self._adopt(link.name, doc, heard, now)
         gone = [key for key in heard.gone if key != EVERY_NODE]
         if gone:

@@ -12,7 +12,7 @@ from typing import Final
 
 from kraken.model.node import Node
 from kraken.model.update import VALUE_MAX, Value
-from kraken.sync.letters import INCARNATION_MAX, Doc, Row
+from kraken.sync.letters import Doc, Row
 
 NAME_MAX: Final = 256
 """Characters of a key, of a variable's name and of who says it; names of collectors have 64."""
@@ -27,6 +27,15 @@ COLLECTOR_MAX: Final = 655_360
 """What one collector says of itself, a record for each child: 7,000 of them. That is 2.5 MiB, too."""
 BELOW_MAX: Final = 16_777_216
 """What is said of all collectors below one child: those of 39,000 nodes with an agent each."""
+
+INCARNATION_MAX: Final = 2**38
+"""Of who stamps what is known of a node: seconds since the epoch, in the year 10,680; whoever has the node
+next stamps with a greater one. Numbers of leases are led by one, and have 24 bits more."""
+BELIEVED: Final = INCARNATION_MAX // 2
+"""Incarnation that a child may tell at the epoch, by our clock; with each second it is one more. So whoever
+has the node next is believed after a second, however near that the one before it came. See ADR 105."""
+
+_UNBORN: Final = "a stamp that no life gives"
 
 
 def weight(variable: str, value: Value, source: str) -> int:
@@ -52,12 +61,19 @@ def odd(rows: Iterable[Row], *, withdrawn: bool = False) -> str | None:
     return None
 
 
-def excess(node: Node, doc: Doc) -> str | None:
-    """What of this document about the node is more than can be; None: nothing.
+def unborn(doc: Doc) -> str | None:
+    """What of this document, of a parent, nobody could outgrow; None: nothing."""
+    given = (doc.floor, *(row.incarnation for row in doc.rows))
+    return None if all(0 <= one < INCARNATION_MAX for one in given) else _UNBORN
+
+
+def excess(node: Node, doc: Doc, now: float) -> str | None:
+    """What of this document about the node, of a child, is more than can be; None: nothing.
 
     Told thousands of times in a storm, so what is common is passed at once: a short text where one was.
     """
     dsc, summary = node.dsc, node.summary
+    most = BELIEVED + int(now)
     for row in doc.rows:
         value = row.value
         if (
@@ -65,7 +81,7 @@ def excess(node: Node, doc: Doc) -> str | None:
             or len(value) > NAME_MAX
             or len(row.source) > NAME_MAX
             or row.variable not in (dsc if row.side == "d" else summary)
-            or not 0 <= row.incarnation <= INCARNATION_MAX
+            or not 0 <= row.incarnation <= most
         ):
             break
     else:
@@ -74,8 +90,8 @@ def excess(node: Node, doc: Doc) -> str | None:
     what = odd(observed)
     if what is not None:
         return what
-    if any(not 0 <= row.incarnation <= INCARNATION_MAX for row in observed):
-        return "a stamp that no life gives"  # whoever has the node next could not outgrow it
+    if any(not 0 <= row.incarnation <= most for row in observed):
+        return _UNBORN
     held = {("d", v): weight(v, r.value, r.source) for v, r in dsc.items()}
     held |= {("s", v): weight(v, r.value, r.source) for v, r in summary.items()}
     held |= {(row.side, row.variable): weight(row.variable, row.value, row.source) for row in observed}

@@ -44,7 +44,7 @@ class Children:
                 events += self._roster.hear(child, doc, now, heard.lag_s)
             elif self._may_tell(child, doc):
                 node = self._table.get(doc.key)
-                what = None if node is None else excess(node, doc)
+                what = None if node is None else excess(node, doc, now)
                 if what is None:
                     updates += updates_of(doc, now, heard.lag_s, OBSERVED)
                 else:

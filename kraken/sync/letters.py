@@ -19,12 +19,6 @@ VERSION: Final = 1
 LETTER_BYTES_MAX: Final = 4 * 1024 * 1024
 """A longer one is refused unread. The longest we write is one delta of `feed.ROWS_MAX` rows, well below."""
 
-INCARNATION_MAX: Final = 2**38
-Incarnation = Annotated[int, msgspec.Meta(ge=0, le=INCARNATION_MAX)]
-"""Of who stamps what is known of a node: seconds since the epoch, in the year 10,680. Numbers of leases and
-lives are led by one, and have 24 bits more.
-"""
-
 
 class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):  # in no cycle, as Doc, and in thousands
     """One record on the wire: a `StateUpdate` without its node, its time told as an age.
@@ -58,7 +52,7 @@ class Doc(msgspec.Struct, frozen=True, array_like=True, gc=False):
     epoch: Number = 0
     shared: bool = False
     taken: Number = 0
-    floor: Incarnation = 0
+    floor: Number = 0
 
 
 PARTS_MAX: Final = 64

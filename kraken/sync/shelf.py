@@ -9,10 +9,10 @@ from typing import Final
 
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
 from kraken.model.node import NodeTable, Record
-from kraken.model.update import NUMBER_MAX, OBSERVED, PRESENCE, Side, Stamp, StateUpdate
+from kraken.model.update import OBSERVED, PRESENCE, Side, Stamp, StateUpdate
 from kraken.sync.feed import Field
 from kraken.sync.lease import Lease
-from kraken.sync.letters import INCARNATION_MAX, Doc, Row
+from kraken.sync.letters import Doc, Row
 from kraken.sync.prints import MASK, row_print
 
 LETTER: Final[Mapping[Side, str]] = {
@@ -43,17 +43,15 @@ def age_ms(seen_at: float, now: float) -> int:
 
 
 def updates_of(doc: Doc, now: float, lag_s: float, sides: Collection[Side]) -> list[StateUpdate]:
-    """What a document says on these sides, by our clock: as old as it says and its way was long at most. What
-    is stamped with what is no incarnation is passed over: whoever has the node next could not outgrow that.
+    """What a document says on these sides, by our clock: as old as it says and its way was long at most.
 
     Thousands of nodes have the same few words; each is held once.
     """
     key, written_at = doc.key, now - lag_s
     found: list[StateUpdate] = []
-    most = NUMBER_MAX if key.startswith(COLLECTOR) else INCARNATION_MAX
     for row in doc.rows:  # most have one: to begin a comprehension would cost more than it saves
         side = SIDE.get(row.side)
-        if side is not None and side in sides and row.incarnation <= most:
+        if side is not None and side in sides:
             value = row.value
             word = intern(value) if type(value) is str else value
             stamp, seen_at = _stamp((row.incarnation, row.sequence)), written_at - row.age_ms / 1000

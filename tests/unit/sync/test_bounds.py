@@ -11,8 +11,8 @@ from kraken.model.hold import HoldTable
 from kraken.model.node import NodeTable
 from kraken.model.update import VALUE_MAX, Side, Stamp, StateUpdate, Value
 from kraken.sync import mirror
-from kraken.sync.bounds import COLLECTOR_MAX, KEY, NAME_MAX, NODE_MAX, ROW, weight
-from kraken.sync.events import Event, Learn, Refused
+from kraken.sync.bounds import BELIEVED, COLLECTOR_MAX, INCARNATION_MAX, KEY, NAME_MAX, NODE_MAX, ROW, weight
+from kraken.sync.events import Adopt, Event, Learn, Outgrow, Refused
 from kraken.sync.letters import LETTER_BYTES_MAX, Ask, Delta, Doc, Hello, Letter, Row, Tell, encode
 from kraken.sync.link import BIRTHS_MAX
 from kraken.sync.registry import LINK, UP
@@ -20,9 +20,14 @@ from kraken.sync.tree import Tree
 
 
 class Told:
-    """A collector with a child that says what it likes, and has the node n1."""
+    """A collector with a child that says what it likes, and has the node n1.
+
+    Attributes:
+        now: by the collector's clock.
+    """
 
     def __init__(self) -> None:
+        self.now = 3.0
         self.table = NodeTable()
         self.table.merge(
             [
@@ -39,7 +44,7 @@ class Told:
         assert self.tree.placement.holder["n1"] == "a"
 
     def hear(self, body: Hello | Ask | Delta | Tell) -> list[Event]:
-        return self.tree.hear("a", Letter(7, self.tree.links["a"].life, 1_000, body), 3.0)
+        return self.tree.hear("a", Letter(7, self.tree.links["a"].life, 1_000, body), self.now)
 
     def tell(self, *docs: Doc) -> list[str]:
         """What of it was not believed; the rest is known now."""
@@ -82,7 +87,7 @@ def test_what_a_node_is_seen_to_be_is_believed(told: Told) -> None:
         (row("power", ["ON"]), "a value that is no text"),
         (row("power", None), "a value that is no text"),
         (row("reason", 7, side="s"), "a value that is no text"),
-        (row("power", "ON", life=2**38 + 1), "a stamp that no life gives"),
+        (row("power", "ON", life=BELIEVED + 4), "a stamp that no life gives"),
         (row("reason", "", side="s", life=-1), "a stamp that no life gives"),
     ],
 )
@@ -97,9 +102,71 @@ def test_what_is_no_observation_is_refused_with_its_document(
     assert all(r.value == "v" for r in told.table["n1"].dsc.values())
 
 
-def test_the_last_stamp_that_a_life_can_give_is_believed(told: Told) -> None:
-    assert told.tell(told.node([row("power", "ON", life=2**38)])) == []
-    assert told.table["n1"].dsc["power"].stamp.incarnation == 2**38
+def test_whoever_has_a_node_after_the_greatest_stamp_that_is_believed_is_believed_a_second_later(
+    told: Told,
+) -> None:
+    assert told.tell(told.node([row("power", "ON", life=BELIEVED + 3)])) == []
+
+    floor = told.tree.leases.given("n1").floor
+    assert floor == BELIEVED + 3
+    assert told.tell(told.node([row("power", "OFF", life=floor + 1)])) != []
+
+    told.now += 1.0
+
+    assert told.tell(told.node([row("power", "OFF", life=floor + 1)])) == []
+    assert told.table["n1"].dsc["power"].stamp.incarnation == floor + 1
+    assert told.table["n1"].dsc["power"].value == "OFF"
+
+
+class Below:
+    """A collector whose parent says what it likes."""
+
+    def __init__(self) -> None:
+        self.tree = Tree("c1", 5, NodeTable(), HoldTable(), 0.0, parent="root")
+        self.hear(Hello("root", 1, 0, 1, 0, 0, -1, True, 0, -1))
+        self.hear(Tell(1, 1, {"": [0] * 16}, {}))
+        self.tree.links["root"].mirror.have = 0
+
+    def hear(self, body: Hello | Ask | Delta | Tell) -> list[Event]:
+        return self.tree.hear("root", Letter(7, 5, 1, body), 3.0)
+
+
+def cfg(life: int) -> Row:
+    return row("power", "ON", side="c", life=life)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Doc("n1", [cfg(1), cfg(INCARNATION_MAX)], 1, False, 1),
+        Doc("n1", [cfg(1), cfg(-1)], 1, False, 1),
+        Doc("n1", [cfg(1)], 1, False, 1, INCARNATION_MAX),
+        Doc("n1", [cfg(1)], 1, False, 1, -1),
+    ],
+)
+def test_what_nobody_could_outgrow_is_not_believed_of_a_parent_either(odd: Doc) -> None:
+    last = INCARNATION_MAX - 1
+    events = Below().hear(Delta(0, 1, [odd, Doc("n2", [cfg(last)], 1, False, 1, last)]))
+
+    assert [event for event in events if isinstance(event, Refused)] == [
+        Refused("root", "it tells of n1 a stamp that no life gives")
+    ]
+    assert [event.node for event in events if isinstance(event, Adopt)] == ["n2"]
+    assert [event.incarnation for event in events if isinstance(event, Outgrow)] == [last]
+
+
+def test_nor_is_it_given_back() -> None:
+    below = Below()
+    for name in ("n1", "n2"):
+        below.tree.table.merge(
+            [StateUpdate(name, Side.ATTRIBUTE, "node", "PRESENT", Stamp(1, 1), 0.0, "root")]
+        )
+    docs = [Doc("n1", [row("power", "ON", life=INCARNATION_MAX)]), Doc("n2", [row("power", "ON", life=9)])]
+    events = below.hear(Ask(1, [], ["n1", "n2"], docs))
+
+    assert Refused("root", "it tells of n1 a stamp that no life gives") in events
+    assert [[u.node for u in event.updates] for event in events if isinstance(event, Learn)] == [["n2"]]
+    assert [event.incarnation for event in events if isinstance(event, Outgrow)] == [9]
 
 
 def test_however_it_is_told_a_node_stays_a_document_that_fits_in_a_letter(told: Told) -> None:

@@ -144,8 +144,10 @@ def test_what_the_numbers_are_said_to_make_is_so() -> None:
 
 
 def test_the_statuses_and_the_sizes_of_numbers_are_the_codes() -> None:
-    assert f"is -1 to 2^{update.NUMBER_MAX.bit_length() - 1}, " in PAGE
-    assert f"an incarnation in a stamp of a node 0 to 2^{letters.INCARNATION_MAX.bit_length() - 1}" in PAGE
+    assert f"is -1 to 2^{update.NUMBER_MAX.bit_length() - 1}. " in PAGE
+    assert f"0 to less than 2^{bounds.INCARNATION_MAX.bit_length() - 1} from a parent" in PAGE
+    assert f"2^{bounds.BELIEVED.bit_length() - 1} and the seconds" in PAGE
+    assert bounds.BELIEVED + 2**34 < bounds.INCARNATION_MAX, "for centuries"
     assert f"answered with {calls.LATE} and not begun" in PAGE
 
 

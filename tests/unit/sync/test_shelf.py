@@ -165,11 +165,3 @@ def test_what_is_declared_is_no_part_of_the_fingerprint_of_what_is_seen() -> Non
     after = Observed(table(update(Side.CFG, "power", "ON")), {}, lambda key: 8)
 
     assert before.print("n1") == after.print("n1") == 0
-
-
-def test_a_stamp_that_nobody_could_outgrow_is_passed_over_but_of_a_collector() -> None:
-    """Its life leads those."""
-    rows = [Row("s", "cause", "HELD", incarnation, 1, 0, "a") for incarnation in (2**38, 2**38 + 1)]
-
-    assert [u.stamp[0] for u in updates_of(Doc("n1", rows), NOW, 0.0, OBSERVED)] == [2**38]
-    assert [u.stamp[0] for u in updates_of(Doc("@a", rows), NOW, 0.0, OBSERVED)] == [2**38, 2**38 + 1]
