@@ -1,12 +1,12 @@
 # Copyright: the Kraken developers
 # Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
-"""Lookup that finds variables somebody has set and a playbook does not know."""
+"""Lookup that finds variables somebody has set and a playbook, or a role, does not know."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: misnamed
-short_description: Find variables that a playbook does not know
+short_description: Find variables that a playbook or a role does not know
 version_added: 0.1.0
 description:
   - Ansible does not mind a variable that nobody reads, so C(-e roll_atonce=8) left C(roll_at_once) at its default. This lookup
@@ -20,6 +20,16 @@ options:
     type: list
     elements: str
     required: true
+  whose:
+    description: Whose variables they are, as the texts have it.
+    type: str
+    default: this playbook
+  alike_only:
+    description:
+      - Tell also of a variable given with C(-e) only when it is nearly the same as one of these. For roles, in whose plays the site has
+        variables of its own, which may begin as those of a role do.
+    type: bool
+    default: false
 author:
   - The Kraken developers (@kraken-hpc)
 """
@@ -31,6 +41,13 @@ EXAMPLES = r"""
     fail_msg: "{{ misnamed | join('; ') }}"
   vars:
     misnamed: "{{ query('kraken.hpc.misnamed', 'patch_nodes', 'patch_at_once') }}"
+
+- name: The same in a role
+  ansible.builtin.assert:
+    that: misnamed | length == 0
+    fail_msg: "{{ misnamed | join('; ') }}"
+  vars:
+    misnamed: "{{ query('kraken.hpc.misnamed', 'patch_nodes', 'patch_at_once', whose='the role acme.site.patch', alike_only=true) }}"
 """
 
 RETURN = r"""
@@ -53,20 +70,23 @@ NEARLY = 0.9  # of difflib: one letter of five is another, or missing
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         """What is to be said of each variable that is not known."""
-        if kwargs:
-            raise AnsibleError("kraken.hpc.misnamed: there is no option %s" % sorted(kwargs)[0])
+        unknown = sorted(set(kwargs) - {"whose", "alike_only"})
+        if unknown:
+            raise AnsibleError("kraken.hpc.misnamed: there is no option %s" % unknown[0])
+        self.set_options(var_options=variables, direct=kwargs)
+        whose, alike_only = self.get_option("whose"), self.get_option("alike_only")
         known = [str(term) for term in terms]
         lead = os.path.commonprefix(known).rpartition("_")[0]
-        if not lead:
+        if not lead and not alike_only:
             raise AnsibleError("kraken.hpc.misnamed: the names of the playbook's variables begin alike, as roll_nodes and roll_cfg do")
         typed = set(load_extra_vars(self._loader))
         told = []
         for name in sorted({*(variables or {}), *typed} - set(known)):
             meant = nearest(name, known)
             if meant:
-                told.append("%s is no variable of this playbook; is %s meant?" % (name, meant))
-            elif name in typed and name.startswith(lead + "_"):
-                told.append("%s is no variable of this playbook, which knows %s" % (name, ", ".join(known)))
+                told.append("%s is no variable of %s; is %s meant?" % (name, whose, meant))
+            elif not alike_only and name in typed and name.startswith(lead + "_"):
+                told.append("%s is no variable of %s, which knows %s" % (name, whose, ", ".join(known)))
         return told
 
 

@@ -1,0 +1,109 @@
+"""What the roles make of their variables, templated by a real ansible-playbook."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLES = ROOT / "ansible_collections/kraken/hpc/roles"
+BIN = Path(sys.executable).parent
+CHECKED = {"kraken_site_variables"}
+CHECK = {
+    "name": "Check the variables",
+    "ansible.builtin.include_role": {"name": "kraken.hpc.kraken", "tasks_from": "check", "public": True},
+}
+
+Play = Callable[..., str]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Check the variables of hosts (name -> variables), then do these tasks; the output.
+
+    Another exit code than `code` fails.
+    """
+
+    def run(hosts: dict[str, dict[str, Any]], *tasks: dict[str, Any], code: int = 0, **typed: object) -> str:
+        here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        inventory = {"all": {"hosts": {name: {**here, **given} for name, given in hosts.items()}}}
+        (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+        book = [{"name": "Try", "hosts": "all", "gather_facts": False, "tasks": [CHECK, *tasks]}]
+        (tmp_path / "site.yml").write_text(yaml.safe_dump(book))
+        done = subprocess.run(
+            [BIN / "ansible-playbook", "-i", "hosts.yml", "site.yml", "-e", json.dumps(typed)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
+            timeout=300,
+            env={
+                **{name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE")},
+                "ANSIBLE_COLLECTIONS_PATH": str(ROOT),
+                "ANSIBLE_HOME": str(tmp_path / "home"),
+                "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
+                "ANSIBLE_NOCOLOR": "1",
+                "LANG": "C.UTF-8",
+            },
+            check=False,
+        )
+        assert done.returncode == code, done.stdout
+        return " ".join(done.stdout.split())
+
+    return run
+
+
+def options(role: str) -> dict[str, Any]:
+    specs = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())
+    return dict(specs["argument_specs"]["main"]["options"])
+
+
+def test_a_mistyped_variable_of_any_role_is_refused_with_the_one_that_is_meant(play: Play) -> None:
+    hosts: dict[str, dict[str, Any]] = {
+        "h1": {"kraken_memorymax": "8G", "kraken_role": "head"},
+        "h2": {"agent_parents": "rack7"},
+        "h3": {"kraken_fleet": "mine", "kraken_token": "x", "kraken_site_variables": ["kraken_token"]},
+    }
+    told = play(hosts, code=2, kraken_versoin="0.1.0")
+    again = play({"h3": hosts["h3"]})
+
+    assert "kraken_memorymax is no variable of the role kraken.hpc.head; is kraken_memory_max meant?" in told
+    assert "agent_parents is no variable of the role kraken.hpc.kraken; is agent_parent meant?" in told
+    assert all(f"fatal: [{name}]" in told for name in hosts)
+    assert "kraken_versoin is no variable of the role kraken.hpc.kraken; is kraken_version meant?" in told
+    assert "kraken_fleet" not in told, "it is the site's own"
+    assert "kraken_token is" not in told, "the site says that it is its own"
+    assert "failed=0" in again
+
+
+def test_no_variable_of_a_role_nor_of_the_inventory_plugin_is_taken_for_mistyped(play: Play) -> None:
+    """Nor what the roles register: they may be there twice in a play."""
+    known = {name for role in ("agent", "collector", "head", "kraken") for name in options(role)}
+    registered = {
+        name
+        for path in ROLES.glob("*/tasks/*.yml")
+        for name in re.findall(r"register: (\w+)", path.read_text())
+    }
+    told_of_nodes = set(
+        re.findall(r"\bkraken_[a-z_]+", (ROLES.parent / "plugins/inventory/nodes.py").read_text())
+    )
+    values = {name: [] for name in registered | told_of_nodes}
+
+    assert "kraken_groups" in told_of_nodes
+    play({"h1": {**values, **dict.fromkeys(known - CHECKED, "/opt/kraken")}})
+
+
+def test_defaults_and_specifications_name_the_same_variables() -> None:
+    for role in ("agent", "collector", "head", "kraken"):
+        defaults = yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())
+
+        assert set(defaults) <= set(options(role)), role
