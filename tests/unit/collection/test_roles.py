@@ -107,3 +107,41 @@ def test_defaults_and_specifications_name_the_same_variables() -> None:
         defaults = yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())
 
         assert set(defaults) <= set(options(role)), role
+
+
+SYSTEMS = {
+    "debian 12": ("Debian", "Debian", "12", "python3-venv", "/usr/bin/python3"),
+    "ubuntu 24": ("Debian", "Ubuntu", "24", "python3-venv", "/usr/bin/python3"),
+    "rocky 9": ("RedHat", "Rocky", "9", "python3.11", "/usr/bin/python3.11"),
+    "alma 10": ("RedHat", "AlmaLinux", "10", "python3", "/usr/bin/python3"),
+    "fedora 43": ("RedHat", "Fedora", "43", "python3", "/usr/bin/python3"),
+    "leap 15": ("Suse", "openSUSE Leap", "15", "python311", "/usr/bin/python3.11"),
+    "sles 16": ("Suse", "SLES", "16", "python313", "/usr/bin/python3.13"),
+    "another": ("Archlinux", "Archlinux", "NA", "", "/usr/bin/python3"),
+}
+
+
+def test_each_system_brings_a_python_that_kraken_runs_with(play: Play, tmp_path: Path) -> None:
+    facts = {
+        "name": "Be this system",
+        "ansible.builtin.set_fact": {
+            "cacheable": True,
+            "os_family": "{{ its[0] }}",
+            "distribution": "{{ its[1] }}",
+            "distribution_major_version": "{{ its[2] }}",
+        },
+    }
+    note = {
+        "name": "Note what is chosen",
+        "ansible.builtin.copy": {
+            "dest": str(tmp_path / "{{ inventory_hostname }}.json"),
+            "content": "{{ {'packages': kraken_os_packages, 'python': kraken_python} | to_json }}",
+        },
+    }
+    play({name.replace(" ", ""): {"its": list(its)} for name, its in SYSTEMS.items()}, facts, note)
+    found = {name: json.loads((tmp_path / f"{name.replace(' ', '')}.json").read_text()) for name in SYSTEMS}
+
+    for name, (*_, package, python) in SYSTEMS.items():
+        assert found[name]["python"] == python, name
+        assert found[name]["packages"][:1] == ([package] if package else []), name
+        assert [word for word in found[name]["packages"] if "ssh" in word] or not package, name
