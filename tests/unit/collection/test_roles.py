@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = ROOT / "ansible_collections/kraken/hpc/roles"
 BIN = Path(sys.executable).parent
-CHECKED = {"kraken_site_variables"}
+CHECKED = {"kraken_memory_max", "kraken_tasks_max", "kraken_site_variables"}
 CHECK = {
     "name": "Check the variables",
     "ansible.builtin.include_role": {"name": "kraken.hpc.kraken", "tasks_from": "check", "public": True},
@@ -107,6 +108,34 @@ def test_defaults_and_specifications_name_the_same_variables() -> None:
         defaults = yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())
 
         assert set(defaults) <= set(options(role)), role
+
+
+@pytest.mark.parametrize("value", ["8 GB", "lots", "-1", "50 %"])
+def test_a_limit_that_systemd_would_pass_over_is_refused(play: Play, value: str) -> None:
+    told = play({"h1": {"kraken_tasks_max": value}}, code=2)
+
+    assert f"kraken_tasks_max is {value}, and has to be a number" in told
+
+
+def test_limits_stand_in_the_unit_where_they_are_given(play: Play, tmp_path: Path) -> None:
+    template = {
+        "name": "Write the unit",
+        "ansible.builtin.template": {
+            "src": str(ROLES / "kraken/templates/kraken.service.j2"),
+            "dest": str(tmp_path / "{{ inventory_hostname }}.service"),
+        },
+    }
+    hosts = {"with": {"kraken_memory_max": "50%", "kraken_tasks_max": 20000}, "without": {}}
+    play(hosts, template)
+    limited, free = ((tmp_path / f"{name}.service").read_text().splitlines() for name in hosts)
+
+    assert sorted(set(limited) - set(free)) == ["MemoryMax=50%", "TasksMax=20000"]
+    assert set(free) < set(limited)
+    if shutil.which("systemd-analyze"):
+        words = ("systemd-analyze", "verify", str(tmp_path / "with.service"))
+        said = subprocess.run(words, capture_output=True, text=True, check=False).stderr
+        assert "Unknown" not in said
+        assert "Failed to parse" not in said
 
 
 SYSTEMS = {
