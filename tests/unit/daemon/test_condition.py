@@ -10,7 +10,7 @@ from kraken.engine.settings import Settings
 from kraken.sync.registry import HEALTH
 from kraken.sync.tree import Tree
 from kraken.testing.simulation.domains import services
-from tests.unit.daemon.test_tree import Grove
+from tests.unit.daemon.grove import Grove
 
 FULL = ["its state cannot be written"]
 

@@ -1,0 +1,149 @@
+"""Why nobody runs a node is told, with what it waits for and what a person can do."""
+
+from __future__ import annotations
+
+import re
+
+from kraken.daemon.arrivals import ChildAdded, ChildRemoved
+from kraken.daemon.collector import Collector
+from kraken.engine.settings import Settings
+from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
+from kraken.sync.tree import Tree
+from tests.unit.daemon.grove import CATALOG, Grove
+
+
+def test_a_person_is_to_vouch_for_who_had_a_node_only_when_that_one_is_silent() -> None:
+    grove = Grove("c1", "c2")
+    grove.kept = []
+    grove.world["n1", "os"] = "DOWN"
+    grove.declare("n1", ["c1"], os="UP")
+    grove.wait(30.0)
+    root = grove.collectors["root"]
+    grove.declare("n1", ["c2"])
+    declared_at = grove.now
+    grove.wait(10.0)
+    told = root.explain("n1", grove.now)
+
+    assert told.reason == "it goes to another when c1 says that it let go"
+    assert told.since == declared_at
+    assert told.next == "is run then; it is asked every few seconds"
+
+    grove.cut.add("c1")
+    grove.wait(60.0)
+    silent = root.explain("n1", grove.now)
+
+    assert silent.reason.endswith(
+        "; it goes to another when c1 says that it let go, which nobody else can know"
+    )
+    assert silent.next == "is run then, or after `kraken collector revoke c1 --stopped` by who made sure"
+
+
+def test_whoever_waits_for_many_names_them_together() -> None:
+    one = Collector(CATALOG, Settings(), incarnation=2)
+    said = [(PRESENCE, PRESENT), ("collectors", "c1")]
+    told = [StateUpdate("n1", Side.ATTRIBUTE, k, v, Stamp(1, 1), 990.0, "root") for k, v in said]
+    one.restore(told, [], 1000.0)
+    tree = Tree("root", 9, one.table, one.holds, 1000.0, longest_s=one.longest_s)
+    for number in range(100):
+        tree.add_child(f"c{number}", 1000.0, known=True)
+    one.join(tree, 1000.0)
+    one.accept([], 1000.0)
+    told_late = one.explain("n1", 1000.0 + one.longest_s + 1.0)
+
+    assert "when c[0-99] have said" in told_late.reason
+    assert told_late.next.count("`kraken collector revoke") == 1
+
+
+def test_a_collector_that_waits_for_a_lease_says_so() -> None:
+    grove = Grove("row1", "c2")
+    grove.start("row1", "root", "rack1", "rack2")
+    grove.start("rack1", "row1")
+    grove.start("rack2", "row1")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c2"], os="UP")
+    grove.declare("n2", ["rack1", "rack2"], os="UP")
+    grove.wait(35.0)
+    grove.declare("n1", ["rack1", "c2"])
+    row = grove.collectors["row1"]
+    reasons = []
+    for _ in range(60):
+        grove.wait(0.5)
+        if "n1" in row.table and not row.runner("n1"):
+            reasons.append(row.explain("n1", grove.now).reason)
+
+    assert set(reasons) == {"it goes to rack1 with the next lease"}
+    assert row.runner("n1") == "rack1"
+
+
+def test_while_a_node_waits_for_another_collector_it_is_told_whose_lease_is_waited_for() -> None:
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c1", "c2"], os="UP")
+    grove.wait(60.0)
+    grove.cut.add("c1")
+    grove.wait(45.0)
+    told = grove.collectors["root"].explain("n1", grove.now)
+
+    assert told.cause == "STALE"
+    assert re.fullmatch(
+        r"collector c1 not heard for \d+ s; it goes to another when the lease of c1 is over, in \d+ s",
+        told.reason,
+    )
+
+
+def test_who_went_on_alone_must_let_go_itself_and_that_is_told() -> None:
+    grove = Grove("c1", "c2")
+    grove.world["n1", "os"] = "UP"
+    grove.declare("n1", ["c1"], os="UP")
+    grove.wait(60.0)
+    grove.cut.add("c1")
+    grove.declare("n1", ["c1", "c2"], os="UP")
+    grove.wait(100.0)
+    told = grove.collectors["root"].explain("n1", grove.now)
+
+    assert told.cause == "STALE"
+    assert "it goes to another when c1 says that it let go" in told.reason
+    assert "kraken collector revoke c1 --stopped" in told.next
+
+
+def test_a_node_of_a_collector_that_has_not_joined_says_so() -> None:
+    grove = Grove("c1")
+    grove.declare("n1", ["c9"], os="UP")
+    grove.wait(10.0)
+    told = grove.collectors["root"].explain("n1", grove.now)
+
+    assert (told.cause, told.reason) == ("UNKNOWN", "its collector c9 has not joined")
+
+
+def test_a_node_of_a_collector_that_was_revoked_says_so_and_what_it_waits_for() -> None:
+    """Nobody hears who was revoked, so nothing waits for its word."""
+    grove = Grove("c1", "c2")
+    grove.declare("n1", ["c1"], os="UP")
+    grove.declare("n2", ["c1", "c2"], os="UP")
+    grove.wait(10.0)
+    grove.cut.add("c1")
+    grove.declare("n3", ["c1", "c2"], os="UP")
+    grove.accept("root", ChildRemoved("c1"))
+    grove.wait(1.0)
+
+    def why(node: str) -> tuple[str, str]:
+        told = grove.collectors["root"].explain(node, grove.now)
+        return told.reason, told.next
+
+    assert why("n1") == ("its collector c1 was revoked", "is run when one of them has joined")
+    assert why("n2")[0].startswith("it goes to another when the lease of c1 is over, in ")
+    vouched = "it goes to another when somebody vouches that c1, which was revoked, runs nothing any more"
+    after = "is run after `kraken collector revoke c1 --stopped` by who made sure"
+    assert why("n3") == (vouched, after)
+    assert {reason for _, nodes, _, reason in grove.gaps if nodes == ("n3",)} == {vouched}
+    grove.declare("n4", ["c1", "c9"], os="UP")
+    assert why("n4")[0] == "its collector c9 has not joined, c1 was revoked"
+
+    grove.wait(60.0)
+    assert grove.collectors["root"].runner("n2") == "c2"
+    assert why("n3") == (vouched, after)
+    grove.accept("root", ChildRemoved("c1", fenced=True))
+    grove.wait(5.0)
+    assert grove.collectors["root"].runner("n3") == "c2"
+    grove.accept("root", ChildAdded("c1"))
+    assert "c1" not in grove.collectors["root"].branch.tree.revoked
