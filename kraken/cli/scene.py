@@ -170,10 +170,13 @@ def _tell_collector(kind: str, data: Mapping[str, Any]) -> Told:
         two, one = "two daemons speak as collector {}", "one daemon alone speaks as collector {} again"
         text = (two if data["twins"] else one).format(data.get("collector"))
         return text, "bad" if data["twins"] else ""
+    number, below = data.get("count", 1), f" below {data['parent']}" if data.get("parent") else ""
+    who = f"collector {data.get('collector')}{below} is"
+    if number > 1:
+        who = f"{number:,} collectors{below}, {data.get('collector')}, are"
     if data.get("is_up"):
-        return f"collector {data.get('collector')} is heard", ""
-    nodes = count(int(data.get("nodes") or 0), "node")
-    return f"collector {data.get('collector')} is not heard any more: {nodes}", "bad"
+        return f"{who} heard", ""
+    return f"{who} not heard any more: {count(int(data.get('nodes') or 0), 'node')}", "bad"
 
 
 def _tell_nobody(kind: str, data: Mapping[str, Any]) -> Told:

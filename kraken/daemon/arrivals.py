@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from kraken.daemon.between import Gap
+from kraken.daemon.deeper import DeeperChanged
 from kraken.engine.effects import Effect
 from kraken.model.hold import Hold
 from kraken.model.module import Mutation
@@ -185,8 +186,8 @@ class TreeNews:
         gained, lost: nodes that we run from now on, or no longer.
         nobodys: nodes that were given to us, and that nobody has.
         adopted, forgotten: nodes whose declared side is to be kept anew, or not at all any more.
-        told: changed links, two under one name, words that were not believed, and nodes that nobody runs, or
-            somebody again, for the journal.
+        told: changed links, further down too, two under one name, words that were not believed, and nodes
+            that nobody runs, or somebody again, for the journal.
         calls: requests to this collector, and answers to its own.
         outgrown: every later life must have a greater incarnation; None: as before.
     """
@@ -200,7 +201,7 @@ class TreeNews:
     nobodys: Sequence[str]
     adopted: Sequence[Adopt]
     forgotten: Sequence[str]
-    told: Sequence[LinkChanged | TwinsChanged | PutBack | Refused | Gap]
+    told: Sequence[LinkChanged | TwinsChanged | PutBack | Refused | Gap | DeeperChanged]
     calls: Sequence[Called | Answered]
     outgrown: int | None
 

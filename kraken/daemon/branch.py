@@ -18,6 +18,7 @@ from kraken.daemon.arrivals import (
     ValueChanged,
 )
 from kraken.daemon.between import Between, Gap
+from kraken.daemon.deeper import Deeper, DeeperChanged
 from kraken.model.hold import EVERY_NODE, HoldTable
 from kraken.model.node import NodeTable
 from kraken.model.update import Side, StateUpdate, Value
@@ -52,7 +53,7 @@ class Branch:
         keep: called with what neighbours told of Dsc and summaries, and stands.
 
     Attributes:
-        between: nodes that nobody has.
+        between: nodes that nobody has. deeper: collectors further down than our children.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Branch:
         self._keep = keep
         self._is_to_place = False
         self.between = Between(tree)
+        self.deeper = Deeper(tree)
         self._begin()
 
     def take(self, arrival: OfTree, now: float) -> None:
@@ -97,6 +99,12 @@ class Branch:
         """Do what time has made due, and write what is to be written."""
         self._apply(self.tree.tick(now), now)
         self._told += self.between.look(now)
+        self._told += self.deeper.look(now)
+
+    def next_at(self, now: float) -> float:
+        """When `tick` is due though nothing comes."""
+        at, deeper_at = self.tree.next_at(now), self.deeper.next_at
+        return at if deeper_at is None else max(now, min(at, deeper_at))
 
     def declared(self, nodes: Collection[str], now: float) -> None:
         """What is declared of these nodes, or their holds, became another here (at the root)."""
@@ -132,7 +140,7 @@ class Branch:
         self._nobodys: dict[str, None] = {}
         self._adopted: list[Adopt] = []
         self._forgotten: list[str] = []
-        self._told: list[LinkChanged | TwinsChanged | PutBack | Refused | Gap] = []
+        self._told: list[LinkChanged | TwinsChanged | PutBack | Refused | Gap | DeeperChanged] = []
         self._calls: list[Called | Answered] = []
         self._outgrown: int | None = None
 

@@ -249,7 +249,7 @@ class Collector:
         at = self.engine.next_deadline(now)
         if self.branch is None:
             return at
-        tree_at = self.branch.tree.next_at(now)
+        tree_at = self.branch.next_at(now)
         return tree_at if at is None else min(at, tree_at)
 
     def stamp(self) -> Stamp:

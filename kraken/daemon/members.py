@@ -59,6 +59,19 @@ def members(tree: Tree, now: float) -> Iterator[Member]:
         else:
             is_up, twins = said is not None and said.value != DOWN, said is not None and said.value == TWINS
             yield Member(name, above, is_up, None if said is None else said.since, twins=twins)
+    yield from _missed(tree)
+
+
+def _missed(tree: Tree) -> Iterator[Member]:
+    """Of whom nothing but this is known: a parent below us does not hear them, in this life of its."""
+    registry = tree.registry
+    for key in registry.via:
+        for variable, said in registry.get(key, {}).items():
+            name = variable.removeprefix(LINK)
+            if said.value != DOWN or name == variable or name == tree.me or name in tree.links:
+                continue
+            if COLLECTOR + name not in registry.via:
+                yield Member(name, key.removeprefix(COLLECTOR), False, said.since)
 
 
 def _silent_since(tree: Tree, name: str) -> float | None:

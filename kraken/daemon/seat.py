@@ -26,6 +26,7 @@ from kraken.daemon.arrivals import (
 from kraken.daemon.between import Gap
 from kraken.daemon.collector import Collector
 from kraken.daemon.crowd import Crowd, Line
+from kraken.daemon.deeper import DeeperChanged
 from kraken.daemon.events import EventLog
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.outbox import Outbox
@@ -36,6 +37,7 @@ from kraken.store.records import Change, Note
 from kraken.store.records import Memory as Remembered
 from kraken.sync.events import Answered, Called, LinkChanged, Memory, PutBack, TwinsChanged
 from kraken.sync.letters import Call, Letter, Reply, decode
+from kraken.sync.registry import TWINS, UP
 from kraken.sync.tree import Tree
 
 log = logging.getLogger("kraken.tree")
@@ -210,6 +212,8 @@ class Seat:
                 self._note_put_back(told, now)
             elif isinstance(told, Gap):
                 self._note_gap(told, now)
+            elif isinstance(told, DeeperChanged):
+                self._note_deeper(told, now)
             else:
                 self._refuse(told.neighbour, told.what)
         for call in news.calls:
@@ -277,18 +281,40 @@ class Seat:
         self._events.add("collector", {**data, "at": now})
         self.write([Note(now, link.neighbour, "collector", text, self.tree.me, data)])
 
+    def _note_deeper(self, told: DeeperChanged, now: float) -> None:
+        """As of a neighbour. Of agents, which come and go with their nodes, their parent's journal has it."""
+        if TWINS in (told.how, told.was):
+            for name in told.collectors:
+                self._tell_twins(name, told.parent, speak=told.how == TWINS, now=now)
+            return
+        is_up, notes = told.how == UP, []
+        for name, nodes in told.collectors.items():
+            self._crowd.tell(HEARD if is_up else SILENT, name, nodes)
+            if name not in self.collector.table:
+                text = f"collector {name} is {'heard' if is_up else 'not heard any more'}"
+                data = {"collector": name, "is_up": is_up, "since": told.since, "nodes": nodes}
+                notes.append(Note(now, name, "collector", text, told.parent, data))
+        about = {"collector": fold(told.collectors), "count": len(told.collectors), "parent": told.parent}
+        nodes = sum(told.collectors.values())
+        data = {**about, "is_up": is_up, "since": told.since, "nodes": nodes, "at": now}
+        self._events.add("collector", data)
+        self.write(notes)
+
     def _note_twins(self, twins: TwinsChanged, now: float) -> None:
         name = self.tree.me if twins.neighbour == self._parent else twins.neighbour
-        if twins.speak:
+        self._tell_twins(name, self._parent or self.tree.me, speak=twins.speak, now=now)
+
+    def _tell_twins(self, name: str, parent: str, *, speak: bool, now: float) -> None:
+        if speak:
             text = (
                 f"two daemons speak as collector {name}: neither begins anything until one of them is stopped"
             )
         else:
             text = f"one daemon alone speaks as collector {name} again"
-        extra = {"collector": name, "parent": self._parent or self.tree.me}
-        log.log(logging.WARNING if twins.speak else logging.INFO, text, extra=extra)
-        self._events.add("collector", {"collector": name, "twins": twins.speak, "at": now})
-        self.write([Note(now, name, "collector", text, self.tree.me, {"twins": twins.speak})])
+        level = logging.WARNING if speak else logging.INFO
+        log.log(level, text, extra={"collector": name, "parent": parent})
+        self._events.add("collector", {"collector": name, "twins": speak, "at": now})
+        self.write([Note(now, name, "collector", text, self.tree.me, {"twins": speak})])
 
     def _note_put_back(self, told: PutBack, now: float) -> None:
         text = "this state is older than what collectors know: who has which node is found out anew"

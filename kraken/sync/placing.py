@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from kraken.model.node import NodeTable
@@ -171,6 +171,10 @@ class Placing:
         if isinstance(value, list):
             return value
         return [str(value)] if value else []
+
+    def listing(self, collector: str) -> Collection[str]:
+        """The nodes that list this collector."""
+        return self._wanting.get(collector, {}).keys()
 
     def toward(self, collector: str) -> str | None:
         """The neighbour below, or OURS, by which this collector is reached; None: it is not below us, or

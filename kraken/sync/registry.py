@@ -27,11 +27,14 @@ class Registry(Mapping[str, Mapping[str, Record]]):
 
     Attributes:
         moves: how often `via` has become another.
+        turned: "@name" -> the collector below that said how it hears that one, or "": it is gone; what came
+            since somebody emptied it.
     """
 
     def __init__(self, me: str) -> None:
         self.me = COLLECTOR + me
         self.moves = 0
+        self.turned: dict[str, str] = {}
         self._via: dict[str, str] = {}
         self._below: dict[str, dict[str, None]] = {}  # child -> keys reached through it
         self._docs: dict[str, dict[str, Record]] = {self.me: {}}
@@ -141,6 +144,8 @@ class Registry(Mapping[str, Mapping[str, Record]]):
             self._grow(update.node, _weight(update.variable, update) - less)
             same = old is not None and old.value == update.value and not update.variable.startswith(LINK)
             since = old.since if same and old is not None else update.seen_at
+            if through is not None and update.variable.startswith(LINK):
+                self.turned[COLLECTOR + update.variable.removeprefix(LINK)] = update.node[len(COLLECTOR) :]
             records[update.variable] = Record(
                 update.value, update.stamp, update.seen_at, update.source, since
             )
@@ -150,6 +155,7 @@ class Registry(Mapping[str, Mapping[str, Record]]):
     def drop(self, key: str) -> None:
         """It is not below us any more."""
         if key != self.me:
+            self.turned.setdefault(key, "")
             self._docs.pop(key, None)
             self.lose(key)
             self._weights.pop(key, None)

@@ -7,6 +7,7 @@ from collections import deque
 from kraken.daemon.arrivals import Arrival, Declared, Letters, NodeHeld, Results, TreeNews
 from kraken.daemon.between import Gap
 from kraken.daemon.collector import Collector
+from kraken.daemon.deeper import DeeperChanged
 from kraken.engine.effects import Start
 from kraken.engine.settings import Settings
 from kraken.model.module import Discovery
@@ -37,6 +38,7 @@ class Grove:
         self.cut: set[str] = set()
         self.held: list[tuple[str, str]] = []  # (collector, node), when it learns that somebody holds it
         self.gaps: list[tuple[str, tuple[str, ...], str, str]] = []  # (collector, nodes, runner, reason)
+        self.deeper: list[tuple[str, DeeperChanged]] = []  # by which collector
         self.outgrown: dict[str, int] = {}  # collector -> above which incarnation every later life must be
         self.collectors: dict[str, Collector] = {}
         self._posts: deque[tuple[str, str, bytes]] = deque()
@@ -91,6 +93,8 @@ class Grove:
                 elif isinstance(effect, TreeNews):
                     gaps = (told for told in effect.told if isinstance(told, Gap))
                     self.gaps += [(name, gap.nodes, gap.runner, gap.reason) for gap in gaps]
+                    told = (told for told in effect.told if isinstance(told, DeeperChanged))
+                    self.deeper += [(name, one) for one in told]
                     if effect.outgrown is not None:
                         self.outgrown[name] = effect.outgrown
                     if name in self.cut:

@@ -131,6 +131,26 @@ def test_one_that_its_own_parent_does_not_hear_is_down_and_those_beside_it_are_n
     }
 
 
+def test_one_that_a_new_life_of_its_parent_does_not_hear_is_not_forgotten() -> None:
+    """Nothing of what it said itself is known then to its parent, nor above."""
+    forest = Forest("root", "row", "rack", "agent")
+    forest.run(30.0)
+    forest.cut = {"agent"}
+    forest.restart("rack")
+    forest.run(2 * DEAD_S)
+    seen = forest.seen("root")
+
+    assert list(seen) == ["row", "rack", "agent"]
+    assert (seen["agent"].parent, seen["agent"].is_up) == ("rack", False)
+
+    forest.cut = set()
+    forest.run(2 * HELLO_S)
+
+    assert [(name, member.is_up) for name, member in forest.seen("root").items()] == [
+        ("row", True), ("rack", True), ("agent", True),
+    ]  # fmt: skip
+
+
 def test_one_that_was_revoked_is_gone_with_all_below_it() -> None:
     forest = Forest("root", "row", "rack")
     forest.run(5.0)

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from kraken.api.collectorcounts import collector_counts
-from kraken.daemon.arrivals import Arrival, Letters
+from kraken.daemon.arrivals import Arrival, Letters, TreeNews
 from kraken.daemon.config import Tree
+from kraken.daemon.deeper import DeeperChanged
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.operations import Operations, Request
 from kraken.errors import RefusedError, StoreError
@@ -21,6 +22,7 @@ from kraken.store.group import GroupCommit
 from kraken.store.records import SaveTree
 from kraken.sync.lease import LEASE_S
 from kraken.sync.letters import Ack, Call, Delta, Doc, Hello, Letter, Row, decode, encode
+from kraken.sync.registry import DOWN, UP
 from kraken.sync.twins import ALONE, TWIN
 from kraken.testing.pair import Pair
 from kraken.transport import Keyring, join
@@ -166,6 +168,34 @@ async def test_that_nobody_runs_nodes_is_an_event_of_all_and_in_the_history_of_e
         )
         texts = [entry.text for entry in entries if "run" in entry.text]
         assert texts == ["collector c1 runs it", f"nobody runs it: {why}"]
+
+
+async def test_that_ones_further_down_are_not_heard_is_one_event_and_in_the_history_of_all_but_agents(
+    pair: Pair, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An agent is called like its node, and comes and goes with it: its parent's journal has that."""
+    await pair.declare("n1", power="ON")
+    seat, now = pair.root.seat, pair.root.clock()
+    assert seat is not None
+    for how, was in ((DOWN, UP), (UP, DOWN)):
+        told = [DeeperChanged("c1", {"g1": 3, "n1": 1}, how, was, now - 40.0)]
+        seat.perform(TreeNews((), (), (), (), (), (), (), (), (), told, (), None), now)
+    events = [event.data for event in pair.root.events.newer(0) if event.data.get("count")]
+    await eventually(lambda: "collectors are not heard any more" in caplog.messages)
+    async with asyncio.timeout(60.0):
+        while len(found := await pair.root.journal.read(lambda store: store.history(nodes=["g1"]))) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    of_node = await pair.root.journal.read(lambda store: store.history(nodes=["n1"]))
+
+    assert [(e["collector"], e["count"], e["parent"], e["is_up"], e["nodes"]) for e in events] == [
+        ("g1,n1", 2, "c1", False, 4),
+        ("g1,n1", 2, "c1", True, 4),
+    ]
+    assert [(e.text, e.source, e.data["nodes"]) for e in found] == [
+        ("collector g1 is heard", "c1", 3),
+        ("collector g1 is not heard any more", "c1", 3),
+    ]
+    assert not [entry for entry in of_node if "heard" in entry.text]
 
 
 async def test_a_hold_set_at_the_root_holds_at_the_child(pair: Pair, eventually: Eventually) -> None:
