@@ -226,8 +226,6 @@ class Branch:
         tell = self.tree.parent is not None
         for name, told in event.seen.items():
             news = self._table.see_again(name, event.at, told)
-            if news:
-                self._touched[name] = None
             for variable in news if tell else ():
                 record = self._table[name].dsc[variable]
                 self.tree.seen_again(name, variable, record.seen_at, record.stamp, ours=False)

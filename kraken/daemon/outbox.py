@@ -79,7 +79,7 @@ class Outbox:
         changed.clear()
         self._letters += result.letters
         if self._writer is None:
-            if self._is_kept and not self.is_failing:
+            if self._is_kept:
                 letters, self._letters = self._letters, []
                 self._post(letters)
             else:

@@ -9,9 +9,10 @@ from kraken.daemon.arrivals import Letters
 from kraken.daemon.branch import Branch
 from kraken.model.hold import EVERY_NODE, Hold, HoldTable
 from kraken.model.node import NodeTable
-from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate, Value
-from kraken.sync.letters import decode, encode
-from kraken.sync.tree import Tree
+from kraken.model.update import PRESENCE, PRESENT, SeenAgain, Side, Stamp, StateUpdate, Value
+from kraken.sync.events import Again, Ours
+from kraken.sync.letters import Touch, decode, encode
+from kraken.sync.tree import TOUCH_S, Tree
 
 
 class One:
@@ -60,6 +61,12 @@ class One:
     def see(self, node: str, variable: str, value: str, now: float) -> None:
         update = self.update(node, Side.DSC, variable, value, now)
         self.branch.tree.observed(self.table.merge([update]))
+
+    def see_again(self, node: str, variable: str, now: float) -> None:
+        """The same value, of the same stamp."""
+        old = self.table[node].dsc[variable]
+        self.table.merge([StateUpdate(node, Side.DSC, variable, old.value, old.stamp, now, old.source)])
+        self.branch.tree.seen_again(node, variable, now, old.stamp, ours=True)
 
 
 class Wire:
@@ -180,3 +187,53 @@ def test_a_child_that_falls_silent_is_named_and_keeps_its_node() -> None:
     assert silence[0] == "c1"
     assert root.gained == {"n2"}
     assert child.gained == {"n1"}
+
+
+def test_a_value_that_is_seen_again_two_levels_below_is_as_young_at_the_root() -> None:
+    root, middle, leaf = One("root", None, "m"), One("m", "root", "c1"), One("c1", "m")
+    wire = Wire(root, middle, leaf)
+    root.declare("n1", 0.0, collectors="c1")
+    wire.wait(30.0)
+    leaf.see("n1", "os", "UP", wire.now)
+    wire.wait(5.0)
+    first = root.table["n1"].dsc["os"]
+    for _ in range(60):
+        wire.wait(1.0)
+        leaf.see_again("n1", "os", wire.now)
+    wire.wait(1.0)
+    last = root.table["n1"].dsc["os"]
+
+    assert leaf.table["n1"].dsc["os"].stamp == last.stamp == first.stamp
+    assert first.seen_at <= 31.0
+    assert wire.now - last.seen_at < TOUCH_S + 5.0, "it is told that often, and is under way for a moment"
+    assert [word for word in root.turned if word[1] == "os"] == [("n1", "os", None, "UP")]
+
+
+def test_that_a_value_was_seen_before_what_is_known_is_not_told_on_nor_of_what_is_not_known() -> None:
+    middle = One("m", "root", "c1")
+    middle.table.merge(
+        [
+            StateUpdate("n1", Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 0.0, "ann"),
+            StateUpdate("n1", Side.DSC, "os", "UP", Stamp(1, 2), 50.0, "look"),
+            StateUpdate("n1", Side.DSC, "web", "UP", Stamp(1, 3), 50.0, "look"),
+        ]
+    )
+    told = {"os": SeenAgain(20_000, 1, 2), "web": SeenAgain(5_000, 1, 3), "disk": SeenAgain(0, 1, 4)}
+    middle.branch._apply([Again("c1", 60.0, {"n1": told, "n2": told})], 60.0)
+    above = middle.branch.tree.links["root"]
+    above.is_up, above.feed.acked = True, 0
+    touches = [letter.body.seen for letter in above.outgoing(60.0) if isinstance(letter.body, Touch)]
+
+    assert [{node: list(seen) for node, seen in touch.items()} for touch in touches] == [{"n1": ["web"]}]
+
+
+def test_of_a_node_that_is_lost_and_gained_in_one_letter_the_last_stands() -> None:
+    _, _, child = pair()
+    both = Ours(["n1"], []), Ours([], ["n1"])
+    child.branch._apply(both, 30.0)
+    lost = child.branch.result()
+    child.branch._apply(reversed(both), 30.0)
+    gained = child.branch.result()
+
+    assert (lost.gained, lost.lost) == ([], ["n1"])
+    assert (gained.gained, gained.lost) == (["n1"], [])

@@ -332,6 +332,22 @@ async def test_the_second_address_is_tried_when_the_first_is_dead(
     await until(lambda: root.heard == [("c1", b"\1news")])
 
 
+async def test_the_second_address_is_tried_when_who_answers_at_the_first_does_not_know_us(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of the parent from before we joined: it has the parent's key, and refuses ours."""
+    monkeypatch.setattr(above, "REFUSED_S", 0.2)
+    root = members.root()
+    shutil.copytree(root.directory, root.directory.with_name("copy"))
+    copy = members.root("copy")
+    child = members.make("c1")
+    await join(root.invite("c1"), child.keyring)
+    child.wire.connect([copy.address, root.address])
+
+    await until(lambda: child.wire.parent_state is ParentState.CONNECTED)
+    assert (copy.wire.refusals, root.wire.refusals) == ({"unknown key": 1}, {})
+
+
 async def test_an_address_in_use_is_named(members: Members) -> None:
     root = members.root()
     second = members.make("second")
