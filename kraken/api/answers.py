@@ -450,8 +450,8 @@ class Entry(TypedDict):
 
 
 class History(TypedDict):
-    """`next`: to be given as `before` for older entries. `elsewhere`: collector -> the chosen nodes it runs;
-    what it saw and did is in its own journal.
+    """`next`: to be given as `before` for older entries. `elsewhere`: collector in whose own journal is more
+    -> the chosen that it is of: nodes it runs, collectors below it. "": of whatever is its own.
     """
 
     entries: list[Entry]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from litestar import get
@@ -12,6 +13,8 @@ from litestar.params import FromPath, Parameter
 from kraken.api import answers, views
 from kraken.api.problems import NotFoundError, fails
 from kraken.api.relay import Relay
+from kraken.daemon.daemon import Daemon
+from kraken.daemon.members import members
 from kraken.daemon.operations import Operations
 from kraken.errors import DocumentError
 from kraken.model.hold import EVERY_NODE
@@ -41,7 +44,11 @@ async def run(operations: NamedDependency[Operations], run_id: FromPath[str]) ->
     """One run, with what each node came to."""
     entry = await operations.daemon.journal.read(lambda store: store.run(run_id))
     if entry is None:
-        raise NotFoundError(f"no run {run_id!r}", part=run_id, hint="`kraken runs` lists them")
+        hint, others = "`kraken runs` lists them", Relay(operations.daemon).others()
+        if others:
+            at = others[0] if len(others) == 1 else "COLLECTOR"
+            hint += f"; those of others are in their journals: `kraken --at {at} runs`"
+        raise NotFoundError(f"no run {run_id!r}", part=run_id, hint=hint)
     return views.run_with_results(entry, _out(operations, run_id))
 
 
@@ -52,26 +59,49 @@ async def history(
     limit: Limit = 100,
     before: Annotated[int | None, Parameter(description="`next` of the answer before")] = None,
 ) -> answers.History:
-    """The journal, newest first; that of deleted nodes, too."""
+    """The journal, newest first; that of deleted nodes, too, and of collectors."""
     count = _limit(limit)
     if before is not None and not 0 <= before <= ID_MAX:
         raise DocumentError(f"before cannot be {before}", key="before", hint="it is `next` of an answer")
     names = None if nodeset is None else operations.named(nodeset)
+    below = _below(operations.daemon)
     asked = None if names is None else [*names, EVERY_NODE]
     journal = operations.daemon.journal
     found = await journal.read(lambda store: store.history(nodes=asked, limit=count, before=before))
     if names is not None and before is None:
         told = {entry.node for entry in found}
         operations.daemon.collector.table.require(
-            name for name in names if not told or (name not in told and len(found) < count)
+            name
+            for name in names
+            if name not in below and (not told or (name not in told and len(found) < count))
         )
     following = found[-1].id if len(found) == count else None
-    elsewhere = Relay(operations.daemon).elsewhere(names or ())
     return {
         "entries": [views.journal_entry(entry) for entry in found],
         "next": following,
-        "elsewhere": {collector: fold(part) for collector, part in elsewhere.items()},
+        "elsewhere": _elsewhere(operations.daemon, names, below),
     }
+
+
+def _below(daemon: Daemon) -> dict[str, str]:
+    """The collectors below us, each with its parent, in whose journal is what became of it."""
+    if daemon.seat is None:
+        return {}
+    return {member.name: member.parent for member in members(daemon.seat.tree, daemon.clock())}
+
+
+def _elsewhere(daemon: Daemon, names: Sequence[str] | None, below: Mapping[str, str]) -> dict[str, str]:
+    """Whose journals have more, and of which of these nodes and collectors; "": of whatever is theirs."""
+    relay = Relay(daemon)
+    if names is None:
+        me = "" if daemon.seat is None else daemon.seat.tree.me
+        return dict.fromkeys(sorted({*relay.others(), *below.values()} - {"", me}), "")
+    found = relay.elsewhere(names)
+    for name in names:
+        parent = below.get(name, "")
+        if parent in below and name not in found.get(parent, ()):
+            found.setdefault(parent, []).append(name)
+    return {collector: fold(part) for collector, part in found.items()}
 
 
 def _limit(limit: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -10,8 +11,8 @@ import click
 
 from kraken.cli.arguments import output_option
 from kraken.cli.errors import printable
-from kraken.cli.nodes import fold
 from kraken.cli.output import Output, clock, now, span
+from kraken.cli.rows import asked_at, others_run
 from kraken.cli.session import Session, pass_session
 from kraken.cli.table import Cell, Column
 
@@ -35,6 +36,7 @@ _GOOD = "OK"
 EVERY_NODE = "*"  # whose the entries of a freeze are
 _SECONDS = re.compile(r" after [0-9.]+( to [0-9.]+)? s$")  # how long a run took; each node has its own
 _NUMBERS = re.compile(r"[0-9.]+")
+POINTERS_MAX = 8  # lines that say who knows more
 TOGETHER_S = 2.0  # one declaration or run writes its entries within this time
 
 
@@ -72,10 +74,7 @@ def runs(session: Session, run: str | None, active: bool, limit: int, form: str)
         else:
             output.line(f"Nothing runs{here}." if active else f"Nothing ran{here} yet.")
         if others:
-            at = others[0] if len(others) == 1 else "COLLECTOR"
-            of = "" if len(others) == 1 else f", for each of {fold(others)}"
-            more = f"What others run: kraken --at {at} runs{' --active' if active else ''}{of}"
-            output.line(output.paint(printable(more), "dim"))
+            output.line(output.paint(printable(others_run(others, active=active)), "dim"))
 
     output.show(form, answer, table=table, names=lambda: [str(entry.get("id")) for entry in found])
 
@@ -145,7 +144,12 @@ def history(
     """What changed, newest first.
 
     Declarations, observations, runs, holds and playbooks that reported, and who did it. The same thing
-    happening to several nodes at the same time is one line.
+    happening to several nodes at the same time is one line. Collectors have a history, too: who invited
+    them, when they came and went.
+
+    Each collector has a journal of its own: what is declared is in that of the root; what was seen and done,
+    in that of the collector that runs the node; that a collector came or went, in that of its parent.
+    The last lines say how others are asked.
     """
     answer = session.client.get("/v1/history", nodeset=nodeset, limit=limit, before=before)
     entries, output = answer.get("entries", []), session.output
@@ -164,11 +168,22 @@ def history(
 
     def tell_elsewhere() -> None:
         """Where the rest of the story is."""
-        for collector, nodes in (answer.get("elsewhere") or {}).items():
-            more = f"What was seen and done: kraken --at {collector} history {nodes}"
+        for more in _elsewhere(answer.get("elsewhere") or {}):
             output.line(output.paint(printable(more), "dim"))
 
     output.show(form, answer, table=table)
+
+
+def _elsewhere(journals: dict[str, str]) -> Iterator[str]:
+    """How those are asked who have more in their journals: nodes and collectors that were chosen, if any."""
+    whole = [collector for collector, nodes in journals.items() if not nodes]
+    if whole:
+        yield f"What others saw and did: {asked_at(whole, 'history')}"
+    parts = [(collector, nodes) for collector, nodes in journals.items() if nodes]
+    for collector, nodes in parts[:POINTERS_MAX]:
+        yield f"What was seen and done: kraken --at {collector} history {nodes}"
+    if len(parts) > POINTERS_MAX:
+        yield f"… and {len(parts) - POINTERS_MAX:,} more collectors: -o json has them"
 
 
 def _alike(entries: list[dict[str, Any]], together_s: float) -> list[tuple[dict[str, Any], list[str]]]:

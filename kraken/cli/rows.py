@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -157,3 +157,17 @@ def next_text(explanation: dict[str, Any]) -> str:
     if not what:
         return ""
     return f"{what} in {span(at - now())}" if at else str(what)
+
+
+def others_run(others: Sequence[str], *, active: bool) -> str:
+    """How these collectors are asked for what they run."""
+    return f"What others run: {asked_at(others, 'runs --active' if active else 'runs')}"
+
+
+def asked_at(collectors: Sequence[str], words: str) -> str:
+    """The command that one of these collectors answers; of several, for each of whom."""
+    if len(collectors) == 1:
+        return f"kraken --at {collectors[0]} {words}"
+    from kraken.cli.nodes import fold
+
+    return f"kraken --at COLLECTOR {words}, for each of {fold(collectors)}"

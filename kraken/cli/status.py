@@ -24,6 +24,7 @@ from kraken.cli.rows import (
     fold_rows,
     hold_row,
     limit_row,
+    others_run,
     refused_row,
     run_row,
 )
@@ -39,9 +40,9 @@ def status(session: Session, form: str) -> None:
     """The cluster on one screen.
 
     What is degraded, parent and collectors, nodes by cause and reason, what collectors cannot do on any
-    node, what runs now, limits that make nodes wait or count nothing, holds, and Kraken modules that were
-    refused. On a terminal only as many lines as fit; `kraken explain --all` and `kraken runs --active` show
-    all.
+    node, what this one runs now, limits that make nodes wait or count nothing, holds, and Kraken modules
+    that were refused. On a terminal only as many lines as fit; `kraken explain --all` and `kraken runs
+    --active` show all.
 
     \b
     CONVERGED       as declared, or nothing is declared
@@ -56,10 +57,12 @@ def status(session: Session, form: str) -> None:
     REQUIRES_UNMET  a mutation needs something the node has not
     """
     client = session.client
+    active = client.get("/v1/runs", active=True)
     answer = {
         "health": client.get("/v1/health"),
         "folded": client.get("/v1/explain", all=True, view="folded").get("folded", []),
-        "runs": client.get("/v1/runs", active=True).get("runs", []),
+        "runs": active.get("runs", []),
+        "elsewhere": active.get("elsewhere") or [],
         "holds": client.get("/v1/holds").get("holds", []),
     }
     session.output.show(form, answer, table=lambda: _show_status(session.output, answer))
@@ -81,6 +84,8 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
     if not health.get("nodes"):
         output.line(NO_NODES)
     height = None if output.height is None else output.height - len(standing)
+    others = answer["elsewhere"] if health.get("causes", {}).get("RUNNING") else []
+    height = height - 1 if height is not None and others else height
     rooms = _rooms(height, len(folded), [len(faults), len(runs), len(limits), len(holds), len(refused)])
     output.line()
     output.table(FOLDED_SHORT, fold_rows(by_trouble(folded)[: rooms[0]]))
@@ -96,6 +101,8 @@ def _show_status(output: Output, answer: dict[str, Any]) -> None:
         output.line("\n" + output.paint("Running now", "strong"))
         output.table(RUNS, [run_row(run) for run in runs[: rooms[2]]])
         _say_more(output, len(runs) - rooms[2], "kraken runs --active")
+    if others:
+        output.line(output.paint(printable(others_run(others, active=True)), "dim"))
     if limits:
         output.line("\n" + output.paint("Limits", "strong"))
         output.table(LIMITS, [limit_row(limit) for limit in limits[: rooms[3]]])

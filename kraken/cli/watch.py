@@ -36,9 +36,9 @@ def watch(session: Session, nodeset: str | None, ends: bool, form: str) -> int:
     """See nodes converge, live.
 
     Ctrl-C ends it; nothing else does without --exit. On a terminal: how many have converged, why
-    the others have not, what runs now and what happened lately. Elsewhere a line for each thing
-    that happens, and whenever more or fewer have converged; with -o json the daemon's events as they
-    come, one per line.
+    the others have not, what this collector runs now and what happened lately. Elsewhere a line for
+    each thing that happens, and whenever more or fewer have converged; with -o json the daemon's events
+    as they come, one per line.
     """
     scene = Scene()
     with Feed(session.client, nodeset) as feed:

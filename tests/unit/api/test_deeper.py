@@ -120,6 +120,49 @@ async def test_who_is_not_heard_is_not_asked(
     assert (answer["unanswered"], row(answer, "g1")["state"]) == ({}, "AWAY")
 
 
+async def test_a_history_without_nodes_names_every_journal_but_that_of_agents_that_do_nothing(
+    pair: Pair, root: Caller, callers: dict[str, Caller]
+) -> None:
+    """c1 runs nothing, and knows when g1 came and went."""
+    assert (await root.get("/v1/history"))["elsewhere"] == {"c1": ""}
+    assert (await callers["c1"].get("/v1/history"))["elsewhere"] == {}
+
+    await root.apply({"nodes": {"n1": {"attributes": {"collectors": ["g1"]}, "cfg": {"power": "ON"}}}})
+    async with asyncio.timeout(60.0):
+        while (await root.get("/v1/nodes/n1"))["collector"] != "g1":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    assert (await root.get("/v1/history"))["elsewhere"] == {"c1": "", "g1": ""}
+
+
+async def test_what_became_of_a_collector_further_down_is_in_the_journal_of_its_parent(
+    pair: Pair, root: Caller, callers: dict[str, Caller]
+) -> None:
+    here = await root.get("/v1/history?nodeset=g1")
+    there = await root.get("/v1/history?nodeset=g1", headers={"Kraken-At": "c1"})
+    child = await root.get("/v1/history?nodeset=c1")
+    problem = await root.problem("GET", "/v1/history?nodeset=g1,g9")
+
+    assert (here["entries"], here["elsewhere"]) == ([], {"c1": "g1"})
+    assert "joined" in [entry["text"] for entry in there["entries"]]
+    assert (child["elsewhere"], there["elsewhere"]) == ({}, {})
+    assert problem["part"] == "g9"
+
+
+async def test_a_run_that_this_journal_does_not_have_may_be_in_that_of_another(
+    pair: Pair, root: Caller
+) -> None:
+    before = await root.problem("GET", "/v1/runs/1-1")
+    await pair.declare("n1", power="ON")
+    async with asyncio.timeout(60.0):
+        while pair.cause("root", "n1") != "CONVERGED":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    after = await root.problem("GET", "/v1/runs/1-1")
+
+    assert before["hint"] == "`kraken runs` lists them"
+    assert after["hint"].endswith("; those of others are in their journals: `kraken --at c1 runs`")
+
+
 def told(name: str, parent: str, state: str = "CONNECTED", **more: Any) -> ToldRow:
     return ToldRow(name=name, parent=parent, state=state, **more)
 

@@ -167,6 +167,21 @@ def test_status_tells_how_it_stands_with_the_parent_and_who_is_below(daemon: Cal
     ]
 
 
+@pytest.mark.parametrize(("running", "is_told"), [(3, True), (0, False)])
+def test_status_says_how_others_are_asked_what_they_run(
+    daemon: Call, kraken: Call, running: int, is_told: bool
+) -> None:
+    health = {"nodes": 3, "causes": {"RUNNING": running} if running else {}, "version": "1"}
+    daemon(
+        {"call": "GET /v1/health", "answer": health},
+        {"call": "GET /v1/explain", "answer": {"folded": []}},
+        {"call": "GET /v1/runs", "answer": {"runs": [], "elsewhere": ["rack7"]}},
+        {"call": "GET /v1/holds", "answer": {"holds": []}},
+    )
+
+    assert ("What others run: kraken --at rack7 runs --active" in kraken("status").out) == is_told
+
+
 @pytest.mark.parametrize(
     ("number", "told"), [(1, "c0 (its disk is full)"), (10, "c0 (its disk is full), c1 ... and 2 more")]
 )

@@ -339,6 +339,33 @@ def test_that_other_collectors_have_runs_of_their_own_is_told(
     assert kraken("runs", *words).out == told
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "told"),
+    [
+        ({}, []),
+        ({"c1": ""}, ["What others saw and did: kraken --at c1 history"]),
+        (
+            {"c1": "", "c2": ""},
+            ["What others saw and did: kraken --at COLLECTOR history, for each of c[1-2]"],
+        ),
+        ({"c1": "n[1-2]"}, ["What was seen and done: kraken --at c1 history n[1-2]"]),
+        (
+            {f"c{i}": f"n{i}" for i in range(1, 11)},
+            [
+                *(f"What was seen and done: kraken --at c{i} history n{i}" for i in range(1, 9)),
+                "… and 2 more collectors: -o json has them",
+            ],
+        ),
+    ],
+)
+def test_a_history_says_whose_journals_have_more(
+    daemon: Call, kraken: Call, elsewhere: dict[str, str], told: list[str]
+) -> None:
+    daemon({"call": "GET /v1/history", "answer": {"entries": [], "next": None, "elsewhere": elsewhere}})
+
+    assert kraken("history").out.splitlines() == ["Nothing has happened yet.", *told]
+
+
 def test_no_node_found_says_what_was_looked_for(daemon: Call, kraken: Call) -> None:
     daemon({"call": "GET /v1/nodes", "answer": {"nodes": []}})
 
