@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from kraken.api.answers import AskedNode, ChangedNode, Explanation
-from kraken.api.relay import Relay
+from kraken.api.relay import HOLD_S, Relay
 from kraken.daemon.declare import CONFIRM_ABOVE, NeedsConfirmationError
 from kraken.daemon.operations import Operations, Request
 from kraken.daemon.power import OpposedError, Ordered, UnconfirmedError, command_power, new_id
@@ -22,8 +22,6 @@ from kraken.model.nodeset import expand, fold
 EXPLAINED_MAX: Final = 64
 """Nodes up to which each is explained by its own collector; of more, what it said last is told at once."""
 EXPLAIN_S: Final = 3.0
-HOLD_S: Final = 5.0
-"""For a hold to come down before the power command that it goes with: one letter lost, and said again."""
 BMC_MORE_S: Final = 5.0
 NOTHING_DONE: Final = "; nothing was done"
 

@@ -16,8 +16,7 @@ from typing import Final
 
 import msgspec
 
-from kraken.api.across import HOLD_S
-from kraken.api.relay import Relay
+from kraken.api.relay import HOLD_S, Relay
 from kraken.daemon.daemon import Daemon
 from kraken.model.hold import EVERY_NODE
 from kraken.model.nodeset import fold

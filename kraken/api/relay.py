@@ -24,6 +24,8 @@ VERB: Final = "http"
 BODY_BYTES_MAX: Final = LETTER_BYTES_MAX - 65_536
 """Of a body that crosses the tree; the rest of a letter is for what leads it."""
 STREAMS: Final = ("/v1/events",)
+HOLD_S: Final = 5.0
+"""For a hold to come down to who is asked next: one letter lost, and said again."""
 
 _TITLES: Final = {
     404: "Not found",

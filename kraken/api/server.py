@@ -14,10 +14,8 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
-import uvicorn
-
+from kraken.api.entrance import Entrance
 from kraken.api.holding import answering_holds
 from kraken.api.interface import Interface, with_head
 from kraken.api.relay import answering_calls, passing_on
@@ -34,7 +32,6 @@ from kraken.errors import ConfigError
 log = logging.getLogger("kraken.daemon")
 
 BACKLOG = 1024
-GRACE_S = 5  # for answers under way when the daemon ends
 PROBE_S = 2.0  # for a daemon that has our socket to take a connection
 
 
@@ -93,31 +90,23 @@ async def answering(
         tokens: who may ask over `remote`.
     """
     interface = Interface(daemon)
-    if daemon.neighbours is None or not daemon.neighbours.is_leaf:  # a leaf, as an agent is, is asked little
+    is_asked_little = daemon.neighbours is not None and daemon.neighbours.is_leaf  # as an agent is
+    if not is_asked_little:
         await interface.built()
     answering_calls(interface, daemon)
     answering_holds(daemon)
     app = with_head(passing_on(interface, daemon))
-    servers = [(_Server(_uvicorn_config(app)), local)]
+    entrances = [Entrance(local, app)]
     if remote is not None:
         assert tokens is not None, "nobody is served over TCP without a token"
-        guarded = _uvicorn_config(bearer_only(app, tokens))
-        guarded.load()
-        guarded.ssl = tls
-        servers.append((_Server(guarded), remote))
-    running = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
+        entrances.append(Entrance(remote, bearer_only(app, tokens), tls))
     try:
-        while not all(server.started for server, _ in servers):
-            for one in running:
-                if one.done():
-                    one.result()
-            await asyncio.sleep(0.01)
+        for entrance in entrances:
+            await entrance.open(at_once=not is_asked_little)
         yield
     finally:
         daemon.events.close()  # or streams would keep the servers waiting
-        for server, _ in servers:
-            server.should_exit = True
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*(entrance.close() for entrance in entrances))
 
 
 @contextlib.asynccontextmanager
@@ -279,23 +268,3 @@ def _reloaded(loading: asyncio.Future[None]) -> None:
     notify.sd_notify("READY=1")
     if not loading.cancelled() and loading.exception() is not None:
         log.error("modules not loaded", exc_info=loading.exception())
-
-
-def _uvicorn_config(app: Any) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=GRACE_S,
-    )
-
-
-class _Server(uvicorn.Server):
-    """Signals are the daemon's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

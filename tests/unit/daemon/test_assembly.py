@@ -24,6 +24,7 @@ HEAVY = {
     "aiohttp",
     "ansible",
     "ansible_runner",
+    "click",
     "cryptography",
     "httpx",
     "litestar",
@@ -31,6 +32,7 @@ HEAVY = {
     "prometheus_client",
     "pyghmi",
     "rich",
+    "uvicorn",
 }
 RUN = Run("1-1", Mutation("m", "go", (), timeout_s=1.0), ("n1",), 0.0, 1.0)
 FACTS = {"n1": NodeFacts("n1", {})}
@@ -66,6 +68,7 @@ def test_a_daemon_that_was_asked_for_nothing_has_loaded_no_heavy_library(tmp_pat
 
     assert kinds == {"ansible", "ipmi", "redfish", "tcp"}
     assert loaded & (HEAVY | {"sqlalchemy"}) == set()
+    assert loaded & {"kraken.daemon.operations", "kraken.daemon.power", "kraken.api.answers"} == set()
 
 
 def test_the_interface_is_loaded_without_what_draws_and_counts() -> None:
