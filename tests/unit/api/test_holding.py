@@ -10,9 +10,9 @@ from kraken.model.module import Mutation
 from kraken.sync.letters import Call
 from kraken.testing.pair import Pair
 from tests.unit.api.conftest import Caller
-from tests.unit.api.test_across import callers, root, until
+from tests.unit.api.test_across import root, until
 
-__all__ = ["callers", "root"]
+__all__ = ["root"]
 
 SLOW_S = 3600.0
 HOLD = {"nodeset": "n[1-2]", "reason": "a new fan"}
