@@ -243,8 +243,12 @@ class Tree:
     def _look_back(self, neighbour: str, letter: Letter, now: float) -> list[Event]:
         """A child may have heard of a lease that a former life of ours gave and our memory does not know: our
         disk was put back from a copy. Since then nodes may have been given to others, and mutations begun.
+
+        It says so to this life: what is late may be of when it was our parent, and tell what it gave itself.
         """
         if neighbour == self.parent or not self._known or not isinstance(letter.body, Hello):
+            return []
+        if letter.your_life != self.links[neighbour].life:
             return []
         if not self._known < letter.body.given < self.life:  # what this life gave is above that
             return []

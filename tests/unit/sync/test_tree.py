@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from kraken.model.bmc import ADDRESS
 from kraken.model.hold import HoldTable
 from kraken.model.node import NodeTable
 from kraken.model.update import PRESENCE, PRESENT, SeenAgain, Side, Stamp, StateUpdate, Value
-from kraken.sync.events import Again, Called, Memory
+from kraken.sync.events import Again, Called, Memory, PutBack
 from kraken.sync.lease import SKEW
 from kraken.sync.letters import Call, Hello, Letter, Touch
 from kraken.sync.tree import Tree
@@ -77,3 +78,15 @@ def test_a_node_that_was_deleted_when_its_holder_could_not_be_told_gives_its_bmc
     tree.tick(1_002.0)
 
     assert tree.placement.holder == {"n2": "b"}
+
+
+def test_a_lease_that_only_a_child_knows_of_shows_a_disk_that_was_put_back() -> None:
+    """Said to this life: what was written to a former one may be of when the child was our parent."""
+    memory = Memory({}, {}, {}, {"@a": "a"}, (), number=5)
+    tree = Tree("root", 9, NodeTable(), HoldTable(), 1_000.0, memory=memory, longest_s=60.0)
+    tree.add_child("a", 1_000.0, known=True)
+    knows = replace(hello("a"), given=7)
+
+    assert PutBack("a") not in tree.hear("a", Letter(7, 6, 0, knows), 1_000.0)
+    assert PutBack("a") in tree.hear("a", Letter(7, 9, 1_001_000, knows), 1_001.0)
+    assert PutBack("a") not in tree.hear("a", Letter(7, 9, 1_002_000, knows), 1_002.0), "told once"
