@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from kraken.daemon.agents import VERB as AGENT_VERB
 from kraken.daemon.agents import Agents, Errands
@@ -22,16 +22,16 @@ from kraken.daemon.arrivals import (
     TreeNews,
     ValueChanged,
 )
+from kraken.daemon.chronicle import Chronicle
 from kraken.daemon.collector import Collector
 from kraken.daemon.condition import ailments, lacks, say
-from kraken.daemon.elsewhere import CAUSE, REASON
 from kraken.daemon.events import EventLog
 from kraken.daemon.keeper import Keeper
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.notebook import Notebook
 from kraken.daemon.pacing import idle
 from kraken.daemon.performing import NODE, Performing
-from kraken.daemon.remembering import journal_of, note_of_step, remembered, trouble_of
+from kraken.daemon.remembering import remembered
 from kraken.daemon.seat import Seat
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
 from kraken.engine.settings import Settings
@@ -39,11 +39,9 @@ from kraken.errors import ModuleError, StoreError
 from kraken.executors import Executor
 from kraken.model.catalog import Catalog
 from kraken.model.hold import EVERY_NODE
-from kraken.model.nodeset import fold
-from kraken.model.run import NodeResult, Outcome, Run
-from kraken.model.update import Side
+from kraken.model.run import NodeResult, Run
 from kraken.store.group import GroupCommit
-from kraken.store.records import Change, DropHold, EndRun, Memory, Note, SaveUpdates
+from kraken.store.records import Change, DropHold, Memory, Note, SaveUpdates
 
 log = logging.getLogger("kraken.daemon")
 
@@ -97,6 +95,7 @@ class Daemon:
         self._notebook = Notebook(self.collector, journal)
         self.clock = clock
         self.events = EventLog(incarnation)
+        self._chronicle = Chronicle(self.collector, self._notebook, self.events)
         self.seat: Seat | None = None
         self.started_at = clock()
         self.declaring = asyncio.Lock()  # one declaration is checked, kept and merged at a time
@@ -194,7 +193,7 @@ class Daemon:
         follows = self.collector.accept(arrivals, now)
         for kind, alike in itertools.groupby(follows, type):
             if kind is ValueChanged:
-                self._values_changed(cast(Iterable[ValueChanged], alike), now)
+                self._chronicle.values_changed(cast(Iterable[ValueChanged], alike), now)
                 continue
             for consequence in alike:
                 self._perform(consequence, now)
@@ -263,111 +262,29 @@ class Daemon:
             case NodeHeld(node):
                 self._performing.leave([node])
             case StepEnded():
-                self._step_ended(consequence)
+                self._chronicle.step_ended(consequence)
             case TroubleChanged():
-                self._notebook.write(trouble_of(consequence, now))
-                if consequence.quarantined is not None:
-                    extra = {"node": consequence.node, "reason": consequence.quarantined}
-                    log.warning("node quarantined", extra=extra)
-            case CauseChanged(node, was, cause, detail):
-                data = {"node": node, "cause": cause, "was": was, "reason": detail, "at": now}
-                self.events.add("cause", data)
+                self._chronicle.trouble_changed(consequence, now)
+            case CauseChanged():
+                self._chronicle.cause_changed(consequence, now)
             case TreeNews() if self.seat is not None:
                 self.seat.perform(consequence, now)
 
     def _started(self, run: Run, now: float) -> None:
         if self._closing:  # the end of another run led here; nothing begins any more
             return
-        level = logging.INFO if run.is_mutation else logging.DEBUG
-        extra = {"run": run.id, "operator": run.operator.key, "nodes": fold(run.nodes)}
-        log.log(level, "run started", extra=extra)
-        data = {**_about(run), "nodeset": extra["nodes"], "timeout_s": run.timeout_s, "at": now}
-        self.events.add("run-started", data, run.nodes)
+        self._chronicle.run_started(run, now)
         facts = {name: self.collector.facts(name, now) for name in run.nodes}
         self._performing.start(run, facts)
-
-    def _values_changed(self, changes: Iterable[ValueChanged], now: float) -> None:
-        """Values became others: by the thousand, where a collector boots its nodes."""
-        runs, told = self.collector.runs, []
-        dsc, summary = Side.DSC, Side.SUMMARY
-        for change in changes:
-            update = change.update
-            if update.side is not summary:
-                told.append(change)
-                if not change.elsewhere and update.side is dsc and runs(update.node):
-                    self._notebook.write(journal_of(change, now))
-            elif update.variable == CAUSE:
-                self.events.changed(told, now)
-                told = []
-                self._cause_told(change, now)
-        self.events.changed(told, now)
-
-    def _cause_told(self, change: ValueChanged, now: float) -> None:
-        """Another collector says how one of its nodes fares."""
-        node = self.collector.table.get(change.update.node)
-        reason = None if node is None else node.summary.get(REASON)
-        data = {"node": change.update.node, "cause": change.update.value, "was": change.was}
-        told = "" if reason is None else reason.value
-        self.events.add("cause", {**data, "reason": told, "at": now})
-
-    def _step_ended(self, step: StepEnded) -> None:
-        seconds = round(step.ended_at - step.started_at, 3)
-        extra: dict[str, Any] = {"node": step.node, "mutation": step.mutation.key, "seconds": seconds}
-        if step.outcome is Outcome.OK:
-            log.info("mutation seen", extra=extra)
-        else:
-            extra |= {"outcome": step.outcome, "reason": step.message}
-            begun = step.outcome is not Outcome.WITHDRAWN
-            log.warning("mutation failed" if begun else "mutation not begun", extra=extra)
-        if step.by is not None:
-            about = {"node": step.node, "name": step.mutation.name, "outcome": step.outcome}
-            self.events.add("command", {**about, "message": step.message, "by": step.by, "at": step.ended_at})
-        changes: list[Change] = [note_of_step(step)]
-        # One that was cancelled stays open in the journal: what it did is looked for at the start.
-        if step.run_id is not None and step.outcome is not Outcome.CANCELLED:
-            seen = self._seen_of(step)
-            changes.append(EndRun(step.run_id, step.node, step.outcome, step.message, seen, step.ended_at))
-        self._notebook.write(changes)
 
     # -- runs ---------------------------------------------------------------------------------
 
     def _reported(self, run: Run, results: Sequence[NodeResult]) -> None:
-        now = self.clock()
-        if run.is_mutation:
-            for result in results:
-                data = {**_about(run), "node": result.node, "outcome": result.outcome}
-                self.events.add("run-result", {**data, "message": result.message, "at": now})
+        self._chronicle.run_reported(run, results, self.clock())
         self.accept(Results(results))
 
     def _run_ended(self, run: Run, results: Mapping[str, NodeResult]) -> None:
-        now = self.clock()
-        outcomes: dict[str, list[str]] = {}
-        for result in results.values():
-            outcomes.setdefault(result.outcome, []).append(result.node)
-        folded = {outcome: fold(names) for outcome, names in outcomes.items()}
-        self.events.add("run-ended", {**_about(run), "outcomes": folded, "at": now}, run.nodes)
-        if run.is_mutation:
-            gone = [result for result in results.values() if self._is_nobodys(run, result)]
-            self._notebook.write(
-                [EndRun(run.id, r.node, r.outcome, r.message, r.observed, now) for r in gone]
-            )
-
-    def _is_nobodys(self, run: Run, result: NodeResult) -> bool:
-        """Whether the engine will never end this run for the node, so that its word is the last."""
-        if result.node not in self.collector.table:
-            return True
-        if result.outcome is Outcome.CANCELLED:  # stays open: the next start looks for what it did
-            return False
-        step = self.collector.progress(result.node).underway.get(run.operator.key)
-        return step is None or step.run_id != run.id
-
-    def _seen_of(self, step: StepEnded) -> dict[str, str]:
-        """What is known, when a mutation is over, of the variables it changes."""
-        if step.node not in self.collector.table:
-            return {}
-        progress = self.collector.progress(step.node)
-        names = [c.variable for c in step.mutation.changes if c.variable not in progress.unsettled]
-        return {name: progress.state[name] for name in names if name in progress.state}
+        self._chronicle.run_ended(run, results, self.clock())
 
     def _may_begin(self, run: Run, node: str) -> bool:
         return self.collector.may_begin(run, node, self.clock())
@@ -443,9 +360,3 @@ class Daemon:
             log.warning("Kraken module refused", extra={"error": str(problem)})
         for limit in idle(self.collector.engine.settings.limits, self.collector.catalog):
             log.warning("limit counts no mutation", extra={"limit": limit.name, "counts": limit.counts})
-
-
-def _about(run: Run) -> dict[str, Any]:
-    operator = run.operator
-    kind = "mutation" if run.is_mutation else "discovery"
-    return {"run": run.id, "name": operator.name, "module": operator.module, "kind": kind}
