@@ -58,6 +58,9 @@ class NoNetwork:
     def in_doubt(self) -> list[str]:
         return []
 
+    def revoked(self) -> list[str]:
+        return []
+
     def names(self) -> list[str]:
         return []
 
