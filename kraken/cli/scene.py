@@ -55,7 +55,7 @@ class Scene:
     def take(self, event: Event) -> Happening | None:
         """Take in one event; what to tell a person about it, None for what is only bookkeeping."""
         data = event.data
-        if event.kind == "cause":
+        if event.kind in ("cause", "reason"):
             self._set_cause(data)
         elif event.kind == "run-started":
             self.runs[str(data.get("run"))] = {**data, "id": data.get("run"), "issued_at": data.get("at")}
@@ -146,6 +146,11 @@ def _tell_cause(kind: str, data: Mapping[str, Any]) -> Told:
     return None
 
 
+def _tell_reason(kind: str, data: Mapping[str, Any]) -> Told:
+    """Of whom no waiting helps: what a person has to do is another thing now."""
+    return _tell_cause(kind, data) if data.get("cause") in STUCK else None
+
+
 def _tell_start(kind: str, data: Mapping[str, Any]) -> Told:
     if data.get("kind") == "discovery":
         return None
@@ -199,6 +204,7 @@ _TELL: dict[str, Callable[[str, Mapping[str, Any]], Told]] = {
     "attribute": _tell_value,
     "dsc": _tell_value,
     "cause": _tell_cause,
+    "reason": _tell_reason,
     "run-started": _tell_start,
     "run-result": _tell_result,
     "run-ended": _tell_end,

@@ -12,10 +12,10 @@ from kraken.daemon.elsewhere import CAUSE, REASON
 from kraken.daemon.events import EventLog
 from kraken.daemon.notebook import Notebook
 from kraken.daemon.remembering import journal_of, note_of_step, trouble_of
-from kraken.engine.effects import CauseChanged, StepEnded, TroubleChanged
+from kraken.engine.effects import CauseChanged, ReasonChanged, StepEnded, TroubleChanged
 from kraken.model.nodeset import fold
 from kraken.model.run import NodeResult, Outcome, Run
-from kraken.model.update import Side
+from kraken.model.update import Side, StateUpdate
 from kraken.store.records import Change, EndRun
 
 log = logging.getLogger("kraken.daemon")
@@ -79,7 +79,8 @@ class Chronicle:
 
     def values_changed(self, changes: Iterable[ValueChanged], now: float) -> None:
         """Values became others: by the thousand, where a collector boots its nodes."""
-        runs, told = self._collector.runs, []
+        runs, told, reasons = self._collector.runs, [], []
+        caused: set[str] = set()
         dsc, summary = Side.DSC, Side.SUMMARY
         for change in changes:
             update = change.update
@@ -90,13 +91,24 @@ class Chronicle:
             elif update.variable == CAUSE:
                 self._events.changed(told, now)
                 told = []
+                caused.add(update.node)
                 self._cause_told(change, now)
+            elif update.variable == REASON:
+                reasons.append(update)
         self._events.changed(told, now)
+        for update in reasons:
+            if update.node not in caused:  # else the event of the cause has it
+                self._reason_told(update, now)
 
     def cause_changed(self, change: CauseChanged, now: float) -> None:
         """A node of ours fares otherwise."""
         data = {"node": change.node, "cause": change.cause, "was": change.was}
         self._events.add("cause", {**data, "reason": change.detail, "at": now})
+
+    def reason_changed(self, change: ReasonChanged, now: float) -> None:
+        """A node of ours fares as before, for another reason."""
+        data = {"node": change.node, "cause": change.cause, "reason": change.detail}
+        self._events.add("reason", {**data, "at": now})
 
     def trouble_changed(self, change: TroubleChanged, now: float) -> None:
         """A node of ours has failed again, or no more; kept, so that a restart knows it."""
@@ -112,6 +124,14 @@ class Chronicle:
         data = {"node": change.update.node, "cause": change.update.value, "was": change.was}
         told = "" if reason is None else reason.value
         self._events.add("cause", {**data, "reason": told, "at": now})
+
+    def _reason_told(self, update: StateUpdate, now: float) -> None:
+        """Another collector gives another reason for the cause of one of its nodes."""
+        node = self._collector.table.get(update.node)
+        cause = None if node is None else node.summary.get(CAUSE)
+        if cause is not None:
+            data = {"node": update.node, "cause": cause.value, "reason": update.value}
+            self._events.add("reason", {**data, "at": now})
 
     def _is_nobodys(self, run: Run, result: NodeResult) -> bool:
         """Whether the engine will never end this run for the node, so that its word is the last."""

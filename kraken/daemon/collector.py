@@ -135,8 +135,7 @@ class Collector:
                     continue
                 if isinstance(effect, CauseChanged | ReasonChanged):
                     fare[effect.node] = None
-                if not isinstance(effect, ReasonChanged):
-                    follows.append(effect)
+                follows.append(effect)
             self._summarise(fare, now)
             self._introduce(now)
             self._say_modules(now)

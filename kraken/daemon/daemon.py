@@ -33,7 +33,7 @@ from kraken.daemon.pacing import idle
 from kraken.daemon.performing import NODE, Performing
 from kraken.daemon.remembering import remembered
 from kraken.daemon.seat import Seat
-from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
+from kraken.engine.effects import CauseChanged, ReasonChanged, Start, StepEnded, TroubleChanged
 from kraken.engine.settings import Settings
 from kraken.errors import ModuleError, StoreError
 from kraken.executors import Executor
@@ -267,6 +267,8 @@ class Daemon:
                 self._chronicle.trouble_changed(consequence, now)
             case CauseChanged():
                 self._chronicle.cause_changed(consequence, now)
+            case ReasonChanged():
+                self._chronicle.reason_changed(consequence, now)
             case TreeNews() if self.seat is not None:
                 self.seat.perform(consequence, now)
 

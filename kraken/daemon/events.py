@@ -15,7 +15,7 @@ from kraken.model.hold import EVERY_NODE
 
 KEPT = 10_000
 KINDS = (
-    *("cfg", "attribute", "dsc", "cause", "run-started", "run-result", "run-ended"),
+    *("cfg", "attribute", "dsc", "cause", "reason", "run-started", "run-result", "run-ended"),
     *("command", "hold", "freeze", "module", "collector", "nobody", "lost"),
 )
 IDLE = "idle"

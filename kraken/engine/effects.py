@@ -76,9 +76,11 @@ class CauseChanged:
 
 @dataclass(frozen=True, slots=True)
 class ReasonChanged:
-    """The node's cause is what it was, and its verdict says something else of it."""
+    """The node's cause is what it was, and its verdict says something else of it; `detail` as there."""
 
     node: str
+    cause: Cause
+    detail: str
 
 
 Effect = Start | Assert | StepEnded | TroubleChanged | CauseChanged | ReasonChanged

@@ -404,7 +404,7 @@ class Engine:
             progress.since = now
             effects.append(CauseChanged(name, was.cause, to.cause, to.detail))
         elif (was.detail, was.cannot) != (to.detail, to.cannot):
-            effects.append(ReasonChanged(name))
+            effects.append(ReasonChanged(name, to.cause, to.detail))
 
     def _wake(self, progress: Progress, *times: float | None) -> None:
         """Set the node's alarm: an earlier one that is set already will do, it is set again then."""

@@ -116,6 +116,18 @@ def test_a_run_that_is_only_looked_after_is_not_shown_as_running() -> None:
     assert list(scene.runs) == ["2"]
 
 
+def test_another_reason_is_shown_at_once_and_told_where_a_person_has_to_do_something() -> None:
+    scene = Scene()
+    scene.load([{"name": "n1", "cause": "NO_PATH", "reason": "no image"}, {"name": "n2", "cause": "BUDGET"}])
+    no_path = {"node": "n1", "cause": "NO_PATH", "reason": "no kernel", "at": 1.0}
+    told = scene.take(Event("1-1", "reason", no_path))
+    quiet = scene.take(Event("1-2", "reason", {"node": "n2", "cause": "BUDGET", "reason": "rack", "at": 2.0}))
+
+    assert told is not None
+    assert (told.text, quiet) == ("NO_PATH: no kernel", None)
+    assert {row["nodeset"]: row["reason"] for row in scene.folded()} == {"n1": "no kernel", "n2": "rack"}
+
+
 def test_what_happens_between_collectors_is_told_in_words() -> None:
     scene = Scene()
     two = Event("1-1", "collector", {"collector": "rack7", "twins": True, "at": 1.0})

@@ -214,6 +214,30 @@ async def test_a_hold_set_at_the_root_holds_at_the_child(pair: Pair, eventually:
     assert pair.mutations("c1") == ["switch_on"]
 
 
+async def test_another_reason_for_the_same_cause_is_an_event_at_each_level(
+    pair: Pair, eventually: Eventually
+) -> None:
+    """Who watches was shown the first reason until the next look."""
+    operations = Operations(pair.root)
+    await pair.declare("n1", power="OFF")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+
+    def told(name: str) -> list[tuple[str, str, str]]:
+        """Of HELD, as the daemon told it: kind, cause, reason."""
+        events = [event for event in pair.daemons[name].events.newer(0) if event.nodes == ("n1",)]
+        found = [e for e in events if e.kind in ("cause", "reason") and e.data["cause"] == "HELD"]
+        return [(e.kind, e.data["cause"], e.data["reason"]) for e in found]
+
+    await operations.hold(["n1"], "a new fan", None, ME)
+    await eventually(lambda: told("root"))
+    await operations.hold(["n1"], "memory", None, ME)
+    await eventually(lambda: len(told("root")) == 2)
+
+    assert [(kind, cause) for kind, cause, _ in told("root")] == [("cause", "HELD"), ("reason", "HELD")]
+    assert ["memory" in reason for _, _, reason in told("root")] == [False, True]
+    assert told("c1") == told("root")
+
+
 async def test_a_node_that_is_deleted_at_the_root_is_forgotten_below(
     pair: Pair, eventually: Eventually
 ) -> None:
