@@ -537,7 +537,8 @@ async def test_a_state_that_was_put_back_from_a_copy_is_not_believed(
     await eventually(lambda: tree.links["c1"].is_up)
     assert tree._remembers, "it is not put back because it starts"
     told = Hello("c1", 1, 0, 0, 0, -1, -1, True, given=tree._known + 1)
-    pair.root.accept(Letters("c1", [Letter(tree.links["c1"].their_life, 0, 0, told)]))
+    link = tree.links["c1"]
+    pair.root.accept(Letters("c1", [Letter(link.their_life, link.life, 0, told)]))
 
     assert "older than what collectors know" in caplog.text
     assert not tree._remembers
