@@ -38,7 +38,7 @@ class Address(NamedTuple):
     @property
     def endpoint(self) -> str:
         """As libzmq has it."""
-        return f"tcp://{self.host}:{self.port or '*'}"
+        return f"tcp://{self}"
 
 
 def check_reachable(address: str) -> None:

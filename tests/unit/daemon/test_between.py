@@ -71,6 +71,31 @@ def test_that_nobody_runs_a_node_is_not_told_again_after_a_restart_but_that_some
     assert [(gap.nodes, gap.runner) for gap in gaps()] == [(("n1",), "row1")]
 
 
+def test_that_somebody_runs_nodes_which_were_in_no_tree_before_is_no_news() -> None:
+    one = Collector(CATALOG, Settings(), incarnation=2)
+    one.restore(
+        [StateUpdate("n1", Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 990.0, "root")], [], 1000.0
+    )
+    memory = Memory({}, {}, {}, {}, ())
+    one.join(Tree("root", 9, one.table, one.holds, 1000.0, memory=memory), 1000.0)
+    told = [news for news in one.accept([], 1000.0) if isinstance(news, TreeNews)]
+
+    assert one.runs("n1")
+    assert [gap for news in told for gap in news.told if isinstance(gap, Gap)] == []
+
+
+def test_that_we_run_a_node_ourselves_when_the_lease_of_another_is_over_is_told() -> None:
+    grove = Grove("c1")
+    grove.wait(5.0)
+    grove.declare("n1", ["c1", "root"], os="UP")
+    grove.wait(30.0)
+    grove.cut.add("c1")
+    grove.wait(200.0)
+
+    assert grove.collectors["root"].runs("n1")
+    assert [(who, runner) for who, _, runner, _ in grove.gaps] == [("root", ""), ("root", "root")]
+
+
 class TestBetweenTwo:
     """A root, row1 below it, and rack1 and rack2 below that."""
 
@@ -197,7 +222,7 @@ class TestBetweenTwo:
             ("row1", "rack2", ""),
             ("root", "rack2", ""),
         ]
-        assert all(sorted(gap[1]) == sorted(nodes) for gap in grove.gaps)
+        assert {gap[1] for gap in grove.gaps} == {tuple(sorted(nodes))}
 
     def test_somebody_runs_nodes_when_who_does_has_said_so(self, grove: Grove) -> None:
         """What is given to a row may wait there for somebody, too: the rack it is meant for is not there."""

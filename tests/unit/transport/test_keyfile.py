@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from kraken.errors import WireError
 from kraken.transport import Keyring, keyfile
-from kraken.transport.keyfile import remove_unfinished, write_closed
+from kraken.transport.keyfile import move, read_closed, remove_unfinished, write_closed
 
 LEFT = (".joining.key.abcd1234", ".parent.json.a_b_c_d_", ".rack-7.x.json.00000000")
 
@@ -28,11 +29,15 @@ def test_what_a_killed_writer_left_is_gone_when_the_keyring_is_opened(tmp_path: 
 
 def test_what_is_being_written_and_what_is_no_file_of_ours_stays(tmp_path: Path) -> None:
     written = tmp_path / LEFT[0]
-    others = [tmp_path / name for name in (".hidden", "client.key", ".client.key.old", ".x.ABCD1234")]
+    others = [
+        tmp_path / name
+        for name in (".hidden", "client.key", ".client.key.old", ".x.ABCD1234", LEFT[0] + ".old")
+    ]
     for path in (written, *others):
         path.touch(0o600)
     (tmp_path / LEFT[1]).mkdir()
     (tmp_path / LEFT[2]).symlink_to(others[0])
+    os.mkfifo(tmp_path / ".x.json.11111111")
     before = set(tmp_path.iterdir())
     with written.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -41,6 +46,61 @@ def test_what_is_being_written_and_what_is_no_file_of_ours_stays(tmp_path: Path)
 
     remove_unfinished(tmp_path)
     assert set(tmp_path.iterdir()) == before - {written}
+
+
+def test_what_is_of_another_user_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / LEFT[0]).touch()
+    owner = os.geteuid()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: owner + 1)
+        remove_unfinished(tmp_path)
+
+        assert (tmp_path / LEFT[0]).exists()
+
+    remove_unfinished(tmp_path)
+    assert not (tmp_path / LEFT[0]).exists()
+
+
+def test_what_is_written_or_moved_is_on_the_disk_and_so_is_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []  # by what it is called then
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append("its directory" if path == tmp_path else path.read_text())
+
+    monkeypatch.setattr(keyfile.os, "fsync", fsync)
+    write_closed(tmp_path / "joining.key", b"key")
+    written, synced = synced, []
+    moved = move(tmp_path / "joining.key", tmp_path / "client.key")
+
+    assert written == ["key", "its directory"]
+    assert (moved, synced) == (True, ["its directory"])
+    assert not move(tmp_path / "joining.key", tmp_path / "client.key")
+    assert (tmp_path / "client.key").read_bytes() == b"key"
+
+
+def test_what_cannot_be_written_leaves_what_was_there_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    write_closed(tmp_path / "client.key", b"key")
+    monkeypatch.setattr(keyfile.os, "fsync", fsync)
+    with pytest.raises(WireError, match=r"cannot write .*client\.key: No space left"):
+        write_closed(tmp_path / "client.key", b"another")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["client.key"]
+    assert (tmp_path / "client.key").read_bytes() == b"key"
+
+
+def test_of_a_file_without_an_end_the_beginning_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "client.key"
+    write_closed(path, b"x" * 1_000_000)
+
+    assert read_closed(path) == b"x" * 65_536
 
 
 def test_a_directory_that_is_not_there_has_nothing_left_in_it(tmp_path: Path) -> None:

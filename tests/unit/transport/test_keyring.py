@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from kraken.errors import WireError
 from kraken.transport.children import Children
@@ -70,7 +72,9 @@ def test_a_damaged_key_is_no_key_and_who_must_do_what_then_is_said(
         ("{", "cannot be read"),
         ('{"name": "root"}', "cannot be read"),
         (json.dumps({"name": "r", "me": "c", "key": "short", "addresses": ["h:1"]}), "has no key"),
+        (json.dumps({"name": "r", "me": "c", "key": PARENT.key, "addresses": []}), "no address"),
     ],
+    ids=["no JSON", "fields are missing", "no key", "no address"],
 )
 def test_a_damaged_record_of_the_parent_is_refused(directory: Path, text: str, words: str) -> None:
     path = directory / "parent.json"
@@ -111,6 +115,58 @@ def test_a_damaged_key_of_a_join_that_was_cut_off_is_none_to_a_daemon(
     spoil(directory / "joining.key")
 
     assert keyring.cut_off(PARENT) is None
+
+
+def test_a_parent_is_the_same_wherever_it_listens_and_under_no_other_key_or_name_of_ours() -> None:
+    assert PARENT.is_same(replace(PARENT, addresses=("head2:7411",)))
+    assert not PARENT.is_same(replace(PARENT, key=KeyPair.make().public))
+    assert not PARENT.is_same(replace(PARENT, me="rack8"))
+    assert not PARENT.is_same(None)
+
+
+def test_a_key_that_is_changed_to_stays_until_it_is_taken_or_the_parent_is_another(directory: Path) -> None:
+    keyring = Keyring(directory.parent)
+    former = keyring.make_next()
+    keyring.joining("token", PARENT)
+
+    assert keyring.make_next() == keyring.next() == former
+
+    (directory / "joining.key").rename(directory / "client.key")  # and the end came
+
+    assert keyring.next() is None
+    assert keyring.make_next() != former
+
+
+def test_a_key_is_joined_with_below_the_parent_of_its_token_alone_and_under_its_name(directory: Path) -> None:
+    keyring = Keyring(directory.parent)
+    pair = keyring.joining("token", PARENT)
+
+    assert keyring.cut_off(PARENT) == pair
+    assert keyring.cut_off(replace(PARENT, me="rack8")) is None
+    assert keyring.cut_off(replace(PARENT, key=KeyPair.make().public)) is None
+
+
+def test_who_is_cut_off_in_joining_another_has_not_joined_by_the_token_before(directory: Path) -> None:
+    """Who its parent is comes first to the disk, its key follows."""
+    keyring = Keyring(directory.parent)
+    keyring.joining("token", PARENT)
+    keyring.take_joining(PARENT)
+    assert keyring.has_joined("token", PARENT)
+    assert not keyring.has_joined("other token", PARENT)
+    other = replace(PARENT, key=KeyPair.make().public)
+    (directory / "parent.json").write_bytes(msgspec.json.encode(other))
+
+    assert not keyring.has_joined("token", PARENT)
+
+
+def test_nobody_else_looks_into_the_directory_and_a_link_is_no_key(directory: Path) -> None:
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert (directory / "children").stat().st_mode & 0o777 == 0o700
+
+    (directory / "client.key").rename(directory / "elsewhere")
+    (directory / "client.key").symlink_to(directory / "elsewhere")
+
+    assert "cannot read" in refusal(directory, "client.key")
 
 
 def test_a_damaged_record_of_a_child_is_refused(directory: Path) -> None:

@@ -104,6 +104,19 @@ def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
         Address.parse(text)
 
 
+def test_a_long_text_that_is_no_address_is_told_by_its_beginning() -> None:
+    with pytest.raises(WireError) as caught:
+        Address.parse("x" * 10_000)
+    assert str(caught.value).startswith("'xxxx")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("text", ["*:0", "head1:7411", "[fe80::1%eth0.7]:65535", "10.0.0.1:1"])
+def test_an_address_is_written_as_it_was_read(text: str) -> None:
+    assert str(Address.parse(text)) == text
+    assert Address.parse(text).endpoint == f"tcp://{text}"
+
+
 @given(st.text(max_size=50) | st.text("#", min_size=40, max_size=40) | st.just(PAIR.public))
 def test_a_key_is_told_from_what_is_none(text: str) -> None:
     assert is_key(text) == (text == PAIR.public)
