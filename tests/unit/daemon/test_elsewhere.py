@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from kraken.daemon.arrivals import ChildAdded, ChildRemoved
 from kraken.daemon.collector import Collector
+from kraken.daemon.elsewhere import CAUSE, cause_elsewhere, explain_elsewhere, is_told
+from kraken.engine.cause import Cause
 from kraken.engine.settings import Settings
+from kraken.model.hold import HoldTable
+from kraken.model.node import Node, NodeTable, Record
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
+from kraken.sync.placing import NOBODY
 from kraken.sync.tree import Tree
 from tests.unit.daemon.grove import CATALOG, Grove
 
@@ -147,3 +154,60 @@ def test_a_node_of_a_collector_that_was_revoked_says_so_and_what_it_waits_for() 
     assert grove.collectors["root"].runner("n3") == "c2"
     grove.accept("root", ChildAdded("c1"))
     assert "c1" not in grove.collectors["root"].branch.tree.revoked
+
+
+def test_how_a_node_fares_is_told_where_it_is_so_and_our_word_and_the_last_one() -> None:
+    node = Node("n1")
+
+    assert not is_told(node, Cause.CONVERGED, "c1")
+
+    node.summary[CAUSE] = Record("CONVERGED", Stamp(1, 5), 990.0, "c1", 990.0)
+    node.summary[NOBODY] = Record("it goes to another", Stamp(1, 4), 980.0, "root", 980.0)
+
+    assert is_told(node, Cause.CONVERGED, "c1")
+    assert not is_told(node, Cause.UNKNOWN, "c1")
+    assert not is_told(node, Cause.CONVERGED, "c2"), "that is the word of who had it before"
+
+    node.summary[NOBODY] = Record("it goes to another", Stamp(1, 6), 995.0, "root", 995.0)
+
+    assert not is_told(node, Cause.CONVERGED, "c1")
+
+
+@pytest.fixture
+def tree(monkeypatch: pytest.MonkeyPatch) -> Tree:
+    """Of a root whose child c1 is heard, and has n1."""
+    table = NodeTable()
+    table.merge([StateUpdate("n1", Side.ATTRIBUTE, PRESENCE, PRESENT, Stamp(1, 1), 900.0, "ann")])
+    tree = Tree("root", 9, table, HoldTable(), 900.0)
+    tree.add_child("c1", 900.0)
+    tree.placement.take("n1", "c1", shared=False)
+    monkeypatch.setattr(tree, "silence", lambda node: None)
+    return tree
+
+
+def test_nothing_is_known_of_a_node_a_moment_after_the_time_for_which_it_is_stale(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = tree.table["n1"]
+    monkeypatch.setattr(tree, "silence", lambda node: ("c1", 900.0))
+
+    assert cause_elsewhere(tree, node, 1500.0, 600.0) == Cause.STALE
+    assert cause_elsewhere(tree, node, 1500.5, 600.0) == Cause.UNKNOWN
+    assert cause_elsewhere(tree, node, 1e9, None) == Cause.STALE
+
+
+def test_a_cause_that_only_a_newer_collector_knows_is_none_that_was_said(tree: Tree) -> None:
+    node = tree.table["n1"]
+    node.summary[CAUSE] = Record("BEWITCHED", Stamp(1, 5), 990.0, "c1", 990.0)
+    told = explain_elsewhere(tree, node, 1000.0, 1000.0)
+
+    assert cause_elsewhere(tree, node, 1000.0) == told.cause == Cause.UNKNOWN
+    assert told.reason == "its collector c1 has not said yet how it fares"
+
+
+def test_how_a_node_fares_is_told_with_since_when_and_how_old_the_word_is(tree: Tree) -> None:
+    node = tree.table["n1"]
+    node.summary[CAUSE] = Record("NO_PATH", Stamp(1, 5), 990.0, "c1", 950.0)
+    told = explain_elsewhere(tree, node, 1000.0, 1000.0)
+
+    assert (told.cause, told.reason, told.since) == (Cause.NO_PATH, "as collector c1 says, 10 s ago", 950.0)

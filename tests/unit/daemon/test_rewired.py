@@ -50,6 +50,8 @@ async def test_it_is_no_other_nodes_until_the_collector_let_go_of_the_first(pair
     assert not pair.root.collector.runs("n9")
     assert "collector c1 may still switch its BMC 10.1.0.1 as that of n1" in why(pair, "n9")
     assert "`kraken collector revoke c1 --stopped` by who made sure" in why(pair, "n9")
+    told = [event for event in pair.root.events.newer(0) if event.kind == "nobody" and "n9" in event.nodes]
+    assert [event.data["reason"] for event in told] == ["collector c1 may still switch its BMC as another's"]
 
     await declare(pair, n8=OTHER)
 
