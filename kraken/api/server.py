@@ -26,7 +26,7 @@ from kraken.daemon.closed import close_memory
 from kraken.daemon.config import Config
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.files import Door, complain_seldom, raise_limit
-from kraken.daemon.garbage import collect_seldom
+from kraken.daemon.garbage import collect_seldom, give_back
 from kraken.errors import ConfigError
 
 log = logging.getLogger("kraken.daemon")
@@ -67,6 +67,7 @@ async def _serve(config: Config) -> int:
                 notify.sd_notify("READY=1")
                 extra = {"socket": str(config.api.socket), "listen": config.api.listen or "nowhere"}
                 log.info("ready", extra=extra)
+                give_back()  # a start has read modules and memory, of which little stays
                 async with _watchdog():
                     await ended.wait()
                 log.info("ending")

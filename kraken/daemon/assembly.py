@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kraken.daemon.clock import Clock
 from kraken.daemon.config import Config, listed
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.garbage import share_one_heap
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.news import News
 from kraken.errors import ModuleError
@@ -177,6 +178,8 @@ async def start_daemon(config: Config) -> Daemon:
     except BaseException:
         store.close()
         raise
+    if neighbours.is_leaf:
+        share_one_heap()
     daemon = Daemon(
         catalog,
         problems,
