@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
 import msgspec
 
-from kraken.api.answers import AskedNode, ChangedNode, Explanation
 from kraken.api.relay import HOLD_S, Relay
 from kraken.daemon.declare import CONFIRM_ABOVE, NeedsConfirmationError
 from kraken.daemon.operations import Operations, Request
 from kraken.daemon.power import OpposedError, Ordered, UnconfirmedError, command_power, new_id
 from kraken.errors import RefusedError
 from kraken.model.nodeset import expand, fold
+
+if TYPE_CHECKING:  # what is only written down costs an agent nothing
+    from kraken.api.answers import AskedNode, ChangedNode, Explanation
 
 EXPLAINED_MAX: Final = 64
 """Nodes up to which each is explained by its own collector; of more, what it said last is told at once."""
@@ -49,7 +51,7 @@ class Across:
             return {}
         answers = await self._get("/v1/explain?nodeset={nodeset}", EXPLAIN_S)
         return {
-            told["node"]: cast(Explanation, told)
+            told["node"]: cast("Explanation", told)
             for status, answer in answers.values()
             if status == 200
             for told in answer["nodes"]

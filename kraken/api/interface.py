@@ -1,10 +1,12 @@
-"""The HTTP interface over one daemon, built when it is first wanted."""
+"""The applications over one daemon, each built when it is first wanted."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-from typing import Final, cast
+from collections.abc import Callable
+from types import ModuleType
+from typing import Final
 
 from kraken.api.asgi import App, Receive, Scope, Send
 from kraken.daemon.daemon import Daemon
@@ -13,15 +15,17 @@ from kraken.executors.aside import in_thread
 ENDLESS: Final = "/v1/events"  # a stream has no end to measure
 
 
-class Interface:
-    """An ASGI application that stands for the one of `kraken.api.app`.
+class Later:
+    """An ASGI application that stands for another, and has it loaded with the first request.
 
-    The framework behind that one takes 22 MB, nearly as much as all the rest of a collector. An agent is
-    asked something once in months, so it loads it then (ADR 49).
+    Args:
+        module: where the other is; imported in a thread, as that takes part of a second.
+        make: is given the module, and gives the application.
     """
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
+    def __init__(self, module: str, make: Callable[[ModuleType], App]) -> None:
+        self._module = module
+        self._make = make
         self._app: App | None = None
         self._building = asyncio.Lock()
 
@@ -34,11 +38,21 @@ class Interface:
         """The application itself; the loop goes on while it is loaded."""
         async with self._building:
             if self._app is None:
-                await in_thread(lambda: importlib.import_module("kraken.api.app"))
-                from kraken.api.app import build_app
-
-                self._app = cast("App", build_app(self._daemon))
+                await in_thread(lambda: importlib.import_module(self._module))
+                self._app = self._make(importlib.import_module(self._module))
         return self._app
+
+
+def interface(daemon: Daemon) -> Later:
+    """The whole HTTP interface. The framework behind it takes 9 MB, a quarter of all else of a collector. An
+    agent is asked something once in months, so it loads it then (ADR 49).
+    """
+    return Later("kraken.api.app", lambda module: module.build_app(daemon))
+
+
+def plain(daemon: Daemon, behind: App) -> Later:
+    """What an agent is asked most, answered without the framework, and all else by what is behind."""
+    return Later("kraken.api.plain", lambda module: module.Plain(daemon, behind))
 
 
 def with_head(app: App) -> App:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from kraken.api import answers, views
+from kraken.api import views
 from kraken.daemon.contract import Difference, Left
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.drift import Drift, Known, folded
@@ -14,6 +15,9 @@ from kraken.daemon.plan import FORMAT, Plan
 from kraken.model.nodeset import fold
 from kraken.planning.path import NoPath, Path
 from kraken.planning.timing import makespan
+
+if TYPE_CHECKING:  # what is only written down costs an agent nothing
+    from kraken.api import answers
 
 
 def plan(made: Plan) -> answers.Plan:

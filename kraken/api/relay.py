@@ -8,7 +8,7 @@ same way for nodes that another collector runs. What travels is a `Call` of the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -126,7 +126,7 @@ def passing_on(app: App, daemon: Daemon) -> App:
         if query := scope["query_string"]:
             path += "?" + query.decode("latin-1")
         body = await _read(receive)
-        caller = _caller(scope, headers)
+        caller = caller_of(scope)
         await _send(send, *await relay.ask(name, scope["method"], path, caller, body))
 
     return asked
@@ -213,11 +213,12 @@ async def _send(send: Send, status: int, told: Told) -> None:
     await send({"type": "http.response.body", "body": told.body, "more_body": False})
 
 
-def _caller(scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+def caller_of(scope: Scope) -> str:
+    """The caller's name, as `kraken.api.security.who` has it."""
     named = scope.get("state", {}).get(CALLER)
     if isinstance(named, str):
         return named
-    claimed = headers.get(b"kraken-user", b"").decode("latin-1")
+    claimed: str = dict(scope["headers"]).get(b"kraken-user", b"").decode("latin-1")
     return claimed if NAME.fullmatch(claimed) else "api"
 
 

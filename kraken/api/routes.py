@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, patch, post
@@ -14,27 +14,20 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, Parameter
 
-from kraken.api import answers, bodies, plans, views
+from kraken.api import answers, bodies, plans, questions, views
 from kraken.api.across import Across
 from kraken.api.choosing import choose
 from kraken.api.holding import frozen_at, standing
 from kraken.api.problems import fails
 from kraken.api.security import who
-from kraken.daemon.collector import Collector
 from kraken.daemon.daemon import Daemon
 from kraken.daemon.operations import Operations
 from kraken.daemon.operations import Request as Asked
-from kraken.daemon.othermodules import OtherModules, other_modules
 from kraken.daemon.slices import in_slices
-from kraken.engine.cause import Cause, Explanation
 from kraken.errors import DocumentError
-from kraken.model.document import nearest
 
 Http = Request[Any, Any, Any]
 Nodeset = Annotated[str | None, Parameter(description="ClusterShell syntax: n[0001-0128],login1, @group")]
-
-OF_MODULES = (Cause.NO_PATH, Cause.REQUIRES_UNMET, Cause.UNKNOWN)
-LOOK_NODES = 250  # asked for at once: others have their turn in between
 
 _SELECTS = fails(404, 422)
 _CHANGES = fails(404, 409, 413, 422, 507)
@@ -77,9 +70,7 @@ async def node(
     request: Http, operations: NamedDependency[Operations], name: FromPath[str]
 ) -> answers.FullNode:
     """Everything about one node, by who runs it where that one answers."""
-    operations.node(name)
-    told = await Across(operations, [name], who(request)).node(name)
-    return cast(answers.FullNode, told) if told is not None else views.full(operations.daemon, name)
+    return await questions.node(operations, name, who(request))
 
 
 @post("/v1/apply", status_code=200, summary="Declare a document", responses=_CHANGES)
@@ -158,24 +149,7 @@ async def explain(
     view: Annotated[str, Parameter(description="each, or folded: without those of each")] = "each",
 ) -> Response[bytes]:
     """One cause per node, and folded: equal cause and topic together, most nodes first."""
-    if view not in ("each", "folded"):
-        raise DocumentError(f"unknown view {view!r}", key="view", hint="each or folded")
-    names = operations.select(nodeset, all)
-    table = operations.daemon.collector.table
-    found = await in_slices(names, lambda name: operations.explain([name]) if name in table else [])
-    explanations = [explanation for one in found for explanation in one]
-    theirs = await Across(operations, names, who(request)).explain()
-    runner = operations.daemon.collector.runner
-
-    def encoded(one: Explanation) -> bytes:
-        return msgspec.json.encode(theirs.get(one.node) or views.explained(one, runner(one.node)))
-
-    each = await in_slices(explanations if view == "each" else [], encoded)
-    known = [views.told_of(one, theirs.get(one.node)) for one in explanations]
-    folded = await asyncio.to_thread(views.folded, known)
-    others = plans.other_modules(_of_modules(operations.daemon.collector, known))
-    parts = (b",".join(each), msgspec.json.encode(folded), msgspec.json.encode(others))
-    body = b'{"nodes":[%b],"folded":%b,"other_modules":%b}' % parts
+    body = await questions.explain(operations, nodeset, all, view, who(request))
     return Response(body, media_type="application/json")
 
 
@@ -184,26 +158,13 @@ async def discover(
     request: Http, operations: NamedDependency[Operations], data: JSONBody[bodies.Look]
 ) -> answers.Asked:
     """Look at these nodes now, or only at one variable of theirs."""
-    names = operations.select(data.nodeset, data.all)
-    known = operations.daemon.collector.catalog.variables
-    if data.variable is not None and data.variable not in known:
-        hint = nearest(data.variable, list(known))
-        raise DocumentError(f"unknown variable {data.variable!r}", key="variable", hint=hint)
-    across = Across(operations, names, who(request))
-    asked: dict[str, list[str]] = {}
-    for start in range(0, len(across.here), LOOK_NODES):
-        part = across.here[start : start + LOOK_NODES]
-        here = [name for name in part if name in operations.daemon.collector.table]
-        asked |= operations.daemon.look(here, data.variable)
-        await asyncio.sleep(0)
-    return views.asked(asked, await across.look(data.variable))
+    return await questions.discover(operations, data, who(request))
 
 
 @get("/v1/holds", sync_to_thread=False, summary="Every hold that stands")
 def holds(operations: NamedDependency[Operations]) -> answers.Holds:
     """Every hold that stands; those set together are folded, the freeze has nodeset `*`."""
-    now = operations.daemon.clock()
-    return {"holds": views.holds(h for h in operations.daemon.collector.holds if h.stands(now))}
+    return questions.holds(operations)
 
 
 @post("/v1/holds", status_code=200, summary="Leave nodes alone", responses=_CHANGES)
@@ -264,12 +225,6 @@ async def retry(
     items = views.changes(await operations.retry(across.here, Asked(who(request))))
     more = [views.changed_elsewhere(item) for item in await across.retry()]
     return {"changed": items["changed"] + sum(i["changed"] for i in more), "items": [*items["items"], *more]}
-
-
-def _of_modules(collector: Collector, known: Iterable[Explanation]) -> list[OtherModules]:
-    """Of nodes whose cause is that modules lack something: those of collectors with others than ours."""
-    names = [one.node for one in known if one.cause in OF_MODULES]
-    return [one for one in other_modules(collector, names) if one.since is not None]
 
 
 def _with_begun(message: str, begun: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kraken.api.entrance import Entrance
 from kraken.api.holding import answering_holds
-from kraken.api.interface import Interface, with_head
+from kraken.api.interface import interface, plain, with_head
 from kraken.api.relay import answering_calls, passing_on
 from kraken.api.security import Tokens, bearer_only
 from kraken.daemon import logs, notify
@@ -90,13 +90,14 @@ async def answering(
     Args:
         tokens: who may ask over `remote`.
     """
-    interface = Interface(daemon)
+    whole = interface(daemon)
     is_asked_little = daemon.neighbours is not None and daemon.neighbours.is_leaf  # as an agent is
     if not is_asked_little:
-        await interface.built()
-    answering_calls(interface, daemon)
+        await whole.built()
+    answered = plain(daemon, whole) if is_asked_little else whole
+    answering_calls(answered, daemon)
     answering_holds(daemon)
-    app = with_head(passing_on(interface, daemon))
+    app = with_head(passing_on(answered, daemon))
     entrances = [Entrance(local, app)]
     if remote is not None:
         assert tokens is not None, "nobody is served over TCP without a token"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import kraken
-from kraken.api import answers
 from kraken.api.collectorcounts import collector_counts
 from kraken.daemon.condition import MAY_WAIT, Lack, lacks, lacks_below
 from kraken.daemon.daemon import Daemon
@@ -23,6 +23,9 @@ from kraken.model.node import Record
 from kraken.model.nodeset import fold
 from kraken.planning.path import NoPath, Step
 from kraken.store.records import Entry, RunEntry
+
+if TYPE_CHECKING:  # what is only written down costs an agent nothing
+    from kraken.api import answers
 
 
 def health(daemon: Daemon) -> answers.Health:
