@@ -171,6 +171,11 @@ def _tell_end(kind: str, data: Mapping[str, Any]) -> Told:
 
 
 def _tell_collector(kind: str, data: Mapping[str, Any]) -> Told:
+    if "outage" in data:
+        if not data["outage"]:
+            return f"most children of collector {data.get('collector')} are heard again", ""
+        most = f"{data.get('count')} of {data.get('of')} children of collector {data.get('collector')}"
+        return f"{most} fell silent together: {data.get('children')}", "bad"
     if "twins" in data:
         two, one = "two daemons speak as collector {}", "one daemon alone speaks as collector {} again"
         text = (two if data["twins"] else one).format(data.get("collector"))

@@ -21,13 +21,11 @@ from kraken.executors import Executor, Report
 from kraken.model.catalog import Catalog
 from kraken.model.module import Discovery, Mutation, as_text
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
-from kraken.model.update import VALUE_MAX, Value
+from kraken.model.update import AGENT, VALUE_MAX, Value
 from kraken.sync.calls import LATE
 from kraken.sync.letters import Call
 
 VERB: Final = "run"
-AGENT: Final = "agent"
-"""The attribute that names a node's agent; without it, it is called as the node."""
 _NOT_REACHED: Final = 503
 _FAULT: Final = 500
 _NOT_ASKED: Final = (_NOT_REACHED, LATE)
@@ -114,7 +112,9 @@ class Agents:
                 return replace(result, run_id=run.id, node=facts.name, message=message)
         text = body[: 4 * VALUE_MAX].decode("utf-8", "replace")[:VALUE_MAX]
         outcome = _OUTCOMES.get(status, Outcome.FAILED)
-        told = f"agent of {facts.name}: {text}"
+        outage = seat.outage(agent)
+        shared = "" if outage is None else f"; {seat.tree.me} is not well: {outage.text}"
+        told = f"agent of {facts.name}: {text}{shared}"
         return NodeResult(run.id, facts.name, outcome, message=told, asked=status not in _NOT_ASKED)
 
 

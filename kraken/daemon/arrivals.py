@@ -9,6 +9,7 @@ import msgspec
 
 from kraken.daemon.between import Gap
 from kraken.daemon.deeper import DeeperChanged
+from kraken.daemon.outage import OutageChanged
 from kraken.engine.effects import Effect
 from kraken.model.hold import Hold
 from kraken.model.module import Mutation
@@ -173,6 +174,10 @@ class NodeHeld:
     node: str
 
 
+Told = LinkChanged | TwinsChanged | PutBack | Refused | Gap | DeeperChanged | OutageChanged
+"""What the journal is to have of neighbours and of nodes, in the words of `TreeNews`."""
+
+
 @dataclass(frozen=True, slots=True)
 class TreeNews:
     """What came of a neighbour's letters, or of time.
@@ -186,8 +191,8 @@ class TreeNews:
         gained, lost: nodes that we run from now on, or no longer.
         nobodys: nodes that were given to us, and that nobody has.
         adopted, forgotten: nodes whose declared side is to be kept anew, or not at all any more.
-        told: changed links, further down too, two under one name, words that were not believed, and nodes
-            that nobody runs, or somebody again, for the journal.
+        told: changed links, further down too, two under one name, words that were not believed, nodes that
+            nobody runs, or somebody again, and children that fell silent together, for the journal.
         calls: requests to this collector, and answers to its own.
         outgrown: every later life must have a greater incarnation; None: as before.
     """
@@ -201,7 +206,7 @@ class TreeNews:
     nobodys: Sequence[str]
     adopted: Sequence[Adopt]
     forgotten: Sequence[str]
-    told: Sequence[LinkChanged | TwinsChanged | PutBack | Refused | Gap | DeeperChanged]
+    told: Sequence[Told]
     calls: Sequence[Called | Answered]
     outgrown: int | None
 

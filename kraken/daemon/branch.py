@@ -14,11 +14,13 @@ from kraken.daemon.arrivals import (
     Letters,
     OfTree,
     Replying,
+    Told,
     TreeNews,
     ValueChanged,
 )
-from kraken.daemon.between import Between, Gap
-from kraken.daemon.deeper import Deeper, DeeperChanged
+from kraken.daemon.between import Between
+from kraken.daemon.deeper import Deeper
+from kraken.daemon.outage import Outages
 from kraken.model.hold import EVERY_NODE, HoldTable
 from kraken.model.node import NodeTable
 from kraken.model.update import Side, StateUpdate, Value
@@ -51,9 +53,11 @@ class Branch:
         outgrow: called with the incarnation above which our stamps must be, before anything else is
             stamped; the one that they have then, None: they were.
         keep: called with what neighbours told of Dsc and summaries, and stands.
+        busy: as `Tree` has it.
 
     Attributes:
         between: nodes that nobody has. deeper: collectors further down than our children.
+        outages: whether most children fell silent together.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Branch:
         holds: HoldTable,
         outgrow: Callable[[int], int | None],
         keep: Callable[[Iterable[StateUpdate]], None],
+        busy: Callable[[str], float],
     ) -> None:
         self.tree = tree
         self._table = table
@@ -72,6 +77,7 @@ class Branch:
         self._is_to_place = False
         self.between = Between(tree)
         self.deeper = Deeper(tree)
+        self.outages = Outages(tree, busy)
         self._begin()
 
     def take(self, arrival: OfTree, now: float) -> None:
@@ -90,6 +96,7 @@ class Branch:
                 tree.reached(name, now, connection)
             case ChildRemoved(name, fenced):
                 self._apply(tree.remove_child(name, now, fenced=fenced), now)
+                self.outages.doubt(now)
             case Calling(call, until):
                 self._apply(tree.calls.call(call, None, until, now), now)
             case Replying(reply):
@@ -100,11 +107,12 @@ class Branch:
         self._apply(self.tree.tick(now), now)
         self._told += self.between.look(now)
         self._told += self.deeper.look(now)
+        self._told += self.outages.look(now)
 
     def next_at(self, now: float) -> float:
         """When `tick` is due though nothing comes."""
-        at, deeper_at = self.tree.next_at(now), self.deeper.next_at
-        return at if deeper_at is None else max(now, min(at, deeper_at))
+        times = (self.tree.next_at(now), self.deeper.next_at, self.outages.next_at)
+        return max(now, min(at for at in times if at is not None))
 
     def declared(self, nodes: Collection[str], now: float) -> None:
         """What is declared of these nodes, or their holds, became another here (at the root)."""
@@ -140,7 +148,7 @@ class Branch:
         self._nobodys: dict[str, None] = {}
         self._adopted: list[Adopt] = []
         self._forgotten: list[str] = []
-        self._told: list[LinkChanged | TwinsChanged | PutBack | Refused | Gap | DeeperChanged] = []
+        self._told: list[Told] = []
         self._calls: list[Called | Answered] = []
         self._outgrown: int | None = None
 
@@ -168,6 +176,8 @@ class Branch:
                         self._nobodys.update(dict.fromkeys(nodes))
                 case LinkChanged() | TwinsChanged() | PutBack() | Refused():
                     self._told.append(event)
+                    if isinstance(event, LinkChanged):
+                        self.outages.doubt(now)
                 case Called() | Answered():
                     self._calls.append(event)
                 case Granted(_, nodes):

@@ -149,7 +149,10 @@ class Collector:
 
     def join(self, tree: Tree, now: float) -> None:
         """Be a member of this tree from now on, which has our table and holds. Call `accept` afterwards."""
-        self.branch = Branch(tree, self.table, self.holds, self.recorder.outgrow, self.recorder.keep)
+        recorder = self.recorder
+        self.branch = Branch(
+            tree, self.table, self.holds, recorder.outgrow, recorder.keep, busy=self.busy_until
+        )
         self.recorder.tree = self.rights.tree = tree
         for name in self.table:
             if tree.has(name):
@@ -191,8 +194,9 @@ class Collector:
         """The node's one cause, and what of it is known here."""
         if self.branch is None or self.runs(node):
             return self.engine.explain(node, now)
-        since = self.branch.between.nodes.get(node, now)
-        return explain_elsewhere(self.branch.tree, self.table[node], now, since, self.unknown_after_s)
+        branch, unknown_after_s = self.branch, self.unknown_after_s
+        since = branch.between.nodes.get(node, now)
+        return explain_elsewhere(branch.tree, self.table[node], now, since, unknown_after_s, branch.outages)
 
     @property
     def modules(self) -> str:

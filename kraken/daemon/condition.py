@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from kraken.daemon.collector import Collector
 from kraken.daemon.elsewhere import CANNOT, REASON
+from kraken.daemon.outage import Outage
 from kraken.engine.cause import Cause
 from kraken.engine.faults import lead
 from kraken.model.node import Record
@@ -59,16 +60,18 @@ def lacks_below(collector: Collector, waiting: Iterable[str]) -> list[Lack]:
     return [Lack(*fault, since) for fault, since in sorted(found.items())]
 
 
-def ailments(*, writes: bool, refused: int, lacks: Iterable[Lack]) -> list[str]:
+def ailments(*, writes: bool, refused: int, outage: Outage | None, lacks: Iterable[Lack]) -> list[str]:
     """Of what a collector is not well, each in a few words; none: it is well.
 
     Args:
         writes: its state can be written.
-        refused: how many Kraken modules were.
+        refused: how many Kraken modules were. outage: of its children.
     """
     found = [] if writes else ["its state cannot be written"]
     if refused:
         found.append(f"{refused} Kraken module{' was' if refused == 1 else 's were'} refused")
+    if outage is not None:
+        found.append(outage.text)
     return found + [f"it cannot do {lack.name}: {lack.reason}" for lack in lacks]
 
 

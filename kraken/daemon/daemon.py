@@ -120,8 +120,13 @@ class Daemon:
 
     def ailments(self, now: float) -> list[str]:
         """Of what this daemon is not well, each in a few words; none: it is well."""
-        found = lacks(self.collector, now)
-        return ailments(writes=not self.is_degraded, refused=len(self.problems), lacks=found)
+        branch = self.collector.branch
+        return ailments(
+            writes=not self.is_degraded,
+            refused=len(self.problems),
+            outage=None if branch is None else branch.outages.outage,
+            lacks=lacks(self.collector, now),
+        )
 
     async def start(self, memory: Memory) -> None:
         """Take back what a former life knew, and begin.

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from kraken.daemon.outage import Outages
 from kraken.daemon.rewired import why_it_waits
 from kraken.engine.cause import Cause, Explanation, Verdict
 from kraken.model.node import Node
 from kraken.model.nodeset import fold
 from kraken.model.update import Side, Stamp, StateUpdate
 from kraken.sync.placing import NOBODY
+from kraken.sync.registry import HEALTH, PARENT
+from kraken.sync.shelf import COLLECTOR
 from kraken.sync.tree import Tree
 
 CAUSE: Final = "cause"
@@ -89,25 +92,34 @@ def cause_elsewhere(tree: Tree, node: Node, now: float, unknown_after_s: float |
 
 
 def explain_elsewhere(
-    tree: Tree, node: Node, now: float, nobody_since: float, unknown_after_s: float | None = None
+    tree: Tree,
+    node: Node,
+    now: float,
+    nobody_since: float,
+    unknown_after_s: float | None = None,
+    outages: Outages | None = None,
 ) -> Explanation:
     """The one cause of a node that another collector runs; that it is silent is told first.
 
     Args:
         nobody_since: since when nobody has it, if that is so.
+        outages: of our own children; None: nobody looks for any.
     """
     cause = cause_elsewhere(tree, node, now, unknown_after_s)
     silent, nobody = tree.silence(node.name), tree.nobody(node.name)
     if silent is not None:
         name, since = silent
+        topic, unwell = f"collector {name} is not heard", _who_is_unwell(tree, outages, name)
         reason = f"collector {name} not heard for {now - since:.0f} s"
+        if unwell:  # it is about all below that one: they fold
+            reason, topic = f"{reason}; {unwell}", unwell
         following = f"is known again when {name} is heard; nothing is done because it is not"
         if tree.placement.former(node.name) is not None:
             then, _, following = _unplaced(tree, node.name, now)
             reason = f"{reason}; {then}"
         elif nobody is not None:
             reason, following = f"{reason}; {nobody.value}", "is run then"
-        return _told(node, cause, reason, f"collector {name} is not heard", since, following)
+        return _told(node, cause, reason, topic, since, following)
     if node.name not in tree.placement.holder:
         reason, topic, following = _unplaced(tree, node.name, now)
         return _told(node, cause, reason, topic, nobody_since, following)
@@ -123,6 +135,21 @@ def explain_elsewhere(
     topic = f"{lead}as collector {said.source} says"
     reason = f"{topic}, {max(0.0, now - said.seen_at):.0f} s ago"
     return _told(node, cause, reason, topic, said.since, "is told by its collector")
+
+
+def _who_is_unwell(tree: Tree, outages: Outages | None, silent: str) -> str:
+    """That the one who does not hear this collector is not well itself, and of what; "": it is.
+
+    Of ourselves only what concerns the silent one is told: the rest stands in our own health.
+    """
+    if silent in tree.links:
+        outage = None if outages is None else outages.about(silent)
+        return "" if outage is None else f"{tree.me} is not well: {outage.text}"
+    above = tree.registry.get(COLLECTOR + silent, {}).get(PARENT)
+    if above is None:
+        return ""
+    said = tree.registry.get(f"{COLLECTOR}{above.value}", {}).get(HEALTH)
+    return f"{above.value} is not well: {said.value}" if said is not None and said.value else ""
 
 
 def _is_outdated(node: Node) -> bool:

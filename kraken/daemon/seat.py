@@ -29,6 +29,7 @@ from kraken.daemon.crowd import Crowd, Line
 from kraken.daemon.deeper import DeeperChanged
 from kraken.daemon.events import EventLog
 from kraken.daemon.neighbours import Neighbours
+from kraken.daemon.outage import Outage, OutageChanged
 from kraken.daemon.outbox import Outbox
 from kraken.errors import LetterError, RefusedError
 from kraken.model.nodeset import fold
@@ -214,6 +215,8 @@ class Seat:
                 self._note_gap(told, now)
             elif isinstance(told, DeeperChanged):
                 self._note_deeper(told, now)
+            elif isinstance(told, OutageChanged):
+                self._note_outage(told, now)
             else:
                 self._refuse(told.neighbour, told.what)
         for call in news.calls:
@@ -240,6 +243,11 @@ class Seat:
         finally:
             del self._asked[id]
         return reply.status, reply.body
+
+    def outage(self, child: str) -> Outage | None:
+        """That in which this child fell silent; None: in none, or it is heard."""
+        branch = self.collector.branch
+        return None if branch is None else branch.outages.about(child)
 
     # -- helpers ------------------------------------------------------------------------------
 
@@ -333,6 +341,20 @@ class Seat:
         self._events.add("nobody", {**about, "at": now}, gap.nodes)
         data = {"collector": gap.runner}
         self.write([Note(now, name, "node", text, gap.source, data) for name in gap.nodes])
+
+    def _note_outage(self, told: OutageChanged, now: float) -> None:
+        me, outage, begins = self.tree.me, told.outage, not told.is_over
+        about = {"children": fold(outage.silent), "count": len(outage.silent), "of": outage.of}
+        about["within_s"] = round(outage.within_s, 1)
+        if begins:
+            text = f"{me} is not well: {outage.text}"
+            log.warning("children fell silent together", extra=about)
+        else:
+            text = f"most children of {me} are heard again"
+            log.info("most children are heard again", extra=about)
+        data = {"outage": begins, **about, "since": outage.since}
+        self._events.add("collector", {"collector": me, **data, "at": now})
+        self.write([Note(now, me, "collector", text, me, data)])
 
     def _refuse(self, neighbour: str, what: str) -> None:
         self.refused[neighbour] += 1

@@ -17,6 +17,9 @@ PRESENT: Final = "PRESENT"
 GROUPS: Final = "groups"
 """The attribute that lists the groups a node is in."""
 
+AGENT: Final = "agent"
+"""The attribute that names a node's agent; without it, it is called as the node."""
+
 Value = str | int | float | bool | list[str] | None
 """What a record holds: a variable's value is a string; an attribute is any scalar or a list of
 strings; None withdraws the record (nobody cares about it any more)."""

@@ -81,6 +81,43 @@ def test_a_seed_gives_the_same_history_in_every_process() -> None:
 
 
 @pytest.mark.simulation
+def test_of_collectors_that_fall_silent_together_nothing_begins_and_one_fault_is_told() -> None:
+    racks = ["a", "b", "c", "d"]
+    stage = Stage({"root": None, **dict.fromkeys(racks, "root")})
+    for host in stage.hosts.values():
+        host.start()
+    stage.run_for(2.0)
+    for rack in racks:
+        stage.stir(f"n{rack}", {"os": "UP"})
+        stage.root.declare(f"n{rack}", collectors=[rack], os="UP")
+    stage.run_for(200.0)
+    begun = stage.promises.begun
+    stage.network.cut |= {frozenset(("root", rack)) for rack in racks[:3]}
+    stage.run_for(70.0)
+    stage.root.declare("na", os="DOWN")
+    stage.run_for(200.0)
+    root = stage.root.collector
+    assert root.branch is not None
+    outage = root.branch.outages.outage
+    told = [root.explain(f"n{rack}", stage.root.clock()) for rack in racks]
+
+    assert stage.promises.begun == begun
+    assert outage is not None
+    assert (outage.silent, outage.of) == (("a", "b", "c"), 4)
+    assert [(one.cause, one.topic == f"root is not well: {outage.text}") for one in told] == [
+        *[("STALE", True)] * 3,
+        ("CONVERGED", False),
+    ]
+
+    stage.network.cut.clear()
+    stage.run_for(200.0)
+
+    assert root.branch.outages.outage is None
+    assert stage.promises.begun == begun + 1
+    assert list(stage.promises.differences()) == []
+
+
+@pytest.mark.simulation
 @pytest.mark.xfail(strict=True, raises=BrokenPromiseError)
 @pytest.mark.parametrize("seed", [6, 9])
 def test_a_collector_begins_nothing_beside_what_it_lost_sight_of(seed: int) -> None:

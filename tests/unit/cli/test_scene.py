@@ -132,18 +132,23 @@ def test_what_happens_between_collectors_is_told_in_words() -> None:
     scene = Scene()
     two = Event("1-1", "collector", {"collector": "rack7", "twins": True, "at": 1.0})
     one = Event("1-2", "collector", {"collector": "rack7", "twins": False, "at": 2.0})
+    rack = {"collector": "rack7", "children": "n[1-8]", "count": 8, "of": 10, "within_s": 11.2, "at": 2.0}
+    most = Event("1-2", "collector", {**rack, "outage": True})
+    few = Event("1-2", "collector", {**rack, "outage": False})
     nodes = {"nodeset": "n[1-2]", "count": 2}
     nobody = Event("1-3", "nobody", {**nodes, "collector": "", "reason": "it waits", "at": 3.0})
     again = Event("1-4", "nobody", {**nodes, "collector": "rack8", "reason": "", "at": 4.0})
     gone = {"collector": "a[1-2]", "count": 2, "parent": "rack7", "is_up": False, "nodes": 0, "at": 5.0}
     silent = Event("1-5", "collector", gone)
     heard = Event("1-6", "collector", {**gone, "collector": "a1", "count": 1, "is_up": True, "at": 6.0})
-    events = (two, one, nobody, again, silent, heard)
+    events = (two, one, most, few, nobody, again, silent, heard)
     told = [scene.take(event) for event in events]
 
     assert [happening.text for happening in told if happening is not None] == [
         "two daemons speak as collector rack7",
         "one daemon alone speaks as collector rack7 again",
+        "8 of 10 children of collector rack7 fell silent together: n[1-8]",
+        "most children of collector rack7 are heard again",
         "nobody runs n[1-2]: it waits",
         "collector rack8 runs n[1-2]",
         "2 collectors below rack7, a[1-2], are not heard any more: 0 nodes",

@@ -8,6 +8,7 @@ from kraken.daemon.arrivals import Arrival, Declared, Letters, NodeHeld, Results
 from kraken.daemon.between import Gap
 from kraken.daemon.collector import Collector
 from kraken.daemon.deeper import DeeperChanged
+from kraken.daemon.outage import Outage, OutageChanged
 from kraken.engine.effects import Start
 from kraken.engine.settings import Settings
 from kraken.model.module import Discovery
@@ -39,6 +40,7 @@ class Grove:
         self.held: list[tuple[str, str]] = []  # (collector, node), when it learns that somebody holds it
         self.gaps: list[tuple[str, tuple[str, ...], str, str]] = []  # (collector, nodes, runner, reason)
         self.deeper: list[tuple[str, DeeperChanged]] = []  # by which collector
+        self.outages: list[tuple[str, Outage, bool]] = []  # (collector, of its children, whether it is over)
         self.outgrown: dict[str, int] = {}  # collector -> above which incarnation every later life must be
         self.collectors: dict[str, Collector] = {}
         self._posts: deque[tuple[str, str, bytes]] = deque()
@@ -95,6 +97,8 @@ class Grove:
                     self.gaps += [(name, gap.nodes, gap.runner, gap.reason) for gap in gaps]
                     told = (told for told in effect.told if isinstance(told, DeeperChanged))
                     self.deeper += [(name, one) for one in told]
+                    outages = (told for told in effect.told if isinstance(told, OutageChanged))
+                    self.outages += [(name, told.outage, told.is_over) for told in outages]
                     if effect.outgrown is not None:
                         self.outgrown[name] = effect.outgrown
                     if name in self.cut:

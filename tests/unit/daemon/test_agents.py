@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from kraken.daemon.operations import Operations, Request
+from kraken.daemon.outage import Outage
 from kraken.executors.fake import Behaviour
 from kraken.model.module import Mutation
 from kraken.sync.letters import Call, decode, encode
@@ -88,6 +89,23 @@ async def test_an_agent_that_is_not_there_is_told(pair: Pair, eventually: Eventu
     await eventually(lambda: "agent of n1: collector n1 is not reached from root" in str(looks(pair)))
 
     assert pair.worlds["root"].runs == []
+
+
+async def test_of_an_agent_that_fell_silent_with_most_others_that_is_told_too(
+    pair: Pair, eventually: Eventually
+) -> None:
+    await pair.start("c1")
+    await declare(pair, agent="c1")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    await pair.stop("c1")
+    branch = pair.root.collector.branch
+    assert branch is not None
+    branch.tree.links["c1"].is_up = False
+    branch.outages.outage = outage = Outage(("a1", "a2", "c1"), 4, 77.0, 11.2)
+    pair.root.look(["n1"])
+
+    unreached = "agent of n1: collector c1 is not reached from root"
+    await eventually(lambda: looks(pair) == [f"{unreached}; root is not well: {outage.text}"])
 
 
 def looks(pair: Pair) -> list[str]:

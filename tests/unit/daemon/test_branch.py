@@ -29,7 +29,8 @@ class One:
         for child in children:
             tree.add_child(child, 0.0)
         self.kept: set[tuple[str, str]] = set()
-        self.branch = Branch(tree, self.table, self.holds, self.outgrow, self.keep)
+        outgrow, keep = self.outgrow, self.keep
+        self.branch = Branch(tree, self.table, self.holds, outgrow, keep, lambda node: float("-inf"))
         self.gained: set[str] = set()
         self.turned: list[tuple[str, str, Value, Value]] = []
         self.forgotten: list[str] = []

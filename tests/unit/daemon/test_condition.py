@@ -6,6 +6,7 @@ import pytest
 
 from kraken.daemon.collector import Collector
 from kraken.daemon.condition import HEALTH_MAX, Lack, ailments, said, say
+from kraken.daemon.outage import Outage
 from kraken.engine.settings import Settings
 from kraken.sync.registry import HEALTH
 from kraken.sync.tree import Tree
@@ -24,13 +25,16 @@ def reason(grove: Grove, name: str, at: str = "root") -> str | None:
 def test_each_ailment_is_a_few_words_and_who_has_none_is_well() -> None:
     lacks = [Lack("", "m.see_os", "the vault is shut", 1.0)]
 
-    assert ailments(writes=True, refused=0, lacks=[]) == []
-    assert ailments(writes=False, refused=1, lacks=lacks) == [
+    outage = Outage(("a1", "a2", "a3"), 4, 1.0, 11.2)
+
+    assert ailments(writes=True, refused=0, outage=None, lacks=[]) == []
+    assert ailments(writes=False, refused=1, outage=outage, lacks=lacks) == [
         "its state cannot be written",
         "1 Kraken module was refused",
+        "3 of its 4 children fell silent within 12 s: likely their network or power, not each of them",
         "it cannot do m.see_os: the vault is shut",
     ]
-    assert ailments(writes=True, refused=2, lacks=[]) == ["2 Kraken modules were refused"]
+    assert ailments(writes=True, refused=2, outage=None, lacks=[]) == ["2 Kraken modules were refused"]
 
 
 def test_it_is_known_above_until_it_is_over() -> None:

@@ -17,6 +17,7 @@ from kraken.daemon.config import Tree
 from kraken.daemon.deeper import DeeperChanged
 from kraken.daemon.neighbours import Neighbours
 from kraken.daemon.operations import Operations, Request
+from kraken.daemon.outage import Outage, OutageChanged
 from kraken.errors import RefusedError, StoreError
 from kraken.store.group import GroupCommit
 from kraken.store.records import SaveTree
@@ -196,6 +197,30 @@ async def test_that_ones_further_down_are_not_heard_is_one_event_and_in_the_hist
         ("collector g1 is not heard any more", "c1", 3),
     ]
     assert not [entry for entry in of_node if "heard" in entry.text]
+
+
+async def test_that_children_fell_silent_together_is_an_event_and_in_the_log_and_the_history(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "kraken.tree")
+    outage = Outage(("a1", "a2", "a3"), 4, 77.0, 11.2)
+    seat = pair.root.seat
+    assert seat is not None
+    for is_over in (False, True):
+        told = [OutageChanged(outage, is_over)]
+        seat.perform(TreeNews([], [], [], [], [], [], [], [], [], told, [], None), 99.0)
+
+    about = {"collector": "root", "children": "a[1-3]", "count": 3, "of": 4, "since": 77.0, "within_s": 11.2}
+    events = [event.data for event in pair.root.events.newer(0) if "outage" in event.data]
+    assert events == [{**about, "outage": begins, "at": 99.0} for begins in (True, False)]
+    logged = [message for message in caplog.messages if "children" in message]
+    assert logged == ["children fell silent together", "most children are heard again"]
+    texts: list[str] = []
+    while len(texts) < 2:
+        entries = await pair.root.journal.read(lambda store: store.history(nodes=["root"], limit=100))
+        texts = [entry.text for entry in entries if "children" in entry.text]
+        await asyncio.sleep(0.01)
+    assert texts == ["most children of root are heard again", f"root is not well: {outage.text}"]
 
 
 async def test_a_hold_set_at_the_root_holds_at_the_child(pair: Pair, eventually: Eventually) -> None:
