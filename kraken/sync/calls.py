@@ -10,12 +10,15 @@ from typing import Final
 
 from kraken.sync.events import Answered, Called, Event, Refused
 from kraken.sync.letters import Call, Reply
+from kraken.sync.link import DEAD_S
 from kraken.sync.links import Links
 
 LATE: Final = 408
 """Status of the answer to a call that was under way for as long as its asker waits: nothing was begun."""
 CALLS_MAX: Final = 10_000
 """Answers awaited at once; beyond, the oldest is given up."""
+AGAIN_S: Final = DEAD_S
+"""After a call's time is over, for how long its letter may come once more, as late as any that counts."""
 
 
 class Calls:
@@ -31,6 +34,9 @@ class Calls:
         self._links = links
         self._toward = toward
         self._awaited: dict[str, tuple[str | None, str | None]] = {}  # id -> who asked, who is to answer
+        self._came: dict[
+            str, float
+        ] = {}  # id -> until when its letter may come again, in the order they came
 
     def call(self, call: Call, source: str | None, until: float, now: float) -> list[Event]:
         """Pass a call on, or take it, unless it may be that nobody waits for it any more.
@@ -42,6 +48,8 @@ class Calls:
         if source is not None and source != self._links.parent:
             text = f"{self._me} takes requests from its parent and its own people only"
             self._links.write(source, Reply(call.id, 403, text.encode()))
+            return []
+        if self._is_again(call.id, until, now):
             return []
         toward = None if call.to == self._me else self._toward(call.to) or None
         if len(self._awaited) >= CALLS_MAX:
@@ -59,6 +67,15 @@ class Calls:
             return self._bring(Reply(call.id, 503, text.encode()))
         self._links.pass_on(toward, call, until)
         return []
+
+    def _is_again(self, id: str, until: float, now: float) -> bool:
+        """Whether the call came before; a network may double letters, and nothing is begun twice."""
+        while self._came and (next(iter(self._came.values())) <= now or len(self._came) >= CALLS_MAX):
+            del self._came[next(iter(self._came))]
+        is_again = id in self._came
+        if not is_again:
+            self._came[id] = max(until, now) + AGAIN_S
+        return is_again
 
     def reply(self, reply: Reply, source: str | None) -> list[Event]:
         """Bring an answer back to who asked. One that nobody awaits any more is dropped.

@@ -140,3 +140,32 @@ def test_what_came_so_late_that_perhaps_nobody_waits_is_neither_begun_nor_passed
 ) -> None:
     assert ask(calls_of(around), to, "root", until=NOW) == []
     assert sent(around) == [("root", Reply("1", 408, b"it came to m too late to be begun"))]
+
+
+def test_a_call_that_comes_twice_is_taken_once(around: Neighbourhood) -> None:
+    calls = calls_of(around)
+
+    assert ask(calls, "m", "root") == [Called(call("m"), UNTIL)]
+    assert ask(calls, "m", "root") == []
+
+    calls.reply(Reply("1", 200, b"done"), None)
+
+    assert ask(calls, "m", "root") == []
+    assert calls.call(call("m"), "root", UNTIL, UNTIL + 1.0) == []
+    assert [body for _, body in sent(around)] == [Reply("1", 200, b"done")]
+
+
+def test_a_call_that_comes_twice_is_passed_on_once(around: Neighbourhood) -> None:
+    calls = calls_of(around)
+    ask(calls, "aa", "root")
+    ask(calls, "aa", "root")
+
+    assert sent(around) == [("a", call("aa"))]
+
+
+def test_of_calls_that_are_long_over_nothing_is_kept(around: Neighbourhood) -> None:
+    calls = calls_of(around)
+    ask(calls, "m", "root")
+    calls.call(call("m", "2"), "root", UNTIL + 100.0, UNTIL + 60.0)
+
+    assert calls.call(call("m"), "root", UNTIL + 100.0, UNTIL + 60.0) == [Called(call("m"), UNTIL + 100.0)]

@@ -123,6 +123,7 @@ def test_every_row_of_the_numbers_is_the_codes() -> None:
         f"of two daemons one is over after {link.DEAD_S:.0f} s of silence; "
         f"{WORDS_OF[twins.LIVES_MAX]} lives are remembered",
         f"{calls.CALLS_MAX:,} calls under way",
+        f"a call known for {calls.AGAIN_S:.0f} s after its time",
     ]
 
 
