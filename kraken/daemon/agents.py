@@ -10,12 +10,13 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from kraken.daemon.fingerprint import fingerprint
-from kraken.daemon.seat import LATE_STATUS, Seat
+from kraken.daemon.outage import Outage
+from kraken.daemon.seat import ASK_S, LATE_STATUS
 from kraken.errors import RefusedError
 from kraken.executors import Executor, Report
 from kraken.model.catalog import Catalog
@@ -24,8 +25,12 @@ from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.model.update import AGENT, VALUE_MAX, Value
 from kraken.sync.calls import LATE
 from kraken.sync.letters import Call
+from kraken.sync.tree import Tree
 
 VERB: Final = "run"
+OVER: Final = "over"
+OVER_MAX: Final = 1_000
+"""Runs that an agent knows to be over although it did not do them; beyond, the oldest is forgotten."""
 _NOT_REACHED: Final = 503
 _FAULT: Final = 500
 _NOT_ASKED: Final = (_NOT_REACHED, LATE)
@@ -35,6 +40,7 @@ _OUTCOMES: Final = {
     LATE_STATUS: Outcome.TIMEOUT,
     _FAULT: Outcome.INTERRUPTED,
 }
+_YES, _NO = (msgspec.msgpack.encode(answer) for answer in (True, False))
 _LOCAL: Final[Mapping[str, Value]] = {
     "ansible_connection": "local",
     "ansible_python_interpreter": sys.executable,
@@ -58,6 +64,18 @@ class Errand(msgspec.Struct, frozen=True, array_like=True):
     node: NodeFacts
 
 
+class Asks(Protocol):
+    """Asks other collectors of its tree, as a `Seat` does."""
+
+    tree: Tree
+
+    async def ask(self, collector: str, verb: str, body: bytes, within_s: float) -> tuple[int, bytes]:
+        """What that collector answers: status as in HTTP, and body."""
+
+    def outage(self, child: str) -> Outage | None:
+        """That in which this child fell silent; None: in none, or it is heard."""
+
+
 class Agents:
     """The executor of what has `runs_on: node`.
 
@@ -66,7 +84,7 @@ class Agents:
         local: does what is to be done on this very machine; None: nothing can be.
     """
 
-    def __init__(self, seat: Callable[[], Seat | None], local: Executor | None) -> None:
+    def __init__(self, seat: Callable[[], Asks | None], local: Executor | None) -> None:
         self._seat = seat
         self._local = local
 
@@ -91,12 +109,13 @@ class Agents:
             return
 
         async def one(node: str) -> None:
-            report([await self._send(seat, run, nodes[node])])
+            report([await self.send(seat, run, nodes[node])])
 
         await asyncio.gather(*map(one, run.nodes))
 
-    async def _send(self, seat: Seat, run: Run, facts: NodeFacts) -> NodeResult:
-        agent = as_text(facts.attributes.get(AGENT)) or facts.name
+    async def send(self, seat: Asks, run: Run, facts: NodeFacts) -> NodeResult:
+        """Have one node's agent do its part of the run; what came of it."""
+        agent = agent_of(facts.name, facts.attributes)
         if agent == seat.tree.me:
             return await do_here(self._local, run, facts)
         here = _without_ways(facts)  # among them may be passwords
@@ -117,6 +136,15 @@ class Agents:
         told = f"agent of {facts.name}: {text}{shared}"
         return NodeResult(run.id, facts.name, outcome, message=told, asked=status not in _NOT_ASKED)
 
+    async def is_over(self, run: Run, facts: NodeFacts) -> bool:
+        """Whether the node's agent says that nothing of this mutation is under way there, nor will be."""
+        seat = self._seat()
+        if seat is None:
+            return False
+        body = msgspec.msgpack.encode((run.id, facts.name))
+        agent = agent_of(facts.name, facts.attributes)
+        return await seat.ask(agent, OVER, body, ASK_S) == (200, _YES)
+
 
 class Errands:
     """Does on this machine what the collector of its node asks for.
@@ -130,7 +158,8 @@ class Errands:
         self._me = me
         self._catalog = catalog
         self._local = local
-        self._doing: list[tuple[str, Mutation]] = []  # (node, mutation) under way here
+        self._doing: dict[tuple[str, str], Mutation] = {}  # (run, node) -> what is under way
+        self._over: dict[tuple[str, str], None] = {}  # of which it was said that nothing is
 
     async def answer(self, call: Call) -> tuple[int, bytes]:
         """The result, as msgpack, or why nothing was done. A collector that restarts, or hears nothing of
@@ -145,28 +174,45 @@ class Errands:
         run = Run(errand.run, operator, (errand.node.name,), 0.0, timeout_s)
         if not isinstance(operator, Mutation):
             return 200, msgspec.msgpack.encode(await do_here(self._local, run, errand.node))
+        key = (errand.run, errand.node.name)
+        if key in self._over:  # its letter was late
+            return 409, b"it was asked whether this is over, and said so"
         under_way = self._beside(errand.node.name, operator)
         if under_way is not None:
             told = f"it does {under_way.key} still, as it was asked before; nothing was begun beside that"
             return _NOT_REACHED, told.encode()
-        doing = (errand.node.name, operator)
-        self._doing.append(doing)
+        self._doing[key] = operator
         try:
             return 200, msgspec.msgpack.encode(await do_here(self._local, run, errand.node))
         finally:
-            self._doing.remove(doing)
+            del self._doing[key]
+
+    async def over(self, call: Call) -> tuple[int, bytes]:
+        """Whether a mutation is over that a former life of its collector asked for; if so it is not begun any
+        more, either.
+        """
+        try:
+            key = msgspec.msgpack.decode(call.body, type=tuple[str, str])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return 409, str(error).encode()
+        if key in self._doing:
+            return 200, _NO
+        if len(self._over) >= OVER_MAX:
+            del self._over[next(iter(self._over))]
+        self._over[key] = None
+        return 200, _YES
 
     def _beside(self, node: str, mutation: Mutation) -> Mutation | None:
         """What is under way on the node and changes what this one does; None: nothing."""
         changes = {change.variable for change in mutation.changes}
-        return next(
-            (m for n, m in self._doing if n == node and changes & {change.variable for change in m.changes}),
-            None,
-        )
+        for (_, name), other in self._doing.items():
+            if name == node and changes & {change.variable for change in other.changes}:
+                return other
+        return None
 
     def _operator(self, errand: Errand) -> Mutation | Discovery:
         facts, catalog = errand.node, self._catalog()
-        if (as_text(facts.attributes.get(AGENT)) or facts.name) != self._me:
+        if agent_of(facts.name, facts.attributes) != self._me:
             raise RefusedError(f"agent {self._me} does nothing for {facts.name}", part=facts.name)
         operator = catalog.mutations.get(errand.operator) or catalog.discoveries.get(errand.operator)
         if operator is None:
@@ -200,6 +246,11 @@ async def do_here(executor: Executor | None, run: Run, facts: NodeFacts) -> Node
             run.id, facts.name, Outcome.INTERRUPTED, message="its executor ended without a word of it"
         )
     return found[0]
+
+
+def agent_of(node: str, attributes: Mapping[str, Value]) -> str:
+    """The name of the collector that is the agent of a node with these attributes."""
+    return as_text(attributes.get(AGENT)) or node
 
 
 def _without_ways(facts: NodeFacts) -> NodeFacts:

@@ -6,10 +6,12 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
+from kraken.daemon.aftermath import Aftermath
+from kraken.daemon.agents import OVER, Agents, Errands
 from kraken.daemon.agents import VERB as AGENT_VERB
-from kraken.daemon.agents import Agents, Errands
 from kraken.daemon.arrivals import (
     Arrival,
     Consequence,
@@ -104,7 +106,8 @@ class Daemon:
         self._keep_s = keep_s
         self._rows_max = rows_max
         local = executors.get("ansible")
-        self.executors = executors = {NODE: Agents(lambda: self.seat, local), **executors}
+        self._agents = Agents(lambda: self.seat, local)
+        self.executors = executors = {NODE: self._agents, **executors}
         self._performing = Performing(
             executors, journal, self._reported, self._run_ended, self._not_sent, self._may_begin, clock
         )
@@ -139,12 +142,13 @@ class Daemon:
         collector = self.collector
         self._tell_of_refused()
         collector.restore(memory.updates, memory.holds, now)
-        consequences, changes = remembered(collector, memory, now)
+        me = "" if self.neighbours is None else self.neighbours.me
+        consequences, changes = remembered(collector, memory, now, me)
         if self.neighbours is not None and self.neighbours.any:
             self.seat = Seat(self.neighbours, collector, self.journal, self.events, memory, self.clock)
             self.seat.accept, self.seat.write = self.accept, self._notebook.write
             errands = Errands(self.seat.tree.me, lambda: collector.catalog, self.executors.get("ansible"))
-            self.seat.answers[AGENT_VERB] = errands.answer
+            self.seat.answers |= {AGENT_VERB: errands.answer, OVER: errands.over}
         await self.journal.write(changes)
         if self.seat is not None:
             await self.seat.begin(now)
@@ -153,7 +157,9 @@ class Daemon:
         if self.neighbours is not None:
             self.neighbours.on_change = self._collector_changed
             self.neighbours.start()
+        after = Aftermath(collector, self._agents.is_over, self._is_over, self.clock)
         self._keepers = [
+            *(asyncio.create_task(after.follow(*run), name=f"after {run}") for run in after.runs()),
             asyncio.create_task(self._flush_now_and_then(), name="flush"),
             asyncio.create_task(self._prune_now_and_then(), name="prune"),
         ]
@@ -292,6 +298,11 @@ class Daemon:
 
     def _run_ended(self, run: Run, results: Mapping[str, NodeResult]) -> None:
         self._chronicle.run_ended(run, results, self.clock())
+
+    def _is_over(self, run: Run, result: NodeResult) -> None:
+        """The node's agent is done with what a former life asked it for."""
+        self._chronicle.run_ended(replace(run, nodes=(result.node,)), {result.node: result}, self.clock())
+        self.accept(Results([result]))
 
     def _may_begin(self, run: Run, node: str) -> bool:
         return self.collector.may_begin(run, node, self.clock())

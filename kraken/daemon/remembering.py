@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
+from kraken.daemon.agents import agent_of
 from kraken.daemon.arrivals import Consequence, ValueChanged
 from kraken.daemon.collector import Collector
 from kraken.daemon.declare import Item
+from kraken.daemon.performing import NODE
 from kraken.engine.doubt import NOT_SEEN
 from kraken.engine.effects import StepEnded, TroubleChanged
 from kraken.model.byhand import by_hand
+from kraken.model.module import Mutation
 from kraken.model.node import Record
-from kraken.model.run import Outcome
+from kraken.model.run import Outcome, Run
 from kraken.model.update import Value
-from kraken.store.records import Change, ClearTrouble, EndRun, Memory, Note, SetTrouble
+from kraken.store.records import Change, ClearTrouble, EndRun, Memory, Note, SetTrouble, UnfinishedRun
 
 
-def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[Consequence], list[Change]]:
-    """Give the engine back its troubles, and doubt what mutations touched and nobody saw since.
+def remembered(
+    collector: Collector, memory: Memory, now: float, me: str = ""
+) -> tuple[list[Consequence], list[Change]]:
+    """Give the engine back its troubles, doubt what mutations touched and nobody saw since, and wait for what
+    agents were asked for: of that the journal has no end before its time is over.
+
+    Args:
+        me: our name in the tree; "": we are in none.
 
     Returns:
         What follows for the caller to perform, and what is to be kept.
@@ -57,9 +66,24 @@ def remembered(collector: Collector, memory: Memory, now: float) -> tuple[list[C
         # By no clock of before: it may have been set since.
         collector.rights.remember(run.node, now + run.timeout_s + engine.settings.grace_s)
         message = "the daemon ended while it was under way; what it did is looked for now"
-        changes.append(EndRun(run.run_id, run.node, Outcome.INTERRUPTED, message, {}, now))
+        goes_on = _of_agent(collector, run, me)
+        if goes_on is not None:
+            nodes = tuple(other.node for other in memory.unfinished if other.run_id == run.run_id)
+            engine.former.goes_on(run.node, Run(run.run_id, goes_on, nodes, now, run.timeout_s))
+            message = "the daemon ended while the node's agent was doing it, which is waited for"
+        if goes_on is None or run.node not in table:
+            changes.append(EndRun(run.run_id, run.node, Outcome.INTERRUPTED, message, {}, now))
         changes.append(Note(now, run.node, "run", f"{run.operator}: {message}", "daemon"))
     return consequences, changes
+
+
+def _of_agent(collector: Collector, run: UnfinishedRun, me: str) -> Mutation | None:
+    """The mutation, where another than we did it: as the node's agent."""
+    mutation = collector.catalog.mutations.get(run.operator)
+    node = collector.table.get(run.node)
+    if mutation is None or mutation.runs_on != NODE:
+        return None
+    return None if node is not None and agent_of(run.node, node.attribute_values()) == me else mutation
 
 
 def _seen_since(record: Record | None, at: float) -> bool:

@@ -28,16 +28,18 @@ class Active:
 
     Attributes:
         number: its place among all runs of this collector; grows with each.
+        is_former: a former life had agents do it, which go on.
     """
 
     run: Run
     number: int
     out: set[str] = field(default_factory=set)
+    is_former: bool = False
 
     @property
     def counts(self) -> bool:
         """Whether it takes a place: stragglers (half its nodes or fewer) do not block others."""
-        return 2 * len(self.out) > len(self.run.nodes)
+        return not self.is_former and 2 * len(self.out) > len(self.run.nodes)
 
 
 class Batches:
@@ -136,6 +138,11 @@ class Batches:
                     times.append(room_at)
         return min((time for time in times if time > now), default=None)
 
+    def resume(self, run: Run, node: str) -> None:
+        """This is out on the node since a former life."""
+        active = self.active.setdefault(run.id, Active(run, self.next_number(), is_former=True))
+        active.out.add(node)
+
     def reported(self, run_id: str, node: str) -> Active | None:
         """Note the node's result; None when the run is not under way or the node reported before."""
         active = self.active.get(run_id)
@@ -231,7 +238,7 @@ class Batches:
             return float("-inf")
         busy = 0
         for active in sorted(self.active.values(), key=lambda a: a.run.issued_at, reverse=True):
-            if active.run.is_mutation and _kind(active.run.operator) == kind:
+            if active.run.is_mutation and not active.is_former and _kind(active.run.operator) == kind:
                 busy += len(active.out)
                 if busy >= at_once:
                     return active.run.issued_at + self._settings.gather_full_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from kraken.engine.batches import Batches
 from kraken.engine.cause import Cause, Explanation, Verdict
@@ -12,7 +13,7 @@ from kraken.engine.deciding import Decider
 from kraken.engine.effects import CauseChanged, Effect, ReasonChanged, Start
 from kraken.engine.effort import forgive, recover, rest
 from kraken.engine.explain import explain, held_by
-from kraken.engine.former import Former
+from kraken.engine.former import AT_WORK, Former
 from kraken.engine.looks import Looks
 from kraken.engine.news import Changed, News
 from kraken.engine.parted import Parted
@@ -31,6 +32,8 @@ from kraken.model.node import NodeTable
 from kraken.model.run import NodeResult, Run
 from kraken.planning.path import NoPath, Path
 from kraken.planning.planner import Planner
+
+DELETED: Final = "the node was deleted and declared again meanwhile"
 
 
 class Engine:
@@ -288,13 +291,16 @@ class Engine:
         self._dirty[name] = None
 
     def _inherit(self, progress: Progress) -> None:
-        """What is still out on a node of this name that was deleted: waited for, and no more."""
+        """What is still out on a node of this name, begun before it was deleted or by a former life: it is
+        waited for, and no more.
+        """
         for run in self.batches.out_on(progress.node.name):
             if isinstance(run.operator, Discovery):
                 look = self._looks.look(progress, run.operator)
                 look.run_id, look.asked_at = run.id, run.issued_at
             else:
-                self._steps.disown(progress, run, run.operator)
+                why = AT_WORK if self.batches.active[run.id].is_former else DELETED
+                self._steps.disown(progress, run, run.operator, why)
 
     # -- decisions ----------------------------------------------------------------------------
 

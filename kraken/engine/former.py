@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Final
 
 from kraken.engine.batches import Batches
 from kraken.engine.effects import Effect
@@ -11,6 +12,9 @@ from kraken.engine.progress import Progress, Trouble
 from kraken.engine.steps import Steps
 from kraken.model.effort import Effort
 from kraken.model.module import Mutation
+from kraken.model.run import Run
+
+AT_WORK: Final = "the daemon ended while its agent was doing it; what came of it is looked for"
 
 
 class Former:
@@ -65,6 +69,19 @@ class Former:
         self._batches.limits.resume(node, mutation, progress.attributes, progress.unsettled, now)
         how = "was under way when the daemon ended"
         return self._steps.lose(progress, mutation, how, now) if unfinished else []
+
+    def goes_on(self, node: str, run: Run) -> None:
+        """A former life had the node's agent do this. Unlike the hands of that life, an agent goes on.
+        Nothing that conflicts is begun before it is reported or its time is over, and then it is looked for.
+
+        Args:
+            run: issued now, as far as anybody can say: it may take as long as it could then.
+        """
+        assert isinstance(run.operator, Mutation)
+        self._batches.resume(run, node)
+        if node in self._progress:  # else when it is declared again
+            self._dirty[node] = None
+            self._steps.disown(self._progress[node], run, run.operator, AT_WORK)
 
     def asserted(self, node: str, mutation: Mutation, variables: Collection[str]) -> None:
         """A former life did this on the node, and what stands there of these variables nobody saw since: it

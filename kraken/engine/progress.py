@@ -32,8 +32,8 @@ class Underway:
         acknowledged_at: when its executor said that it is done; 0.0 before.
         said: what it remarked then; mostly "".
         looks: how many times its effect was looked for since then.
-        disowned: it was begun on a node of this name that was deleted since; nothing follows from it,
-            but while it is out nothing that conflicts may start.
+        disowned: why nothing follows from it, as of what was begun on a node of this name that was deleted
+            since; while it is out nothing that conflicts may start. "": it does.
         by: the person who commanded it by hand; None: the engine decided it. The failures of people
             are told, never counted.
         settles_at: what was seen before is not taken for its effect.
@@ -48,7 +48,7 @@ class Underway:
     acknowledged_at: float = 0.0
     said: str = ""
     looks: int = 0
-    disowned: bool = False
+    disowned: str = ""
     by: str | None = None
     settles_at: float = float("-inf")
 

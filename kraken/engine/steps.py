@@ -111,12 +111,12 @@ class Steps:
             mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id, by=by
         )
 
-    def disown(self, progress: Progress, run: Run, mutation: Mutation) -> None:
-        """An executor does it on a node of this name that was deleted since."""
+    def disown(self, progress: Progress, run: Run, mutation: Mutation, why: str) -> None:
+        """Somebody does it, and what he says of it would not be of use: it is waited for, and no more."""
         deadline = run.issued_at + run.timeout_s
         writes = {change.variable: UNKNOWN for change in mutation.changes}
         progress.underway[mutation.key] = Underway(
-            mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id, disowned=True
+            mutation, Phase.ISSUED, writes, run.issued_at, deadline, run.id, disowned=why
         )
 
     def wait(self, progress: Progress, mutation: Mutation, now: float, effects: list[Effect]) -> None:
@@ -323,8 +323,7 @@ class Steps:
             effects.append(trouble_changed(progress))
 
     def _end_disowned(self, progress: Progress, step: Underway, now: float, effects: list[Effect]) -> None:
-        message = "the node was deleted and declared again meanwhile"
-        effects.append(self._ended(progress, step, Outcome.INTERRUPTED, now, message))
+        effects.append(self._ended(progress, step, Outcome.INTERRUPTED, now, step.disowned))
 
     def _seed_of(self, progress: Progress) -> str:
         return f"{self._seed}/{progress.node.name}"

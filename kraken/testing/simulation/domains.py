@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from kraken.model.action import BMC_VARIABLE
 from kraken.model.byhand import PROTOCOL
@@ -133,8 +134,12 @@ def look(module: str, name: str, *variables: str, every_s: float | None = 20.0, 
 
 
 @cache
-def services() -> Domain:
-    """An operating system with three services that start side by side; one excludes another."""
+def services(runs_on: Literal["collector", "node"] = "collector") -> Domain:
+    """An operating system with three services that start side by side; one excludes another.
+
+    Args:
+        runs_on: where tasks run: what looks at services, and what starts and stops all but one of them.
+    """
     up = (Condition("os", ("UP",)),)
     parts: list[Variable | Discovery | Mutation] = [
         Variable("side", "os", ("DOWN", "UP"), fresh_for_s=70.0),
@@ -161,6 +166,7 @@ def services() -> Domain:
                 timeout_s=30.0,
                 cost=3.0,
                 action=ANSIBLE if name != "log" else IPMI,
+                runs_on=runs_on if name != "log" else "collector",
             ),
             Mutation(
                 "side",
@@ -172,9 +178,10 @@ def services() -> Domain:
                 cost=3.0,
                 disruptive=True,
                 action=ANSIBLE if name != "log" else IPMI,
+                runs_on=runs_on if name != "log" else "collector",
             ),
         ]
-    parts.append(look("side", "see_services", "web", "db", "log", every_s=30.0, requires=up))
+    parts.append(look("side", "see_services", "web", "db", "log", every_s=30.0, requires=up, runs_on=runs_on))
     running = {"os": "UP", "web": "RUNNING", "db": "RUNNING", "log": "RUNNING"}
     stopped = dict.fromkeys(("web", "db", "log"), "STOPPED")
     return Domain(

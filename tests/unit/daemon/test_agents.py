@@ -8,13 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from kraken.daemon.agents import Errand
+from kraken.daemon.fingerprint import fingerprint
 from kraken.daemon.operations import Operations, Request
 from kraken.daemon.outage import Outage
 from kraken.executors.fake import Behaviour
 from kraken.model.module import Mutation
+from kraken.model.run import NodeFacts
 from kraken.sync.letters import Call, decode, encode
 from kraken.testing.pair import Pair
 
@@ -160,10 +164,55 @@ async def test_what_goes_on_at_the_agent_is_not_begun_beside_itself_when_its_col
     await eventually(lambda: pair.mutations("c1") == ["start"])
     await pair.stop("root")
     await pair.start("root")
-    await eventually(lambda: "does sshd.start still" in str(pair.root.collector.progress("n1").trouble))
+    await eventually(lambda: pair.root.collector.progress("n1").underway)
+
+    assert pair.cause("root", "n1") == "RUNNING"
+
     await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
 
     assert pair.mutations("c1") == ["start"]
+    assert not pair.root.collector.progress("n1").underway, "it was not waited for as long as it might take"
+
+
+async def test_what_goes_on_is_not_begun_beside_itself_and_nothing_is_begun_that_was_said_to_be_over(
+    pair: Pair,
+) -> None:
+    world = pair.worlds["c1"]
+    world.behave = lambda node, operator: Behaviour(0.5)
+    child = await pair.start("c1")
+    assert child.seat is not None
+    do, is_over = child.seat.answers["run"], child.seat.answers["over"]
+    mutation = child.collector.catalog.mutations["sshd.start"]
+
+    def call(run: str) -> Call:
+        facts = NodeFacts("n1", {"agent": "c1"})
+        errand = Errand(run, mutation.key, fingerprint(mutation), 20.0, facts)
+        return Call(run, "c1", "run", msgspec.msgpack.encode(errand), 20_000)
+
+    async def over(run: str) -> bool:
+        status, body = await is_over(Call("2", "c1", "over", msgspec.msgpack.encode((run, "n1")), 20_000))
+        assert status == 200
+        return bool(msgspec.msgpack.decode(body))
+
+    first = asyncio.ensure_future(do(call("1-1")))
+    await asyncio.sleep(0)
+
+    assert (await do(call("1-2")))[0] == 503
+    assert not await over("1-1")
+    assert await over("1-3")
+    assert (await first)[0] == 200
+    assert await over("1-1")
+    assert (await do(call("1-3")))[0] == 409, "its letter was late"
+    assert (await do(call("1-4")))[0] == 200
+    assert len(world.runs) == 2
+
+
+async def test_an_agent_that_is_asked_after_what_is_no_run_says_so(pair: Pair) -> None:
+    child = await pair.start("c1")
+    assert child.seat is not None
+    status, body = await child.seat.answers["over"](Call("2", "c1", "over", b"\xc1", 20_000))
+
+    assert (status, bool(body)) == (409, True)
 
 
 async def test_an_agent_that_answers_with_what_is_no_result_costs_only_its_own_node(
