@@ -198,10 +198,8 @@ def _forgotten(tree: Tree, node: str, now: float) -> tuple[str, str, str]:
         return f"{lead} nothing that {tree.me} may have begun can run any more", after, "is run then"
     asked = sorted(tree.placement.unsaid(node))
     if not asked:
-        wanted = tree.placing.wanted(node, now)
-        if wanted is None:
-            return "it goes to a collector that lives", "", "is run then"
-        return f"it goes to {wanted or tree.me} with the next lease", "", "is run then, in less than a minute"
+        wanted = tree.placing.wanted(node, now) or tree.me  # of those it lists one is there
+        return f"it goes to {wanted} with the next lease", "", "is run then, in less than a minute"
     gone = [name for name in asked if name in tree.revoked]
     heard = [name for name in asked if name not in tree.revoked]
     parts = [f"{_named(heard)} {'has' if len(heard) == 1 else 'have'} said not to have it"] if heard else []

@@ -14,6 +14,7 @@ from kraken.engine.settings import Settings
 from kraken.model.hold import HoldTable
 from kraken.model.node import Node, NodeTable, Record
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
+from kraken.sync.events import Memory
 from kraken.sync.placing import NOBODY
 from kraken.sync.tree import Tree
 from tests.unit.daemon.grove import CATALOG, Grove
@@ -45,20 +46,27 @@ def test_a_person_is_to_vouch_for_who_had_a_node_only_when_that_one_is_silent() 
     assert silent.next == "is run then, or after `kraken collector revoke c1 --stopped` by who made sure"
 
 
-def test_whoever_waits_for_many_names_them_together() -> None:
+@pytest.mark.parametrize(
+    ("children", "named", "commands"),
+    [(1, "c0 has said", 1), (3, "c0 and c1 and c2 have said", 3), (4, "c[0-3] have said", 1)],
+)
+@pytest.mark.parametrize("lists", [True, False])
+def test_whoever_waits_for_many_names_them_together(
+    children: int, named: str, commands: int, lists: bool
+) -> None:
     one = Collector(CATALOG, Settings(), incarnation=2)
-    said = [(PRESENCE, PRESENT), ("collectors", "c1")]
+    said = [(PRESENCE, PRESENT), *([("collectors", "c1")] if lists and children > 1 else [])]
     told = [StateUpdate("n1", Side.ATTRIBUTE, k, v, Stamp(1, 1), 990.0, "root") for k, v in said]
     one.restore(told, [], 1000.0)
     tree = Tree("root", 9, one.table, one.holds, 1000.0, longest_s=one.longest_s)
-    for number in range(100):
+    for number in range(children):
         tree.add_child(f"c{number}", 1000.0, known=True)
     one.join(tree, 1000.0)
     one.accept([], 1000.0)
     told_late = one.explain("n1", 1000.0 + one.longest_s + 1.0)
 
-    assert "when c[0-99] have said" in told_late.reason
-    assert told_late.next.count("`kraken collector revoke") == 1
+    assert f"it goes to another when {named} not to have it" in told_late.reason
+    assert told_late.next.count("`kraken collector revoke") == commands
 
 
 def test_a_collector_that_waits_for_a_lease_says_so() -> None:
@@ -211,3 +219,24 @@ def test_how_a_node_fares_is_told_with_since_when_and_how_old_the_word_is(tree: 
     told = explain_elsewhere(tree, node, 1000.0, 1000.0)
 
     assert (told.cause, told.reason, told.since) == (Cause.NO_PATH, "as collector c1 says, 10 s ago", 950.0)
+
+
+def test_a_node_waits_for_the_lease_of_who_had_it_and_no_longer() -> None:
+    table = NodeTable()
+    said = [(PRESENCE, PRESENT), ("collectors", ["c1", "c2"])]
+    table.merge(StateUpdate("n1", Side.ATTRIBUTE, k, v, Stamp(1, 1), 900.0, "ann") for k, v in said)
+    tree = Tree("root", 9, table, HoldTable(), 900.0, memory=Memory({}, {}, {}, {}, ()))
+    for child in ("c1", "c2"):
+        tree.add_child(child, 900.0)
+        tree.links[child].is_up = True
+    tree.placement.take("n1", "c1", shared=True)
+    tree.placement.alone.discard("n1")  # c1 knows that others may come to have it
+    tree.placement.promise_to("c1").grant(940.0)
+    tree.placement.release("n1")
+    until, then = (explain_elsewhere(tree, table["n1"], now, 900.0) for now in (930.0, 940.0))
+
+    assert until.reason == "it goes to another when the lease of c1 is over, in 10 s"
+    assert (then.reason, then.next) == (
+        "it goes to c1 with the next lease",
+        "is run then, in less than a minute",
+    )

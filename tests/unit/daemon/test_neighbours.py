@@ -143,6 +143,7 @@ async def test_who_does_not_listen_invites_nobody_and_says_what_to_set(make: Cal
 
     assert alone.neighbours.me == host_name()
     assert alone.neighbours.addresses() == []
+    assert not alone.neighbours.any
     with pytest.raises(RefusedError, match="does not listen for collectors") as caught:
         alone.neighbours.invite("rack7", 60.0)
     assert "tree.listen" in (caught.value.hint or "")
@@ -181,14 +182,18 @@ async def test_a_parent_that_moved_is_found_where_the_configuration_says(
     rack7: Member,
     eventually: Eventually,
     unused_tcp_port_factory: Any,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     port = unused_tcp_port_factory()
     root.config = Tree(name="root", listen=f"127.0.0.1:{port}")
     root.restart()
     rack7.config = Tree(parent=f"127.0.0.1:{port}")
+    caplog.set_level(logging.WARNING)
+    caplog.clear()
     rack7.restart()
 
     await eventually(lambda: rack7.links == [("root", True)])
+    assert [r.getMessage() for r in caplog.records if r.name == "kraken.daemon"] == [], "it has joined"
 
 
 async def test_a_parent_that_is_configured_and_not_joined_is_logged(
@@ -211,6 +216,7 @@ async def test_children_without_a_place_to_connect_to_are_logged(
         root.restart()
 
     assert "no collector can connect: tree.listen is not set" in [r.getMessage() for r in caplog.records]
+    assert root.neighbours.any, "they may be anywhere below it still"
 
 
 async def test_what_others_may_read_is_refused(make: Callable[..., Member], rack7: Member) -> None:

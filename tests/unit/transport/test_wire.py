@@ -10,7 +10,7 @@ import pytest
 
 from kraken.errors import JoinError, WireError
 from kraken.sync.letters import LETTER_BYTES_MAX
-from kraken.transport import Parent, ParentState, above, below, join
+from kraken.transport import Parent, ParentState, above, below, join, notes
 from kraken.transport.address import Address
 from kraken.transport.keyfile import write_closed
 from kraken.transport.keys import KeyPair
@@ -372,6 +372,16 @@ async def test_ipv6_is_spoken(members: Members) -> None:
 async def test_nobody_is_invited_to_an_address_that_reaches_nothing(members: Members, address: str) -> None:
     with pytest.raises(WireError, match="nobody elsewhere can connect to"):
         members.root().wire.invite("root", "c1", [address])
+
+
+async def test_nobody_is_invited_to_no_address(members: Members) -> None:
+    with pytest.raises(JoinError, match="needs an address"):
+        members.root().wire.invite("root", "c1", [])
+
+
+async def test_what_would_be_taken_for_a_note_of_the_wire_is_no_letter(members: Members) -> None:
+    with pytest.raises(AssertionError):
+        members.root().wire.send("c1", notes.encode(notes.Denied("no")))
 
 
 async def test_names_already_taken_nearby_are_not_given(members: Members) -> None:
