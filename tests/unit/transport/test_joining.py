@@ -224,6 +224,7 @@ async def test_an_invitation_that_is_over_is_refused_by_the_parents_clock(member
     with pytest.raises(JoinError, match=r"root at .* refuses to let c1 join: the invitation is over"):
         await join(text, child.keyring)
     assert child.keyring.parent is None
+    assert not child.keyring.is_joining(token.decode(text).public), "nobody has the key, or will"
 
 
 async def test_an_invitation_with_another_secret_is_unknown(members: Members) -> None:

@@ -408,10 +408,14 @@ async def test_a_key_that_others_may_read_is_refused_with_the_cure(members: Memb
 
 async def test_closing_twice_is_closing_once(members: Members) -> None:
     root = members.root()
-    root.wire.close()
-    root.wire.close()
+    child = await members.make("c1").below(root)
+    for member in (child, root):
+        member.wire.close()
+        member.wire.close()
 
     assert root.wire.connected == []
+    assert child.wire.parent_state is None
+    assert not child.wire.send("root", b"\1late")
 
 
 def _parent(root: Member, name: str, key: str | None = None) -> Parent:
