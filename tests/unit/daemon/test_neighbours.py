@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 
 from kraken.daemon.config import Tree
-from kraken.daemon.neighbours import Neighbours, host_name
+from kraken.daemon.neighbours import CONNECTED, Neighbours, host_name
 from kraken.errors import JoinError, RefusedError, WireError
-from kraken.transport import Keyring, ParentState, join
+from kraken.transport import Keyring, ParentState, join, token
 
 Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
 
@@ -135,6 +136,82 @@ async def test_keys_change_from_either_side_and_letters_go_on(
     assert not root.neighbours.rotate()
     rack7.neighbours.send("root", b"\1new key")
     await eventually(lambda: root.letters == [("rack7", b"\1new key")])
+
+
+async def test_who_was_revoked_is_in_doubt_unless_it_never_joined_or_somebody_vouches_for_it(
+    root: Member, rack7: Member
+) -> None:
+    root.neighbours.invite("rack8", 60.0)
+    for name in ("rack7", "rack8"):
+        root.neighbours.revoke(name)
+
+    assert root.neighbours.revoked() == ["rack7", "rack8"]
+    assert root.neighbours.in_doubt() == ["rack7"]
+
+    root.neighbours.revoke("rack7", stopped=True)
+
+    assert root.neighbours.in_doubt() == []
+    assert root.neighbours.revoked() == ["rack7", "rack8"]
+
+
+async def test_who_was_never_heard_is_a_child_and_nobody_else(root: Member, rack7: Member) -> None:
+    root.neighbours.invite("rack8", 60.0)
+
+    assert [root.neighbours.is_unheard(name) for name in ("rack7", "rack8", "rack9")] == [False, False, False]
+
+
+async def test_a_leaf_is_below_another_and_has_nobody_below(
+    make: Callable[..., Member], root: Member, rack7: Member
+) -> None:
+    assert rack7.neighbours.is_leaf
+    assert not root.neighbours.is_leaf
+    assert not make("alone").neighbours.is_leaf
+
+    rack7.config = Tree(listen="127.0.0.1:0")
+    rack7.restart()
+
+    assert not rack7.neighbours.is_leaf
+
+
+async def test_a_connection_that_is_gone_is_none(root: Member, rack7: Member, eventually: Eventually) -> None:
+    root.neighbours.close()
+
+    await eventually(lambda: not rack7.neighbours.is_connected("root"))
+    assert not root.neighbours.is_connected("rack7")
+
+
+async def test_a_child_that_comes_is_logged_at_the_end_at_the_latest_and_a_parent_is_not(
+    rack7: Member, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The wire tells of its parent itself."""
+    caplog.set_level(logging.INFO, "kraken.daemon")
+    caplog.clear()
+    for name in ("root", "rack9"):
+        rack7.neighbours._linked(name, 1)
+    rack7.neighbours.close()
+
+    told = [vars(record)["collector"] for record in caplog.records if record.getMessage() == CONNECTED.one]
+    assert told == ["rack9"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "name"), [("head1.cluster.example", "head1"), ("", "root"), ("x" * 70, "x" * 64)]
+)
+def test_a_machine_is_called_without_its_domain(
+    monkeypatch: pytest.MonkeyPatch, machine: str, name: str
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: machine)
+
+    assert host_name() == name
+
+
+async def test_a_child_is_told_the_addresses_at_which_it_is_invited(root: Member) -> None:
+    at_ours = token.decode(root.neighbours.invite("rack8", 60.0))
+    elsewhere = token.decode(root.neighbours.invite("rack8", 60.0, ["gate:7411"]))
+
+    assert at_ours.addresses == (root.config.listen,)
+    assert elsewhere.addresses == ("gate:7411",)
+    assert elsewhere.expires_at == 1060.0
 
 
 async def test_who_does_not_listen_invites_nobody_and_says_what_to_set(make: Callable[..., Member]) -> None:
