@@ -58,7 +58,12 @@ def test_a_collector_that_is_killed_is_named_and_comes_back(demo: Demo) -> None:
     assert "STALE" in told
     assert "collector rack2 not heard for" in told
     assert "rack2 is not reached" in demo.kraken("--at", "rack2", "status").stderr
+    lost = "collector rack2 is not heard any more"
+    until(lambda: lost in demo.kraken("history", "rack2").stdout, "the root's journal does not miss rack2")
+    assert "kraken --at row1 history rack2" in demo.kraken("history", "rack2").stdout
 
     rack.start()
     until(lambda: "CONVERGED" in demo.kraken("explain", "n0002").stdout, "rack2 does not come back")
+    heard = "collector rack2 is heard"
+    until(lambda: heard in demo.kraken("history", "rack2").stdout, "the root is not told of it")
     assert demo.cluster["n0002"].power() == before
