@@ -138,13 +138,15 @@ async def history(
     if before is not None and not 0 <= before <= ID_MAX:
         raise DocumentError(f"before cannot be {before}", key="before", hint="it is `next` of an answer")
     names = None if nodeset is None else operations.named(nodeset)
-    below = _below(operations.daemon)
+    table = operations.daemon.collector.table
+    are_nodes = names is not None and all(name in table for name in names)
+    below = {} if are_nodes else _below(operations.daemon)
     asked = None if names is None else [*names, EVERY_NODE]
     journal = operations.daemon.journal
     found = await journal.read(lambda store: store.history(nodes=asked, limit=count, before=before))
     if names is not None and before is None:
         told = {entry.node for entry in found}
-        operations.daemon.collector.table.require(
+        table.require(
             name
             for name in names
             if name not in below and (not told or (name not in told and len(found) < count))
