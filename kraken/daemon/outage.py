@@ -17,6 +17,8 @@ from kraken.sync.tree import Tree
 
 FEWEST: Final = 3
 """Children that make it one fault: two of three may well have failed by themselves."""
+LAST_WORD_S: Final = 1.0
+"""What an agent saw itself is known a moment after the letter came that told it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Outages:
             if node is None:
                 continue
             since = link.silent_since()
-            changed = any(record.since > since for record in node.dsc.values())
+            changed = any(record.since > since + LAST_WORD_S for record in node.dsc.values())
             if changed or self._busy(node.name) > since:
                 yield link.name
 

@@ -183,6 +183,25 @@ def test_what_a_former_life_saw_last_is_no_change() -> None:
     assert [outage.silent for _, outage, _ in grove.outages] == [tuple(names(3))]
 
 
+def test_what_an_agent_told_with_its_last_word_is_no_change_after_it() -> None:
+    grove = settled(4)
+    grove.cut |= set(names(3))
+    grove.accept("root")
+    branch = grove.collectors["root"].branch
+    assert branch is not None
+    for name in names(3):
+        grove.declare(name)
+        heard_at = branch.tree.links[name].heard_at
+        assert heard_at is not None
+        stamp = grove.collectors["root"].stamp()
+        grove.accept(
+            "root", Declared([StateUpdate(name, Side.DSC, "os", "UP", stamp, heard_at + 0.5, "ann")])
+        )
+    grove.wait(KNOWN_S)
+
+    assert [outage.silent for _, outage, _ in grove.outages] == [tuple(names(3))]
+
+
 def test_an_agent_of_another_name_is_that_of_its_node() -> None:
     grove = settled(3)
     for name in names(3):
