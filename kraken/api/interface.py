@@ -10,6 +10,7 @@ from typing import Final
 
 from kraken.api.asgi import App, Receive, Scope, Send
 from kraken.daemon.daemon import Daemon
+from kraken.daemon.garbage import give_back
 from kraken.executors.aside import in_thread
 
 ENDLESS: Final = "/v1/events"  # a stream has no end to measure
@@ -40,6 +41,7 @@ class Later:
             if self._app is None:
                 await in_thread(lambda: importlib.import_module(self._module))
                 self._app = self._make(importlib.import_module(self._module))
+                give_back()  # to load takes more than what is loaded
         return self._app
 
 

@@ -17,7 +17,7 @@ from kraken.daemon.news import News
 from kraken.errors import ModuleError
 from kraken.executors import Executor
 from kraken.executors.credentials import Credentials
-from kraken.executors.deferred import BmcExecutor, Deferred, DeferredBmc
+from kraken.executors.deferred import Deferred, DeferredBmc
 from kraken.executors.tcp import TcpExecutor
 from kraken.executors.vault import Vault
 from kraken.model.catalog import Catalog
@@ -29,6 +29,7 @@ from kraken.store.store import Store
 
 if TYPE_CHECKING:
     from kraken.executors.ansible import VaultSettings
+    from kraken.executors.deferred import BmcExecutor
 
 
 def collection_paths(config: Config, environ: Mapping[str, str]) -> list[Path]:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Collection, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from kraken.errors import ExecutorError
 from kraken.executors import BacksOff, Executor, HearsEvents, KeepsSessions, Report
-from kraken.executors.accounts import BmcAccounts, ReportRotated
 from kraken.executors.aside import in_thread
-from kraken.executors.reading import BmcReader, ReportReadings, Topic
 from kraken.model.run import NodeFacts, Run
 
+if TYPE_CHECKING:  # shapes of what is read from BMCs, which an agent has none of
+    from kraken.executors.accounts import BmcAccounts, ReportRotated
+    from kraken.executors.reading import BmcReader, ReportReadings, Topic
 
-class BmcExecutor(Executor, BmcReader, BmcAccounts, KeepsSessions, BacksOff, Protocol):
-    """What every executor offers that speaks to BMCs."""
+    class BmcExecutor(Executor, BmcReader, BmcAccounts, KeepsSessions, BacksOff, Protocol):
+        """What every executor offers that speaks to BMCs."""
 
 
 Made = TypeVar("Made", bound=Executor)
@@ -70,7 +71,7 @@ class Deferred(Generic[Made]):
         return self.made
 
 
-class DeferredBmc(Deferred[BmcExecutor]):
+class DeferredBmc(Deferred["BmcExecutor"]):
     """The same for an executor that speaks to BMCs: what it does not keep yet it need not give back."""
 
     async def read(
