@@ -52,7 +52,7 @@ from kraken.sync.placement import Placement
 from kraken.sync.registry import MODULES
 from kraken.sync.tree import Tree
 
-_ENDED: Final = (Outcome.OK, Outcome.FAILED, Outcome.WITHDRAWN)
+OVER: Final = (Outcome.OK, Outcome.FAILED, Outcome.WITHDRAWN)
 """After these nothing of a run is under way on the node. After others its command may be, until its time is
 over; and until then the node is not let go."""
 _WIRES: Final = (ADDRESS, PORT, PRESENCE)
@@ -454,7 +454,7 @@ class Collector:
             return  # each node of a run reports once
         self._heard.add(word)
         if active is not None and active.run.is_mutation:
-            if result.outcome in _ENDED:
+            if result.outcome in OVER:
                 self.rights.ended(result.node)
             else:
                 self.rights.remember(result.node, self.engine.batches.busy_until(result.node))

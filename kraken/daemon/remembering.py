@@ -7,7 +7,7 @@ from math import inf
 
 from kraken.daemon.agents import agent_of
 from kraken.daemon.arrivals import Consequence, ValueChanged
-from kraken.daemon.collector import Collector
+from kraken.daemon.collector import OVER, Collector
 from kraken.daemon.declare import Item
 from kraken.daemon.performing import NODE
 from kraken.engine.doubt import NOT_SEEN
@@ -46,16 +46,18 @@ def remembered(
         if mutation is None or touch.node not in table:
             continue
         dsc = table[touch.node].dsc
-        if all(_seen_since(dsc.get(c.variable), touch.ended_at) for c in mutation.changes):
+        is_seen = all(_seen_since(dsc.get(c.variable), touch.ended_at) for c in mutation.changes)
+        bound_s = mutation.timeout_s + engine.settings.grace_s
+        if now - bound_s < touch.ended_at < inf and not (is_seen and touch.outcome in OVER):
+            # It ended, and what of it is at work may not have: a BMC goes on with what it was told.
+            collector.rights.remember(touch.node, now + bound_s)
+        if is_seen:
             attributes = table[touch.node].attribute_values()
             engine.batches.limits.remember_draw(mutation, attributes, touch.ended_at, now)
             engine.former.asserted(
                 touch.node, mutation, [v for v, record in dsc.items() if record.source in NOT_SEEN]
             )
             continue
-        bound_s = mutation.timeout_s + engine.settings.grace_s
-        if now - bound_s < touch.ended_at < inf:  # it ended, and what of it is at work may not have
-            collector.rights.remember(touch.node, now + bound_s)
         in_doubt = (touch.node, touch.operator) in open_runs
         for effect in engine.former.interrupted(touch.node, mutation, now, unfinished=in_doubt):
             consequences.append(effect)

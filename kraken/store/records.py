@@ -196,11 +196,15 @@ class Touch:
     """When a mutation last ended on a node, whatever came of it; infinite while it is under way.
 
     What was seen before, though after its start, is no news of its outcome.
+
+    Attributes:
+        outcome: what its executor, or who started next, made of it; None: it is under way.
     """
 
     node: str
     operator: str
     ended_at: float
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,12 +277,17 @@ def _unfinished(connection: sqlite3.Connection) -> Iterator[UnfinishedRun]:
 
 
 def _touched(connection: sqlite3.Connection) -> Iterator[Touch]:
-    """A mutation that has not ended on a node ends there at infinity, which SQL writes 9e999."""
+    """A mutation that has not ended on a node ends there at infinity, which SQL writes 9e999. The outcome is
+    that of the same row: beside max(), SQLite takes a bare column from it (lang_select, 2.5).
+    """
     query = """
-        SELECT node, operator, max(coalesce(at, 9e999)) FROM run JOIN run_node USING (run_id)
+        SELECT node, operator, max(coalesce(at, 9e999)), outcome FROM run JOIN run_node USING (run_id)
         WHERE kind = 'mutation' GROUP BY node, operator
     """
-    return (Touch(*row) for row in connection.execute(query))
+    return (
+        Touch(node, operator, ended_at, None if outcome is None else Outcome(outcome))
+        for node, operator, ended_at, outcome in connection.execute(query)
+    )
 
 
 def _troubles(connection: sqlite3.Connection) -> Iterator[SetTrouble]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kraken.model.hold import Hold
 from kraken.model.node import NodeTable
+from kraken.model.run import Outcome
 from kraken.model.update import PRESENCE, Side, StateUpdate, Value
 from kraken.store.records import (
     Change,
@@ -30,7 +31,7 @@ class Durable:
 
     Attributes:
         out: (run, node) -> the run, while the journal has no end of it.
-        touched: (node, mutation) -> the last run of it, and when that ended: what was seen before then,
+        touched: (node, mutation) -> the last run of it, when that ended, and how: what was seen before then,
             though it was seen after the start, is no news of its outcome.
     """
 
@@ -38,7 +39,7 @@ class Durable:
     holds: dict[str, Hold] = field(default_factory=dict)
     troubles: dict[str, SetTrouble] = field(default_factory=dict)
     out: dict[tuple[str, str], StartRun] = field(default_factory=dict)
-    touched: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+    touched: dict[tuple[str, str], tuple[str, float, Outcome | None]] = field(default_factory=dict)
     incarnation: int = 0
 
     def commit(self, changes: Iterable[Change]) -> None:
@@ -57,11 +58,12 @@ class Durable:
                 case StartRun():
                     for node in change.nodes:
                         self.out[change.run_id, node] = change
-                        self.touched[node, change.operator] = (change.run_id, float("inf"))
+                        self.touched[node, change.operator] = (change.run_id, float("inf"), None)
                 case EndRun():
                     start = self.out.pop((change.run_id, change.node), None)
                     if start is not None and self.touched[change.node, start.operator][0] == change.run_id:
-                        self.touched[change.node, start.operator] = (change.run_id, change.at)
+                        ended = change.run_id, change.at, change.outcome
+                        self.touched[change.node, start.operator] = ended
                 case SetTrouble():
                     self.troubles[change.node] = change
                 case ClearTrouble(node):
@@ -87,5 +89,5 @@ class Durable:
                 UnfinishedRun(run_id, start.operator, node, start.issued_at, start.timeout_s)
                 for (run_id, node), start in self.out.items()
             ),
-            tuple(Touch(node, operator, at) for (node, operator), (_, at) in self.touched.items()),
+            tuple(Touch(node, operator, *ended[1:]) for (node, operator), ended in self.touched.items()),
         )

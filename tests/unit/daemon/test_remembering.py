@@ -13,7 +13,7 @@ from kraken.model.byhand import all_by_hand
 from kraken.model.module import Discovery
 from kraken.model.run import NodeResult, Outcome
 from kraken.model.update import PRESENCE, PRESENT, Side, Stamp, StateUpdate
-from kraken.store.records import EndRun, Memory, UnfinishedRun
+from kraken.store.records import EndRun, Memory, Touch, UnfinishedRun
 from kraken.testing.simulation.domains import services
 
 CATALOG = services("node").catalog
@@ -111,3 +111,19 @@ def test_it_is_waited_for_on_a_node_that_is_declared_again_too() -> None:
     life.one.accept([Declared([gone]), Declared(again)], 100.0)
 
     assert OVER_AT <= life.begins_at() <= OVER_AT + 3.0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "until"),
+    [(Outcome.OK, float("-inf")), (Outcome.INTERRUPTED, 170.0), (Outcome.TIMEOUT, 170.0)],
+)
+def test_a_node_is_kept_as_long_as_its_bmc_may_go_on_with_what_two_lives_ago_was_begun(
+    outcome: Outcome, until: float
+) -> None:
+    """The life between saw how the node is, which does not end it."""
+    one = Collector(CATALOG, Settings(), incarnation=3)
+    seen = StateUpdate("n1", Side.DSC, "os", "UP", Stamp(2, 1), 99.0, "side.see_os")
+    one.restore([*declared(), seen], [], 100.0)
+    remembered(one, Memory(touched=(Touch("n1", RAISE, 98.0, outcome),)), 100.0, "c1")
+
+    assert one.busy_until("n1") == until

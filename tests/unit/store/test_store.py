@@ -482,9 +482,16 @@ def test_a_value_that_is_no_number_is_refused(store: Store, update: Update) -> N
 def test_when_a_mutation_last_ended_on_a_node_is_remembered_whatever_came_of_it(store: Store) -> None:
     for run_id, at in (("1-1", 10.0), ("1-2", 20.0)):
         store.write([StartRun(run_id, "power_ipmi.power_on", "mutation", ("n1", "n2"), at, 60.0)])
-    for run_id, node, at in (("1-1", "n1", 11.0), ("1-1", "n2", 12.0), ("1-2", "n1", 21.0)):
-        store.write([EndRun(run_id, node, Outcome.FAILED, "no", {}, at)])
+    for run_id, node, at, outcome in (
+        ("1-1", "n1", 11.0, Outcome.OK),
+        ("1-1", "n2", 12.0, Outcome.OK),
+        ("1-2", "n1", 21.0, Outcome.INTERRUPTED),
+    ):
+        store.write([EndRun(run_id, node, outcome, "no", {}, at)])
 
-    touched = {(t.node, t.operator): t.ended_at for t in store.load().touched}
+    touched = {(t.node, t.operator): (t.ended_at, t.outcome) for t in store.load().touched}
 
-    assert touched == {("n1", "power_ipmi.power_on"): 21.0, ("n2", "power_ipmi.power_on"): float("inf")}
+    assert touched == {
+        ("n1", "power_ipmi.power_on"): (21.0, Outcome.INTERRUPTED),
+        ("n2", "power_ipmi.power_on"): (float("inf"), None),
+    }
