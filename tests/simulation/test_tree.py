@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from kraken.testing.replay import broken
 from kraken.testing.tree.chaos import Chaos
-from kraken.testing.tree.forest import BrokenPromiseError
 
 SEEDS = int(os.environ.get("KRAKEN_TREE_SEEDS", "2000"))  # `make soak` sets more
 CHUNK = 50
@@ -18,14 +18,10 @@ CHUNK = 50
 @pytest.mark.simulation
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_every_promise_of_the_tree_holds(first: int) -> None:
-    broken = []
-    for seed in range(first, min(first + CHUNK, SEEDS)):
-        try:
-            Chaos(seed).run()
-        except BrokenPromiseError as error:
-            broken.append(f"{error}\n  again: python -m kraken.testing.tree --seed {seed} --trace")
+    seeds = range(first, min(first + CHUNK, SEEDS))
+    found = broken("kraken.testing.tree", lambda seed, tell: Chaos(seed, tell).run(), seeds)
 
-    assert not broken, "\n\n".join(broken)
+    assert not found, "\n\n".join(found)
 
 
 ONCE_BROKEN = {
