@@ -9,13 +9,16 @@ from typing import Final
 
 from kraken.daemon.arrivals import Released
 from kraken.executors.fake import Behaviour
-from kraken.model.hold import EVERY_NODE, Hold
+from kraken.model.bmc import ADDRESS
+from kraken.model.hold import EVERY_NODE
 from kraken.model.module import Discovery, Mutation
 from kraken.model.run import Outcome
 from kraken.testing.simulation.delivery import obedient
+from kraken.testing.simulation.simulation import HANDOVER_S
 from kraken.testing.tree.network import Weather
 from kraken.testing.wood.host import Host
-from kraken.testing.wood.stage import Stage
+from kraken.testing.wood.people import People
+from kraken.testing.wood.stage import Stage, prompt
 
 WILD_S: Final = 300.0
 HOLDS_S: Final = 60.0
@@ -46,12 +49,18 @@ class Chaos:
 
     def __init__(self, seed: int, tell: Callable[[str], None] | None = None) -> None:
         self.rng = rng = random.Random(seed)
-        again = f"python -m kraken.testing.wood --seed {seed} --trace"
-        self.stage = Stage(shape_of(rng), seed, tell=tell, blame=again)
-        self.collectors = [name for name in self.stage.hosts if name != "root"]
+        shape = shape_of(rng)
+        self.collectors = [name for name in shape if name != "root"]
         self.nodes = [f"n{i}" for i in range(rng.randint(3, 8))]
+        # In every other seed there are agents; by dice of their own: the others stay what they are.
+        agents = random.Random(~seed) if seed % 2 else None
+        if agents is not None:
+            shape |= {node: agents.choice(["root", *self.collectors]) for node in self.nodes}
+        self.stage = Stage(shape, seed, agents=agents is not None, tell=tell)
+        has_agents = agents is not None
+        self.people = People(self.stage, rng, self.nodes, self.collectors, has_agents=has_agents)
         self.calm_s = 0.0
-        self._holds = 0
+        self._machines = 0
 
     def run(self) -> None:
         """Good weather, bad weather and accidents, good weather again.
@@ -65,9 +74,9 @@ class Chaos:
         stage.run_for(2.0)
         for node in self.nodes:
             stage.stir(node, {"os": rng.choice(("UP", "DOWN"))})
-            self._declare(node)
+            self.people.declare(node)
         stage.run_for(rng.uniform(0.0, 60.0))
-        stage.behave = self._behave
+        stage.behave, stage.handover_s = self._behave, self._hand_over_s
         end = stage.time + WILD_S
         while stage.time < end:
             self._happen()
@@ -97,9 +106,11 @@ class Chaos:
 
     def _happen(self) -> None:
         deeds: list[tuple[int, Callable[[], None]]] = [
-            (20, self._declare_one),
-            (2, self._delete),
-            (6, self._hold),
+            (20, self.people.declare_one),
+            (6, self.people.give_busy),
+            (6, self._interrupt),
+            (2, self.people.delete),
+            (6, self.people.hold),
             (8, self._drift),
             (6, self._weather),
             (8, self._cut),
@@ -107,6 +118,10 @@ class Chaos:
             (6, self._pause),
             (5, self._restart),
             (4, self._stop),
+            (2, self._set_clock),
+            (2, self._revoke),
+            (3, self._let_in),
+            (2, self._exchange),
         ]
         self.rng.choices([d for _, d in deeds], [w for w, _ in deeds])[0]()
 
@@ -120,59 +135,23 @@ class Chaos:
             )
         delay_s, luck = rng.uniform(1.0, 0.9 * operator.timeout_s), rng.random()
         if luck < 0.06:
-            return Behaviour(delay_s, Outcome.FAILED, False)
-        if luck < 0.12:
-            return Behaviour(delay_s, Outcome.INTERRUPTED)
-        return Behaviour(inf if luck < 0.16 else delay_s)
+            return Behaviour(delay_s, Outcome.FAILED, False, "it says no")
+        if luck < 0.14:
+            return Behaviour(delay_s, Outcome.INTERRUPTED, message="its hand was lost")
+        return Behaviour(inf if luck < 0.18 else delay_s)
 
-    @property
-    def _root(self) -> Host | None:
-        """The root, where somebody can ask it for something."""
-        root = self.stage.root
-        return root if root.is_running and not root.is_paused else None
+    def _hand_over_s(self) -> float:
+        """Now and then a machine is busy with something else."""
+        return HANDOVER_S if self.rng.random() < 0.9 else self.rng.expovariate(1 / 15.0)
 
-    def _declare_one(self) -> None:
-        self._declare(self.rng.choice(self.nodes))
-
-    def _declare(self, node: str) -> None:
-        root, rng = self._root, self.rng
-        if root is None:
+    def _interrupt(self) -> None:
+        """A collector starts anew in the middle of something, and the node is wished otherwise."""
+        busy, rng = self.stage.promises.busy(), self.rng
+        if not busy:
             return
-        wish: dict[str, str | None] = {"os": rng.choice(("UP", "UP", "DOWN")), "db": None}
-        if wish["os"] == "UP" and rng.random() < 0.5:
-            wish["db"] = rng.choice(("RUNNING", "STOPPED"))
-        if node in root.collector.table and rng.random() < 0.5:
-            self.stage.say(f"wish {node} {wish}")
-            root.declare(node, **wish)
-            return
-        listed = rng.sample(self.collectors, rng.randint(0, len(self.collectors))) or None
-        self.stage.say(f"declare {node} {wish} for {listed}")
-        root.declare(
-            node,
-            collectors=listed,
-            **(wish if rng.random() < 0.5 or node not in root.collector.table else {}),
-        )
-
-    def _delete(self) -> None:
-        root, node = self._root, self.rng.choice(self.nodes)
-        if root is not None and node in root.collector.table:
-            self.stage.say(f"delete {node}")
-            root.delete(node)
-
-    def _hold(self) -> None:
-        root, rng = self._root, self.rng
-        if root is None:
-            return
-        holds = list(root.disk.holds.values())
-        if holds and rng.random() < 0.6:
-            hold = rng.choice(holds)
-            self.stage.say(f"lift {hold.id} of {hold.node}")
-            root.lift(hold)
-            return
-        node = rng.choice([*root.collector.table, EVERY_NODE])
-        self._holds += 1
-        self.stage.say(f"hold {node} (h{self._holds})")
-        root.hold(Hold(f"h{self._holds}", node, "ann", "a new fan", root.clock()))
+        node = rng.choice(list(busy))
+        self._crash(self.stage.hosts[busy[node]], rng.uniform(0.5, 2.0))
+        self.stage.at(rng.uniform(0.0, 5.0), lambda: self.people.turn(node))
 
     def _drift(self) -> None:
         node = self.rng.choice(self.nodes)
@@ -232,24 +211,70 @@ class Chaos:
         host.crash(lose_disk=lose)
         self.stage.at(away_s + 1.0 * lose, lambda: self._start(host))
 
+    def _set_clock(self) -> None:
+        """A machine is started anew, and shows another time then."""
+        host, rng = self._any(), self.rng
+        if host.is_running:
+            by_s = rng.choice((-86400.0, -60.0, -5.0, 5.0, 60.0, 86400.0))
+            self.stage.say(f"the clock of {host.name} is set by {by_s:.0f} s")
+            host.skew_s += by_s
+            self._crash(host, rng.uniform(0.5, 3.0))
+
+    def _revoke(self) -> None:
+        """A collector that runs on is heard no more."""
+        name = self.rng.choice(self.collectors)
+        parent = self.stage.hosts[self.stage.hosts[name].parent or ""]
+        if name in parent.children and parent.is_running and not parent.is_paused:
+            self.stage.say(f"revoke {name} at {parent.name}")
+            parent.revoke(name)
+
+    def _let_in(self) -> None:
+        """One that was revoked has joined again."""
+        hosts = self.stage.hosts
+        revoked = [name for name in self.collectors if name in hosts[hosts[name].parent or ""].in_doubt]
+        for name in revoked:
+            parent = hosts[hosts[name].parent or ""]
+            if parent.is_running and not parent.is_paused:
+                self.stage.say(f"{name} has joined {parent.name} again")
+                parent.take_in(name)
+                return
+
+    def _exchange(self) -> None:
+        """A node becomes another machine, with a new BMC, and nothing on its disk."""
+        root, node = self.people.root, self.rng.choice(self.nodes)
+        if root is None or node not in root.collector.table or node in self.stage.promises.busy():
+            return
+        self._machines += 1
+        self.stage.say(f"{node} is another machine")
+        root.declare(node, **{ADDRESS: f"10.0.0.{self._machines}"})
+        self.stage.stir(node, {"os": "DOWN"})
+        agent = self.stage.hosts.get(node)
+        if agent is not None and agent.is_running:
+            agent.crash(lose_disk=True)
+            self.stage.at(self.rng.uniform(1.5, 5.0), lambda: self._start(agent))
+
     def _start(self, host: Host) -> None:
         if not host.is_running:
             self.stage.say(f"start {host.name}")
             host.start()
 
     def _any(self) -> Host:
-        return self.stage.hosts[self.rng.choice(list(self.stage.hosts))]
+        """Collectors as often as agents, of which there are more."""
+        hosts = self.stage.hosts
+        return hosts[self.rng.choice(list(hosts) if self.rng.random() < 0.5 else ["root", *self.collectors])]
 
     def _heal(self) -> None:
         stage = self.stage
         stage.say("heal")
-        stage.behave = obedient
+        stage.behave, stage.handover_s = obedient, prompt
         stage.network.weather = Weather()
         stage.network.cut.clear()
         for host in stage.hosts.values():
             self._start(host)
             if host.is_paused:
                 self._resume(host, host.life)
+        for _ in self.collectors:
+            self._let_in()
         for hold in list(stage.root.disk.holds.values()):
             if hold.node == EVERY_NODE or self.rng.random() < 0.7:
                 stage.root.lift(hold)

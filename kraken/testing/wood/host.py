@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kraken.daemon.arrivals import (
     Arrival,
+    ChildAdded,
+    ChildRemoved,
     Consequence,
-    Declared,
-    HoldLifted,
-    HoldSet,
     Letters,
     Results,
     TreeNews,
 )
 from kraken.daemon.collector import Collector
+from kraken.daemon.performing import NODE
 from kraken.daemon.remembering import remembered, trouble_of
 from kraken.daemon.seat import LIVES
 from kraken.engine.effects import CauseChanged, Start, StepEnded, TroubleChanged
-from kraken.model.hold import EVERY_NODE, Hold
-from kraken.model.run import NodeResult, Outcome, Run
-from kraken.model.update import PRESENCE, PRESENT, Side, StateUpdate, Value
+from kraken.model.hold import EVERY_NODE
+from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 from kraken.store.records import (
     AdoptNode,
     Change,
-    DropHold,
     EndRun,
     ForgetNode,
     Outgrow,
-    SaveHold,
     SaveTree,
     SaveUpdates,
     StartRun,
@@ -39,6 +36,7 @@ from kraken.sync.events import Memory, Send
 from kraken.sync.letters import Letter, decode, encode
 from kraken.sync.tree import Tree
 from kraken.testing.simulation.simulation import COMMIT_S, FLUSH_S, HANDOVER_S, REFRESH_S
+from kraken.testing.wood.calls import Calls
 from kraken.testing.wood.disk import Disk
 
 if TYPE_CHECKING:
@@ -57,6 +55,7 @@ class Host:
     Attributes:
         life: counts its starts. disks: counts the disks it had.
         known: children that were heard in any life; kept with the keys, apart from the disk.
+        in_doubt: children that were revoked, and may be running something; as `known`.
         wished: node -> what is wished of it here, and since when (true time).
     """
 
@@ -82,9 +81,11 @@ class Host:
         self.is_running = False
         self.is_paused = False
         self.known: set[str] = set()
+        self.in_doubt: set[str] = set()
         self.wished: dict[str, tuple[dict[str, str], float]] = {}
         self.collector: Collector
         self.tree: Tree
+        self.calls: Calls
         self._backlog: list[Callable[[], None]] = []  # what waits while the process is paused
         self._inbox: list[tuple[str, bytes]] = []
         self._runs: dict[str, Run] = {}  # mutations of this life
@@ -108,7 +109,7 @@ class Host:
         self.collector = collector = self.stage.collector(disk.incarnation)
         memory = disk.memory()
         collector.restore(memory.updates, memory.holds, now)
-        consequences, changes = remembered(collector, memory, now)
+        consequences, changes = remembered(collector, memory, now, self.name)
         of_tree = memory.tree
         if collector.table and of_tree is None:
             of_tree = Memory({}, {}, {}, {}, ())
@@ -125,19 +126,24 @@ class Host:
         )
         for child in self.children:
             self.tree.add_child(child, now, known=child in self.known)
+        for child in self.in_doubt:
+            self.tree.add_former_child(child)
         disk.commit([*changes, *(kept for c in consequences for kept in self._troubles(c, now))])
+        self.calls = Calls(self)
         collector.join(self.tree, now)
         kept = self.tree.memory()
         disk.commit([SaveTree(kept, list(dict.fromkeys([*kept.placed, *kept.leaving, *kept.told])))])
         self.tree.placement.changed.clear()
         self._refreshed_at = now
-        self._wish(name for name in collector.table)
+        self.wish(name for name in collector.table)
         self._perform(consequences)
-        self._later(FLUSH_S, self._flush)
+        self.later(FLUSH_S, self._flush)
         self.accept()
+        self.calls.follow()
 
     def crash(self, *, lose_disk: bool = False) -> None:
-        """It is gone; what it began goes on."""
+        """It is gone, and its hands with it."""
+        self.stage.end_hands(self)
         self.is_running = self.is_paused = False
         self.life += 1
         self._inbox, self._backlog, self._runs = [], [], {}
@@ -154,8 +160,21 @@ class Host:
         self.is_paused = False
         backlog, self._backlog = self._backlog, []
         for action in backlog:
-            self._later(0.0, action)
-        self._later(0.0, self._read)
+            self.later(0.0, action)
+        self.later(0.0, self._read)
+
+    def revoke(self, child: str) -> None:
+        """The child is heard no more; nobody vouches that it runs nothing."""
+        self.children.remove(child)
+        self.in_doubt.add(child)
+        self._inbox = [(sender, data) for sender, data in self._inbox if sender != child]
+        self.accept(ChildRemoved(child))
+
+    def take_in(self, child: str) -> None:
+        """The child has joined again."""
+        self.children.append(child)
+        self.in_doubt.discard(child)
+        self.accept(ChildAdded(child))
 
     # -- in ---------------------------------------------------------------------------------------
 
@@ -170,7 +189,7 @@ class Host:
         """A letter came; while the process is paused it waits in the socket."""
         if self.is_running and (sender == self.parent or sender in self.children):
             if not self._inbox:
-                self._later(0.0, self._read)
+                self.later(0.0, self._read)
             self._inbox.append((sender, data))
 
     def report(self, result: NodeResult) -> None:
@@ -184,40 +203,13 @@ class Host:
                 )
                 self._journal([end])
 
-        self._later(0.0, hear)
+        self.later(0.0, hear)
 
-    def declare(self, node: str, **values: Value) -> None:
-        """Root only: `collectors` and Cfg of a node, which is new where it is not known; None withdraws."""
-        self._declare(
-            [(Side.ATTRIBUTE if k == "collectors" else Side.CFG, k, v) for k, v in values.items()], node
-        )
-
-    def delete(self, node: str) -> None:
-        """Root only: forget the node, and its holds."""
-        for hold in [hold for hold in self.disk.holds.values() if hold.node == node]:
-            self.lift(hold)
-        self._declare([(Side.ATTRIBUTE, PRESENCE, None)], node)
-
-    def hold(self, hold: Hold) -> None:
-        """Root only."""
-        self.disk.commit([SaveHold(hold)])
-        self.accept(HoldSet(hold))
-
-    def lift(self, hold: Hold) -> None:
-        """Root only."""
-        self.disk.commit([DropHold(hold.id)])
-        self.accept(HoldLifted(hold))
-
-    def _declare(self, values: Sequence[tuple[Side, str, Value]], node: str) -> None:
-        table, collector = self.collector.table, self.collector
-        said = [*values]
-        if node not in table and (Side.ATTRIBUTE, PRESENCE, None) not in said:
-            said.insert(0, (Side.ATTRIBUTE, PRESENCE, PRESENT))
-        now = self.clock()
-        updates = [StateUpdate(node, side, k, v, collector.stamp(), now, "ann") for side, k, v in said]
-        self.disk.commit([SaveUpdates(updates)])
-        self.accept(Declared(updates))
-        self._wish([node])
+    def is_over(self, run: Run, result: NodeResult) -> None:
+        """An agent is done with what a former life asked it for, as `Daemon`."""
+        self._runs[run.id] = run
+        self.stage.promises.over(self, run, result.node)
+        self.report(result)
 
     def _read(self) -> None:
         inbox, self._inbox = self._inbox, []
@@ -245,12 +237,14 @@ class Host:
                     self.stage.say(f"  {self.name}: {node} {was} -> {cause} {detail}")
                 case TreeNews():
                     self._send(consequence)
+                    for call in consequence.calls:
+                        self.calls.take(call)
 
     def _begin(self, run: Run) -> None:
         """Have it done, as `Performing`: journaled first, and asked for again when that is done."""
         facts = {name: self.collector.facts(name, self.clock()) for name in run.nodes}
         if not run.is_mutation:
-            self._later(HANDOVER_S, lambda: self.stage.perform(self, run, facts))
+            self.later(HANDOVER_S, lambda: self._hand_over(run, facts))
             return
         self._runs[run.id] = run
 
@@ -261,11 +255,25 @@ class Host:
             left = tuple(node for node in run.nodes if node not in late)
             timeout_s = run.timeout_s - max(0.0, self.clock() - run.issued_at)
             if left:
-                self.stage.perform(self, replace(run, nodes=left, timeout_s=timeout_s), facts)
+                self._hand_over(replace(run, nodes=left, timeout_s=timeout_s), facts)
 
         start = StartRun(run.id, run.operator.key, "mutation", run.nodes, run.issued_at, run.timeout_s)
         self._journal([start])
-        self._later(COMMIT_S + HANDOVER_S, begin)
+        self.later(COMMIT_S + self.stage.handover_s(), begin)
+
+    def _hand_over(self, run: Run, facts: Mapping[str, NodeFacts]) -> None:
+        if run.is_mutation:
+            for node in run.nodes:
+                self.stage.promises.decided(self, run, node)
+        if run.operator.runs_on == NODE:
+            self.calls.perform(run, facts)
+        else:
+            self.stage.perform(self, run, facts, lambda result: self._came(run, result))
+
+    def _came(self, run: Run, result: NodeResult) -> None:
+        if not run.is_mutation:
+            self.stage.promises.looked(self, run, result)
+        self.report(result)
 
     def _send(self, news: TreeNews) -> None:
         """Letters go when what they say is kept, as in `Outbox`."""
@@ -279,19 +287,19 @@ class Host:
             changed.clear()
         if news.outgrown is not None:
             changes.append(Outgrow(news.outgrown))
-        self._wish([*(a.node for a in news.adopted), *news.forgotten])
+        self.wish([*(a.node for a in news.adopted), *news.forgotten])
 
         def post(letters: Sequence[Send] = news.letters) -> None:
             self.disk.commit(changes)
             for send in letters:
                 link = self.tree.links.get(send.neighbour)
-                assert link is not None
-                self.stage.post(self.name, send.neighbour, encode(send.letter, link.speaks))
+                if link is not None:  # else it was revoked meanwhile
+                    self.stage.post(self.name, send.neighbour, encode(send.letter, link.speaks))
 
-        self._later(COMMIT_S, post)
+        self.later(COMMIT_S, post)
 
-    def _wish(self, nodes: Iterable[str]) -> None:
-        """Keep since when what is known here of what is wished has been so."""
+    def wish(self, nodes: Iterable[str]) -> None:
+        """These may be wished otherwise: keep since when what is known here of what is wished has been so."""
         for name in nodes:
             node = self.collector.table.get(name)
             cfg = {} if node is None else node.cfg_values()
@@ -311,7 +319,7 @@ class Host:
 
     # -- time and memory --------------------------------------------------------------------------
 
-    def _later(self, delay_s: float, action: Callable[[], None]) -> None:
+    def later(self, delay_s: float, action: Callable[[], None]) -> None:
         """Do it in this life, when the process is not paused."""
         life = self.life
 
@@ -327,7 +335,7 @@ class Host:
 
     def _journal(self, changes: Sequence[Change]) -> None:
         if changes:
-            self._later(COMMIT_S, lambda: self.disk.commit(changes))
+            self.later(COMMIT_S, lambda: self.disk.commit(changes))
 
     def _set_alarm(self, *, is_idle: bool) -> None:
         self._alarm += 1
@@ -343,7 +351,7 @@ class Host:
             if number == self._alarm:
                 self.accept()
 
-        self._later(max(pause, 0.0) + ROUNDING_S, ring)
+        self.later(max(pause, 0.0) + ROUNDING_S, ring)
 
     def _flush(self) -> None:
         everything = self.clock() - self._refreshed_at >= REFRESH_S
@@ -351,4 +359,4 @@ class Host:
             self._refreshed_at = self.clock()
         unsaved = self.collector.recorder.take_unsaved(everything=everything)
         self._journal([SaveUpdates(self.collector.observed_of(dict(sorted(unsaved.items()))))])
-        self._later(FLUSH_S, self._flush)
+        self.later(FLUSH_S, self._flush)
