@@ -36,7 +36,7 @@ from kraken.model.nodeset import fold
 from kraken.store.group import GroupCommit
 from kraken.store.records import Change, Note
 from kraken.store.records import Memory as Remembered
-from kraken.sync.events import Answered, Called, LinkChanged, Memory, PutBack, TwinsChanged
+from kraken.sync.events import Answered, Called, LinkChanged, PutBack, TwinsChanged
 from kraken.sync.letters import Call, Letter, Reply, decode
 from kraken.sync.registry import TWINS, UP
 from kraken.sync.tree import Tree
@@ -92,8 +92,6 @@ class Seat:
         memory = remembered.tree
         if collector.table and neighbours.parent is not None and (memory is None or not memory.told):
             raise _declared_here(neighbours.me, neighbours.parent, list(collector.table))
-        if collector.table and memory is None:
-            memory = Memory({}, {}, {}, {}, ())  # it was in no tree, so nobody has anything of its
         self._parent = neighbours.parent
         self._clock = clock
         self.collector = collector
@@ -178,7 +176,7 @@ class Seat:
         for neighbour, word in came:
             if neighbour not in met:
                 met.add(neighbour)
-                if neighbour != self._parent and neighbour not in self.tree.links:
+                if neighbour not in self.tree.links:
                     arrivals.append(ChildAdded(neighbour))
             if isinstance(word, int):
                 arrivals.append(Connected(neighbour, word))

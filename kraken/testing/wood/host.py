@@ -32,7 +32,7 @@ from kraken.store.records import (
     SaveUpdates,
     StartRun,
 )
-from kraken.sync.events import Memory, Send
+from kraken.sync.events import Send
 from kraken.sync.letters import Letter, decode, encode
 from kraken.sync.tree import Tree
 from kraken.testing.simulation.simulation import COMMIT_S, FLUSH_S, HANDOVER_S, REFRESH_S
@@ -110,9 +110,6 @@ class Host:
         memory = disk.memory()
         collector.restore(memory.updates, memory.holds, now)
         consequences, changes = remembered(collector, memory, now, self.name)
-        of_tree = memory.tree
-        if collector.table and of_tree is None:
-            of_tree = Memory({}, {}, {}, {}, ())
         self.tree = Tree(
             self.name,
             (disk.incarnation << LIVES) + self.stage.random.getrandbits(LIVES // 2),
@@ -121,7 +118,7 @@ class Host:
             now,
             parent=self.parent,
             longest_s=collector.longest_s,
-            memory=of_tree,
+            memory=memory.tree,
             busy=collector.busy_until,
         )
         for child in self.children:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from kraken.daemon.outage import Outage, OutageChanged
 from kraken.errors import RefusedError, StoreError
 from kraken.store.group import GroupCommit
 from kraken.store.records import SaveTree
+from kraken.sync.events import LinkChanged
 from kraken.sync.lease import LEASE_S
 from kraken.sync.letters import Ack, Call, Delta, Doc, Hello, Letter, Row, decode, encode
 from kraken.sync.registry import DOWN, UP
@@ -326,10 +328,44 @@ async def test_a_root_that_had_nodes_before_it_had_children_goes_on_with_them_at
         await pair.stop("root")
         pair.trees["root"] = Tree(name="root", listen=f"127.0.0.1:{unused_tcp_port}")
         await Operations(await pair.start("root")).apply({"nodes": {"n1": {"cfg": {"power": "ON"}}}}, ME)
+        assert pair.root.seat is not None
+        assert not pair.root.seat.tree.placement.strange, "no former life gave anybody anything"
         await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
 
         assert pair.mutations("root") == ["switch_on"]
     finally:
+        await pair.stop("root")
+
+
+async def test_a_state_from_before_there_was_a_tree_is_known_by_the_children_to_be_one(
+    tmp_path: Path, unused_tcp_port: int, eventually: Eventually
+) -> None:
+    """It was put back from a copy. Children were heard since, and may have any node of it."""
+    pair = Pair(tmp_path, unused_tcp_port)
+    pair.trees["root"] = Tree()
+    state, copy = tmp_path / "root" / "state", tmp_path / "copy"
+    try:
+        await Operations(await pair.start("root")).apply({"nodes": {"n1": {"cfg": {"power": "OFF"}}}}, ME)
+        await pair.stop("root")
+        shutil.copytree(state, copy)
+        pair.trees["root"] = Tree(name="root", listen=f"127.0.0.1:{unused_tcp_port}")
+        await pair.start("root")
+        await pair.join()
+        await pair.start("c1")
+        await pair.declare("n1", power="ON")
+        await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+        await pair.stop("root")
+        for path in state.glob("kraken.db*"):
+            path.unlink()
+        shutil.copytree(copy, state, dirs_exist_ok=True)
+        await pair.start("root")
+        assert pair.root.seat is not None
+        tree = pair.root.seat.tree
+
+        assert "c1" in tree.placement.strange
+        assert not tree.may_begin, "c1 may be switching n1"
+    finally:
+        await pair.stop("c1")
         await pair.stop("root")
 
 
@@ -572,6 +608,51 @@ async def test_a_state_that_was_put_back_from_a_copy_is_not_believed(
         in pair.root.collector.explain("n1", pair.root.clock()).reason
     )
     assert pair.child.collector.runs("n1"), "it goes on with what nobody else may have"
+
+
+async def test_that_a_connection_is_gone_makes_nobody_a_child(pair: Pair) -> None:
+    seat = pair.root.seat
+    assert seat is not None
+    seat.reach("c8", 0)
+    await asyncio.sleep(0)
+
+    assert "c8" not in seat.tree.links
+
+
+async def test_a_root_that_lost_its_disk_knows_who_was_revoked_and_may_have_any_node(
+    pair: Pair, tmp_path: Path
+) -> None:
+    assert pair.root.neighbours is not None
+    pair.root.neighbours.invite("c2", 60.0)
+    for name in ("c1", "c2"):
+        pair.root.neighbours.revoke(name)
+    await pair.stop("root")
+    for path in (tmp_path / "root" / "state").glob("kraken.db*"):
+        path.unlink()
+    await pair.start("root")
+    assert pair.root.seat is not None
+    tree = pair.root.seat.tree
+
+    assert tree.revoked == {"c1", "c2"}
+    assert "c1" in tree.placement.strange
+    assert "c2" not in tree.placement.strange, "it never joined"
+
+
+async def test_how_many_nodes_a_collector_has_that_is_not_heard_counts_those_it_has_not_let_go(
+    pair: Pair, eventually: Eventually
+) -> None:
+    await pair.declare("n1", power="ON")
+    await eventually(lambda: pair.cause("root", "n1") == "CONVERGED")
+    await pair.declare("n2", power="ON")
+    await pair.stop("c1")
+    await Operations(pair.root).delete(["n2"], ME)
+    seat, now = pair.root.seat, pair.root.clock()
+    assert seat is not None
+    told = [LinkChanged("c1", False, now - 40.0)]
+    seat.perform(TreeNews((), (), (), (), (), (), (), (), (), told, (), None), now)
+    last = [event.data for event in pair.root.events.newer(0) if event.kind == "collector"][-1]
+
+    assert (last["collector"], last["is_up"], last["nodes"]) == ("c1", False, 2)
 
 
 async def test_what_a_revoked_child_said_last_does_not_bring_it_back(pair: Pair) -> None:
