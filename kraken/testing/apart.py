@@ -1,8 +1,9 @@
-"""Namespaces of Linux for one process: a network that can be cut, a disk that can be filled. Root only."""
+"""Namespaces of Linux for processes: a network that can be cut, a disk that can be filled. Root only."""
 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import subprocess
 from collections.abc import Sequence
@@ -11,6 +12,11 @@ from typing import Final
 
 from kraken.testing.process import die_with_parent
 
+NETWORKS_MAX: Final = 4
+"""To a process."""
+_NOBODY: Final = "02:00:00:00:00:01"
+"""The hardware address of none: what is sent to it is lost on the way, and who sent it is not told."""
+_numbers: Final = itertools.count()
 _SMALL_DISK: Final = """
 set -e
 mkdir -p "$1.small"
@@ -23,17 +29,18 @@ exec "$@"
 
 
 class CutNetwork:
-    """A network of two: this machine, and who is run by `inside`. As a context manager; one to a process.
+    """A network of two: this machine, and who is run by `inside`. As a context manager.
 
     Attributes:
         here: this machine's address in it. there: the other's.
     """
 
     def __init__(self) -> None:
-        number = os.getpid() % (32 * 256)  # another process at the same time has another network
+        # Another process at the same time has others.
+        number = (os.getpid() * NETWORKS_MAX + next(_numbers) % NETWORKS_MAX) % (32 * 256)
         network = f"10.{213 + number // 256}.{number % 256}"
         self.here, self.there = f"{network}.1", f"{network}.2"
-        self._ours = f"kraken{number}"
+        self._ours, self._theirs = f"kraken{number}", f"kraken{number}x"
         self._holder: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> CutNetwork:
@@ -41,14 +48,12 @@ class CutNetwork:
         self._holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], preexec_fn=die_with_parent)
         try:
             self._wait_until_apart(self._holder.pid)
-            other = f"{self._ours}x"
-            _do(
-                "ip", "link", "add", self._ours, "type", "veth", "peer", other, "netns", str(self._holder.pid)
-            )
+            peer = ("peer", self._theirs, "netns", str(self._holder.pid))
+            _do("ip", "link", "add", self._ours, "type", "veth", *peer)
             _do("ip", "addr", "add", f"{self.here}/30", "dev", self._ours)
             _do("ip", "link", "set", self._ours, "up")
-            _do(*self.inside, "ip", "addr", "add", f"{self.there}/30", "dev", other)
-            _do(*self.inside, "ip", "link", "set", other, "up")
+            _do(*self.inside, "ip", "addr", "add", f"{self.there}/30", "dev", self._theirs)
+            _do(*self.inside, "ip", "link", "set", self._theirs, "up")
             _do(*self.inside, "ip", "link", "set", "lo", "up")
         except BaseException:
             self.close()
@@ -75,9 +80,19 @@ class CutNetwork:
         """Nothing gets through, and nobody is told."""
         _do("ip", "link", "set", self._ours, "down")
 
+    def deafen(self, address: str) -> None:
+        """Nothing reaches this end any more, what it sends does, and nobody is told."""
+        assert address in (self.here, self.there)
+        far = address == self.there
+        sender, device = ((), self._ours) if far else (self.inside, self._theirs)
+        to = (address, "lladdr", _NOBODY, "nud", "permanent")
+        _do(*sender, "ip", "neigh", "replace", *to, "dev", device)
+
     def mend(self) -> None:
         """All gets through again."""
         _do("ip", "link", "set", self._ours, "up")
+        _do("ip", "neigh", "flush", "dev", self._ours, "nud", "permanent")
+        _do(*self.inside, "ip", "neigh", "flush", "dev", self._theirs, "nud", "permanent")
 
     @staticmethod
     def _wait_until_apart(pid: int) -> None:

@@ -1,14 +1,16 @@
 """A daemon in a hurry, over a world on disk: what tests of a tree of processes are made of.
 
-    python -m kraken.testing.hurried --hurry 8 --world DIR [--speaks 2] daemon --config FILE
+    python -m kraken.testing.hurried --hurry 8 --world DIR [--speaks 2] [--no-by-hand] daemon --config FILE
 
-Everything but three things is the daemon as it is: its process, store, wire and loop.
+Everything but a few things is the daemon as it is: its process, store, wire and loop.
 
 - All times of the tree (hello, dead, lease, ...) are divided by `--hurry`, in every process of a test alike.
   Whatever is proved so is proved of their order and their ratios, not of their length: that a machine which
   is busy for some seconds is not taken for dead must be shown with the real ones.
 - Its hands act on a world of files that all processes share, so that what each of them did is found there
   afterwards, also of one that was killed.
+- With `--no-by-hand` nobody commands power by hand there. Who lost its disk waits for the longest that it may
+  have begun, which is a shutdown of ten minutes; without, it is the longest mutation of the modules.
 - With `--speaks` it says that it speaks a newer version of the protocol, and writes what today's readers do
   not know to the end of each letter of that version.
 """
@@ -29,7 +31,7 @@ import click
 import msgspec
 
 from kraken.executors import Report
-from kraken.model.module import Discovery, Mutation
+from kraken.model.module import CFG_VALUE, Discovery, Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
 
 TIMES: Final = (
@@ -114,7 +116,8 @@ class DiskWorld:
         await asyncio.sleep(DEED_S)
         for node in run.nodes:
             for change in run.operator.changes:
-                self.set(node, change.variable, change.target)
+                wish = nodes[node].cfg.get(change.variable, "")
+                self.set(node, change.variable, wish if change.target == CFG_VALUE else change.target)
         report([NodeResult(run.id, node, Outcome.OK) for node in run.nodes])
 
     async def discover(self, run: Run, nodes: Mapping[str, NodeFacts], report: Report) -> None:
@@ -141,6 +144,13 @@ def hurry(times: float) -> None:
                 setattr(module, name, getattr(module, name) / times)
                 found.add(name)
     assert found == set(TIMES), f"nobody knows {set(TIMES) - found}"
+
+
+def forget_power_by_hand() -> None:
+    """Have nobody command power by hand: who forgot what it began waits for no shutdown."""
+    from kraken.daemon import collector
+
+    vars(collector)["all_by_hand"] = list
 
 
 def speak(version: int) -> None:
@@ -170,12 +180,15 @@ def _rooms() -> Iterator[Any]:
 @click.option("--hurry", "times", type=float, default=1.0)
 @click.option("--world", type=click.Path(path_type=Path), required=True)
 @click.option("--speaks", type=int)
+@click.option("--no-by-hand", "is_brief", is_flag=True)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def main(times: float, world: Path, speaks: int | None, words: tuple[str, ...]) -> None:
+def main(times: float, world: Path, speaks: int | None, is_brief: bool, words: tuple[str, ...]) -> None:
     """Run `kraken WORDS` so."""
     from kraken.daemon import assembly
 
     hurry(times)
+    if is_brief:
+        forget_power_by_hand()
     if speaks is not None:
         speak(speaks)
     me = Path(words[-1]).stem

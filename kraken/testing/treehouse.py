@@ -15,19 +15,27 @@ from kraken.transport import Keyring, join
 
 HURRY: Final = 5.0
 """A collector is dead after 8 s, and its lease over in 8 s more: as little as a busy machine lets it be."""
+LOOPBACK: Final = "127.0.0.1"
 MODULE: Final = """\
 kraken_module: 1
 name: lab
-summary: Power, which a collector switches, and a service, which the agent on the node does.
+summary: Power, which a collector switches, and a service and a file, which the agent on the node does.
 variables:
   power: {values: ['OFF', 'ON'], fresh_for: 60s}
   service: {values: [STOPPED, RUNNING], fresh_for: 60s}
+  file: {values: any, fresh_for: 15s}
 discoveries:
   look:
     observes: [power, service]
     every: 10s
     timeout: 5s
     tasks: [{ansible.builtin.debug: {msg: look}}]
+  read:
+    observes: [file]
+    runs_on: node
+    every: 5s
+    timeout: 5s
+    tasks: [{ansible.builtin.debug: {msg: read}}]
 mutations:
   switch_on: {mutates: {power: ['OFF', 'ON']}, timeout: 5s, ipmi: {power: 'on'}}
   switch_off: {mutates: {power: ['ON', 'OFF']}, timeout: 5s, ipmi: {power: 'off'}}
@@ -35,8 +43,13 @@ mutations:
     mutates: {service: [STOPPED, RUNNING]}
     requires: {power: 'ON'}
     runs_on: node
-    timeout: 20s
+    timeout: 12s
     tasks: [{ansible.builtin.debug: {msg: start}}]
+  write:
+    mutates: {file: [ANY, $cfg]}
+    runs_on: node
+    timeout: 12s
+    tasks: [{ansible.builtin.debug: {msg: write}}]
 """
 
 
@@ -45,7 +58,7 @@ class Treehouse:
 
     Args:
         agents: collector below the root -> nodes that have an agent below it.
-        host: where the root listens.
+        hosts: who listens at another address than that of loopback -> which.
 
     Attributes:
         world: what is true of the nodes, and what was done to them.
@@ -53,7 +66,7 @@ class Treehouse:
     """
 
     def __init__(
-        self, directory: Path, agents: Mapping[str, Sequence[str]], *, host: str = "127.0.0.1"
+        self, directory: Path, agents: Mapping[str, Sequence[str]], hosts: Mapping[str, str] | None = None
     ) -> None:
         self.world = DiskWorld(directory / "world")
         self.inside: dict[str, Sequence[str]] = {}
@@ -63,10 +76,11 @@ class Treehouse:
         modules.mkdir()
         (modules / "lab.yml").write_text(MODULE)
         settings = {"module_dirs": [str(modules)], "collections_paths": []}
-        self.root = DaemonProcess(directory, "root", {**settings, "tree": _listening(host, "root")})
-        trees = {collector: _listening("127.0.0.1") for collector in agents} | {
-            node: {} for nodes in agents.values() for node in nodes
-        }
+        trees = {name: {"listen": f"{(hosts or {}).get(name, LOOPBACK)}:{free_port()}"} for name in agents}
+        trees |= {node: {} for nodes in agents.values() for node in nodes}
+        at = (hosts or {}).get("root", LOOPBACK)
+        root = {"name": "root", "listen": f"{at}:{free_port()}"}
+        self.root = DaemonProcess(directory, "root", {**settings, "tree": root})
         self._below = {
             name: DaemonProcess(directory, name, {**settings, "tree": tree}) for name, tree in trees.items()
         }
@@ -106,8 +120,8 @@ class Treehouse:
         self[name].command = self.command(name, *more)
         self[name].start()
 
-    def declare(self, nodes: Mapping[str, Sequence[str]], **cfg: str) -> None:
-        """Declare nodes, who may run them, and what is wished of them."""
+    def declare(self, nodes: Mapping[str, Sequence[str]], **cfg: str | None) -> None:
+        """Declare nodes, who may run them, and what is wished of them; None withdraws a wish."""
         told = {n: {"attributes": {"collectors": list(of)}, "cfg": cfg} for n, of in nodes.items()}
         self.root.post("/v1/apply", {"document": {"nodes": told}, "yes": True})
 
@@ -145,8 +159,3 @@ class Treehouse:
             self[name].launch()
         for name in names:
             self[name].wait()
-
-
-def _listening(host: str, name: str = "") -> dict[str, str]:
-    named = {"name": name} if name else {}
-    return {**named, "listen": f"{host}:{free_port()}"}
