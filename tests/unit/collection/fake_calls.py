@@ -29,6 +29,7 @@ class Calls:
     Attributes:
         stages: how power commands stand, one for each time they are asked for; the last one stays.
         collectors: name -> state, as in `GET /v1/collectors`.
+        listen: where collectors connect; None: nobody takes any.
         waiting: those for which nodes wait until they are said to be stopped.
         words: node -> what is said of it when something is declared.
         others: `other_modules` of a plan.
@@ -41,6 +42,7 @@ class Calls:
         self.stages = ["OK"]
         self.waiting: set[str] = set()
         self.collectors: dict[str, str] = {}
+        self.listen: str | None = "*:7411"
         self.words: dict[str, str] = {}
         self.others: list[dict[str, Any]] = []
         self.numbers = 0
@@ -285,7 +287,7 @@ class Calls:
             {"name": name, "parent": "head1", "state": state, "since": 1.0, **ROW}
             for name, state in self.collectors.items()
         ]
-        head = {"at": 1.0, "name": "head1", "nodes": 2, "listen": "*:7411", "addresses": ["head1:7411"]}
+        head = {"at": 1.0, "name": "head1", "nodes": 2, "listen": self.listen, "addresses": ["head1:7411"]}
         return head | {"parent": None, "collectors": rows, "unanswered": {}, "refused": {}}
 
     def invite(self, asked: Any) -> Any:

@@ -482,6 +482,26 @@ def test_a_collector_that_has_joined_is_replaced_only_by_force(kraken: Any, task
     assert task("collector", no_log=True, name="rack7", force=True)["replaces"]
 
 
+def test_a_check_says_that_nobody_takes_collectors(kraken: Any, task: Any) -> None:
+    kraken.does.listen = None
+    kraken.does.collectors["rack8"] = "CONNECTED"
+    checked = task("collector", check=True, no_log=True, name="rack7")
+
+    assert checked["failed"]
+    assert "does not listen for collectors; nothing was done (set tree.listen" in checked["msg"]
+    assert not task("collector", check=True, no_log=True, name="rack8")["changed"], "it has joined already"
+
+
+def test_a_check_says_that_a_revocation_is_not_confirmed(kraken: Any, task: Any) -> None:
+    kraken.does.collectors |= {"rack7": "SILENT", "rack8": "INVITED"}
+    checked = task("collector", check=True, name="rack7", state="absent")
+
+    assert checked["failed"]
+    assert "nothing was done (confirm: true says that it is meant)" in checked["msg"]
+    assert task("collector", check=True, name="rack8", state="absent")["changed"]
+    assert kraken.does.collectors == {"rack7": "SILENT", "rack8": "INVITED"}
+
+
 def test_a_collector_is_revoked_once_and_only_when_that_is_meant(kraken: Any, task: Any) -> None:
     kraken.does.collectors["rack7"] = "CONNECTED"
     checked = task("collector", check=True, name="rack7", state="absent", confirm=True)

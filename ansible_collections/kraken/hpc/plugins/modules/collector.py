@@ -67,8 +67,7 @@ attributes:
   check_mode:
     description: Whether it can say what would change and change nothing.
     support: full
-    details: In check mode it is not judged whether the parent takes collectors, nor whether a revocation was
-      confirmed, nor whether nodes wait for O(stopped) of one that is revoked already
+    details: In check mode it is not judged whether nodes wait for O(stopped) of one that is revoked already
   diff_mode:
     description: Whether it can show what it changes, before and after.
     support: full
@@ -190,23 +189,23 @@ def work(task):
     inviting = task.params["state"] == "present"
     if inviting and not task.params["dest"] and not task.module.no_log:
         raise KrakenError("the token is a secret: name a file for it in dest, or write no_log: true; nobody was invited")
-    row = found(task)
+    known = task.client.call("GET", "/v1/collectors")
+    row = found(task, known)
     task.result["collector"] = row and {key: row[key] for key in ("name", "parent", "state", "nodes")}
     if inviting:
-        invite(task, row)
+        invite(task, row, known)
     else:
         revoke(task, row)
     return ""
 
 
-def found(task):
+def found(task, known):
     """The collector of this name; None: there is none, and never was."""
     name = task.params["name"]
-    rows = task.client.call("GET", "/v1/collectors", expect="collectors")
-    return next((row for row in rows if row["name"] == name), None)
+    return next((row for row in known["collectors"] if row["name"] == name), None)
 
 
-def invite(task, row):
+def invite(task, row, known):
     """Make a token, unless there is nobody left to be invited."""
     params, result = task.params, task.result
     state = row["state"] if row else None
@@ -217,6 +216,9 @@ def invite(task, row):
     has_token = bool(dest) and os.path.exists(dest) and os.path.getsize(dest) > 0
     if not params["force"] and (state in JOINED or (state == "INVITED" and has_token)):
         return
+    if task.is_check and known["listen"] is None:
+        raise KrakenError("this daemon does not listen for collectors; nothing was done (set tree.listen in its configuration, "
+                          "like '*:7411', and start it anew)")
     result["changed"] = True
     show(task, row, {"state": "INVITED", "token": "a new one"})
     if task.is_check:
@@ -243,6 +245,9 @@ def revoke(task, row):
         if task.is_check or not params["stopped"] or not is_waited_for(task, body):
             return
     else:
+        if task.is_check and row["state"] in JOINED and not params["confirm"]:
+            raise KrakenError("%s has joined, and nobody confirmed that it is to be revoked; nothing was done (%s)" % (
+                params["name"], HINTS["needs-confirmation"]))
         result["changed"] = task.is_check
         show(task, row, {"state": "REVOKED"})
     if task.is_check:
