@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ansible_collections.kraken.hpc.plugins.module_utils import client as client_module
+from ansible_collections.kraken.hpc.plugins.module_utils import timely
 from ansible_collections.kraken.hpc.plugins.module_utils.client import (
     AwayError,
     Client,
@@ -273,6 +274,67 @@ def test_a_path_of_the_url_comes_before_that_of_the_request(
         Client({"url": f"http://{host}:{port}/kraken/", "token_file": token_file}, {}).nodes()
 
     assert kraken.asked[0].path == "/kraken/v1/nodes"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the time of connections goes by; its item is the moment."""
+    moment = [1000.0]
+    monkeypatch.setattr(timely.time, "monotonic", lambda: moment[0])
+    return moment
+
+
+def test_all_addresses_of_a_host_together_have_the_time_of_one_request(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float], fake_api: ModuleType, kraken: Any, token_file: str
+) -> None:
+    """One that is silent leaves some to the others, and more when it refuses at once."""
+    waited = []
+
+    class Socket(sockets.socket):
+        def connect(self, address: Any) -> None:
+            if address[0] == "192.0.2.1":
+                waited.append(self.gettimeout())
+                clock[0] += self.gettimeout() or 0.0
+                raise TimeoutError("timed out")
+            if address[0] == "192.0.2.2":
+                raise ConnectionRefusedError(111, "Connection refused")
+            waited.append(self.gettimeout())
+            super().connect(address)
+
+    def resolve(host: str, *_: Any) -> list[Any]:
+        stream = (sockets.AF_INET, sockets.SOCK_STREAM, 6, "")
+        return [(*stream, (number, place[1])) for number in numbers]
+
+    monkeypatch.setattr(timely.socket, "socket", Socket)
+    monkeypatch.setattr(timely.socket, "getaddrinfo", resolve)
+    with fake_api.serving(kraken, LOOPBACK) as place:
+        options = {"url": f"http://localhost:{place[1]}", "token_file": token_file, "timeout": 12.0}
+        numbers = ["192.0.2.1", "192.0.2.2", "127.0.0.1"]
+        assert Client(options, {}).nodes() == []
+        assert waited == [4.0, 8.0]
+        waited.clear()
+        numbers = ["192.0.2.1"] * 3
+
+        with pytest.raises(AwayError, match="did not answer within 12 s"):
+            Client(options, {}).nodes()
+    assert waited == [4.0, 4.0, 4.0]
+
+
+def test_a_name_server_that_is_silent_takes_no_more_than_the_timeout(
+    monkeypatch: pytest.MonkeyPatch, token_file: str
+) -> None:
+    is_over = threading.Event()
+    monkeypatch.setattr(timely.socket, "getaddrinfo", lambda *_: is_over.wait() and [])
+
+    with pytest.raises(AwayError, match=r"did not answer within 0\.1 s"):
+        Client({"url": "http://localhost:1", "token_file": token_file, "timeout": 0.1}, {}).nodes()
+    is_over.set()
+
+
+def test_a_name_that_nobody_has_is_told(token_file: str) -> None:
+    with pytest.raises(AwayError, match=r"cannot reach Kraken at https://head\.invalid: ") as caught:
+        Client({"url": "https://head.invalid", "token_file": token_file}, {}).nodes()
+    assert not caught.value.may_be_done
 
 
 @pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf")])

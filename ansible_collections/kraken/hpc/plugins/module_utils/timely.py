@@ -11,7 +11,9 @@ from __future__ import annotations
 import functools
 import http.client
 import io
+import queue
 import socket
+import threading
 import time
 
 
@@ -58,10 +60,23 @@ class _TcpConnection(_Timely, http.client.HTTPConnection):
     def __init__(self, host, port, timeout_s):
         super().__init__(host, port, timeout=timeout_s)
 
+    def connect(self):
+        self.sock = reached(self.host, self.port, self.ends_at)
+
 
 class _TlsConnection(_Timely, http.client.HTTPSConnection):
     def __init__(self, host, port, timeout_s, context):
         super().__init__(host, port, timeout=timeout_s, context=context)
+        self._with = context
+
+    def connect(self):
+        sock = reached(self.host, self.port, self.ends_at)
+        try:
+            sock.settimeout(left(self.ends_at))  # of the whole handshake
+            self.sock = self._with.wrap_socket(sock, server_hostname=self.host)
+        except BaseException:
+            sock.close()
+            raise
 
 
 class _TimelyResponse(http.client.HTTPResponse):
@@ -91,6 +106,59 @@ class _TimelyReader(io.RawIOBase):
     def close(self):
         self._raw.close()
         super().close()
+
+
+def reached(host, port, ends_at):
+    """A socket that is connected to the first of the host's addresses that takes it.
+
+    Each address has its part of the time that is left: one that is silent leaves some to the others.
+
+    Raises:
+        socket.timeout: the time was over before one did.
+        OSError: none did, as the last of them says; or there is none.
+    """
+    places = looked_up(host, port, ends_at)
+    failure = OSError("%s has no address" % host)
+    for index, (family, kind, protocol, dummy, address) in enumerate(places):
+        sock = None
+        try:
+            sock = socket.socket(family, kind, protocol)
+            sock.settimeout(left(ends_at) / (len(places) - index))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except OSError as error:
+            failure = error
+            if sock is not None:
+                sock.close()
+    raise failure
+
+
+def looked_up(host, port, ends_at):
+    """The addresses of a host, as socket.getaddrinfo has them.
+
+    That waits as long as the system's resolver likes, so it does so in a thread of its own.
+
+    Raises:
+        socket.timeout: the time was over before there was an answer.
+        OSError: the host has no address.
+    """
+    answers = queue.Queue()
+
+    def look_up():
+        try:
+            answers.put((socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), None))
+        except (OSError, UnicodeError) as error:
+            answers.put((None, error))
+
+    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        found, failure = answers.get(timeout=left(ends_at))
+    except queue.Empty:
+        raise socket.timeout("timed out")
+    if failure is not None:
+        raise failure
+    return found
 
 
 def left(ends_at):
