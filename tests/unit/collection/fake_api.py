@@ -137,6 +137,10 @@ class FakeKraken:
         if "cause" in query:
             chosen = [node for node in chosen if node["cause"] == query["cause"]]
         if "group" in query:
+            known = sorted({group for node in self.nodes.values() for group in node["groups"]})
+            if query["group"] not in known:
+                hint = f"known are: {', '.join(known)}"
+                raise Refusal("nodeset", f"unknown group @{query['group']}", hint=hint, part=query["group"])
             chosen = [node for node in chosen if query["group"] in node["groups"]]
         if "collector" in query:
             chosen = [node for node in chosen if node.get("collector") == query["collector"]]

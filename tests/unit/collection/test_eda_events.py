@@ -270,6 +270,34 @@ async def test_a_kraken_that_is_not_there_yet_is_waited_for(
     assert "No such file or directory" in caplog.records[0].getMessage()
 
 
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [(0o660, "run ansible-rulebook as {0}, or as one of the group {1}"), (0o600, "for {0} alone")],
+)
+async def test_a_socket_that_we_may_not_open_is_told_with_who_may(
+    source: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    mode: int,
+    says: str,
+) -> None:
+    async def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "kraken.sock"
+    path.touch()
+    path.chmod(mode)
+    monkeypatch.setattr(source.asyncio, "open_unix_connection", refuse)
+    async with running(source, {"socket": str(path)}):
+        await until(lambda: caplog.records)
+
+    told = caplog.records[0].getMessage()
+    assert "may not open the socket: " in told
+    assert says.format(path.owner(), path.group()) in told
+    assert "nor its directory" in source._who_may_open(str(path / "below"))
+
+
 async def test_what_is_refused_later_is_waited_for_too(source: ModuleType, fake: Any, args: Any) -> None:
     """A node of the nodeset was forgotten, a token changed: it is mended without the rulebook."""
     fake.cuts = [len(fake.response(None))]

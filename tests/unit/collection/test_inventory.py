@@ -404,6 +404,18 @@ def test_why_kraken_is_away_is_said_once(read: Read, tmp_path: Path) -> None:
     assert str(caught.value).count("cannot reach Kraken") == 1
 
 
+@pytest.mark.parametrize("filters", [{"group": "gpu"}, {"nodeset": "@gpu"}])
+def test_an_unknown_group_is_an_error_that_names_those_there_are(
+    kraken: Any, read: Read, filters: dict[str, str]
+) -> None:
+    kraken.add("n1", groups=["compute"])
+
+    with pytest.raises(AnsibleParserError, match="unknown group @gpu") as refused:
+        read(**filters)
+    assert "compute" in str(refused.value)
+    assert "write it like" not in str(refused.value)
+
+
 def test_an_unknown_node_in_the_filter_is_an_error_that_names_it(kraken: Any, read: Read) -> None:
     kraken.add("n1")
 

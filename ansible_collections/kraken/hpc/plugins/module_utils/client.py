@@ -83,6 +83,8 @@ class Problem(KrakenError):
             text = "%s: %s" % (key, text)
         text += _reasons(document.get("details"), text)
         hint = (hints or {}).get(self.type) or document.get("hint")
+        if self.type == "nodeset" and "unknown group @" in text:
+            hint = document.get("hint")  # the nodeset is well written, and Kraken knows which groups there are
         return "%s (%s)" % (text, hint) if hint else text
 
     def as_result(self):

@@ -78,9 +78,11 @@ EXAMPLES = r"""
 import asyncio
 import contextlib
 import getpass
+import grp
 import json
 import logging
 import os
+import pwd
 import random
 import re
 import ssl
@@ -290,6 +292,8 @@ class Source:
             return "the connection was cut; does it want https?"
         if isinstance(error, EOFError):
             return "the connection was cut"
+        if isinstance(error, PermissionError) and self._settings.socket:
+            return "user %s may not open the socket: %s" % (_user(), _who_may_open(self._settings.socket))
         return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -518,6 +522,25 @@ def _has_good_port(url):
         return url.port != 0
     except ValueError:  # no number, or above 65535
         return False
+
+
+def _who_may_open(path):
+    """Who may open the socket at this path, and what others do, for a person."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return "nor its directory; run ansible-rulebook as root, or ask whose it is"
+    owner = _name_of(pwd.getpwuid, about.st_uid)
+    if about.st_mode & stat.S_IWGRP:
+        return "run ansible-rulebook as %s, or as one of the group %s" % (owner, _name_of(grp.getgrgid, about.st_gid))
+    return "it is for %s alone; be that, or have the daemon's api.socket_mode be 0660 and join its api.socket_group" % owner
+
+
+def _name_of(look_up, number):
+    try:
+        return look_up(number)[0]
+    except KeyError:  # of another machine, or a container's
+        return str(number)
 
 
 def _user():
