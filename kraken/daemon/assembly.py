@@ -90,7 +90,7 @@ def build_vault_settings(config: Config) -> VaultSettings:
 
 
 def _ansible(config: Config, environ: Mapping[str, str], *, is_leaf: bool) -> Executor:
-    from kraken.executors.ansible import AnsibleExecutor, SshSettings
+    from kraken.executors.ansible import AnsibleExecutor, Limits, SshSettings
 
     pins = config.state_dir / "known_hosts" if config.ansible.host_keys == "accept-new" else None
     return AnsibleExecutor(
@@ -110,6 +110,7 @@ def _ansible(config: Config, environ: Mapping[str, str], *, is_leaf: bool) -> Ex
         forks_here=config.ansible.starter == "forkserver" or not is_leaf,
         config=config.ansible.config,
         collections=collection_paths(config, environ),
+        limits=Limits(config.ansible.processes_max, config.ansible.memory_max),
     )
 
 

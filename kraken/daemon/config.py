@@ -125,6 +125,18 @@ class Ansible(Struct, frozen=True, forbid_unknown_fields=True):
     forks: Annotated[int, Meta(description="Nodes one run works on at the same time", ge=1)] = 32
     config: Annotated[Path | None, Meta(description="An `ansible.cfg` for the runs")] = None
     runs_max: Annotated[int, Meta(description="Runs of Ansible under way at the same time", ge=1)] = 8
+    processes_max: Annotated[
+        int,
+        Meta(description="Processes and threads of one run on this machine, where it has a cgroup", ge=64),
+    ] = 4096
+    memory_max: Annotated[
+        str,
+        Meta(
+            description="Memory of one run on this machine, where it has a cgroup, like `8G`; "
+            "`75%` is of the machine's",
+            pattern=r"^([1-9][0-9]*[KMGT]?|([1-9][0-9]?|100)%)$",
+        ),
+    ] = "75%"
     starter: Annotated[
         Literal["auto", "forkserver", "process"],
         Meta(

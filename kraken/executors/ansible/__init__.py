@@ -6,6 +6,7 @@
     reasons     why a host failed, in one line                                     (pure)
     playrun     one ansible-playbook under way; the only user of ansible-runner
     keeper      a program around it that leaves no process behind
+    groups      cgroups of runs: what one may have of this machine, where those are ours to make
     starter     the fork server of an executor: `forkserver`, a program with Ansible imported,
                 `payloads`, what it keeps of what its runs built, and `entry`, a program that hands it a run
     callback    Ansible's plugin that tells what becomes of hosts, over that of ansible-runner
@@ -18,5 +19,6 @@ interpreter; a decision about what to run or when. The daemon and tests import i
 
 from kraken.executors.ansible.content import SshSettings, VaultSettings
 from kraken.executors.ansible.executor import AnsibleExecutor
+from kraken.executors.ansible.groups import Limits
 
-__all__ = ["AnsibleExecutor", "SshSettings", "VaultSettings"]
+__all__ = ["AnsibleExecutor", "Limits", "SshSettings", "VaultSettings"]

@@ -1,6 +1,6 @@
 """What ansible-runner starts for a run: hands it to the fork server, or becomes its keeper: a program.
 
-    entry.py SOCKET KEEPER LIFELINE ENDS_AT OUTPUT_MAX CONTROL_DIRECTORY COMMAND [ARGUMENT...]
+    entry.py SOCKET KEEPER LIFELINE ENDS_AT OUTPUT_MAX CONTROL_DIRECTORY GROUP COMMAND [ARGUMENT...]
 
 Passes its output, environment and directory to the fork server at SOCKET, waits, and ends with the status
 that it is told. Where nobody listens there, or the fork server does not take the run, it becomes `KEEPER

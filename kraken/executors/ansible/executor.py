@@ -10,6 +10,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from kraken.executors import Report
 from kraken.executors.ansible import content, keeper
 from kraken.executors.ansible.account import Account
 from kraken.executors.ansible.content import SshSettings, VaultSettings
+from kraken.executors.ansible.groups import Limits
 from kraken.executors.ansible.playrun import Ending, PlayRun
 from kraken.executors.ansible.workspace import Workspace, discard, stop_masters
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
@@ -44,6 +46,7 @@ class AnsibleExecutor:
         forkserver: whether runs are forked from a process that has Ansible imported (ADR 55), where this
             `ansible-playbook` allows it, and the module brings no plugins of its own beside it.
         forks_here: whether those on this machine alone are, too.
+        limits: what one run may have of this machine; None: no limit.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class AnsibleExecutor:
         output_max: int = OUTPUT_MAX,
         forkserver: bool = False,
         forks_here: bool = True,
+        limits: Limits | None = None,
     ) -> None:
         self.playbook_command = playbook_command
         self.forks = forks
@@ -69,7 +73,7 @@ class AnsibleExecutor:
         self.output_max = output_max
         self.forkserver = forkserver
         self.forks_here = forks_here
-        self.workspace = Workspace(work_directory)
+        self.workspace = Workspace(work_directory, limits)
         self.salt = secrets.token_bytes(16)
         self._flights: set[_Flight] = set()
         self._closed = False
@@ -154,6 +158,7 @@ class AnsibleExecutor:
             output_max=self.output_max,
             on_event=flight.on_event,
             starter=self.workspace.starter if self._forks(flight.nodes, project) else None,
+            groups=self.workspace.groups,
         )
 
     def _forks(self, nodes: Mapping[str, NodeFacts], project: Path) -> bool:
@@ -199,7 +204,8 @@ class _Flight:
         except TimeoutError:
             with self._lock:
                 self._late = self._account.out
-                self._post += self._account.time_out()
+                late = self._account.time_out()
+                self._post += [_with_limit(result, self._play) for result in late]
             self._deliver()
         except asyncio.CancelledError:
             self._silent = True
@@ -223,8 +229,9 @@ class _Flight:
         """Take an event, in the run's thread."""
         with self._lock:
             results = [] if self._stopped else self._account.take(event)
+            play = self._play
         if results:
-            self._send(results)
+            self._send([_with_limit(result, play) for result in results])
 
     def _perform(self) -> None:
         directory: Path | None = None
@@ -292,6 +299,13 @@ class _Flight:
         except Exception as error:
             self._silent, self._error = True, error
             self.stop()
+
+
+def _with_limit(result: NodeResult, play: PlayRun | None) -> NodeResult:
+    """A failure, with the limit that the run came to: mostly it is the reason."""
+    is_failure = result.outcome in (Outcome.FAILED, Outcome.TIMEOUT)
+    reached = play.reached() if play is not None and is_failure else ""
+    return replace(result, message=f"{result.message} ({reached})") if reached else result
 
 
 def _is_here(node: NodeFacts) -> bool:

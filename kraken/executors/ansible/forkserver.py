@@ -270,13 +270,14 @@ def parsed(data: bytes) -> dict[str, Any]:
     """The texts of a request by name; ValueError when it is none."""
     directory, count, *rest = os.fsdecode(data).split("\0")
     kept, environment = rest[: int(count)], rest[int(count) :]
-    lifeline, ends_at, output_max, control, *command = kept
+    lifeline, ends_at, output_max, control, group, *command = kept
     return {
         "directory": directory,
         "lifeline": lifeline,
         "ends_at": float(ends_at),
         "output_max": int(output_max),
         "control": control,
+        "group": group,
         "command": command,
         "environment": dict(text.split("=", 1) for text in environment),
     }
@@ -302,7 +303,7 @@ def become_keeper(
         connection.sendall(b"+")
         keeper.make_subreaper()
         lifeline = os.open(request["lifeline"], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        limits = (request["ends_at"], request["output_max"], request["control"])
+        limits = (request["ends_at"], request["output_max"], request["control"], request["group"])
 
         def become_playbook(command: list[str]) -> None:
             connection.close()  # who waits there is told when the keeper is killed

@@ -1,6 +1,6 @@
 """Runs one command and leaves nothing of it behind: a program, started as `python keeper.py`.
 
-    keeper.py LIFELINE ENDS_AT OUTPUT_MAX CONTROL_DIRECTORY COMMAND [ARGUMENT...]
+    keeper.py LIFELINE ENDS_AT OUTPUT_MAX CONTROL_DIRECTORY GROUP COMMAND [ARGUMENT...]
 
 Whatever the command starts, and whatever that starts, stays below the keeper even when it makes a
 session of its own or its parent dies (PR_SET_CHILD_SUBREAPER, prctl(2)); no privilege is needed.
@@ -8,7 +8,8 @@ The keeper stops all of it when the writer of the fifo LIFELINE is gone (closed 
 on SIGTERM, when its own output has no reader, when the command was killed, when the command
 wrote more than OUTPUT_MAX bytes, or at ENDS_AT (seconds of CLOCK_BOOTTIME): who started it may stand still,
 and somebody else have taken its place by then. A command that ends by itself keeps what it left running on
-purpose. ssh masters below CONTROL_DIRECTORY are spared: other runs share them.
+purpose. ssh masters below CONTROL_DIRECTORY are spared: other runs share them. The command runs in the cgroup
+GROUP, unless that is empty: what is in it is ended at once, whoever it became and however fast it forks.
 
 Knows nothing of Kraken or Ansible, imports only the standard library, and that sparingly: it starts
 once per run. Ends with the command's exit status; 256-N when signal N ended it, EXIT_FLOODED when it wrote
@@ -42,13 +43,13 @@ EXIT_FLOODED = 120  # no status of ansible-playbook's, nor of a shell's
 
 
 def main(argv: list[str]) -> int:
-    lifeline_path, ends_at, output_max, control_directory, *command = argv
+    lifeline_path, ends_at, output_max, control_directory, group, *command = argv
     make_subreaper()
     directory = os.path.dirname(lifeline_path)  # noqa: PTH120 (pathlib costs 8 ms at each start)
     with open(f"{directory}/keeper.pid", "w") as file:  # noqa: PTH123
         file.write(str(os.getpid()))
     lifeline = os.open(lifeline_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    status = Keeper(lifeline, float(ends_at), int(output_max), control_directory).keep(command)
+    status = Keeper(lifeline, float(ends_at), int(output_max), control_directory, group).keep(command)
     forget(lifeline_path)
     return status
 
@@ -86,6 +87,18 @@ def forgo_protection(path: str = "/proc/self/oom_score_adj") -> None:
                 file.write("0\n")
 
 
+def move_to(group: str, pid: int = 0) -> None:
+    """Move a process into a cgroup, this one by default (cgroups(7))."""
+    with open(f"{group}/cgroup.procs", "w") as file:  # noqa: PTH123
+        file.write(str(pid))
+
+
+def members(group: str) -> list[int]:
+    """The processes of a cgroup."""
+    with open(f"{group}/cgroup.procs") as file:  # noqa: PTH123
+        return [int(word) for word in file.read().split()]
+
+
 def execute(command: list[str]) -> None:
     """Become this program; OSError when it cannot be started."""
     os.execvp(command[0], command)
@@ -95,6 +108,7 @@ class Keeper:
     """The loop around one command.
 
     Args:
+        group: the directory of a cgroup that the command runs in; empty: that of the keeper.
         become: what its child does to become the command; does not return.
     """
 
@@ -104,12 +118,14 @@ class Keeper:
         ends_at: float,
         output_max: int,
         control_directory: str,
+        group: str = "",
         become: Callable[[list[str]], None] = execute,
     ) -> None:
         self.become = become
         self.lifeline = lifeline
         self.ends_at = ends_at
         self.output_left = output_max
+        self.group = group
         self.spared = f"ssh: {control_directory}/".encode()
         self.child = 0
         self.status: int | None = None  # of the child, as wait(2) gives it
@@ -166,6 +182,8 @@ class Keeper:
                     signal.signal(number, signal.SIG_DFL)
                 end_with(keeper)
                 forgo_protection()
+                if self.group:
+                    move_to(self.group)
                 self.become(command)
             except OSError as error:
                 os.write(2, f"cannot start {command[0]}: {error.strerror}\n".encode())
@@ -230,6 +248,8 @@ class Keeper:
 
     def _kill_descendants(self) -> None:
         """SIGKILL, again and again until nothing new appears: a process may fork meanwhile."""
+        if self.group:
+            self._kill_group()
         end = time.monotonic() + KILL_S
         while time.monotonic() < end:
             victims = [pid for pid in descendants(os.getpid()) if not self._is_spared(pid)]
@@ -237,6 +257,15 @@ class Keeper:
             if self._kill_children() and not victims:
                 return
             time.sleep(0.01)
+
+    def _kill_group(self) -> None:
+        """SIGKILL to all in the cgroup in one step, but to what is spared, which leaves it before."""
+        with contextlib.suppress(OSError):  # one has ended, or this is Linux before 5.14
+            for pid in members(self.group):
+                if self._is_spared(pid):
+                    move_to(f"{self.group}/../../left", pid)
+            with open(f"{self.group}/cgroup.kill", "w") as file:  # noqa: PTH123
+                file.write("1")
 
     def _kill_children(self) -> bool:
         """SIGKILL to what is a child of the keeper itself, as every orphan below it is; False when more come.

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from ansible_runner import Runner, RunnerConfig
 
 from kraken.executors.ansible.entry import LOST
+from kraken.executors.ansible.groups import Group, Groups
 from kraken.executors.ansible.keeper import EXIT_FLOODED
 from kraken.executors.ansible.reasons import NO_ROOM
 from kraken.executors.ansible.starter import KEEPER, Starter
@@ -53,6 +54,7 @@ class PlayRun:
         environment: the whole environment of the program.
         ends_at: on the keeper's clock (`keeper.now`): then it is ended, whatever became of us.
         starter: who may fork it; None: it is started as a program.
+        groups: where its cgroup is made; None: it has none of its own.
         on_event: called with each event of ansible-runner, in the thread of `perform`. When it
             raises, the run is stopped and `perform` raises the same.
     """
@@ -67,6 +69,7 @@ class PlayRun:
         output_max: int,
         on_event: Callable[[Mapping[str, Any]], None],
         starter: Starter | None = None,
+        groups: Groups | None = None,
     ) -> None:
         self.directory = directory
         self.command = command
@@ -75,6 +78,8 @@ class PlayRun:
         self.output_max = output_max
         self.on_event = on_event
         self.starter = starter
+        self.groups = groups
+        self.group: Group | None = None
         self.failure: BaseException | None = None
         self.lifeline = directory / "lifeline"
         os.mkfifo(self.lifeline, 0o600)
@@ -83,6 +88,8 @@ class PlayRun:
 
     def perform(self) -> Ending:
         """Run to the end, or until `stop`. Blocks. Nothing is left running."""
+        if self.groups is not None:
+            self.group = self.groups.make(self.directory.name)
         finished = False
         try:
             runner = Runner(self._config(), event_handler=self._on_event, cancel_callback=lambda: False)
@@ -96,20 +103,38 @@ class PlayRun:
             if not finished:
                 self._end_keeper()
             if self.lifeline.exists():
+                if self.group is not None:
+                    self.group.kill()
                 end_strays(self.directory)
+            reached = self._leave_group()
         if self.failure is not None:
             raise self.failure
         if not finished:
             return Ending(NO_ROOM, says_why=True, heard_all=False)
-        return self._ending(runner.rc)
+        return self._ending(runner.rc, reached)
 
-    def _ending(self, status: int | None) -> Ending:
+    def reached(self) -> str:
+        """Which limit it came to while it is under way, in words; empty for none."""
+        group = self.group
+        return "" if group is None else group.reached()
+
+    def _leave_group(self) -> str:
+        """Remove its cgroup; which limit it came to."""
+        reached, group = self.reached(), self.group
+        self.group = None
+        if group is not None:
+            group.close()
+        return reached
+
+    def _ending(self, status: int | None, reached: str) -> Ending:
         """What the status of the keeper, or of who asked for one, tells; None: a signal ended it."""
         if status == EXIT_FLOODED:
             megabytes = f"{self.output_max / 1e6:,g} MB"
             return Ending(f"its run wrote more than {megabytes} of output, and was stopped", says_why=True)
         if status is None or status == LOST:
             return Ending("the process that keeps ansible-playbook was killed", says_why=True)
+        if reached and status != 0:
+            return Ending(reached, says_why=True)
         if status == 256 - signal.SIGKILL:
             return Ending("ansible-playbook was killed (memory may have run out)", says_why=True)
         return Ending(f"ansible-playbook ended with status {status}")
@@ -146,7 +171,8 @@ class PlayRun:
         }
         control = self.environment["ANSIBLE_SSH_CONTROL_PATH_DIR"]
         limits = [str(self.ends_at), str(self.output_max)]
-        kept = [str(self.lifeline), *limits, control, *self.command]
+        group = "" if self.group is None else str(self.group.place)
+        kept = [str(self.lifeline), *limits, control, group, *self.command]
         socket = None if self.starter is None else self.starter.offer(self.command[0], config.env)
         first = [str(KEEPER)] if socket is None else [str(ENTRY), str(socket), str(KEEPER)]
         config.command = [sys.executable, "-I", "-S", *first, *kept]

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kraken.errors import ExecutorError
+from kraken.executors.ansible.groups import Groups, Limits
 from kraken.executors.ansible.starter import Starter
 from kraken.executors.ansible.strays import end_strays
 
@@ -34,10 +35,13 @@ class Workspace:
 
     Args:
         parent: where it is made; None: `default_parent()`.
+        limits: what a run may have, where there are cgroups for it; None: it has none of its own.
     """
 
-    def __init__(self, parent: Path | None = None) -> None:
+    def __init__(self, parent: Path | None = None, limits: Limits | None = None) -> None:
         self.parent = parent
+        self.limits = limits
+        self.groups: Groups | None = None
         self.root: Path | None = None
         self.control: Path | None = None
         self.starter: Starter | None = None
@@ -92,6 +96,8 @@ class Workspace:
                 hint="free some space there (without /run and /dev/shm it is where TMPDIR points)",
             ) from error
         self.root, self.control, self.starter = root, control, Starter(control)
+        if self.limits is not None:
+            self.groups = Groups.open(self.limits)
         return root
 
 

@@ -23,6 +23,13 @@ CHECK = {
     "name": "Check the variables",
     "ansible.builtin.include_role": {"name": "kraken.hpc.kraken", "tasks_from": "check", "public": True},
 }
+UNIT = {
+    "name": "Write the unit",
+    "ansible.builtin.template": {
+        "src": str(ROLES / "kraken/templates/kraken.service.j2"),
+        "dest": "{{ inventory_dir }}/{{ inventory_hostname }}.service",
+    },
+}
 
 Play = Callable[..., str]
 
@@ -118,15 +125,11 @@ def test_a_limit_that_systemd_would_pass_over_is_refused(play: Play, value: str)
 
 
 def test_limits_stand_in_the_unit_where_they_are_given(play: Play, tmp_path: Path) -> None:
-    template = {
-        "name": "Write the unit",
-        "ansible.builtin.template": {
-            "src": str(ROLES / "kraken/templates/kraken.service.j2"),
-            "dest": str(tmp_path / "{{ inventory_hostname }}.service"),
-        },
+    hosts: dict[str, dict[str, Any]] = {
+        "with": {"kraken_memory_max": "50%", "kraken_tasks_max": 20000},
+        "without": {},
     }
-    hosts = {"with": {"kraken_memory_max": "50%", "kraken_tasks_max": 20000}, "without": {}}
-    play(hosts, template)
+    play(hosts, UNIT)
     limited, free = ((tmp_path / f"{name}.service").read_text().splitlines() for name in hosts)
 
     assert sorted(set(limited) - set(free)) == ["MemoryMax=50%", "TasksMax=20000"]
@@ -136,6 +139,16 @@ def test_limits_stand_in_the_unit_where_they_are_given(play: Play, tmp_path: Pat
         said = subprocess.run(words, capture_output=True, text=True, check=False).stderr
         assert "Unknown" not in said
         assert "Failed to parse" not in said
+
+
+def test_the_daemon_may_divide_its_cgroup_and_a_confined_one_no_other(play: Play, tmp_path: Path) -> None:
+    play({"head": {}, "agent": {"kraken_confined": False}}, UNIT)
+    head, agent = ((tmp_path / f"{name}.service").read_text().splitlines() for name in ("head", "agent"))
+
+    assert "Delegate=cpu memory pids" in head
+    assert "Delegate=cpu memory pids" in agent
+    assert "ProtectControlGroups=true" in head
+    assert "ReadWritePaths=-/sys/fs/cgroup/system.slice/kraken.service" in head
 
 
 SYSTEMS = {

@@ -15,7 +15,7 @@ from kraken.daemon.assembly import build_credentials, build_executors
 from kraken.daemon.config import Ansible, Config
 from kraken.errors import ExecutorError
 from kraken.executors import Report
-from kraken.executors.ansible import AnsibleExecutor
+from kraken.executors.ansible import AnsibleExecutor, Limits
 from kraken.executors.deferred import Deferred, DeferredBmc
 from kraken.model.module import Mutation
 from kraken.model.run import NodeFacts, NodeResult, Outcome, Run
@@ -100,6 +100,18 @@ async def test_an_agent_starts_what_runs_on_its_own_node_as_programs(
 
     assert made is not None
     assert (made.forkserver, made.forkserver and made.forks_here) == (forks, forks and forks_here)
+
+
+async def test_runs_of_ansible_have_the_limits_that_are_configured() -> None:
+    config = Config(ansible=Ansible(processes_max=99, memory_max="8G"))
+    hands = build_executors(config, {}, build_credentials(config), is_leaf=False)
+    ansible = cast(Deferred[AnsibleExecutor], hands["ansible"])
+    await ansible.run(replace(RUN, nodes=()), {}, lambda results: None)
+    made = ansible.made
+    await ansible.close()
+
+    assert made is not None
+    assert made.workspace.limits == Limits(99, "8G")
 
 
 async def test_an_executor_is_made_once_with_the_first_run_and_closed_with_its_deferral() -> None:

@@ -36,7 +36,7 @@ def test_a_request_arrives_as_it_was_made(
 ) -> None:
     monkeypatch.setenv("KRAKEN_LINES", "a=b\n\nc\udcff")
     command = ["ansible-playbook", "", "-i", "in ventory\n", "--forks", "1"]
-    data = entry.request("/run/x", ["/run/x/lifeline", "71.5", "64", "/run/c", *command])
+    data = entry.request("/run/x", ["/run/x/lifeline", "71.5", "64", "/run/c", "/sys/g", *command])
     read, written = os.pipe()
     socket.send_fds(ends[0], [data[:20]], [written])
     ends[0].sendall(data[20:])
@@ -49,6 +49,7 @@ def test_a_request_arrives_as_it_was_made(
         "ends_at": 71.5,
         "output_max": 64,
         "control": "/run/c",
+        "group": "/sys/g",
         "command": command,
         "environment": dict(os.environ),
     }
@@ -59,7 +60,7 @@ def test_a_request_arrives_as_it_was_made(
 
 @pytest.mark.parametrize("part", [slice(0, 4), slice(0, -1), slice(8, None)])
 def test_what_is_no_whole_request_is_none(ends: tuple[socket.socket, socket.socket], part: slice) -> None:
-    data = entry.request("/run/x", ["/run/x/lifeline", "71.5", "64", "/run/c", "ansible-playbook"])
+    data = entry.request("/run/x", ["/run/x/lifeline", "71.5", "64", "/run/c", "", "ansible-playbook"])
     socket.send_fds(ends[0], [data[part]], [ends[0].fileno()])
     ends[0].shutdown(socket.SHUT_WR)
 

@@ -33,7 +33,7 @@ class Kept:
         lifeline = directory / "lifeline"
         os.mkfifo(lifeline)
         self.lifeline = os.open(lifeline, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        limits = [str(lifeline), str(now() + within_s), str(output_max), str(directory / "c")]
+        limits = [str(lifeline), str(now() + within_s), str(output_max), str(directory / "c"), ""]
         command = [sys.executable, "-I", "-S", str(KEEPER), *limits, "sh", "-c", script]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=inherit)
         self.pids: set[int] = set()
@@ -257,7 +257,7 @@ def test_a_command_that_cannot_start_says_so(tmp_path: Path) -> None:
     lifeline = tmp_path / "lifeline"
     os.mkfifo(lifeline)
     writer = os.open(lifeline, os.O_RDWR)
-    limits = [str(lifeline), str(now() + 3600.0), "1000", "/c"]
+    limits = [str(lifeline), str(now() + 3600.0), "1000", "/c", ""]
     command = [sys.executable, "-I", "-S", str(KEEPER), *limits, "/nowhere/program"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     os.close(writer)
