@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.conftest import Site
 
@@ -96,6 +97,99 @@ def test_a_change_is_rolled_through_nodes_and_nodes_are_drained_and_given_back(
     _ansible(site, "ansible-playbook", "playbooks/return_to_service.yml", "-e", back)
     site.converged()
     assert site.demo.cluster[first].service_running()
+
+
+def test_an_image_is_rolled_node_by_node_and_one_that_does_not_work_stays_with_the_first(
+    make_site: Callable[[int], Site], tmp_path: Path
+) -> None:
+    site = make_site(3)
+    (tmp_path / "image.yml").write_text(IMAGE)
+    config = yaml.safe_load(site.demo.config_file.read_text())
+    site.demo.stop_daemon()
+    site.demo.config_file.write_text(yaml.safe_dump({**config, "module_dirs": [str(tmp_path)]}))
+    site.demo.start_daemon()
+    site.apply()
+    site.converged()
+    first = sorted(site.nodes)[0]
+
+    def roll(image: str, *words: str, code: int = 0) -> str:
+        choice = {"roll_nodes": ",".join(site.nodes), "roll_cfg": {"image": image}, "roll_ask_every": 1}
+        return _ansible(
+            site, "ansible-playbook", "playbooks/roll.yml", "-e", json.dumps(choice), *words, code=code
+        )
+
+    def images() -> dict[str, str]:
+        nodes = site.demo.get("/v1/nodes", view="full")["nodes"]
+        return {node["name"]: node["dsc"].get("image", "") for node in nodes}
+
+    def steps() -> list[tuple[str, str]]:
+        runs = site.demo.get("/v1/runs", limit="1000")["runs"][::-1]
+        rolled = ("stop_service", "write_image", "start_service")
+        return [(run["nodeset"], run["name"]) for run in runs if run["name"] in rolled]
+
+    assert "changed=1" in roll("rocky9.4", "--check", "--diff")
+    before = len(steps())
+    roll("rocky9.4")
+
+    assert images() == dict.fromkeys(site.nodes, "rocky9.4")
+    assert steps()[before:] == [
+        (name, step)
+        for name in sorted(site.nodes)
+        for step in ("stop_service", "write_image", "start_service")
+    ], "each is in again before the next one is out"
+    assert "changed=0" in roll("rocky9.4")
+
+    stuck = roll("broken", "-e", "roll_wait_timeout=5", code=2)
+
+    assert f"{first} " in stuck
+    assert ("write_image", "FAILED") in site.issues(first)
+    site.until(lambda: "the image is broken" in site.explanation(first)["reason"], "it says why")
+    assert images() == dict.fromkeys(site.nodes, "rocky9.4")
+    assert {name for name in site.nodes if site.cause(name) == "CONVERGED"} == {*site.nodes} - {first}
+
+    roll("rocky9.4")  # nobody else is left to change, so it does not wait for this one to be in
+    site.converged()
+
+
+IMAGE = """\
+kraken_module: 1
+name: image
+summary: The image of a node, written where nothing runs.
+variables:
+  image: {values: any, fresh_for: 1m, known_when: {run_state: SYNC}}
+discoveries:
+  read_image:
+    observes: [image]
+    requires: {run_state: SYNC}
+    every: 20s
+    timeout: 20s
+    tasks:
+      - &read
+        name: Read the image
+        ansible.builtin.command: cat /etc/image
+        register: image_read
+        changed_when: false
+        failed_when: false
+      - &report
+        name: Report it
+        ansible.builtin.set_fact:
+          kraken_dsc: {image: "{{ image_read.stdout | trim | default('NONE', true) }}"}
+mutations:
+  write_image:
+    mutates: {image: [ANY, $cfg]}
+    requires: {run_state: SYNC, service: STOPPED}
+    timeout: 60s
+    disruptive: true
+    tasks:
+      - name: Try it
+        ansible.builtin.assert:
+          that: kraken.cfg.image != 'broken'
+          fail_msg: the image is broken
+      - name: Write it
+        ansible.builtin.copy: {dest: /etc/image, content: "{{ kraken.cfg.image }}", mode: "0644"}
+      - *read
+      - *report
+"""
 
 
 def test_nodes_are_maintained_a_few_at_a_time_and_stay_held_where_that_fails(

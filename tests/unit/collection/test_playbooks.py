@@ -269,3 +269,16 @@ def test_a_node_that_is_out_changes_last_and_is_not_waited_for(kraken: Any, play
     changed = [call.body["nodeset"] for call in kraken.asked if call.body and not call.body["dry_run"]]
     assert changed == ["n2", "n3", "n1"]
     assert all(node["cfg"] == {"service": "STOPPED"} for node in kraken.nodes.values())
+
+
+def test_where_only_nodes_are_left_that_the_last_roll_put_out_they_are_not_waited_for(
+    kraken: Any, play: Play
+) -> None:
+    """Else the image that mends them would wait for them to be mended."""
+    kraken.add("n1", cfg={"service": "RUNNING"}, dsc={"service": "STOPPED"})
+    kraken.add("n2", cfg={"service": "STOPPED"}, dsc={"service": "STOPPED"})
+    kraken.become("n1", "QUARANTINED", "service failed 5 times in a row")
+    play("roll", roll_nodes="n[1-2]", roll_cfg={"service": "STOPPED"}, roll_wait_timeout=3600)
+
+    changed = [call.body["nodeset"] for call in kraken.asked if call.body and not call.body["dry_run"]]
+    assert changed == ["n1"]
