@@ -187,13 +187,15 @@ async def test_what_a_collector_below_cannot_look_at_is_told_once_until_it_is_si
     assert told("n1") == told("n2") == ""
 
 
-def fill(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+async def fill(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk of c1 takes nothing from now on."""
 
     async def write(changes: object) -> None:
         raise StoreError("no space is left")
 
     monkeypatch.setattr(pair.child.journal, "write", write)
+    for _ in ("under way", "gathered meanwhile"):  # what ends well would say that all is well
+        await pair.child.journal.read(lambda store: None)
     monkeypatch.setattr(pair.child.journal, "is_failing", True)
     pair.child.accept()
 
@@ -205,7 +207,7 @@ async def test_of_what_a_collector_below_is_not_well_is_told_until_it_is_well(
         return said(pair.root.collector, "c1")
 
     assert (await root.get("/v1/health"))["status"] == "ok"
-    fill(pair, monkeypatch)
+    await fill(pair, monkeypatch)
     await until(told)
     health = await root.get("/v1/health")
     [row] = (await root.get("/v1/collectors"))["collectors"]
@@ -232,7 +234,7 @@ async def test_what_a_silent_collector_said_of_itself_is_not_told_as_if_it_were_
 ) -> None:
     neighbours = pair.root.neighbours
     assert neighbours is not None
-    fill(pair, monkeypatch)
+    await fill(pair, monkeypatch)
     await until(lambda: said(pair.root.collector, "c1"))
     await pair.stop("c1")
     await until(lambda: not neighbours.is_connected("c1"))
