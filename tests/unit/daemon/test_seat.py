@@ -183,7 +183,8 @@ async def test_that_ones_further_down_are_not_heard_is_one_event_and_in_the_hist
     for how, was in ((DOWN, UP), (UP, DOWN)):
         told = [DeeperChanged("c1", {"g1": 3, "n1": 1}, how, was, now - 40.0)]
         seat.perform(TreeNews((), (), (), (), (), (), (), (), (), told, (), None), now)
-    events = [event.data for event in pair.root.events.newer(0) if event.data.get("count")]
+    of_collectors = [event for event in pair.root.events.newer(0) if event.kind == "collector"]
+    events = [event.data for event in of_collectors if event.data.get("count")]
     await eventually(lambda: "collectors are not heard any more" in caplog.messages)
     async with asyncio.timeout(60.0):
         while len(found := await pair.root.journal.read(lambda store: store.history(nodes=["g1"]))) < 2:  # noqa: ASYNC110
