@@ -9,8 +9,9 @@ Everything but a few things is the daemon as it is: its process, store, wire and
   is busy for some seconds is not taken for dead must be shown with the real ones.
 - Its hands act on a world of files that all processes share, so that what each of them did is found there
   afterwards, also of one that was killed.
-- With `--no-by-hand` nobody commands power by hand there. Who lost its disk waits for the longest that it may
-  have begun, which is a shutdown of ten minutes; without, it is the longest mutation of the modules.
+- With `--no-by-hand` nobody commands power by hand there. Who restarts may be bound by the longest lease that
+  it promised, and who lost its disk waits for the longest that it may have begun. Either is a shutdown of
+  ten minutes; without, it is the longest mutation of the modules.
 - With `--speaks` it says that it speaks a newer version of the protocol, and writes what today's readers do
   not know to the end of each letter of that version.
 """

@@ -110,7 +110,7 @@ class Treehouse:
 
     def command(self, name: str, *more: str) -> list[str]:
         """What this daemon is started with."""
-        hurried = ("-m", "kraken.testing.hurried", "--hurry", str(HURRY))
+        hurried = ("-m", "kraken.testing.hurried", "--no-by-hand", "--hurry", str(HURRY))
         inside = self.inside.get(name, ())
         return [*inside, sys.executable, *hurried, "--world", str(self._directory / "world"), *more]
 

@@ -347,7 +347,7 @@ def test_a_root_that_lost_its_disk_changes_nothing_when_all_is_declared_again(ho
     house.root.stop(signal.SIGKILL)
     for file in house.root.state.glob("kraken.db*"):
         file.unlink()
-    house.restart("root", "--speaks", "2", "--no-by-hand")
+    house.restart("root", "--speaks", "2")
 
     assert house.nodes() == {}
 
