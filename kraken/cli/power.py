@@ -131,18 +131,23 @@ def _status(session: Session, selection: dict[str, Any], form: str, patience: fl
     with Feed(session.client, selection.get("nodeset")) as feed:
         following = Following(session, feed, selection, form, ASKED)
         if look:
-            session.client.send("POST", "/v1/discover", {**selection, "variable": "phys_state"})
-            rows = following.until(lambda row: _answered(row, began), patience)
+            asked = session.client.send("POST", "/v1/discover", {**selection, "variable": "phys_state"})
+            unasked = {item["node"]: item["message"] for item in asked["items"] if not item["discoveries"]}
+            rows = following.until(lambda row: _answered(row, began, unasked), patience)
         else:
             rows = following.until(_known, 0.0)
     return following.result(rows, "power status")
 
 
-def _answered(row: Row, began: float) -> Ending | None:
-    """How a look ended; None while it has not."""
+def _answered(row: Row, began: float, unasked: Mapping[str, str]) -> Ending | None:
+    """How a look ended; None while it has not.
+
+    Args:
+        unasked: nodes that nobody looks at, and why.
+    """
     if row["seen_at"] is not None and row["seen_at"] >= began:
         return True, row["value"], ""
-    return None if row["looking"] else _silent(row)
+    return None if row["looking"] else _silent(row, unasked.get(row["node"], ""))
 
 
 def _known(row: Row) -> Ending:
@@ -151,10 +156,14 @@ def _known(row: Row) -> Ending:
     return True, row["value"], f"seen {ago(row['seen_at'])} ago"
 
 
-def _silent(row: Row) -> Ending:
-    """Why its power is not told: how far its BMC was reached, UNSEEN where that is not what hinders."""
-    reach = "" if row["reach"] in ("UNKNOWN", "OK") else row["reach"]
-    said = row["said"] or reach or "no discovery sees it; has it bmc.protocol and bmc.address?"
+def _silent(row: Row, why: str = "") -> Ending:
+    """Why its power is not told: how far its BMC was reached, UNSEEN where that is not what hinders.
+
+    Args:
+        why: it was not looked at; "": it was, as far as is known.
+    """
+    reach = "" if why or row["reach"] in ("UNKNOWN", "OK") else row["reach"]
+    said = why or row["said"] or reach or "no discovery sees it; has it bmc.protocol and bmc.address?"
     last = f"; {row['value']} was seen {ago(row['seen_at'])} ago" if row["seen_at"] is not None else ""
     return False, reach or "UNSEEN", f"{said}{last}"
 

@@ -99,3 +99,20 @@ def test_power_that_cannot_be_declared_alone_points_to_where_more_can_be_said(
     assert "slurm_state=UP" in told
     assert "`kraken set` declares it together with what can be had with it" in told
     assert "--allow-unreachable" not in told, "it is no option here"
+
+
+def test_power_that_nobody_could_look_at_says_why(
+    daemon: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its BMC answered as long as its collector did."""
+    silent = {**row("OK", True), "value": "POWER_ON", "command": None, "stale": True}
+    why = "collector rack4 did not answer within 10 s"
+    item = {"node": "n1", "changed": False, "diff": {}, "message": why, "discoveries": []}
+    daemon(
+        {"call": "GET /v1/power", "answer": {"at": 1000.0, "nodes": [silent]}},
+        {"call": "GET /v1/events", "events": []},
+        {"call": "POST /v1/discover", "answer": {"changed": 0, "items": [item]}},
+    )
+
+    assert run(["power", "n1", "status"]) == Exit.PARTIAL
+    assert capsys.readouterr().out.startswith(f"UNSEEN      n1  {why}; POWER_ON was seen ")
