@@ -157,9 +157,9 @@ class Daemon:
         if self.neighbours is not None:
             self.neighbours.on_change = self._collector_changed
             self.neighbours.start()
-        after = Aftermath(collector, self._agents.is_over, self._is_over, self.clock)
+        after = Aftermath(collector, self._agents.is_over, self._agent_is_done, self.clock)
         self._keepers = [
-            *(asyncio.create_task(after.follow(*run), name=f"after {run}") for run in after.runs()),
+            *(asyncio.create_task(after.follow(*former), name="aftermath") for former in after.runs()),
             asyncio.create_task(self._flush_now_and_then(), name="flush"),
             asyncio.create_task(self._prune_now_and_then(), name="prune"),
         ]
@@ -299,7 +299,7 @@ class Daemon:
     def _run_ended(self, run: Run, results: Mapping[str, NodeResult]) -> None:
         self._chronicle.run_ended(run, results, self.clock())
 
-    def _is_over(self, run: Run, result: NodeResult) -> None:
+    def _agent_is_done(self, run: Run, result: NodeResult) -> None:
         """The node's agent is done with what a former life asked it for."""
         self._chronicle.run_ended(replace(run, nodes=(result.node,)), {result.node: result}, self.clock())
         self.accept(Results([result]))

@@ -34,9 +34,7 @@ class Calls:
         self._links = links
         self._toward = toward
         self._awaited: dict[str, tuple[str | None, str | None]] = {}  # id -> who asked, who is to answer
-        self._came: dict[
-            str, float
-        ] = {}  # id -> until when its letter may come again, in the order they came
+        self._came: dict[str, float] = {}  # id -> until when its letter may come again
 
     def call(self, call: Call, source: str | None, until: float, now: float) -> list[Event]:
         """Pass a call on, or take it, unless it may be that nobody waits for it any more.
